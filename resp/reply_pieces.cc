@@ -1,0 +1,221 @@
+// The half of Reply that keeps bytes until they are sent: pieces, scratch blocks and pins.
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+
+#include "resp/reply.h"
+
+namespace sluice::resp {
+namespace {
+
+constexpr std::size_t kBlockBytes = 16 * 1024;
+constexpr std::size_t kPiecesKept = 4 * 1024;  // places in a ring that outlive a reply
+
+}  // namespace
+
+Reply::Reply() = default;
+Reply::~Reply() = default;
+
+void Reply::BeginPayload(std::size_t bytes) {
+  assert(payload_left_ == 0);
+  Header('$', static_cast<std::int64_t>(bytes));
+  payload_left_ = bytes;
+}
+
+void Reply::Copy(std::string_view bytes) {
+  assert(bytes.size() <= payload_left_);
+  Append(bytes);
+  payload_left_ -= bytes.size();
+}
+
+void Reply::Reference(std::string_view bytes) {
+  assert(bytes.size() <= payload_left_);
+  if (bytes.empty()) {
+    return;
+  }
+  const bool continues = !pieces_.empty() && !pieces_.Back().scratch &&
+                         pieces_.Back().data + pieces_.Back().bytes == bytes.data();
+  if (continues) {
+    pieces_.Back().bytes += bytes.size();
+  } else {
+    pieces_.PushBack({.data = bytes.data(), .bytes = bytes.size(), .scratch = false});
+  }
+  appended_ += bytes.size();
+  payload_left_ -= bytes.size();
+}
+
+void Reply::EndPayload() {
+  assert(payload_left_ == 0);
+  Append("\r\n");
+}
+
+void Reply::Hold(Pin pin) {
+  if (PendingBytes() > 0) {
+    pins_.PushBack({.position = appended_, .pin = std::move(pin)});
+  }
+}
+
+Reply::Mark Reply::Prepare() {
+  if (pieces_.empty() && pieces_.Capacity() > kPiecesKept) {
+    pieces_ = Ring<Piece>();
+  }
+  if (pins_.empty() && pins_.Capacity() > kPiecesKept) {
+    pins_ = Ring<Held>();
+  }
+  pieces_.ReserveOne();
+  if (constexpr std::size_t kNeeded = kErrorBytesMax + 3; RoomInBlock() < kNeeded) {
+    StartBlock();
+  }
+  return {.position = appended_};
+}
+
+void Reply::Rewind(Mark mark) noexcept {
+  assert(mark.position >= consumed_ && mark.position <= appended_);
+  while (!pins_.empty() && pins_.Back().position > mark.position) {
+    pins_.PopBack();
+  }
+  bool moved = false;
+  while (appended_ > mark.position) {
+    Piece& last = pieces_.Back();
+    const std::size_t cut = std::min<std::uint64_t>(appended_ - mark.position, last.bytes);
+    last.bytes -= cut;
+    appended_ -= cut;
+    if (last.scratch) {
+      scratch_pending_ -= cut;
+      // Piece data is const because it may be somebody's memory; this one is ours.
+      write_ = const_cast<char*>(last.data) + last.bytes;
+      moved = true;
+    }
+    if (last.bytes == 0) {
+      pieces_.PopBack();
+    }
+  }
+  const auto in_last_block = [this] {
+    const char* const begin = blocks_.Back().bytes.get();
+    return write_ >= begin && write_ < begin + kBlockBytes;
+  };
+  while (moved && !in_last_block()) {
+    Recycle(std::move(blocks_.Back()));
+    blocks_.PopBack();
+  }
+  payload_left_ = 0;
+}
+
+std::size_t Reply::PendingBytes() const {
+  return appended_ - consumed_;
+}
+
+std::size_t Reply::ScratchBytes() const {
+  return scratch_pending_;
+}
+
+std::size_t Reply::CapacityBytes() const {
+  return (blocks_.size() + (spare_ != nullptr ? 1 : 0)) * kBlockBytes;
+}
+
+std::size_t Reply::Gather(std::span<iovec> buffers, std::size_t bytes_max) const {
+  const std::size_t count_max = std::min(buffers.size(), pieces_.size());
+  std::size_t count = 0;
+  for (; count < count_max && bytes_max > 0; ++count) {
+    const Piece& piece = pieces_[count];
+    const std::size_t bytes = std::min(piece.bytes, bytes_max);
+    // iovec is for reading too, so its pointer is not const; the socket only reads from it.
+    buffers[count] = {.iov_base = const_cast<char*>(piece.data), .iov_len = bytes};
+    bytes_max -= bytes;
+  }
+  return count;
+}
+
+void Reply::Consume(std::size_t bytes) noexcept {
+  assert(bytes <= PendingBytes());
+  consumed_ += bytes;
+  while (bytes > 0) {
+    Piece& first = pieces_.Front();
+    const std::size_t cut = std::min(bytes, first.bytes);
+    first.data += cut;
+    first.bytes -= cut;
+    bytes -= cut;
+    if (first.scratch) {
+      scratch_pending_ -= cut;
+    }
+    if (first.bytes == 0) {
+      pieces_.PopFront();
+    }
+  }
+  ForgetConsumed();
+}
+
+// Lets go of the pins and blocks that only consumed bytes needed.
+void Reply::ForgetConsumed() noexcept {
+  while (!pins_.empty() && pins_.Front().position <= consumed_) {
+    pins_.PopFront();
+  }
+  const bool all = PendingBytes() == 0;
+  while (!blocks_.empty() && (all || (blocks_.size() > 1 && blocks_.Front().end <= consumed_))) {
+    Recycle(std::move(blocks_.Front()));
+    blocks_.PopFront();
+  }
+  if (all) {
+    write_ = nullptr;
+  }
+}
+
+void Reply::Append(std::string_view bytes) {
+  while (!bytes.empty()) {
+    char* const out = Contiguous(1);
+    const std::string_view part = bytes.substr(0, RoomInBlock());
+    std::memcpy(out, part.data(), part.size());
+    Written(out + part.size());
+    bytes.remove_prefix(part.size());
+  }
+}
+
+// Where at least `bytes` can be written; call Written() afterwards.
+char* Reply::Contiguous(std::size_t bytes) {
+  if (RoomInBlock() < bytes) {
+    StartBlock();
+  }
+  return write_;
+}
+
+// From write_ up to `end`.
+void Reply::Written(const char* end) {
+  const auto bytes = static_cast<std::size_t>(end - write_);
+  const bool continues = !pieces_.empty() && pieces_.Back().scratch &&
+                         pieces_.Back().data + pieces_.Back().bytes == write_;
+  if (continues) {
+    pieces_.Back().bytes += bytes;
+  } else {
+    pieces_.PushBack({.data = write_, .bytes = bytes, .scratch = true});
+  }
+  write_ += bytes;
+  appended_ += bytes;
+  scratch_pending_ += bytes;
+}
+
+std::size_t Reply::RoomInBlock() const {
+  if (write_ == nullptr) {
+    return 0;
+  }
+  return kBlockBytes - static_cast<std::size_t>(write_ - blocks_.Back().bytes.get());
+}
+
+void Reply::StartBlock() {
+  blocks_.ReserveOne();
+  auto bytes =
+      spare_ != nullptr ? std::move(spare_) : std::make_unique_for_overwrite<char[]>(kBlockBytes);
+  if (!blocks_.empty()) {
+    blocks_.Back().end = appended_;
+  }
+  write_ = bytes.get();
+  blocks_.PushBack({.bytes = std::move(bytes), .end = 0});
+}
+
+// Keeps one block for the next reply; the others go back.
+void Reply::Recycle(Block block) noexcept {
+  if (spare_ == nullptr) {
+    spare_ = std::move(block.bytes);
+  }
+}
+
+}  // namespace sluice::resp

@@ -1,0 +1,219 @@
+# What the scripts of this folder share; sourced, never run. It needs bash, and of the machine only
+# what a bare Debian 12 has: what else is missing is installed, named, and explained first.
+#
+#   need_packages PKG...   Debian packages that are there afterwards
+#   need_build             all that a build takes: packages and .venv (CMake finds libtorch in it)
+#   need_tests, need_check what scripts/test and scripts/check take besides
+#   build PRESET TARGET..  configures and builds; without a target, everything
+#   begin_parts, part, junit_file, closing_line     tests in parts, and the line they end with
+#
+# Nothing is ever removed to make room: a plan that would remove a package stops the script.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+venv=$root/.venv
+jobs=$(nproc)
+
+declare -A why=(
+  [g++]="compiles the server"
+  [cmake]="configures the build"
+  [ninja-build]="runs the build"
+  [ccache]="makes a second build fast"
+  [pkg-config]="finds libraries"
+  [python3]="runs the demo and the tests"
+  [python3-venv]="makes .venv"
+  [libboost1.81-dev]="Asio: sockets, timers, coroutines"
+  [libboost-json1.81-dev]="reads tags"
+  [libhiredis-dev]="a Redis client in C, for tests"
+  [catch2]="unit tests"
+  [libfmt-dev]="formats text"
+  [libspdlog-dev]="writes the log"
+  [libxxhash-dev]="hashes keys"
+  [redis-tools]="redis-cli, to talk to the server"
+  [redis-server]="what tests and benchmarks compare with"
+  [clang-14]="a second compiler, with thread-safety analysis"
+  [libclang-rt-14-dev]="sanitizers and fuzzing with clang"
+  [clang-tidy-14]="lint"
+  [clang-format-14]="layout of the sources"
+)
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+
+die() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# quietly WHAT COMMAND...: runs it with its output kept back, and shows that output if it fails.
+quietly() {
+  local what=$1 log ticker status=0 start=$SECONDS
+  shift
+  log=$(mktemp)
+  tick "$what" &
+  ticker=$!
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  kill "$ticker" 2>/dev/null || true
+  wait "$ticker" 2>/dev/null || true
+  [[ ! -t 1 ]] || printf '\r\033[K'
+  if ((status == 0)); then
+    printf '    %s: done, %d s\n' "$what" $((SECONDS - start))
+  else
+    cat "$log" >&2
+    printf 'error: %s failed (status %d); its output stands above\n' "$what" "$status" >&2
+  fi
+  rm -f "$log"
+  return "$status"
+}
+
+# Says every second on a terminal, every minute elsewhere, that `what` still goes on.
+tick() {
+  local what=$1 n
+  for ((n = 1; ; ++n)); do
+    sleep 1
+    kill -0 $$ 2>/dev/null || return 0
+    if [[ -t 1 ]]; then
+      printf '\r    %s ... %d s' "$what" "$n"
+    elif ((n % 60 == 0)); then
+      printf '    %s ... %d s\n' "$what" "$n"
+    fi
+  done
+}
+
+# --- packages
+
+installed() { [[ $(dpkg-query -W -f='${db:Status-Abbrev}' "$1" 2>/dev/null) == ii* ]]; }
+
+as_root() {
+  if ((EUID == 0)); then
+    env DEBIAN_FRONTEND=noninteractive "$@"
+  else
+    sudo env DEBIAN_FRONTEND=noninteractive "$@"
+  fi
+}
+
+apt_get() { as_root apt-get -o DPkg::Lock::Timeout=300 --no-install-recommends --yes --quiet "$@"; }
+
+need_packages() {
+  local missing=() package plan removed
+  command -v dpkg-query >/dev/null ||
+    die "this system has no dpkg; Sluice is built on Debian 12, with these packages: $*"
+  for package in "$@"; do
+    installed "$package" || missing+=("$package")
+  done
+  ((${#missing[@]} > 0)) || return 0
+
+  say "Installing Debian packages that are missing:"
+  for package in "${missing[@]}"; do
+    printf '      %-22s %s\n' "$package" "${why[$package]}"
+  done
+  if ((EUID != 0)); then
+    command -v sudo >/dev/null ||
+      die "that takes root, and there is no sudo; as root: apt-get install --no-install-recommends ${missing[*]}"
+    sudo -v
+  fi
+  quietly "apt-get update" apt_get update
+  plan=$(LC_ALL=C apt_get install --simulate "${missing[@]}" 2>&1) || die "apt-get cannot install these: $plan"
+  removed=$(awk '$1 == "Remv" {print $2}' <<<"$plan")
+  [[ -z $removed ]] ||
+    die "installing these would remove $(xargs <<<"$removed"). Nothing was changed; decide yourself and run: apt-get install ${missing[*]}"
+  install_packages "${missing[@]}"
+}
+
+# Debian starts a daemon as soon as it is installed, and again at each boot. We want redis-server's
+# binary only, so starting is forbidden meanwhile, the way policy-rc.d is meant for.
+install_packages() {
+  local policy=/usr/sbin/policy-rc.d status=0 guarded=
+  if [[ " $* " == *" redis-server "* && ! -e $policy ]]; then
+    guarded=yes
+    trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
+    printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
+    as_root chmod 755 "$policy"
+  fi
+  quietly "apt-get install" apt_get install "$@" || status=$?
+  if [[ $guarded ]]; then
+    as_root rm -f "$policy"
+    trap - EXIT
+  fi
+  ((status == 0)) || exit "$status"
+  if [[ " $* " == *" redis-server "* ]]; then
+    as_root update-rc.d redis-server disable >/dev/null 2>&1 || true
+  fi
+}
+
+need_build() {
+  need_packages g++ cmake ninja-build ccache pkg-config python3 python3-venv libboost1.81-dev \
+    libboost-json1.81-dev libhiredis-dev catch2 libfmt-dev libspdlog-dev libxxhash-dev
+  need_venv
+}
+
+need_tests() { need_packages redis-server redis-tools; }
+
+need_check() { need_packages clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev; }
+
+# --- Python
+
+# .venv holds exactly scripts/requirements.txt; a stamp named after its hash makes this instant.
+need_venv() {
+  local requirements=$root/scripts/requirements.txt python=/usr/bin/python3 stamp torch
+  "$python" -c 'import ensurepip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null || python=python3
+  "$python" -c 'import ensurepip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null ||
+    die "no Python of 3.11 or newer with venv was found"
+  stamp=$venv/stamp-$(sha256sum <"$requirements" | cut -c1-16)
+  [[ ! -e $stamp ]] || return 0
+
+  torch=$(grep '^torch==' "$requirements")
+  say "Making .venv (Python for demo and tests; libtorch of ${torch/==/ } for the server, several 100 MB)"
+  "$venv/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$venv"
+  rm -f "$venv"/stamp-*
+  quietly "pip install $torch" venv_pip install "$torch" || exit 1
+  quietly "pip install the rest" venv_pip install -r "$requirements" || exit 1
+  touch "$stamp"
+}
+
+venv_pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@"; }
+
+# --- building
+
+# build PRESET [TARGET...]: without a target, all of them.
+build() {
+  local preset=$1
+  shift
+  say "Building preset $preset"
+  (cd "$root" && quietly "configure" cmake --preset "$preset") || return 1
+  NINJA_STATUS='    [%f/%t, %e s] ' cmake --build "$root/build/$preset" --parallel "$jobs" ${1:+--target "$@"}
+}
+
+# --- tests, in parts
+
+# Each part leaves a JUnit file and its exit status; scripts/tally.py adds them up to one line.
+begin_parts() {
+  results=$root/build/results/$(basename "$0")
+  rm -rf "$results"
+  mkdir -p "$results"
+}
+
+junit_file() { printf '%s/%s.xml' "$results" "$1"; }
+
+# part NAME COMMAND...: a failure is kept for the closing line, and does not end the script.
+part() {
+  local name=$1 status=0
+  shift
+  say "$name"
+  "$@" || status=$?
+  printf '%d\n' "$status" >"$results/$name.status"
+}
+
+# part_ctest PRESET NAME [CTEST ARGUMENT...]: builds everything, then runs the preset's tests.
+part_ctest() {
+  local preset=$1 name=$2
+  shift 2
+  part "$name" build_and_ctest "$preset" "$(junit_file "$name")" "$@"
+}
+
+build_and_ctest() {
+  local preset=$1 junit=$2
+  shift 2
+  build "$preset" && (cd "$root" && ctest --preset "$preset" --parallel 2 --output-junit "$junit" "$@")
+}
+
+# Prints 'N passed, N failed' as the last line. Its status is 1 unless something passed and nothing failed.
+closing_line() { python3 "$root/scripts/tally.py" "$results"; }

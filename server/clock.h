@@ -1,0 +1,40 @@
+// Clock: where the server gets the time from, so that tests can turn it.
+//
+// Thread safety: any thread.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+namespace sluice::server {
+
+class Clock {
+ public:
+  Clock() = default;
+  Clock(const Clock&) = delete;
+  Clock& operator=(const Clock&) = delete;
+  virtual ~Clock() = default;
+  // Microseconds, steady, from an arbitrary start.
+  [[nodiscard]] virtual std::int64_t NowUs() const = 0;
+  // Microseconds since 1970.
+  [[nodiscard]] virtual std::int64_t WallUs() const = 0;
+};
+
+class SystemClock final : public Clock {
+ public:
+  [[nodiscard]] std::int64_t NowUs() const override {
+    return Microseconds(std::chrono::steady_clock::now());
+  }
+  [[nodiscard]] std::int64_t WallUs() const override {
+    return Microseconds(std::chrono::system_clock::now());
+  }
+
+ private:
+  template <typename TimePoint>
+  static std::int64_t Microseconds(TimePoint time) {
+    return std::chrono::duration_cast<std::chrono::microseconds>(time.time_since_epoch()).count();
+  }
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,38 @@
+// The whole command table: the families of server/commands/, joined and indexed by name.
+//
+// Thread safety: immutable after its first use, which may come from any thread.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "server/command.h"
+
+namespace sluice::server {
+
+// One function per file of server/commands/. A new family adds a line here and one in Families().
+std::span<const Command> ConnectionCommands();
+std::span<const Command> IntrospectionCommands();
+std::span<const Command> KvMputCommands();
+std::span<const Command> KvPutCommands();
+std::span<const Command> KvReadCommands();
+std::span<const Command> ServerCommands();
+std::span<const Command> StringCommands();
+
+std::span<const std::span<const Command>> Families();
+
+// Case does not matter. Null if there is no such command. A subcommand is found as "parent|child".
+const Command* FindCommand(std::string_view name);
+// The subcommand `child` of `parent`; null if there is none.
+const Command* FindSubcommand(const Command& parent, std::string_view child);
+// True for a row named "parent|child".
+bool IsSubcommand(const Command& command);
+
+// 0..CommandCount()-1: the row's place in the table, for statistics kept by command.
+std::size_t CommandCount();
+std::size_t OrdinalOf(const Command& command);
+
+// Redis's rule: the name counts, negative arity is a minimum.
+bool ArityMatches(const Command& command, std::size_t args);
+
+}  // namespace sluice::server

@@ -1,0 +1,159 @@
+#include "server/commands/kv_args.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <boost/unordered/unordered_flat_set.hpp>
+#include <fmt/format.h>
+
+#include "store/chunk.h"
+#include "store/tag.h"
+
+namespace sluice::server {
+namespace {
+
+using store::Code;
+using store::ColumnSource;
+using store::ColumnWrite;
+using store::RowSet;
+using store::Status;
+
+constexpr std::size_t kQuadraticMax =
+    16;  // up to here comparing all pairs is fastest, and allocates nothing
+
+// The first item that stands twice, or null.
+template <typename Item>
+const Item* FirstDuplicate(std::span<const Item> items) {
+  if (items.size() <= kQuadraticMax) {
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      if (std::find(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(i), items[i]) !=
+          items.begin() + static_cast<std::ptrdiff_t>(i)) {
+        return &items[i];
+      }
+    }
+    return nullptr;
+  }
+  boost::unordered_flat_set<Item> seen;
+  seen.reserve(items.size());
+  for (const Item& item : items) {
+    if (!seen.insert(item).second) {
+      return &item;
+    }
+  }
+  return nullptr;
+}
+
+bool IsDigits(std::string_view text) {
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+}  // namespace
+
+bool ReadRows(Context& context, ArgReader& args, RowSet& rows) {
+  Scratch& scratch = context.scratch;
+  if (args.Option("KEYS")) {
+    args.List("keys", scratch.keys);
+    for (const std::string_view key : scratch.keys) {
+      if (args.ok()) {
+        args.Fail(store::CheckName("key", key));
+      }
+    }
+    rows = {.kind = RowSet::Kind::kKeys, .keys = scratch.keys, .indexes = {}};
+    return true;
+  }
+  if (args.Option("ROWS")) {
+    args.PackedInts("rows", scratch.indexes);
+    rows = {.kind = RowSet::Kind::kIndexes, .keys = {}, .indexes = scratch.indexes};
+    return true;
+  }
+  return false;
+}
+
+void ReadFields(Context& context, ArgReader& args) {
+  args.List("fields", context.scratch.fields);
+  for (const std::string_view field : context.scratch.fields) {
+    if (args.ok()) {
+      args.Fail(store::CheckName("field", field));
+    }
+  }
+}
+
+void RejectDuplicateRows(ArgReader& args, const RowSet& rows) {
+  if (!args.ok()) {
+    return;
+  }
+  if (const std::string_view* const key = FirstDuplicate(rows.keys)) {
+    args.Fail(Status(Code::kError, fmt::format("key '{}' is named twice", *key)));
+  }
+  if (const store::RowIndex* const index = FirstDuplicate(rows.indexes)) {
+    args.Fail(Status(Code::kError, fmt::format("index {} is named twice", *index)));
+  }
+}
+
+void RejectDuplicateFields(Context& context, ArgReader& args) {
+  std::vector<std::string_view>& names = context.scratch.words;
+  names.clear();
+  for (const ColumnWrite& column : context.scratch.columns) {
+    names.push_back(column.source.field);
+  }
+  if (const std::string_view* const name =
+          FirstDuplicate(std::span<const std::string_view>(names))) {
+    args.Fail(Status(Code::kError, fmt::format("field '{}' is named twice", *name)));
+  }
+}
+
+void ReadFieldShape(Context& context, ArgReader& args, ColumnSource& source) {
+  const std::string_view dtype_name = args.Word("dtype");
+  if (!args.ok()) {
+    return;
+  }
+  const auto dtype = store::ParseDType(dtype_name);
+  if (!dtype.ok()) {
+    args.Fail(Status(Code::kDType,
+                     fmt::format("field '{}': {}", source.field, dtype.GetStatus().Message())));
+    return;
+  }
+  source.dtype = *dtype;
+  std::vector<std::int64_t>& dims = context.scratch.Ints();
+  std::int64_t dim = 0;
+  while (args.HasMore() && ParseInteger(args.Peek(), dim)) {
+    dims.push_back(dim);
+    static_cast<void>(args.Word("dim"));
+  }
+  if (IsDigits(args.Peek())) {
+    args.Fail(Status(Code::kShape, fmt::format("field '{}': dim {} is too large", source.field,
+                                               store::Printable(args.Peek()))));
+  }
+  source.dims = dims;
+  source.rank = dims.size();
+}
+
+void FinishColumn(Context& context, ArgReader& args, ColumnWrite& column) {
+  if (!args.ok()) {
+    return;
+  }
+  args.Fail(store::CheckColumn(column.source));
+  if (args.ok() && column.source.bytes.size() >= store::kSmallBytes) {
+    auto chunk = store::Chunk::Make(context.server.memory, column.source);
+    if (chunk.ok()) {
+      column.chunk = *std::move(chunk);
+    } else {
+      args.Fail(chunk.GetStatus());
+    }
+  }
+}
+
+void AddTag(Context& context, ArgReader& args, std::string_view patch) {
+  if (!args.ok()) {
+    return;
+  }
+  auto fresh = store::FreshTag(patch);
+  if (fresh.ok()) {
+    context.scratch.tags.push_back({.patch = patch, .fresh = *std::move(fresh)});
+  } else {
+    args.Fail(fresh.GetStatus());
+  }
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,38 @@
+// The argument forms that KV commands share: rows, fields, dtypes and dims, payloads.
+//
+// All of these belong to the *prepare* step: no lock, no state. Failures go into the reader.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "server/arg_reader.h"
+#include "server/context.h"
+#include "store/rows.h"
+
+namespace sluice::server {
+
+// `KEYS <list>` or `ROWS <blob>`. True where one of them was next.
+bool ReadRows(Context& context, ArgReader& args, store::RowSet& rows);
+
+// `<list>` of field names into scratch.fields.
+void ReadFields(Context& context, ArgReader& args);
+
+// Fails where a key or an index of `rows` is named twice (writes only).
+void RejectDuplicateRows(ArgReader& args, const store::RowSet& rows);
+
+// Fails where a field of scratch.columns is named twice.
+void RejectDuplicateFields(Context& context, ArgReader& args);
+
+// `<name> <dtype> [<dim> ...]`: the dims end at the first word that is no number. Fills field,
+// dtype, dims and rank of `source`.
+void ReadFieldShape(Context& context, ArgReader& args, store::ColumnSource& source);
+
+// Checks the column and, where it is large enough for a chunk of its own, makes it (store::Chunk).
+void FinishColumn(Context& context, ArgReader& args, store::ColumnWrite& column);
+
+// The JSON patch of one row into scratch.tags.
+void AddTag(Context& context, ArgReader& args, std::string_view patch);
+
+}  // namespace sluice::server

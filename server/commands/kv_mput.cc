@@ -1,0 +1,256 @@
+// KV.MPUT, KV.CLEAR.
+#include <array>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "server/arg_reader.h"
+#include "server/command_table.h"
+#include "server/commands/kv_args.h"
+#include "server/context.h"
+#include "store/shape.h"
+
+namespace sluice::server {
+namespace {
+
+using store::Code;
+using store::ColumnSource;
+using store::ColumnWrite;
+using store::RowSet;
+using store::Status;
+
+std::string_view AsBytes(std::span<const std::int64_t> values) {
+  return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
+}
+
+// Each of 0..m-1 must be used, m being one more than the largest. Returns m.
+std::size_t CountDistinct(ArgReader& args, std::string_view field,
+                          std::span<const std::int64_t> dict, std::vector<std::int64_t>& seen) {
+  const auto rows = static_cast<std::int64_t>(dict.size());
+  for (const std::int64_t slot : dict) {
+    if (slot < 0 || slot >= rows) {
+      args.Fail(Status(Code::kShape,
+                       fmt::format("field '{}': DICT: {} is not in 0..{}", field, slot, rows - 1)));
+      return 0;
+    }
+    if (static_cast<std::size_t>(slot) >= seen.size()) {
+      seen.resize(static_cast<std::size_t>(slot) + 1);
+    }
+    seen[static_cast<std::size_t>(slot)] = 1;
+  }
+  for (std::size_t slot = 0; slot < seen.size(); ++slot) {
+    if (seen[slot] == 0) {
+      args.Fail(Status(Code::kShape, fmt::format("field '{}': DICT: {} is not used", field, slot)));
+    }
+  }
+  return seen.size();
+}
+
+// `[DICT <blob>] BLOB <bytes>` of a column for `rows` rows.
+void ReadColumnPayload(Context& context, ArgReader& args, std::size_t rows, ColumnWrite& column) {
+  ColumnSource& source = column.source;
+  source.slots = rows;
+  if (args.Option("DICT")) {
+    std::vector<std::int64_t>& dict = context.scratch.Ints();
+    args.PackedInts("DICT", dict);
+    if (args.ok() && dict.size() != rows) {
+      args.Fail(Status(Code::kShape, fmt::format("field '{}': DICT names {} rows, there are {}",
+                                                 source.field, dict.size(), rows)));
+    }
+    if (args.ok()) {
+      source.slots = CountDistinct(args, source.field, dict, context.scratch.Ints());
+      column.dict = dict;
+    }
+  }
+  if (args.ok() && !args.Option("BLOB")) {
+    args.Fail(
+        Status(Code::kError,
+               fmt::format("syntax error: field '{}': BLOB is expected{}", source.field,
+                           args.HasMore() ? fmt::format(", not '{}'", store::Printable(args.Peek()))
+                                          : "")));
+  }
+  RequestArg blob = args.Take("the blob");
+  source.bytes = blob.text;
+  source.blob = std::move(blob.blob);
+}
+
+// `COLUMN <name> <dtype> [<dim> ...] | SHAPES <rank> <blob>, [DICT <blob>] BLOB <bytes>`, behind
+// COLUMN.
+void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
+  ColumnWrite column;
+  ColumnSource& source = column.source;
+  source.field = args.Word("the field's name");
+  if (args.ok()) {
+    args.Fail(store::CheckFieldName(source.field));
+  }
+  ReadFieldShape(context, args, source);
+  if (args.Option("SHAPES")) {
+    if (source.rank != 0) {
+      args.Fail(
+          Status(Code::kError,
+                 fmt::format("syntax error: field '{}': dims or SHAPES, not both", source.field)));
+    }
+    const std::int64_t rank = args.Integer({.min = 0});
+    if (args.ok() && rank > static_cast<std::int64_t>(store::kRankMax)) {
+      args.Fail(Status(Code::kShape, fmt::format("field '{}': rank {} is over {}", source.field,
+                                                 rank, store::kRankMax)));
+    }
+    std::vector<std::int64_t>& shapes = context.scratch.Ints();
+    args.PackedInts("SHAPES", shapes);
+    source.ragged = true;
+    source.rank = static_cast<std::size_t>(rank);
+    source.dims = shapes;
+  }
+  ReadColumnPayload(context, args, rows, column);
+  if (args.ok() && source.ragged && source.dims.size() != source.slots * source.rank) {
+    args.Fail(Status(
+        Code::kShape,
+        fmt::format("field '{}': SHAPES of {} rows of rank {} are {} numbers, got {}", source.field,
+                    source.slots, source.rank, source.slots * source.rank, source.dims.size())));
+  }
+  FinishColumn(context, args, column);
+  context.scratch.columns.push_back(std::move(column));
+}
+
+void ReadTags(Context& context, ArgReader& args, std::size_t rows) {
+  Scratch& scratch = context.scratch;
+  if (!scratch.tags.empty()) {
+    args.Fail(Status(Code::kError, "syntax error: TAGS is given twice"));
+  }
+  args.List("tags", scratch.words);
+  if (args.ok() && scratch.words.size() != rows) {
+    args.Fail(
+        Status(Code::kShape, fmt::format("TAGS: {} tags for {} rows", scratch.words.size(), rows)));
+  }
+  for (const std::string_view patch : scratch.words) {
+    AddTag(context, args, patch);
+  }
+}
+
+// KV.MPUT partition KEYS list | ROWS blob | NEW n [TAGS list] [COLUMN ...] ...
+Status KvMput(Context& context, ArgReader& args) {
+  Scratch& scratch = context.scratch;
+  const std::string_view partition = args.Name("partition");
+  RowSet rows;
+  if (args.Option("NEW")) {
+    rows = {
+        .kind = RowSet::Kind::kNew, .keys = {}, .indexes = {}, .count = args.Integer({.min = 1})};
+  } else if (!ReadRows(context, args, rows)) {
+    args.Fail(Status(Code::kError, "syntax error: KEYS, ROWS or NEW is expected"));
+  }
+  if (rows.size() > static_cast<std::size_t>(store::kRowsPerWriteMax)) {
+    args.Fail(Status(Code::kError, fmt::format("a write has at most {} rows, not {}",
+                                               store::kRowsPerWriteMax, rows.size())));
+  }
+  RejectDuplicateRows(args, rows);
+  while (args.HasMore()) {
+    if (args.Option("COLUMN")) {
+      ReadColumn(context, args, rows.size());
+    } else if (args.Option("TAGS")) {
+      ReadTags(context, args, rows.size());
+    } else {
+      args.Unexpected();
+    }
+  }
+  RejectDuplicateFields(context, args);
+  TRY(args.Finish());
+
+  context.turn.Enter();
+  const store::WriteRequest request = {
+      .partition = partition, .rows = rows, .tags = scratch.tags, .columns = scratch.columns};
+  TRY(context.server.store.Write(request, scratch.write));
+  context.reply.Array(2);
+  context.reply.Integer(scratch.write.new_rows);
+  context.reply.Bulk(AsBytes(scratch.write.indexes));
+  return {};
+}
+
+// KV.CLEAR partition [KEYS list | ROWS blob [FIELDS list]]
+Status KvClear(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  RowSet rows;
+  const bool some_rows = args.HasMore();
+  if (some_rows && !ReadRows(context, args, rows)) {
+    args.Unexpected();
+  }
+  const bool some_fields = args.Option("FIELDS");
+  if (some_fields) {
+    ReadFields(context, args);
+  }
+  TRY(args.Finish());
+
+  context.turn.Enter();
+  store::Store& store = context.server.store;
+  const auto removed = some_fields ? store.ClearCells(partition, rows, context.scratch.fields)
+                       : some_rows ? store.ClearRows(partition, rows)
+                                   : store.ClearPartition(partition);
+  TRY(removed.GetStatus());
+  context.reply.Integer(*removed);
+  return {};
+}
+
+constexpr Arg kListArgs[] = {{.name = "numitems", .type = "integer"},
+                             {.name = "item", .type = "string", .multiple = true}};
+constexpr Arg kRowsArgs[] = {{.name = "keys", .type = "block", .token = "KEYS", .args = kListArgs},
+                             {.name = "indexes", .type = "string", .token = "ROWS"}};
+constexpr Arg kNewRowsArgs[] = {
+    {.name = "keys", .type = "block", .token = "KEYS", .args = kListArgs},
+    {.name = "indexes", .type = "string", .token = "ROWS"},
+    {.name = "count", .type = "integer", .token = "NEW"}};
+constexpr Arg kColumnArgs[] = {
+    {.name = "name", .type = "string"},
+    {.name = "dtype", .type = "string"},
+    {.name = "dim", .type = "integer", .optional = true, .multiple = true},
+    {.name = "rank-and-shapes",
+     .type = "string",
+     .token = "SHAPES",
+     .optional = true,
+     .multiple = true},
+    {.name = "dict", .type = "string", .token = "DICT", .optional = true},
+    {.name = "bytes", .type = "string", .token = "BLOB"}};
+constexpr Arg kMputArgs[] = {
+    {.name = "partition", .type = "key"},
+    {.name = "rows", .type = "oneof", .args = kNewRowsArgs},
+    {.name = "tags", .type = "block", .token = "TAGS", .optional = true, .args = kListArgs},
+    {.name = "column",
+     .type = "block",
+     .token = "COLUMN",
+     .optional = true,
+     .multiple = true,
+     .args = kColumnArgs}};
+constexpr Arg kClearArgs[] = {
+    {.name = "partition", .type = "key"},
+    {.name = "rows", .type = "oneof", .optional = true, .args = kRowsArgs},
+    {.name = "fields", .type = "block", .token = "FIELDS", .optional = true, .args = kListArgs}};
+
+constexpr std::array kCommands = {
+    Row({.name = "kv.mput",
+         .arity = -4,
+         .flags = kWrite | kDenyOom,
+         .keys = {.first = 1, .last = 1, .step = 1},
+         .handler = KvMput,
+         .group = "kv",
+         .since = "0.1.0",
+         .complexity =
+             "O(N) where N is the number of cells; payloads of 16 KiB and more are not copied",
+         .summary = "Inserts or updates rows, column by column, all at once.",
+         .args = kMputArgs}),
+    Row({.name = "kv.clear",
+         .arity = -2,
+         .flags = kWrite,
+         .keys = {.first = 1, .last = 1, .step = 1},
+         .handler = KvClear,
+         .group = "kv",
+         .since = "0.1.0",
+         .complexity = "O(N) where N is the number of cells removed",
+         .summary = "Removes a partition, rows, or fields of rows.",
+         .args = kClearArgs}),
+};
+
+}  // namespace
+
+std::span<const Command> KvMputCommands() {
+  return kCommands;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,265 @@
+#include "server/config.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+#include <optional>
+#include <sstream>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "server/arg_reader.h"
+#include "store/ids.h"
+
+namespace sluice::server {
+namespace {
+
+using store::Code;
+using store::Result;
+using store::Status;
+using Kind = Option::Kind;
+
+Status Bad(const Option& option, std::string_view expected, std::string_view value) {
+  return Status(Code::kError, fmt::format("{}: {} is expected, not '{}'", option.name, expected,
+                                          store::Printable(value)));
+}
+
+std::optional<std::int64_t> UnitOf(std::string_view unit) {
+  struct Row {
+    std::string_view name;
+    std::int64_t bytes;
+  };
+  constexpr Row kUnits[] = {
+      {"", 1},           {"b", 1},
+      {"k", 1000},       {"kb", 1024},
+      {"m", 1000000},    {"mb", 1024 * 1024},
+      {"g", 1000000000}, {"gb", 1024 * 1024 * 1024},
+  };
+  for (const Row& row : kUnits) {
+    if (EqualsIgnoreCase(row.name, unit)) {
+      return row.bytes;
+    }
+  }
+  return std::nullopt;
+}
+
+// "1048576", "1mb", "75%".
+std::optional<std::int64_t> ParseMemory(std::string_view text) {
+  std::int64_t count = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, count);
+  if (error != std::errc() || count < 0) {
+    return std::nullopt;
+  }
+  const std::string_view unit(stop, static_cast<std::size_t>(end - stop));
+  if (unit == "%") {
+    return count <= 100 ? std::optional(MachineMemoryBytes() / 100 * count) : std::nullopt;
+  }
+  const std::optional<std::int64_t> bytes = UnitOf(unit);
+  std::int64_t product = 0;
+  if (!bytes || __builtin_mul_overflow(count, *bytes, &product)) {
+    return std::nullopt;
+  }
+  return product;
+}
+
+struct OutputLimit {
+  std::int64_t hard = 0;
+  std::int64_t soft = 0;
+  std::int64_t seconds = 0;
+};
+
+std::vector<std::string> Words(std::string_view text) {
+  std::istringstream stream{std::string(text)};
+  return {std::istream_iterator<std::string>(stream), {}};
+}
+
+std::optional<OutputLimit> ParseOutputLimit(std::string_view text) {
+  const std::vector<std::string> words = Words(text);
+  if (words.size() != 4 || !EqualsIgnoreCase(words[0], "normal")) {
+    return std::nullopt;
+  }
+  const auto hard = ParseMemory(words[1]);
+  const auto soft = ParseMemory(words[2]);
+  std::int64_t seconds = 0;
+  if (!hard || !soft || !ParseInteger(words[3], seconds) || seconds < 0) {
+    return std::nullopt;
+  }
+  return OutputLimit{.hard = *hard, .soft = *soft, .seconds = seconds};
+}
+
+// The number of an option that has one (for kOutputLimit: the hard limit).
+Result<std::int64_t> ParseNumber(const Option& option, std::string_view value) {
+  std::int64_t number = 0;
+  switch (option.kind) {
+    case Kind::kBool:
+      if (!EqualsIgnoreCase(value, "yes") && !EqualsIgnoreCase(value, "no")) {
+        return Bad(option, "yes or no", value);
+      }
+      return std::int64_t{EqualsIgnoreCase(value, "yes") ? 1 : 0};
+    case Kind::kMemory: {
+      const auto bytes = ParseMemory(value);
+      if (!bytes || *bytes < option.min || *bytes > option.max) {
+        return Bad(option, "a memory value (like 512mb)", value);
+      }
+      return *bytes;
+    }
+    case Kind::kOutputLimit: {
+      const auto limit = ParseOutputLimit(value);
+      if (!limit) {
+        return Bad(option, "normal <hard> <soft> <seconds>", value);
+      }
+      return limit->hard;
+    }
+    case Kind::kNumber:
+    case Kind::kText:
+      break;
+  }
+  if (!ParseInteger(value, number) || number < option.min || number > option.max) {
+    return Bad(option, fmt::format("a number from {} to {}", option.min, option.max), value);
+  }
+  return number;
+}
+
+std::string_view Trimmed(std::string_view text) {
+  constexpr std::string_view kBlank = " \t\r";
+  const std::size_t begin = text.find_first_not_of(kBlank);
+  if (begin == std::string_view::npos) {
+    return {};
+  }
+  return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
+}
+
+std::string_view Unquoted(std::string_view value) {
+  return value.size() >= 2 && value.front() == '"' && value.back() == '"'
+             ? value.substr(1, value.size() - 2)
+             : value;
+}
+
+}  // namespace
+
+Config::Config() {
+  for (const Option& option : Options()) {
+    const Status status = Set(option, option.initial);
+    assert(status.ok());
+    static_cast<void>(status);
+  }
+}
+
+Status Config::Check(const Option& option, std::string_view value) {
+  if (option.kind != Kind::kText) {
+    return ParseNumber(option, value).GetStatus();
+  }
+  const bool known =
+      option.choices.empty() ||
+      std::find(option.choices.begin(), option.choices.end(), value) != option.choices.end();
+  return known ? Status()
+               : Bad(option, fmt::format("one of '{}'", fmt::join(option.choices, "', '")), value);
+}
+
+Status Config::Set(const Option& option, std::string_view value) {
+  TRY(Check(option, value));
+  if (option.kind == Kind::kText) {
+    this->*option.text = std::string(value);
+    return {};
+  }
+  this->*option.number = *ParseNumber(option, value);
+  if (option.kind == Kind::kOutputLimit) {
+    const OutputLimit limit = ParseOutputLimit(value).value_or(OutputLimit{});
+    output_soft_bytes = limit.soft;
+    output_soft_seconds = limit.seconds;
+  }
+  return {};
+}
+
+std::string Config::Get(const Option& option) const {
+  switch (option.kind) {
+    case Kind::kText:
+      return this->*option.text;
+    case Kind::kBool:
+      return this->*option.number != 0 ? "yes" : "no";
+    case Kind::kOutputLimit:
+      return fmt::format("normal {} {} {}", output_hard_bytes.load(), output_soft_bytes.load(),
+                         output_soft_seconds.load());
+    case Kind::kNumber:
+    case Kind::kMemory:
+      break;
+  }
+  return fmt::format("{}", (this->*option.number).load());
+}
+
+Status Config::ReadText(std::string_view text) {
+  for (int line_number = 1; !text.empty(); ++line_number) {
+    const std::size_t end = text.find('\n');
+    const std::string_view line = Trimmed(text.substr(0, end));
+    text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
+    if (line.empty() || line.front() == '#') {
+      continue;
+    }
+    const std::size_t blank = line.find_first_of(" \t");
+    const std::string_view name = line.substr(0, blank);
+    const std::string_view value = blank == std::string_view::npos
+                                       ? std::string_view()
+                                       : Unquoted(Trimmed(line.substr(blank)));
+    const Option* const option = FindOption(name);
+    const Status status =
+        option == nullptr
+            ? Status(Code::kError, fmt::format("unknown option '{}'", store::Printable(name)))
+            : Set(*option, value);
+    if (!status.ok()) {
+      return Status(Code::kError, fmt::format("line {}: {}", line_number, status.Message()));
+    }
+  }
+  return {};
+}
+
+Status Config::ReadCommandLine(std::span<const std::string_view> args) {
+  if (!args.empty() && !args.front().starts_with("--")) {
+    file = std::string(args.front());
+    std::ifstream stream(file);
+    if (!stream) {
+      return Status(Code::kError, fmt::format("can't read the configuration file '{}'", file));
+    }
+    const std::string text{std::istreambuf_iterator<char>(stream), {}};
+    if (const Status status = ReadText(text); !status.ok()) {
+      return Status(Code::kError, fmt::format("{}: {}", file, status.Message()));
+    }
+    args = args.subspan(1);
+  }
+  while (!args.empty()) {
+    const std::string_view name = args.front();
+    if (!name.starts_with("--")) {
+      return Status(Code::kError, fmt::format("an option like --port is expected, not '{}'", name));
+    }
+    std::string value;
+    args = args.subspan(1);
+    for (; !args.empty() && !args.front().starts_with("--"); args = args.subspan(1)) {
+      value += value.empty() ? "" : " ";
+      value += args.front();
+    }
+    const Option* const option = FindOption(name.substr(2));
+    if (option == nullptr) {
+      return Status(Code::kError, fmt::format("unknown option '{}'", name));
+    }
+    TRY(Set(*option, value));
+  }
+  return {};
+}
+
+std::int64_t MachineMemoryBytes() {
+  std::int64_t bytes = std::int64_t{sysconf(_SC_PHYS_PAGES)} * sysconf(_SC_PAGE_SIZE);
+  for (const char* const path :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    std::ifstream stream(path);
+    std::int64_t limit = 0;
+    if (stream >> limit && limit > 0) {
+      bytes = std::min(bytes, limit);
+    }
+  }
+  return bytes;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,100 @@
+// Config: the options, from defaults, a file, the command line and CONFIG SET, by one table of
+// rows.
+//
+// conf/sluice.conf, CONFIG GET and the tests walk the same table. Names are Redis's where the
+// meaning is.
+//
+// Thread safety: texts are fixed once the server runs; numbers are atomic and may change by CONFIG
+// SET.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "store/status.h"
+
+namespace sluice::server {
+
+class Config;
+
+struct Option {
+  enum class Kind : std::uint8_t {
+    kNumber,
+    kMemory,  // bytes: 1048576, 1mb, 2gb; maxmemory also 75% (of the machine's memory)
+    kBool,    // yes or no
+    kText,
+    kOutputLimit,  // "normal <hard> <soft> <seconds>"
+  };
+  std::string_view name;
+  Kind kind = Kind::kText;
+  std::string_view initial;  // the default, as it stands in conf/sluice.conf
+  std::string_view summary;  // one sentence, with its period
+  bool immutable = false;    // CONFIG SET refuses it
+  std::int64_t min = 0;      // of numbers and memory
+  std::int64_t max = INT64_MAX;
+  std::span<const std::string_view> choices = {};       // of texts; empty: any
+  std::atomic<std::int64_t> Config::*number = nullptr;  // of every kind but text
+  std::string Config::*text = nullptr;
+};
+
+// The table, by name.
+std::span<const Option> Options();
+// Case does not matter. Null if there is none.
+const Option* FindOption(std::string_view name);
+
+class Config {
+ public:
+  Config();  // every option at its default
+
+  // `value` as in a file or CONFIG SET; words are separated by spaces.
+  // Errors: kError, says what was expected.
+  store::Status Set(const Option& option, std::string_view value);
+  // The same checks without changing anything.
+  static store::Status Check(const Option& option, std::string_view value);
+  // As CONFIG GET prints it.
+  [[nodiscard]] std::string Get(const Option& option) const;
+
+  // A file's text: "name value ..." lines, "#" comments. Errors: kError with the line number.
+  store::Status ReadText(std::string_view text);
+  // sluice-server's arguments: [file] [--name value ...]... Errors: kError.
+  store::Status ReadCommandLine(std::span<const std::string_view> args);
+
+  std::string bind;
+  std::atomic<std::int64_t> port{0};
+  std::string unixsocket;
+  std::string unixsocketperm;
+  std::atomic<std::int64_t> tcp_backlog{0};
+  std::atomic<std::int64_t> tcp_keepalive{0};
+  std::atomic<std::int64_t> timeout{0};
+  std::atomic<std::int64_t> protected_mode{0};
+  std::atomic<std::int64_t> io_threads{0};
+  std::atomic<std::int64_t> maxclients{0};
+  std::atomic<std::int64_t> maxmemory{0};
+  std::string maxmemory_policy;
+  std::atomic<std::int64_t> proto_max_bulk_len{0};
+  std::atomic<std::int64_t> client_query_buffer_limit{0};
+  std::atomic<std::int64_t> output_hard_bytes{0};
+  std::atomic<std::int64_t> output_soft_bytes{0};
+  std::atomic<std::int64_t> output_soft_seconds{0};
+  std::atomic<std::int64_t> prealloc{0};
+  std::atomic<std::int64_t> arena_keep{0};
+  std::atomic<std::int64_t> databases{0};
+  std::string save;
+  std::string appendonly;
+  std::string loglevel;
+  std::string logfile;
+  std::string libtorch_module;
+
+  // Where the options came from; "" without a file.
+  std::string file;
+};
+
+// Bytes of memory of this machine, or of its cgroup where that is less.
+std::int64_t MachineMemoryBytes();
+
+}  // namespace sluice::server

@@ -1,0 +1,188 @@
+// The table of options. conf/sluice.conf says the same in the same order; a test compares them.
+#include <array>
+
+#include "server/arg_reader.h"
+#include "server/config.h"
+
+namespace sluice::server {
+namespace {
+
+using Kind = Option::Kind;
+
+constexpr std::array<std::string_view, 1> kPolicies = {"noeviction"};
+constexpr std::array<std::string_view, 1> kSave = {""};
+constexpr std::array<std::string_view, 1> kNo = {"no"};
+constexpr std::array<std::string_view, 4> kLevels = {"debug", "verbose", "notice", "warning"};
+
+constexpr std::int64_t kGiB = std::int64_t{1} << 30;
+
+constexpr std::array kOptions = {
+    Option{.name = "bind",
+           .initial = "127.0.0.1 -::1",
+           .summary = "Addresses to listen on; with a '-' in front, one that may be missing.",
+           .immutable = true,
+           .text = &Config::bind},
+    Option{.name = "port",
+           .kind = Kind::kNumber,
+           .initial = "6390",
+           .summary = "TCP port; 0: none.",
+           .immutable = true,
+           .max = 65535,
+           .number = &Config::port},
+    Option{.name = "unixsocket",
+           .initial = "",
+           .summary = "Path of a Unix socket to listen on; half the cost of TCP on one machine.",
+           .immutable = true,
+           .text = &Config::unixsocket},
+    Option{.name = "unixsocketperm",
+           .initial = "700",
+           .summary = "Mode of the Unix socket, octal.",
+           .immutable = true,
+           .text = &Config::unixsocketperm},
+    Option{.name = "protected-mode",
+           .kind = Kind::kBool,
+           .initial = "yes",
+           .summary = "Refuse peers from other machines.",
+           .number = &Config::protected_mode},
+    Option{.name = "tcp-backlog",
+           .kind = Kind::kNumber,
+           .initial = "511",
+           .summary = "Connections that may wait to be accepted.",
+           .immutable = true,
+           .min = 1,
+           .max = 65535,
+           .number = &Config::tcp_backlog},
+    Option{.name = "tcp-keepalive",
+           .kind = Kind::kNumber,
+           .initial = "300",
+           .summary = "Seconds of silence after which the system probes a TCP peer; 0: never.",
+           .max = 32767,
+           .number = &Config::tcp_keepalive},
+    Option{.name = "timeout",
+           .kind = Kind::kNumber,
+           .initial = "0",
+           .summary = "Seconds after which an idle connection is closed; 0: never.",
+           .max = INT32_MAX,
+           .number = &Config::timeout},
+    Option{.name = "io-threads",
+           .kind = Kind::kNumber,
+           .initial = "2",
+           .summary = "Threads that serve connections.",
+           .immutable = true,
+           .min = 1,
+           .max = 128,
+           .number = &Config::io_threads},
+    Option{.name = "maxclients",
+           .kind = Kind::kNumber,
+           .initial = "10000",
+           .summary = "Connections at a time; one more is refused with an error.",
+           .min = 1,
+           .max = 1000000,
+           .number = &Config::maxclients},
+    Option{.name = "maxmemory",
+           .kind = Kind::kMemory,
+           .initial = "75%",
+           .summary = "Bytes for payloads, bookkeeping and buffers, or a share of the machine's "
+                      "memory; writes "
+                      "past it get OOM; 0: no limit.",
+           .number = &Config::maxmemory},
+    Option{.name = "maxmemory-policy",
+           .initial = "noeviction",
+           .summary = "Nothing is ever evicted silently, so this is the only policy.",
+           .choices = kPolicies,
+           .text = &Config::maxmemory_policy},
+    Option{.name = "proto-max-bulk-len",
+           .kind = Kind::kMemory,
+           .initial = "16gb",
+           .summary = "Longest single argument.",
+           .min = 1024 * 1024,
+           .max = 1024 * kGiB,
+           .number = &Config::proto_max_bulk_len},
+    Option{.name = "client-query-buffer-limit",
+           .kind = Kind::kMemory,
+           .initial = "256mb",
+           .summary = "Bytes of one request's small arguments; a client past it is closed. "
+                      "Arguments of 16 KiB "
+                      "and more do not count.",
+           .min = 1024 * 1024,
+           .number = &Config::client_query_buffer_limit},
+    Option{
+        .name = "client-output-buffer-limit",
+        .kind = Kind::kOutputLimit,
+        .initial = "normal 32gb 1mb 60",
+        .summary =
+            "normal <hard> <soft> <seconds>: a client is closed when more than <hard> bytes wait "
+            "for "
+            "it, or when more than <soft> bytes wait and it took none of them for <seconds>; 0: no "
+            "such limit.",
+        .number = &Config::output_hard_bytes},
+    Option{.name = "prealloc",
+           .kind = Kind::kMemory,
+           .initial = "64mb",
+           .summary = "Fresh memory kept touched ahead of need, so that a burst of large values "
+                      "does not wait "
+                      "for page faults.",
+           .number = &Config::prealloc},
+    Option{.name = "arena-keep",
+           .kind = Kind::kMemory,
+           .initial = "0",
+           .summary = "Freed payload memory that is kept for the next values instead of being "
+                      "given back to the "
+                      "system; 0: all of it.",
+           .number = &Config::arena_keep},
+    Option{.name = "databases",
+           .kind = Kind::kNumber,
+           .initial = "1",
+           .summary = "There is one database, number 0.",
+           .immutable = true,
+           .min = 1,
+           .max = 1,
+           .number = &Config::databases},
+    Option{.name = "save",
+           .initial = "",
+           .summary = "Periodic snapshots do not exist yet; Redis tools ask for this name.",
+           .immutable = true,
+           .choices = kSave,
+           .text = &Config::save},
+    Option{.name = "appendonly",
+           .initial = "no",
+           .summary = "A log of writes does not exist yet; Redis tools ask for this name.",
+           .immutable = true,
+           .choices = kNo,
+           .text = &Config::appendonly},
+    Option{.name = "loglevel",
+           .initial = "notice",
+           .summary = "debug, verbose, notice or warning.",
+           .choices = kLevels,
+           .text = &Config::loglevel},
+    Option{.name = "logfile",
+           .initial = "",
+           .summary = "File to log to; empty: standard error.",
+           .immutable = true,
+           .text = &Config::logfile},
+    Option{
+        .name = "libtorch-module",
+        .initial = "",
+        .summary =
+            "Path of libsluice_torch.so, which reads and prints half-precision and 8-bit floats; "
+            "empty: beside the server's binary.",
+        .immutable = true,
+        .text = &Config::libtorch_module},
+};
+
+}  // namespace
+
+std::span<const Option> Options() {
+  return kOptions;
+}
+
+const Option* FindOption(std::string_view name) {
+  for (const Option& option : kOptions) {
+    if (EqualsIgnoreCase(option.name, name)) {
+      return &option;
+    }
+  }
+  return nullptr;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,218 @@
+#include "server/connection.h"
+
+#include <algorithm>
+#include <array>
+#include <new>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "server/command_table.h"
+#include "server/dispatch.h"
+#include "store/blob.h"
+
+namespace sluice::server {
+namespace {
+
+using resp::RequestParser;
+using store::Blob;
+using store::Code;
+using store::Memory;
+using store::OutOfMemory;
+using store::Status;
+
+}  // namespace
+
+Connection::Connection(Server& server, ThreadStats& stats)
+    : server_(server), stats_(stats), parser_(limits_) {
+  client_.id = server_.next_client_id.fetch_add(1, std::memory_order_relaxed);
+}
+
+Connection::~Connection() {
+  server_.memory.GetBudget().Release(charged_);
+}
+
+std::array<std::span<char>, 2> Connection::ReadRoom() {
+  std::span<char> bulk = parser_.BulkRoom();
+  if (!bulk.empty()) {
+    const std::span<char> part = bulk.first(std::min(bulk.size(), kReadBytesMax));
+    if (!large_.back().ChargeUpTo(bulk_filled_ + part.size(), overdraft_)) {
+      DrainBulk(OutOfMemory());
+      bulk = {};
+    } else if (part.size() < bulk.size()) {
+      return {part, {}};  // what follows the argument is not in sight yet
+    }
+  }
+  return {bulk, parser_.Room()};
+}
+
+void Connection::Received(std::size_t count) {
+  stats_.input_bytes.Add(static_cast<std::int64_t>(count));
+  const std::size_t before = parser_.BulkRoom().size();
+  parser_.Filled(count);
+  bulk_filled_ += before - parser_.BulkRoom().size();
+}
+
+void Connection::Run() {
+  limits_.bulk_bytes_max = server_.config.proto_max_bulk_len.load(std::memory_order_relaxed);
+  Engine::Turn turn(server_.engine, server_.clock);
+  now_us_ = server_.clock.NowUs();
+  while (!closing_ && !Paused()) {
+    const RequestParser::Event event = parser_.Next();
+    if (event == RequestParser::Event::kNeedMore) {
+      break;
+    }
+    switch (event) {
+      case RequestParser::Event::kRequest:
+        RunRequest(turn);
+        break;
+      case RequestParser::Event::kBulk:
+        turn.Leave();  // what follows is large: others need not wait for its preparation
+        TakeBulk();
+        break;
+      case RequestParser::Event::kError:
+        ProtocolError();
+        break;
+      case RequestParser::Event::kAbort:
+      case RequestParser::Event::kNeedMore:
+        closing_ = true;
+        drop_output_ = true;
+        stats_.protocol_errors.Add(1);
+        break;
+    }
+  }
+  turn.Leave();
+  CheckLimits();
+  ChargeBuffers();
+}
+
+bool Connection::Paused() const {
+  return reply_.ScratchBytes() >= kPauseScratchBytes || reply_.PendingBytes() >= kPauseBytes;
+}
+
+void Connection::RunRequest(Engine::Turn& turn) {
+  try {
+    for (const resp::Argument& arg : parser_.Args()) {
+      RequestArg& last = args_.emplace_back(RequestArg{.text = arg.text, .blob = {}});
+      if (arg.large >= 0) {
+        last.blob = std::move(large_[static_cast<std::size_t>(arg.large)]);
+      }
+    }
+    Context context{.server = server_,
+                    .stats = stats_,
+                    .client = client_,
+                    .turn = turn,
+                    .scratch = scratch_,
+                    .reply = reply_,
+                    .now_us = now_us_};
+    Dispatch(context, args_, drained_);
+    now_us_ = context.now_us;
+    closing_ = client_.close_after_reply;
+  } catch (const std::bad_alloc&) {  // not even room for an error message: the client must not wait
+                                     // for one
+    closing_ = true;
+    drop_output_ = true;
+  }
+  EndRequest();
+}
+
+void Connection::EndRequest() {
+  args_.clear();
+  if (args_.capacity() > 1024) {
+    args_ = {};
+  }
+  large_.clear();
+  drained_ = {};
+}
+
+// The command that the large argument belongs to, where it can run at all; else null.
+const Command* Connection::CommandOfBulk() {
+  std::array<RequestArg, 2> head;
+  const std::span<const resp::Argument> args = parser_.Args();
+  const std::size_t known = std::min(args.size(), head.size());
+  for (std::size_t i = 0; i < known; ++i) {
+    head[i].text = args[i].text;
+  }
+  const Command* const command =
+      known == 0 ? nullptr : ResolveCommand(std::span(head).first(known));
+  return command != nullptr && ArityMatches(*command, parser_.ArgsExpected()) ? command : nullptr;
+}
+
+void Connection::TakeBulk() {
+  try {
+    large_.emplace_back();
+  } catch (const std::bad_alloc&) {
+    closing_ = drop_output_ = true;
+    return;
+  }
+  const std::size_t bytes = parser_.BulkBytes();
+  const Command* const command = CommandOfBulk();
+  if (command == nullptr) {
+    // The gates will refuse it: the text of this status is never sent.
+    DrainBulk(Status(Code::kError, "the command cannot run"));
+    return;
+  }
+  overdraft_ = (command->flags & kDenyOom) != 0 ? 0 : store::Budget::kOverdraftBytes;
+  Blob& blob = large_.back();
+  try {
+    blob = bytes <= Memory::kChargeStepBytes ? server_.memory.Allocate(bytes, overdraft_)
+                                             : server_.memory.Reserve(bytes);
+  } catch (const std::bad_alloc&) {
+    blob = {};
+  }
+  // Some of the bytes may have come with the header; at most as many as the input buffer holds.
+  if (blob.IsNull() || !blob.ChargeUpTo(std::min(bytes, parser_.BufferBytes()), overdraft_)) {
+    DrainBulk(OutOfMemory());
+    return;
+  }
+  parser_.GivePlace(blob.data());
+  bulk_filled_ = bytes - parser_.BulkRoom().size();
+}
+
+void Connection::DrainBulk(Status why) {
+  if (drained_.ok()) {
+    drained_ = std::move(why);
+  }
+  parser_.Drain();
+  large_.back() = {};
+}
+
+void Connection::ProtocolError() {
+  stats_.protocol_errors.Add(1);
+  closing_ = true;
+  try {
+    reply_.Prepare();
+    reply_.Error(fmt::format("ERR Protocol error: {}", parser_.ErrorText()));
+  } catch (const std::bad_alloc&) {
+    drop_output_ = true;
+  }
+}
+
+// The limits on what a client may make us hold.
+void Connection::CheckLimits() {
+  const Config& config = server_.config;
+  const auto over = [](std::size_t bytes, const std::atomic<std::int64_t>& limit) {
+    const std::int64_t max = limit.load(std::memory_order_relaxed);
+    return max != 0 && bytes > static_cast<std::size_t>(max);
+  };
+  if (over(parser_.BufferBytes(), config.client_query_buffer_limit)) {
+    stats_.query_limit_disconnections.Add(1);
+    closing_ = drop_output_ = true;
+  }
+  if (over(reply_.PendingBytes(), config.output_hard_bytes)) {
+    stats_.output_limit_disconnections.Add(1);
+    closing_ = drop_output_ = true;
+  }
+}
+
+void Connection::ChargeBuffers() {
+  const auto held = static_cast<std::int64_t>(parser_.BufferBytes() + reply_.CapacityBytes());
+  if (held > charged_) {
+    server_.memory.GetBudget().Charge(held - charged_);
+  } else {
+    server_.memory.GetBudget().Release(charged_ - held);
+  }
+  charged_ = held;
+}
+
+}  // namespace sluice::server

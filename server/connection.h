@@ -1,0 +1,89 @@
+// Connection: one client's conversation without its socket: bytes in, commands run, bytes out.
+//
+//   ReadRoom() -> the socket fills it -> Received(n) -> Run() -> Output() -> the socket sends,
+//   Consume(n)
+//
+// The socket's side is server/session.cc; tests drive this class directly.
+// Thread safety: one caller at a time, always the same I/O thread.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "resp/reply.h"
+#include "resp/request_parser.h"
+#include "server/command.h"
+#include "server/context.h"
+#include "server/request.h"
+
+namespace sluice::server {
+
+class Connection {
+ public:
+  // Commands wait while so much output does: bytes of our own scratch memory, and bytes in all. A
+  // client that pipelines without reading thus costs a bounded amount.
+  static constexpr std::size_t kPauseScratchBytes = std::size_t{1} << 20;
+  static constexpr std::size_t kPauseBytes = std::size_t{64} << 20;
+  // No read asks for more at once, so that one connection's payload does not hold up the others.
+  static constexpr std::size_t kReadBytesMax = std::size_t{1} << 20;
+
+  // `server` and `stats` are borrowed.
+  Connection(Server& server, ThreadStats& stats);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Where the next bytes go: the rest of a large argument first, then the input buffer. Either part may
+  // be empty, not both. Errors: std::bad_alloc.
+  std::array<std::span<char>, 2> ReadRoom();
+  // `count` bytes were read into ReadRoom()'s parts, in order.
+  void Received(std::size_t count);
+
+  // Runs the requests that are complete, until there is none, output must be sent first (Paused()),
+  // or the connection is to be closed.
+  void Run();
+
+  [[nodiscard]] resp::Reply& Output() { return reply_; }
+  // Output must shrink before Run() goes on.
+  [[nodiscard]] bool Paused() const;
+  // Send what is in Output(), then close. DropOutput(): close at once.
+  [[nodiscard]] bool Closing() const { return closing_; }
+  [[nodiscard]] bool DropOutput() const { return drop_output_; }
+  // Nothing of a request received but not answered.
+  [[nodiscard]] bool Idle() const { return parser_.Idle(); }
+
+  [[nodiscard]] Client& GetClient() { return client_; }
+
+ private:
+  void RunRequest(Engine::Turn& turn);
+  void TakeBulk();
+  void DrainBulk(store::Status why);
+  void ProtocolError();
+  void EndRequest();
+  void CheckLimits();
+  void ChargeBuffers();
+  [[nodiscard]] const Command* CommandOfBulk();
+
+  Server& server_;
+  ThreadStats& stats_;
+  resp::Limits limits_;
+  resp::RequestParser parser_;
+  resp::Reply reply_;
+  Client client_;
+  Scratch scratch_;
+
+  std::vector<store::Blob> large_;  // of the request being received; null: drained
+  std::size_t bulk_filled_ = 0;     // bytes received of the last of large_
+  std::int64_t overdraft_ = 0;      // what the request may take beyond maxmemory
+  store::Status drained_;           // why a large argument was thrown away
+  std::vector<RequestArg> args_;
+  std::int64_t charged_ = 0;  // for buffers
+  std::int64_t now_us_ = 0;   // when the last command ended, or the run began
+  bool closing_ = false;
+  bool drop_output_ = false;
+};
+
+}  // namespace sluice::server

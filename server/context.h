@@ -1,0 +1,82 @@
+// Context: all a command handler may touch. Server: what all connections share; built once in
+// main.cc (and in the tests' harness); nothing else is global.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "resp/reply.h"
+#include "server/clock.h"
+#include "server/config.h"
+#include "server/engine.h"
+#include "server/stats.h"
+#include "store/rows.h"
+#include "store/store.h"
+
+namespace sluice::store {
+class TorchLoader;
+}
+
+namespace sluice::server {
+
+struct Server {
+  Config& config;
+  const Clock& clock;
+  store::Memory& memory;
+  store::Store& store;  // under the engine only
+  Engine& engine;
+  Stats& stats;
+  store::TorchLoader* torch = nullptr;  // null where it was not built
+  std::function<void()> stop = [] {};   // begins an orderly end; any thread
+  std::int64_t started_us = 0;          // of clock
+  std::string run_id = {};              // 40 hex digits, new at each start
+  std::atomic<std::int64_t> next_client_id{1};
+};
+
+// State of one connection that commands may read or change.
+struct Client {
+  std::int64_t id = 0;
+  std::string name = {};
+  std::string lib_name = {};
+  std::string lib_version = {};
+  bool close_after_reply = false;
+};
+
+// Vectors for a command's arguments and results, kept so that a command allocates nothing in the
+// steady state. Empty between commands.
+struct Scratch {
+  std::vector<std::string_view> keys;
+  std::vector<std::string_view> fields;
+  std::vector<std::string_view> words;
+  std::vector<store::RowIndex> indexes;
+  std::vector<store::ColumnWrite> columns;
+  std::vector<store::TagWrite> tags;
+  std::vector<store::Text> texts;
+  std::deque<std::vector<std::int64_t>> ints;  // dims, shapes, dicts: Ints() hands them out
+  std::size_t ints_used = 0;
+  std::deque<std::string> bytes;  // values parsed from text
+  std::size_t bytes_used = 0;
+  store::WriteResult write;
+  store::ReadResult read;
+
+  std::vector<std::int64_t>& Ints();  // empty; stays where it is until Reset()
+  std::string& Bytes();
+  void Reset() noexcept;
+};
+
+struct Context {
+  Server& server;
+  ThreadStats& stats;
+  Client& client;
+  Engine::Turn& turn;
+  Scratch& scratch;
+  resp::Reply& reply;
+  std::int64_t now_us = 0;  // of the clock, when the current command began
+};
+
+}  // namespace sluice::server

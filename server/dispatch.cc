@@ -1,0 +1,143 @@
+#include "server/dispatch.h"
+
+#include <new>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "server/arg_reader.h"
+#include "server/command_table.h"
+#include "server/error_reply.h"
+#include "store/ids.h"
+
+namespace sluice::server {
+namespace {
+
+using store::Code;
+using store::Status;
+
+constexpr std::size_t kEchoedBytesMax = 128;
+
+std::string Upper(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  return out;
+}
+
+// What a client sent, for an error text: a line break becomes a space as in Redis, other bytes that
+// do not print are escaped.
+std::string Echo(std::string_view text, std::size_t bytes_max) {
+  std::string out(text.substr(0, bytes_max));
+  for (char& c : out) {
+    c = c == '\r' || c == '\n' ? ' ' : c;
+  }
+  return store::Printable(out);
+}
+
+// Redis's text, with all that is echoed cut to about 128 bytes.
+Status UnknownCommand(std::span<const RequestArg> request) {
+  std::string args;
+  for (const RequestArg& arg : request.subspan(1)) {
+    if (args.size() >= kEchoedBytesMax) {
+      break;
+    }
+    args += fmt::format("'{}' ", Echo(arg.text, kEchoedBytesMax - args.size()));
+  }
+  return Status(Code::kError, fmt::format("unknown command '{}', with args beginning with: {}",
+                                          Echo(request.front().text, kEchoedBytesMax), args));
+}
+
+Status UnknownSubcommand(const Command& parent, std::span<const RequestArg> request) {
+  return Status(Code::kError,
+                fmt::format("unknown subcommand '{}'. Try {} HELP.",
+                            Echo(request[1].text, kEchoedBytesMax), Upper(parent.name)));
+}
+
+// The gates: each says why the request does not run, or ok.
+Status KnownGate(const Command* command, std::span<const RequestArg> request) {
+  if (command != nullptr) {
+    return {};
+  }
+  const Command* const parent = FindCommand(request.front().text);
+  return parent == nullptr ? UnknownCommand(request) : UnknownSubcommand(*parent, request);
+}
+
+Status ArityGate(const Command& command, std::span<const RequestArg> request) {
+  if (ArityMatches(command, request.size())) {
+    return {};
+  }
+  return Status(Code::kError,
+                fmt::format("wrong number of arguments for '{}' command", command.name));
+}
+
+Status MemoryGate(const Command& command, const Context& context) {
+  const store::Budget& budget = context.server.memory.GetBudget();
+  if ((command.flags & kDenyOom) == 0 || budget.Used() <= budget.Limit()) {
+    return {};
+  }
+  return store::OutOfMemory();
+}
+
+Status PassGates(const Context& context, const Command* command,
+                 std::span<const RequestArg> request, const Status& drained) {
+  TRY(KnownGate(command, request));
+  TRY(ArityGate(*command, request));
+  TRY(MemoryGate(*command, context));
+  return drained;
+}
+
+}  // namespace
+
+const Command* ResolveCommand(std::span<const RequestArg> request) {
+  const Command* const command = FindCommand(request.front().text);
+  if (command == nullptr || IsSubcommand(*command)) {
+    return nullptr;
+  }
+  if ((command->flags & kContainer) != 0 && request.size() > 1) {
+    return FindSubcommand(*command, request[1].text);
+  }
+  return command;
+}
+
+void Dispatch(Context& context, std::span<const RequestArg> request, const Status& drained) {
+  const resp::Reply::Mark mark = context.reply.Prepare();
+  const Command* command = nullptr;
+  bool ran = false;
+  Status status;
+  try {
+    command = ResolveCommand(request);
+    status = PassGates(context, command, request, drained);
+    if (status.ok()) {
+      ran = true;
+      ArgReader args(request.subspan(IsSubcommand(*command) ? 2 : 1));
+      status = command->handler(context, args);
+    }
+    if (!status.ok()) {
+      context.reply.Rewind(mark);
+      ErrorReply(context.reply, status);
+      context.stats.error_replies.Add(1);
+    }
+  } catch (const std::bad_alloc&) {
+    context.reply.Rewind(mark);
+    context.reply.Error("OOM the machine has no memory left for this command");
+    context.stats.error_replies.Add(1);
+    ran = true;
+    status = {};
+  }
+  context.scratch.Reset();
+  const std::int64_t started_us = std::exchange(context.now_us, context.server.clock.NowUs());
+  context.turn.EndCommand(context.now_us);
+  context.stats.commands.Add(1);
+  if (command != nullptr) {
+    CommandStats& stats = context.stats.by_command[OrdinalOf(*command)];
+    stats.calls.Add(ran ? 1 : 0);
+    stats.microseconds.Add(context.now_us - started_us);
+    stats.rejected.Add(ran ? 0 : 1);
+    stats.failed.Add(ran && !status.ok() ? 1 : 0);
+  }
+}
+
+}  // namespace sluice::server

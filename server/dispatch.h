@@ -1,0 +1,22 @@
+// From one request to one reply: look up, pass the gates, run, turn a Status into an error reply.
+// No sockets here, so tests drive the whole server through this one function.
+#pragma once
+
+#include <span>
+
+#include "server/command.h"
+#include "server/context.h"
+#include "server/request.h"
+
+namespace sluice::server {
+
+// Runs request[0] with the rest as arguments; appends exactly one reply to context.reply, whatever
+// happens. `drained`: why a large argument of the request could not be taken; not ok: the command
+// is not run, and this is its error unless an earlier gate has one. REQUIRES: request is not empty.
+void Dispatch(Context& context, std::span<const RequestArg> request, const store::Status& drained);
+
+// The row that would run: the command, or the subcommand that request[1] names. Null: there is
+// none. `request` may be incomplete.
+const Command* ResolveCommand(std::span<const RequestArg> request);
+
+}  // namespace sluice::server

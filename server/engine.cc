@@ -1,0 +1,47 @@
+#include "server/engine.h"
+
+namespace sluice::server {
+namespace {
+
+// Holds are short: trying for a moment is cheaper than going to sleep and being woken.
+constexpr int kTries = 64;
+
+void Relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+void Engine::Turn::Enter() {
+  if (entered_) {
+    return;
+  }
+  for (int i = 0; i < kTries && !entered_; ++i) {
+    entered_ = engine_.mutex_.try_lock();
+    if (!entered_) {
+      Relax();
+    }
+  }
+  if (!entered_) {
+    engine_.mutex_.lock();
+    entered_ = true;
+  }
+  entered_us_ = clock_.NowUs();
+}
+
+void Engine::Turn::Leave() {
+  if (entered_) {
+    entered_ = false;
+    engine_.mutex_.unlock();
+  }
+}
+
+void Engine::Turn::EndCommand(std::int64_t now_us) {
+  if (entered_ && now_us - entered_us_ >= kHoldUs) {
+    Leave();
+  }
+}
+
+}  // namespace sluice::server

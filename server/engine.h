@@ -1,0 +1,48 @@
+// Engine: the one lock under which commands act on the store and the controller.
+//
+// A command enters it when it begins to act and need not leave: a batch of pipelined commands of
+// one connection shares one hold, which Turn lets go of after kHoldUs at the latest (between two
+// commands; one command is atomic). What takes long and needs no state (rendering a large reply,
+// preparing a large request) is done outside.
+//
+// Thread safety: Engine: any thread. Turn: the thread that made it.
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+
+#include "server/clock.h"
+
+namespace sluice::server {
+
+class Engine {
+ public:
+  static constexpr std::int64_t kHoldUs = 100;
+
+  // One connection's run of commands. Not entered at first; leaves at its end.
+  class Turn {
+   public:
+    Turn(Engine& engine, const Clock& clock) : engine_(engine), clock_(clock) {}
+    ~Turn() { Leave(); }
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+    void Enter();  // no effect where already entered
+    void Leave();  // no effect where not entered
+    // Call after each command with the time it ended: lets go where the hold has lasted long
+    // enough.
+    void EndCommand(std::int64_t now_us);
+    [[nodiscard]] bool Entered() const { return entered_; }
+
+   private:
+    Engine& engine_;
+    const Clock& clock_;
+    bool entered_ = false;
+    std::int64_t entered_us_ = 0;
+  };
+
+ private:
+  std::mutex mutex_;
+};
+
+}  // namespace sluice::server

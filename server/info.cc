@@ -1,0 +1,213 @@
+#include "server/info.h"
+
+#include <fstream>
+#include <iterator>
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "server/arg_reader.h"
+#include "server/command_table.h"
+#include "server/runtime.h"
+
+namespace sluice::server {
+namespace {
+
+using Lines = fmt::memory_buffer;
+
+template <typename Value>
+void Line(Lines& out, std::string_view name, const Value& value) {
+  fmt::format_to(std::back_inserter(out), "{}:{}\r\n", name, value);
+}
+
+std::string Human(std::int64_t bytes) {
+  constexpr std::string_view kUnits = "BKMGT";
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) {
+    value /= 1024;
+  }
+  return unit == 0 ? fmt::format("{}B", bytes) : fmt::format("{:.2f}{}", value, kUnits[unit]);
+}
+
+std::int64_t ResidentBytes() {
+  std::ifstream stream("/proc/self/statm");
+  std::int64_t total = 0;
+  std::int64_t resident = 0;
+  stream >> total >> resident;
+  return resident * sysconf(_SC_PAGE_SIZE);
+}
+
+void ServerSection(const Context& context, Lines& out) {
+  const Server& server = context.server;
+  utsname system = {};
+  uname(&system);
+  const std::int64_t uptime = (server.clock.NowUs() - server.started_us) / 1000000;
+  Line(out, "redis_version", kRedisVersion);
+  Line(out, "redis_mode", "standalone");
+  Line(out, "server_name", "sluice");
+  Line(out, "sluice_version", kSluiceVersion);
+  Line(out, "os", fmt::format("{} {} {}", system.sysname, system.release, system.machine));
+  Line(out, "arch_bits", 64);
+  Line(out, "multiplexing_api", "epoll");
+  Line(out, "process_id", getpid());
+  Line(out, "run_id", server.run_id);
+  Line(out, "tcp_port", server.config.port.load());
+  Line(out, "server_time_usec", server.clock.WallUs());
+  Line(out, "uptime_in_seconds", uptime);
+  Line(out, "uptime_in_days", uptime / 86400);
+  Line(out, "io_threads_active", server.config.io_threads.load());
+  Line(out, "config_file", server.config.file);
+}
+
+void ClientsSection(const Context& context, Lines& out) {
+  Line(out, "connected_clients", context.server.stats.Sum(&ThreadStats::clients));
+  Line(out, "maxclients", context.server.config.maxclients.load());
+  Line(out, "blocked_clients", 0);
+}
+
+void MemorySection(const Context& context, Lines& out) {
+  const store::Budget& budget = context.server.memory.GetBudget();
+  const store::Arena::Stats arena = context.server.memory.GetArena().GetStats();
+  const std::int64_t used = budget.Used();
+  const std::int64_t resident = ResidentBytes();
+  const std::int64_t limit = context.server.config.maxmemory;
+  Line(out, "used_memory", used);
+  Line(out, "used_memory_human", Human(used));
+  Line(out, "used_memory_rss", resident);
+  Line(out, "used_memory_rss_human", Human(resident));
+  Line(out, "used_memory_peak", budget.Peak());
+  Line(out, "used_memory_peak_human", Human(budget.Peak()));
+  Line(out, "used_memory_payload", arena.used_bytes);
+  Line(out, "arena_free_bytes", arena.free_bytes);
+  Line(out, "arena_touched_ahead_bytes", arena.touched_bytes);
+  Line(out, "arena_reserved_bytes", arena.reserved_bytes);
+  Line(out, "maxmemory", limit);
+  Line(out, "maxmemory_human", Human(limit));
+  Line(out, "maxmemory_policy", context.server.config.maxmemory_policy);
+  Line(out, "mem_fragmentation_ratio",
+       fmt::format("{:.2f}",
+                   used == 0 ? 0.0 : static_cast<double>(resident) / static_cast<double>(used)));
+}
+
+void PersistenceSection(const Context& /*context*/, Lines& out) {
+  Line(out, "loading", 0);
+  Line(out, "rdb_last_bgsave_status", "ok");
+  Line(out, "aof_enabled", 0);
+  Line(out, "aof_last_write_status", "ok");
+}
+
+void StatsSection(const Context& context, Lines& out) {
+  const Stats& stats = context.server.stats;
+  Line(out, "total_connections_received", stats.Sum(&ThreadStats::connections));
+  Line(out, "total_commands_processed", stats.Sum(&ThreadStats::commands));
+  Line(out, "total_net_input_bytes", stats.Sum(&ThreadStats::input_bytes));
+  Line(out, "total_net_output_bytes", stats.Sum(&ThreadStats::output_bytes));
+  Line(out, "rejected_connections", stats.Sum(&ThreadStats::rejected_connections));
+  Line(out, "keyspace_hits", stats.Sum(&ThreadStats::keyspace_hits));
+  Line(out, "keyspace_misses", stats.Sum(&ThreadStats::keyspace_misses));
+  Line(out, "evicted_keys", 0);
+  Line(out, "expired_keys", 0);
+  Line(out, "total_error_replies", stats.Sum(&ThreadStats::error_replies));
+  Line(out, "protocol_errors", stats.Sum(&ThreadStats::protocol_errors));
+  Line(out, "client_query_buffer_limit_disconnections",
+       stats.Sum(&ThreadStats::query_limit_disconnections));
+  Line(out, "client_output_buffer_limit_disconnections",
+       stats.Sum(&ThreadStats::output_limit_disconnections));
+}
+
+void ReplicationSection(const Context& /*context*/, Lines& out) {
+  Line(out, "role", "master");
+  Line(out, "connected_slaves", 0);
+  Line(out, "master_repl_offset", 0);
+}
+
+void CpuSection(const Context& /*context*/, Lines& out) {
+  rusage usage = {};
+  getrusage(RUSAGE_SELF, &usage);
+  Line(out, "used_cpu_sys", fmt::format("{}.{:06}", usage.ru_stime.tv_sec, usage.ru_stime.tv_usec));
+  Line(out, "used_cpu_user",
+       fmt::format("{}.{:06}", usage.ru_utime.tv_sec, usage.ru_utime.tv_usec));
+}
+
+void CommandStatsSection(const Context& context, Lines& out) {
+  for (const auto family : Families()) {
+    for (const Command& row : family) {
+      std::int64_t calls = 0;
+      std::int64_t microseconds = 0;
+      std::int64_t rejected = 0;
+      std::int64_t failed = 0;
+      for (const auto& thread : context.server.stats.threads) {
+        const CommandStats& stats = thread->by_command[OrdinalOf(row)];
+        calls += stats.calls.Get();
+        microseconds += stats.microseconds.Get();
+        rejected += stats.rejected.Get();
+        failed += stats.failed.Get();
+      }
+      if (calls + rejected > 0) {
+        Line(out, fmt::format("cmdstat_{}", row.name),
+             fmt::format(
+                 "calls={},usec={},usec_per_call={:.2f},rejected_calls={},failed_calls={}", calls,
+                 microseconds,
+                 calls == 0 ? 0.0 : static_cast<double>(microseconds) / static_cast<double>(calls),
+                 rejected, failed));
+      }
+    }
+  }
+}
+
+void ClusterSection(const Context& /*context*/, Lines& out) {
+  Line(out, "cluster_enabled", 0);
+}
+
+void KeyspaceSection(const Context& context, Lines& out) {
+  if (const std::size_t names = context.server.store.Names(); names > 0) {
+    Line(out, "db0", fmt::format("keys={},expires=0,avg_ttl=0", names));
+  }
+}
+
+struct Section {
+  std::string_view name;
+  void (*write)(const Context&, Lines&);
+};
+
+constexpr Section kSections[] = {
+    {"Server", ServerSection},   {"Clients", ClientsSection},
+    {"Memory", MemorySection},   {"Persistence", PersistenceSection},
+    {"Stats", StatsSection},     {"Replication", ReplicationSection},
+    {"CPU", CpuSection},         {"Commandstats", CommandStatsSection},
+    {"Cluster", ClusterSection}, {"Keyspace", KeyspaceSection},
+};
+
+bool Wanted(std::string_view section, std::span<const RequestArg> names) {
+  if (names.empty()) {
+    return section != "Commandstats";
+  }
+  for (const RequestArg& name : names) {
+    const bool many =
+        EqualsIgnoreCase(name.text, "all") || EqualsIgnoreCase(name.text, "everything");
+    const bool usual = EqualsIgnoreCase(name.text, "default") && section != "Commandstats";
+    if (many || usual || EqualsIgnoreCase(name.text, section)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::string InfoText(const Context& context, std::span<const RequestArg> sections) {
+  Lines out;
+  for (const Section& section : kSections) {
+    if (Wanted(section.name, sections)) {
+      fmt::format_to(std::back_inserter(out), "{}# {}\r\n", out.size() == 0 ? "" : "\r\n",
+                     section.name);
+      section.write(context, out);
+    }
+  }
+  return fmt::to_string(out);
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,18 @@
+// The text of INFO.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "server/context.h"
+#include "server/request.h"
+
+namespace sluice::server {
+
+// The sections named ("all", "everything", "default" or none: all of them), in our order: "#
+// Section" and lines "name:value", each ending in CRLF. An unknown section adds nothing. REQUIRES:
+// the engine is held.
+std::string InfoText(const Context& context, std::span<const RequestArg> sections);
+
+}  // namespace sluice::server

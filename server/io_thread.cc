@@ -1,0 +1,82 @@
+#include "server/io_thread.h"
+
+#include <chrono>
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <sys/socket.h>
+
+#include "server/log.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr std::chrono::milliseconds kTick{250};
+
+}  // namespace
+
+IoThread::IoThread(Server& server, ThreadStats& stats)
+    : server_(server), stats_(stats), work_(context_.get_executor()), tick_(context_) {}
+
+IoThread::~IoThread() {
+  Stop();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void IoThread::Start() {
+  ArmTick();
+  thread_ = std::thread([this] { context_.run(); });
+}
+
+void IoThread::Stop() {
+  boost::asio::post(context_, [this] {
+    for (const auto& weak : std::exchange(sessions_, {})) {
+      if (const auto session = weak.lock()) {
+        session->Close();
+      }
+    }
+    tick_.cancel();
+    work_.reset();
+    context_.stop();
+  });
+}
+
+void IoThread::Adopt(Session::Socket socket, std::string refusal) {
+  boost::asio::post(
+      context_, [this, socket = std::move(socket), refusal = std::move(refusal)]() mutable {
+        if (!refusal.empty()) {
+          stats_.rejected_connections.Add(1);
+          static_cast<void>(send(socket.native_handle(), refusal.data(), refusal.size(),
+                                 MSG_NOSIGNAL | MSG_DONTWAIT));
+          return;
+        }
+        stats_.connections.Add(1);
+        const auto session = std::make_shared<Session>(std::move(socket), server_, stats_, flushes_);
+        sessions_.push_back(session);
+        session->Start();
+      });
+}
+
+void IoThread::ArmTick() {
+  tick_.expires_after(kTick);
+  tick_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) {
+      Tick();
+      ArmTick();
+    }
+  });
+}
+
+void IoThread::Tick() {
+  std::erase_if(sessions_, [](const auto& weak) { return weak.expired(); });
+  const std::int64_t now_us = server_.clock.NowUs();
+  for (const auto& weak : sessions_) {
+    if (const auto session = weak.lock(); session && session->Open()) {
+      session->Tick(now_us);
+    }
+  }
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,50 @@
+// IoThread: one thread of the server's I/O: an event loop and the sessions that live on it.
+//
+// Thread safety: Adopt() and Stop() from any thread; the rest happens on the thread itself.
+#pragma once
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "server/context.h"
+#include "server/session.h"
+
+namespace sluice::server {
+
+class IoThread {
+ public:
+  IoThread(Server& server, ThreadStats& stats);
+  ~IoThread();  // stops and joins
+  IoThread(const IoThread&) = delete;
+  IoThread& operator=(const IoThread&) = delete;
+
+  void Start();
+  // Closes the sessions, then ends the thread.
+  void Stop();
+
+  // Where sockets for this thread are made.
+  boost::asio::io_context& GetContext() { return context_; }
+  ThreadStats& GetStats() { return stats_; }
+  // Takes a connected socket of GetContext(). `refusal`: not empty: the error line it gets instead
+  // of a session.
+  void Adopt(Session::Socket socket, std::string refusal);
+
+ private:
+  void Tick();
+  void ArmTick();
+
+  Server& server_;
+  ThreadStats& stats_;
+  boost::asio::io_context context_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
+  boost::asio::steady_timer tick_;
+  FlushQueue<Session> flushes_{context_};
+  std::vector<std::weak_ptr<Session>> sessions_;
+  std::thread thread_;
+};
+
+}  // namespace sluice::server

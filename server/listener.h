@@ -1,0 +1,49 @@
+// Listener: accepts connections on TCP and on a Unix socket and deals them to the I/O threads in
+// turn.
+//
+// Thread safety: Open() before the threads run; Close() on the first I/O thread; the rest runs
+// there.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+
+#include "server/io_thread.h"
+#include "store/status.h"
+
+namespace sluice::server {
+
+class Listener {
+ public:
+  // Accepts on threads.front()'s loop. REQUIRES: `threads` is not empty and outlives the listener.
+  Listener(Server& server, std::span<const std::unique_ptr<IoThread>> threads);
+  ~Listener();  // removes the Unix socket
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  // Binds everything that the configuration names and starts to accept.
+  // Errors: kError naming the address and the system's reason; nothing to listen on.
+  store::Status Open();
+  void Close();
+
+ private:
+  store::Status OpenTcp(const std::string& address, bool optional);
+  store::Status OpenUnix(const std::string& path);
+  template <typename Acceptor>
+  boost::asio::awaitable<void> Accept(Acceptor& acceptor);
+
+  Server& server_;
+  std::span<const std::unique_ptr<IoThread>> threads_;
+  std::vector<std::unique_ptr<boost::asio::ip::tcp::acceptor>> tcp_;
+  std::unique_ptr<boost::asio::local::stream_protocol::acceptor> unix_;
+  std::string unix_path_;
+  std::size_t next_thread_ = 0;
+};
+
+}  // namespace sluice::server

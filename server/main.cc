@@ -1,0 +1,179 @@
+// sluice-server: wiring only. Builds the parts, connects them, waits for a signal or SHUTDOWN.
+#include <condition_variable>
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <mutex>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <fmt/format.h>
+
+#include "server/command_table.h"
+#include "server/config.h"
+#include "server/context.h"
+#include "server/io_thread.h"
+#include "server/listener.h"
+#include "server/log.h"
+#include "server/runtime.h"
+#include "store/torch/loader.h"
+
+namespace sluice::server {
+namespace {
+
+using store::Status;
+
+constexpr std::string_view kUsage =
+    "usage: sluice-server [file.conf] [--option value ...]...\n"
+    "       sluice-server --version | --help\n"
+    "Options: conf/sluice.conf lists them all. Default: port 6390 on 127.0.0.1.\n";
+
+// Keeps `prealloc` bytes of payload memory touched ahead of need.
+class Toucher {
+ public:
+  explicit Toucher(store::Arena& arena) : thread_([this, &arena] { Run(arena); }) {}
+  ~Toucher() {
+    {
+      const std::lock_guard lock(mutex_);
+      stop_ = true;
+    }
+    wake_.notify_one();
+    thread_.join();
+  }
+  Toucher(const Toucher&) = delete;
+  Toucher& operator=(const Toucher&) = delete;
+
+ private:
+  void Run(store::Arena& arena) {
+    std::unique_lock lock(mutex_);
+    while (!stop_) {
+      lock.unlock();
+      const bool more = arena.TouchAhead();
+      lock.lock();
+      if (!more) {
+        wake_.wait_for(lock, std::chrono::milliseconds(50), [this] { return stop_; });
+      }
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+int Fail(const Status& status) {
+  fmt::print(stderr, "sluice-server: {}\n", status.Message());
+  return 1;
+}
+
+std::vector<std::string> TorchModulePaths(const Config& config) {
+  if (!config.libtorch_module.empty()) {
+    return {config.libtorch_module};
+  }
+  std::error_code error;
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  return {folder / "../store/torch/libsluice_torch.so", folder / "../lib/libsluice_torch.so",
+          folder / "libsluice_torch.so"};
+}
+
+int Serve(Config& config) {
+  const SystemClock clock;
+  auto arena = store::Arena::Make({.reserve_bytes = ArenaReserveBytes(),
+                                   .prealloc_bytes = static_cast<std::size_t>(config.prealloc),
+                                   .keep_bytes = ArenaKeepBytes(config)});
+  if (!arena.ok()) {
+    return Fail(arena.GetStatus());
+  }
+  store::Memory memory(*std::move(arena), ArenaReserveBytes() / 4);
+  store::Store data(memory, std::random_device()());
+  Engine engine;
+  Stats stats;
+  store::TorchLoader torch(TorchModulePaths(config));
+  boost::asio::io_context context;
+  Server server{.config = config,
+                .clock = clock,
+                .memory = memory,
+                .store = data,
+                .engine = engine,
+                .stats = stats,
+                .torch = &torch,
+                .stop = [&context] { context.stop(); },
+                .started_us = clock.NowUs(),
+                .run_id = NewRunId()};
+  ApplyConfig(server);
+
+  std::vector<std::unique_ptr<IoThread>> threads;
+  for (std::int64_t i = 0; i < config.io_threads; ++i) {
+    stats.threads.push_back(std::make_unique<ThreadStats>(CommandCount()));
+    threads.push_back(std::make_unique<IoThread>(server, *stats.threads.back()));
+  }
+  Listener listener(server, threads);
+  if (const Status status = listener.Open(); !status.ok()) {
+    return Fail(status);
+  }
+  for (const auto& thread : threads) {
+    thread->Start();
+  }
+  const Toucher toucher(memory.GetArena());
+
+  boost::asio::signal_set signals(context, SIGINT, SIGTERM);
+  signals.async_wait([&context](const boost::system::error_code& /*error*/, int signal) {
+    LogNotice("signal {}: shutting down", signal);
+    context.stop();
+  });
+  LogNotice("sluice-server {} is ready: port {}, unix socket '{}'", kSluiceVersion,
+            config.port.load(), config.unixsocket);
+  const auto work = boost::asio::make_work_guard(context);
+  context.run();
+
+  boost::asio::post(threads.front()->GetContext(), [&listener] { listener.Close(); });
+  for (const auto& thread : threads) {
+    thread->Stop();
+  }
+  threads.clear();
+  LogNotice("bye");
+  return 0;
+}
+
+int Main(std::span<char*> argv) {
+  const std::vector<std::string_view> args(argv.begin() + 1, argv.end());
+  for (const std::string_view arg : args) {
+    if (arg == "--help" || arg == "-h") {
+      fmt::print("{}", kUsage);
+      return 0;
+    }
+    if (arg == "--version" || arg == "-v") {
+      fmt::print("sluice-server {}\n", kSluiceVersion);
+      return 0;
+    }
+  }
+  Config config;
+  if (const Status status = config.ReadCommandLine(args); !status.ok()) {
+    return Fail(status);
+  }
+  if (!OpenLog(config.loglevel, config.logfile)) {
+    return Fail(
+        Status(store::Code::kError, fmt::format("can't open the log file '{}'", config.logfile)));
+  }
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c)
+  return Serve(config);
+}
+
+}  // namespace
+}  // namespace sluice::server
+
+int main(int argc, char** argv) {
+  try {
+    return sluice::server::Main({argv, static_cast<std::size_t>(argc)});
+  } catch (const std::exception& error) {
+    static_cast<void>(std::fprintf(stderr, "sluice-server: %s\n", error.what()));
+    return 1;
+  }
+}

@@ -1,0 +1,231 @@
+#include "server/session.h"
+
+#include <array>
+#include <new>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <sys/socket.h>
+
+#include "server/log.h"
+
+namespace sluice::server {
+namespace {
+
+namespace asio = boost::asio;
+constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
+
+constexpr std::size_t kWriteBytesMax = std::size_t{1} << 20;
+constexpr std::size_t kDeferBytesMax = std::size_t{16} << 10;  // larger output is sent at once
+constexpr std::size_t kWriteBuffersMax = 64;
+constexpr std::int64_t kSecondUs = 1000000;
+constexpr std::int64_t kLingerUs = 2 * kSecondUs;
+constexpr std::size_t kLingerBytesMax = std::size_t{4} << 20;
+
+}  // namespace
+
+Session::Session(Socket socket, Server& server, ThreadStats& stats, FlushQueue<Session>& flushes)
+    : socket_(std::move(socket)),
+      server_(server),
+      stats_(stats),
+      flushes_(flushes),
+      connection_(server, stats),
+      progress_(socket_.get_executor(), asio::steady_timer::time_point::max()),
+      read_us_(server.clock.NowUs()),
+      written_us_(read_us_) {
+  stats_.clients.Add(1);
+}
+
+void Session::Start() {
+  asio::co_spawn(
+      socket_.get_executor(),
+      [self = shared_from_this()]() -> asio::awaitable<void> { return self->Read(); },
+      asio::detached);
+}
+
+asio::awaitable<void> Session::Read() {
+  const auto self = shared_from_this();
+  while (socket_.is_open()) {
+    connection_.Run();
+    if (connection_.DropOutput() || !Send()) {
+      break;
+    }
+    if (connection_.Closing()) {
+      break;
+    }
+    if (connection_.Paused()) {
+      co_await progress_.async_wait(kToken);
+      continue;
+    }
+    const auto buffers = ReadBuffers();
+    if (!buffers) {
+      break;
+    }
+    const auto read = co_await socket_.async_read_some(*buffers, kToken);
+    const auto& [error, count] = read;
+    if (error) {
+      break;  // the peer is gone, or has nothing more to say: what it asked for is still sent
+    }
+    read_us_ = server_.clock.NowUs();
+    connection_.Received(count);
+  }
+  finishing_ = true;
+  if (!connection_.DropOutput()) {
+    while ((writing_ || deferred_) && socket_.is_open()) {
+      co_await progress_.async_wait(kToken);
+    }
+    if (connection_.Closing()) {
+      co_await Linger();
+    }
+  }
+  CloseSocket();
+}
+
+// Null where there is no memory left for the client's input.
+std::optional<std::array<asio::mutable_buffer, 2>> Session::ReadBuffers() {
+  try {
+    const auto room = connection_.ReadRoom();
+    return std::array{asio::mutable_buffer(room[0].data(), room[0].size()),
+                      asio::mutable_buffer(room[1].data(), room[1].size())};
+  } catch (const std::bad_alloc&) {
+    return std::nullopt;
+  }
+}
+
+// Runs while the socket does not take all of the output at once.
+asio::awaitable<void> Session::WriteRest() {
+  const auto self = shared_from_this();
+  while (socket_.is_open() && connection_.Output().PendingBytes() > 0) {
+    const auto waited = co_await socket_.async_wait(Socket::wait_write, kToken);
+    const auto& error = std::get<0>(waited);
+    if (error || !Flush()) {
+      break;
+    }
+    progress_.cancel();
+  }
+  writing_ = false;
+  progress_.cancel();
+}
+
+// FIN, then wait for the peer's: closing with unread input would make the system reset the
+// connection, and the peer might never see our last reply.
+asio::awaitable<void> Session::Linger() {
+  boost::system::error_code ignored;
+  socket_.shutdown(Socket::shutdown_send, ignored);
+  std::array<char, 4096> trash;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  const std::int64_t until_us = server_.clock.NowUs() + kLingerUs;
+  const asio::mutable_buffer room = asio::buffer(trash);
+  for (std::size_t bytes = 0; bytes < kLingerBytesMax && server_.clock.NowUs() < until_us;) {
+    const auto read = co_await socket_.async_read_some(room, kToken);
+    const auto& [error, count] = read;
+    if (error) {
+      break;
+    }
+    bytes += count;
+  }
+}
+
+bool Session::Flush() {
+  resp::Reply& output = connection_.Output();
+  for (std::size_t sent = 0; sent < kWriteBytesMax && output.PendingBytes() > 0;) {
+    std::array<iovec, kWriteBuffersMax> buffers;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+    msghdr message = {};
+    message.msg_iov = buffers.data();
+    message.msg_iovlen = output.Gather(buffers, kWriteBytesMax);
+    const ssize_t count = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count < 0) {
+      if (errno == EINTR) {
+        continue;
+      }
+      broken_ = broken_ || (errno != EAGAIN && errno != EWOULDBLOCK);
+      break;
+    }
+    output.Consume(static_cast<std::size_t>(count));
+    stats_.output_bytes.Add(count);
+    sent += static_cast<std::size_t>(count);
+    written_us_ = server_.clock.NowUs();
+  }
+  return !broken_;
+}
+
+bool Session::Send() {
+  const std::size_t pending = connection_.Output().PendingBytes();
+  if (pending == 0 || writing_) {
+    return true;  // WriteRest() goes on until nothing is left
+  }
+  if (pending >= kDeferBytesMax || connection_.Closing()) {
+    return FlushNow();
+  }
+  if (!deferred_) {
+    deferred_ = true;
+    flushes_.Add(shared_from_this());
+  }
+  return true;
+}
+
+void Session::FlushDeferred() {
+  deferred_ = false;
+  progress_.cancel();
+  if (socket_.is_open() && !writing_ && !FlushNow()) {
+    CloseSocket();
+  }
+}
+
+bool Session::FlushNow() {
+  if (!Flush()) {
+    return false;
+  }
+  if (connection_.Output().PendingBytes() == 0) {
+    return true;
+  }
+  writing_ = true;
+  written_us_ = server_.clock.NowUs();
+  asio::co_spawn(
+      socket_.get_executor(),
+      [self = shared_from_this()]() -> asio::awaitable<void> { return self->WriteRest(); },
+      asio::detached);
+  return true;
+}
+
+void Session::Tick(std::int64_t now_us) {
+  const Config& config = server_.config;
+  const std::int64_t soft_bytes = config.output_soft_bytes;
+  const std::int64_t soft_us = config.output_soft_seconds * kSecondUs;
+  const auto pending = static_cast<std::int64_t>(connection_.Output().PendingBytes());
+  const bool stuck = pending > soft_bytes || (finishing_ && pending > 0);
+  if (soft_bytes != 0 && soft_us != 0 && stuck && now_us - written_us_ >= soft_us) {
+    LogNotice("client {} closed: {} bytes wait for it, and it took none of them for {} s",
+              connection_.GetClient().id, pending, config.output_soft_seconds.load());
+    stats_.output_limit_disconnections.Add(1);
+    CloseSocket();
+    return;
+  }
+  const std::int64_t idle_us = config.timeout * kSecondUs;
+  if (idle_us != 0 && pending == 0 && now_us - read_us_ >= idle_us) {
+    CloseSocket();
+    return;
+  }
+  if (finishing_ && pending == 0 && now_us - written_us_ >= kLingerUs) {
+    CloseSocket();  // a peer that does not close its side
+  }
+}
+
+void Session::Close() {
+  Flush();
+  CloseSocket();
+}
+
+void Session::CloseSocket() {
+  if (socket_.is_open()) {
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+    progress_.cancel();
+    stats_.clients.Add(-1);
+  }
+}
+
+}  // namespace sluice::server

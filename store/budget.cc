@@ -1,0 +1,40 @@
+#include "store/budget.h"
+
+#include <cassert>
+
+namespace sluice::store {
+
+bool Budget::TryCharge(std::int64_t bytes, std::int64_t overdraft) noexcept {
+  assert(bytes >= 0 && overdraft >= 0);
+  const std::int64_t limit = Limit();
+  const std::int64_t most = limit > kNoLimit - overdraft ? kNoLimit : limit + overdraft;
+  std::int64_t used = Used();
+  do {
+    if (bytes > 0 && (used > most || bytes > most - used)) {
+      return false;
+    }
+  } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
+  NotePeak(used + bytes);
+  return true;
+}
+
+void Budget::Charge(std::int64_t bytes) noexcept {
+  NotePeak(used_.fetch_add(bytes, std::memory_order_relaxed) + bytes);
+}
+
+void Budget::Release(std::int64_t bytes) noexcept {
+  [[maybe_unused]] const std::int64_t before = used_.fetch_sub(bytes, std::memory_order_relaxed);
+  assert(before >= bytes);
+}
+
+void Budget::NotePeak(std::int64_t used) noexcept {
+  std::int64_t peak = Peak();
+  while (used > peak && !peak_.compare_exchange_weak(peak, used, std::memory_order_relaxed)) {
+  }
+}
+
+Status OutOfMemory() {
+  return {Code::kOom, "command not allowed when used memory > 'maxmemory'."};
+}
+
+}  // namespace sluice::store

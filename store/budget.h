@@ -1,0 +1,47 @@
+// Budget: how much memory the server has taken, against maxmemory. One number, exact to the byte by
+// our own rules: blobs by their runs of pages, bookkeeping by what was asked of malloc.
+//
+// Thread safety: any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <limits>
+
+#include "store/status.h"
+
+namespace sluice::store {
+
+class Budget {
+ public:
+  static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
+  // What commands that store nothing (KV.CLEAR with a long list of keys) may take beyond the limit.
+  static constexpr std::int64_t kOverdraftBytes = std::int64_t{64} << 20;
+
+  // Takes `bytes`, or changes nothing and returns false where that would pass the limit +
+  // `overdraft`.
+  [[nodiscard]] bool TryCharge(std::int64_t bytes, std::int64_t overdraft = 0) noexcept;
+  // Takes `bytes` whatever the limit: for what exists already.
+  void Charge(std::int64_t bytes) noexcept;
+  void Release(std::int64_t bytes) noexcept;
+
+  [[nodiscard]] std::int64_t Used() const noexcept { return used_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t Peak() const noexcept { return peak_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t Limit() const noexcept {
+    return limit_.load(std::memory_order_relaxed);
+  }
+  // Lowering it below Used() refuses new charges until enough is released.
+  void SetLimit(std::int64_t bytes) noexcept { limit_.store(bytes, std::memory_order_relaxed); }
+
+ private:
+  void NotePeak(std::int64_t used) noexcept;
+
+  std::atomic<std::int64_t> used_{0};
+  std::atomic<std::int64_t> peak_{0};
+  std::atomic<std::int64_t> limit_{kNoLimit};
+};
+
+// kOom with Redis's own text.
+Status OutOfMemory();
+
+}  // namespace sluice::store

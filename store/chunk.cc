@@ -1,0 +1,216 @@
+#include "store/chunk.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cstring>
+#include <new>
+
+namespace sluice::store {
+namespace {
+
+constexpr std::size_t kOpenSlotsMax = 4096;  // of a dense open chunk
+constexpr std::size_t kOpenRaggedSlotsMax =
+    1024;  // of a ragged one, whose numbers lie in the chunk
+constexpr std::size_t kOpenRaggedSlotsMin = 16;
+
+std::size_t CapacityOf(const Chunk::OpenShape& shape, std::size_t slot_bytes) {
+  if (shape.ragged) {  // no more numbers than payload
+    const std::size_t number_bytes = sizeof(std::int64_t) * (1 + shape.rank);
+    return std::clamp(shape.bytes / number_bytes, kOpenRaggedSlotsMin, kOpenRaggedSlotsMax);
+  }
+  return slot_bytes == 0 ? kOpenSlotsMax : std::min(shape.bytes / slot_bytes, kOpenSlotsMax);
+}
+
+void CopyNumbers(Dims from, std::int64_t* to) {
+  std::copy(from.begin(), from.end(), to);
+}
+
+// REQUIRES: the dims were checked.
+std::size_t CheckedBytes(DType dtype, Dims dims) {
+  std::size_t bytes = SizeOf(dtype);
+  for (const std::int64_t dim : dims) {
+    bytes *= static_cast<std::size_t>(dim);
+  }
+  return bytes;
+}
+
+}  // namespace
+
+ChunkRef::ChunkRef(const ChunkRef& other) noexcept : chunk_(other.chunk_) {
+  if (chunk_ != nullptr) {
+    chunk_->Retain();
+  }
+}
+
+ChunkRef::~ChunkRef() {
+  if (chunk_ != nullptr) {
+    Chunk::ReleasePin(chunk_);
+  }
+}
+
+Result<ChunkRef> Chunk::Make(Memory& memory, const ColumnSource& source) {
+  const std::size_t rank = source.ragged ? source.rank : source.dims.size();
+  TRY_ASSIGN(ChunkRef made,
+             MakeEmpty(memory, {.dtype = source.dtype,
+                                .ragged = source.ragged,
+                                .rank = static_cast<std::uint8_t>(rank),
+                                .capacity = static_cast<std::uint32_t>(source.slots)}));
+  made->SetShapes(source);
+  made->blob_ = source.blob;
+  made->base_ = source.bytes.data();
+  if (source.blob.IsNull() && !source.bytes.empty()) {
+    made->blob_ = memory.Allocate(source.bytes.size());
+    if (made->blob_.IsNull()) {
+      return OutOfMemory();
+    }
+    std::memcpy(made->blob_.data(), source.bytes.data(), source.bytes.size());
+    made->base_ = made->blob_.data();
+  }
+  made->slots_.store(made->plan_.capacity, std::memory_order_relaxed);
+  return made;
+}
+
+Result<ChunkRef> Chunk::MakeOpen(Memory& memory, const OpenShape& shape) {
+  const std::size_t rank = shape.ragged ? shape.rank : shape.dims.size();
+  const std::size_t slot_bytes = shape.ragged ? 0 : CheckedBytes(shape.dtype, shape.dims);
+  const std::size_t capacity = CapacityOf(shape, slot_bytes);
+  TRY_ASSIGN(ChunkRef made, MakeEmpty(memory, {.dtype = shape.dtype,
+                                               .ragged = shape.ragged,
+                                               .rank = static_cast<std::uint8_t>(rank),
+                                               .capacity = static_cast<std::uint32_t>(capacity)}));
+  made->slot_bytes_ = slot_bytes;
+  if (shape.ragged) {
+    made->Numbers()[0] = 0;
+  } else {
+    CopyNumbers(shape.dims, made->Numbers());
+  }
+  if (shape.ragged || slot_bytes > 0) {
+    made->blob_ = memory.Allocate(shape.bytes);
+    if (made->blob_.IsNull()) {
+      return OutOfMemory();
+    }
+    made->base_ = made->blob_.data();
+  }
+  return made;
+}
+
+bool Chunk::Append(Dims dims, std::string_view bytes) noexcept {
+  const std::size_t slot = Slots();
+  const std::size_t begin = BytesBefore(slot);
+  const bool fits = slot < plan_.capacity && bytes.size() <= blob_.size() - begin;
+  const bool alike = plan_.ragged ? dims.size() == plan_.rank : std::ranges::equal(dims, DimsOf(0));
+  if (!fits || !alike) {
+    return false;
+  }
+  assert(bytes.size() == CheckedBytes(plan_.dtype, dims));
+  if (plan_.ragged) {
+    Numbers()[slot + 1] = static_cast<std::int64_t>(begin + bytes.size());
+    CopyNumbers(dims, Numbers() + DimsBefore(slot));
+  }
+  if (!bytes.empty()) {
+    std::memcpy(blob_.data() + begin, bytes.data(), bytes.size());
+  }
+  slots_.store(static_cast<std::uint32_t>(slot + 1), std::memory_order_release);
+  return true;
+}
+
+void Chunk::Truncate(std::size_t slots) noexcept {
+  assert(slots <= Slots());
+  slots_.store(static_cast<std::uint32_t>(slots), std::memory_order_relaxed);
+}
+
+DType Chunk::GetDType() const {
+  return plan_.dtype;
+}
+
+std::size_t Chunk::Slots() const {
+  return slots_.load(std::memory_order_acquire);
+}
+
+std::size_t Chunk::Rank() const {
+  return plan_.rank;
+}
+
+bool Chunk::Ragged() const {
+  return plan_.ragged;
+}
+
+Dims Chunk::DimsOf(std::size_t slot) const {
+  return {Numbers() + DimsBefore(slot), plan_.rank};
+}
+
+std::string_view Chunk::BytesOf(std::size_t slot) const {
+  assert(slot < Slots());
+  const std::size_t begin = BytesBefore(slot);
+  return {base_ + begin, BytesBefore(slot + 1) - begin};
+}
+
+void Chunk::Retain() noexcept {
+  count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Chunk::ReleasePin(void* chunk) noexcept {
+  auto* const self = static_cast<Chunk*>(chunk);
+  if (self->count_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    Destroy(self);
+  }
+}
+
+std::size_t Chunk::Plan::HeapBytes() const {
+  const std::size_t slots = capacity;
+  const std::size_t numbers = ragged ? slots + 1 + slots * rank : rank;
+  return sizeof(Chunk) + numbers * sizeof(std::int64_t);
+}
+
+Chunk::Chunk(Memory& memory, const Plan& plan) noexcept : plan_(plan), memory_(memory) {}
+
+Result<ChunkRef> Chunk::MakeEmpty(Memory& memory, const Plan& plan) {
+  const std::size_t bytes = plan.HeapBytes();
+  void* const place = ::operator new(bytes);
+  if (!memory.GetBudget().TryCharge(static_cast<std::int64_t>(bytes))) {
+    ::operator delete(place);
+    return OutOfMemory();
+  }
+  return ChunkRef(new (place) Chunk(memory, plan));
+}
+
+void Chunk::Destroy(Chunk* chunk) noexcept {
+  Memory& memory = chunk->memory_;
+  const auto bytes = static_cast<std::int64_t>(chunk->plan_.HeapBytes());
+  chunk->~Chunk();
+  ::operator delete(chunk);
+  memory.GetBudget().Release(bytes);
+}
+
+void Chunk::SetShapes(const ColumnSource& source) {
+  if (!source.ragged) {
+    CopyNumbers(source.dims, Numbers());
+    slot_bytes_ = CheckedBytes(source.dtype, source.dims);
+    return;
+  }
+  CopyNumbers(source.dims, Numbers() + DimsBefore(0));
+  std::int64_t* const offsets = Numbers();
+  offsets[0] = 0;
+  for (std::size_t slot = 0; slot < source.slots; ++slot) {
+    offsets[slot + 1] =
+        offsets[slot] + static_cast<std::int64_t>(CheckedBytes(source.dtype, DimsOf(slot)));
+  }
+}
+
+std::int64_t* Chunk::Numbers() {
+  return static_cast<std::int64_t*>(static_cast<void*>(this + 1));
+}
+
+const std::int64_t* Chunk::Numbers() const {
+  return static_cast<const std::int64_t*>(static_cast<const void*>(this + 1));
+}
+
+std::size_t Chunk::BytesBefore(std::size_t slot) const {
+  return plan_.ragged ? static_cast<std::size_t>(Numbers()[slot]) : slot * slot_bytes_;
+}
+
+std::size_t Chunk::DimsBefore(std::size_t slot) const {
+  return plan_.ragged ? plan_.capacity + 1 + slot * plan_.rank : 0;
+}
+
+}  // namespace sluice::store

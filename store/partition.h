@@ -1,0 +1,116 @@
+// Partition: a named table: rows by key and by index, fields by name.
+//
+// A write is a WritePlan: Reserve() fills it, doing all that can fail; Apply() carries it out and
+// cannot. A plan that is dropped unapplied takes back whatever Reserve() did, so that nobody can
+// tell.
+//
+// Thread safety: one caller at a time (the engine).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include <boost/unordered/unordered_flat_map.hpp>
+
+#include "store/field.h"
+#include "store/hash.h"
+#include "store/rows.h"
+#include "store/segment.h"
+
+namespace sluice::store {
+
+class Partition;
+
+// Where a row is. REQUIRES for use: the row was not removed since.
+struct RowPlace {
+  Segment* segment = nullptr;  // null: no such row
+  std::uint32_t offset = 0;
+  RowIndex index = kNoRow;
+};
+
+// One write, reserved. Made once by the store and reused: Release() keeps the vectors' capacity.
+class WritePlan {
+ public:
+  WritePlan() = default;
+  ~WritePlan() { Release(); }
+  WritePlan(const WritePlan&) = delete;
+  WritePlan& operator=(const WritePlan&) = delete;
+
+  // Takes back what is reserved and not applied.
+  void Release() noexcept;
+
+ private:
+  friend class Partition;
+  Partition* partition_ = nullptr;  // null: nothing is reserved
+  RowIndex old_next_index_ = 0;
+  std::int64_t charged_ = 0;
+  std::vector<RowPlace> rows_;
+  std::vector<Text> keys_;      // of row i where it is new, else null
+  std::vector<Text> tags_;      // what row i's tag becomes; empty: no tags
+  std::vector<Field*> fields_;  // by column
+  std::vector<Cell> cells_;     // cells_[column * rows + row], pointed at already
+  std::size_t pointed_ = 0;     // so many of them
+  std::vector<Cell> slots_;     // of one column while it is reserved
+};
+
+class Partition {
+ public:
+  static constexpr std::size_t kFieldsMax = 65535;
+
+  Partition(Text name, Memory& memory, std::uint64_t seed);
+  ~Partition();
+  Partition(const Partition&) = delete;
+  Partition& operator=(const Partition&) = delete;
+
+  // Errors: as Store::Write; `plan` is released then.
+  Status Reserve(const WriteRequest& request, WritePlan& plan);
+  // Carries out what was reserved; fills `result`. REQUIRES: result.indexes has capacity for all
+  // rows.
+  void Apply(WritePlan& plan, Revision revision, WriteResult& result) noexcept;
+
+  // Errors: as Store::Read.
+  Status Read(const ReadRequest& request, ReadResult& result);
+  void Tags(const RowSet& rows, std::vector<Text>& tags);
+
+  std::int64_t ClearRows(const RowSet& rows);
+  std::int64_t ClearCells(const RowSet& rows, std::span<const std::string_view> fields);
+
+  [[nodiscard]] std::size_t Rows() const { return indexes_.size(); }
+
+ private:
+  friend class WritePlan;
+  Status ReserveRows(const RowSet& rows, WritePlan& plan);
+  Status ReserveNewRow(Text key, WritePlan& plan);
+  Status ReserveColumn(ColumnWrite& column, WritePlan& plan);
+  Status ReserveSlots(Field& field, ColumnWrite& column, WritePlan& plan);
+  Status ReserveSame(const Field& field, const ColumnWrite& column, WritePlan& plan);
+  Status ReserveTags(std::span<const TagWrite> tags, WritePlan& plan);
+  Status ReserveBytes(WritePlan& plan);
+  Result<Field*> FieldForWrite(const ColumnWrite& column);
+
+  [[nodiscard]] RowPlace Locate(RowIndex index);
+  [[nodiscard]] RowPlace Locate(std::string_view key);
+  Status LocateAll(const RowSet& rows, bool strict);
+  [[nodiscard]] Field* FindField(std::string_view name);
+  [[nodiscard]] Status NoRow(const RowSet& rows, std::size_t position) const;
+  Status ReadField(Field& field, bool strict, ReadResult& result);
+  [[nodiscard]] bool ReadyInAll(const Field& field) const;
+
+  void RemoveRow(const RowPlace& place) noexcept;
+  bool RemoveCell(Field& field, const RowPlace& place) noexcept;
+  void DropFieldIfEmpty(Field& field) noexcept;
+
+  Text name_;
+  Memory& memory_;
+  boost::unordered_flat_map<Text, RowIndex, TextHash, TextEqual> indexes_;
+  std::map<RowIndex, std::unique_ptr<Segment>> segments_;  // by index / Segment::kRows
+  RowIndex next_index_ = 0;
+  std::vector<std::unique_ptr<Field>> fields_;  // by id; null: free
+  std::vector<Field*> order_;                   // as they were made
+  boost::unordered_flat_map<Text, Field*, TextHash, TextEqual> fields_by_name_;
+  std::vector<RowPlace> places_;  // scratch: of the rows of one read or clear
+};
+
+}  // namespace sluice::store

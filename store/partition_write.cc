@@ -1,0 +1,324 @@
+// The writing half of Partition: Reserve() and Apply().
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "store/partition.h"
+#include "store/tag.h"
+
+namespace sluice::store {
+namespace {
+
+// Bookkeeping beside the segment's arrays: the key's heap block and its place in the map; a tag's
+// block.
+constexpr std::int64_t kKeyOverheadBytes = 64;
+constexpr std::int64_t kTagOverheadBytes = 24;
+
+std::int64_t KeyBytes(const Text& key) {
+  return kKeyOverheadBytes + static_cast<std::int64_t>(key.View().size());
+}
+std::int64_t TagBytes(const Text& tag) {
+  return tag.IsNull() ? 0 : kTagOverheadBytes + static_cast<std::int64_t>(tag.View().size());
+}
+
+}  // namespace
+
+std::int64_t BookkeepingBytes(const Row& row) {
+  return KeyBytes(row.key) + TagBytes(row.tag);
+}
+
+void WritePlan::Release() noexcept {
+  if (partition_ != nullptr) {
+    Partition& partition = *std::exchange(partition_, nullptr);
+    for (std::size_t i = 0; i < pointed_; ++i) {
+      fields_[i / rows_.size()]->Unpoint(cells_[i]);
+    }
+    for (Field* const field : fields_) {
+      partition.DropFieldIfEmpty(*field);
+    }
+    for (std::size_t i = 0; i < rows_.size(); ++i) {
+      if (!keys_[i].IsNull()) {
+        partition.indexes_.erase(keys_[i]);
+      }
+    }
+    for (auto it = partition.segments_.begin(); it != partition.segments_.end();) {
+      it = it->second->live_rows == 0 ? partition.segments_.erase(it) : std::next(it);
+    }
+    partition.next_index_ = old_next_index_;
+    partition.memory_.GetBudget().Release(charged_);
+  }
+  charged_ = 0;
+  pointed_ = 0;
+  rows_.clear();
+  keys_.clear();
+  tags_.clear();
+  fields_.clear();
+  cells_.clear();
+  slots_.clear();
+}
+
+Status Partition::Reserve(const WriteRequest& request, WritePlan& plan) {
+  struct Guard {  // for a Status as for std::bad_alloc
+    WritePlan* plan;
+    ~Guard() {
+      if (plan != nullptr) {
+        plan->Release();
+      }
+    }
+  } guard{&plan};
+  plan.Release();
+  plan.partition_ = this;
+  plan.old_next_index_ = next_index_;
+  const std::size_t rows = request.rows.size();
+  plan.rows_.reserve(rows);
+  plan.keys_.reserve(rows);
+  plan.fields_.reserve(request.columns.size());
+  plan.cells_.reserve(rows * request.columns.size());
+  TRY(ReserveRows(request.rows, plan));
+  for (ColumnWrite& column : request.columns) {
+    TRY(ReserveColumn(column, plan));
+  }
+  TRY(ReserveTags(request.tags, plan));
+  TRY(ReserveBytes(plan));
+  guard.plan = nullptr;
+  return {};
+}
+
+Status Partition::ReserveRows(const RowSet& rows, WritePlan& plan) {
+  const std::size_t count = rows.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    if (rows.kind == RowSet::Kind::kNew) {
+      std::array<char, 24> digits = {};
+      std::string_view key;
+      do {  // an index whose text is a key already is skipped
+        const auto end =
+            std::to_chars(digits.data(), digits.data() + digits.size(), next_index_).ptr;
+        key = {digits.data(), static_cast<std::size_t>(end - digits.data())};
+      } while (indexes_.find(key) != indexes_.end() && ++next_index_ > 0);
+      TRY(ReserveNewRow(Text(key), plan));
+      continue;
+    }
+    const RowPlace place =
+        rows.kind == RowSet::Kind::kKeys ? Locate(rows.keys[i]) : Locate(rows.indexes[i]);
+    if (place.segment != nullptr) {
+      plan.keys_.emplace_back();
+      plan.rows_.push_back(place);
+    } else if (rows.kind == RowSet::Kind::kKeys) {
+      TRY(ReserveNewRow(Text(rows.keys[i]), plan));
+    } else {
+      return NoRow(rows, i);
+    }
+  }
+  return {};
+}
+
+Status Partition::ReserveNewRow(Text key, WritePlan& plan) {
+  const RowIndex index = next_index_;
+  const RowIndex number = index / Segment::kRows;
+  const auto offset = static_cast<std::uint32_t>(index % Segment::kRows);
+  auto it = segments_.find(number);
+  if (it == segments_.end()) {
+    it = segments_.emplace(number, std::make_unique<Segment>(memory_.GetBudget(), offset)).first;
+  }
+  TRY(it->second->EnsureRow(offset));
+  indexes_.emplace(key, index);
+  plan.keys_.push_back(std::move(key));  // capacity was reserved: what is in the map is in the plan
+  plan.rows_.push_back({.segment = it->second.get(), .offset = offset, .index = index});
+  ++next_index_;
+  return {};
+}
+
+Result<Field*> Partition::FieldForWrite(const ColumnWrite& column) {
+  const std::string_view name = column.source.field;
+  Field* const known = FindField(name);
+  if (column.same && known == nullptr) {
+    return Status(Code::kNoField,
+                  fmt::format("partition '{}' has no field '{}'", name_.View(), name));
+  }
+  if (known != nullptr) {
+    if (!column.same && known->GetDType() != column.source.dtype) {
+      return Status(Code::kDType,
+                    fmt::format("field '{}' of partition '{}' is {}, not {}", name, name_.View(),
+                                NameOf(known->GetDType()), NameOf(column.source.dtype)));
+    }
+    return known;
+  }
+  std::size_t id = 0;
+  while (id < fields_.size() && fields_[id] != nullptr) {
+    ++id;
+  }
+  if (id >= kFieldsMax) {
+    return Status(Code::kError,
+                  fmt::format("partition '{}' has {} fields already", name_.View(), kFieldsMax));
+  }
+  order_.reserve(order_.size() + 1);
+  if (id == fields_.size()) {
+    fields_.emplace_back();
+  }
+  auto field =
+      std::make_unique<Field>(Text(name), column.source.dtype, static_cast<std::uint32_t>(id));
+  fields_by_name_.emplace(field->Name(), field.get());
+  order_.push_back(field.get());
+  fields_[id] = std::move(field);
+  return fields_[id].get();
+}
+
+Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
+  TRY_ASSIGN(Field* const field, FieldForWrite(column));
+  plan.fields_.push_back(field);
+  Segment* last = nullptr;
+  for (const RowPlace& row : plan.rows_) {
+    if (row.segment != last) {
+      last = row.segment;
+      TRY(last->EnsureField(field->Id()));
+    }
+  }
+  if (column.same) {
+    return ReserveSame(*field, column, plan);
+  }
+  TRY(ReserveSlots(*field, column, plan));
+  for (std::size_t i = 0; i < plan.rows_.size(); ++i) {
+    const std::size_t slot = column.dict.empty() ? i : static_cast<std::size_t>(column.dict[i]);
+    field->Point(plan.slots_[slot]);
+    plan.cells_.push_back(plan.slots_[slot]);
+    ++plan.pointed_;
+  }
+  // What was held so that no slot's chunk could go before its cells were there.
+  for (const Cell slot : plan.slots_) {
+    field->Unpoint(slot);
+  }
+  plan.slots_.clear();
+  return {};
+}
+
+// Fills plan.slots_, each of them pointed at once. On an error the plan's owner drops what was
+// added.
+Status Partition::ReserveSlots(Field& field, ColumnWrite& column, WritePlan& plan) {
+  const ColumnSource& source = column.source;
+  plan.slots_.clear();
+  plan.slots_.reserve(source.slots);
+  if (column.chunk) {
+    const std::uint32_t number = field.Add(std::move(column.chunk));
+    for (std::size_t i = 0; i < source.slots; ++i) {
+      plan.slots_.push_back({.chunk = number, .slot = static_cast<std::uint32_t>(i)});
+      field.Point(plan.slots_.back());
+    }
+    field.DropIfUnused(number);  // a column of no rows
+    return {};
+  }
+  struct Undo {  // until all slots are there
+    Field* field;
+    std::vector<Cell>* slots;
+    ~Undo() {
+      for (; field != nullptr && !slots->empty(); slots->pop_back()) {
+        field->Unpoint(slots->back());
+      }
+    }
+  } undo{&field, &plan.slots_};
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < source.slots; ++i) {
+    const Dims dims =
+        source.ragged ? source.dims.subspan(i * source.rank, source.rank) : source.dims;
+    std::size_t bytes = SizeOf(source.dtype);
+    for (const std::int64_t dim : dims) {
+      bytes *= static_cast<std::size_t>(dim);
+    }
+    TRY_ASSIGN(const Cell cell, field.Append(memory_, dims, source.bytes.substr(at, bytes)));
+    field.Point(cell);
+    plan.slots_.push_back(cell);
+    at += bytes;
+  }
+  undo.field = nullptr;
+  return {};
+}
+
+Status Partition::ReserveSame(const Field& field, const ColumnWrite& column, WritePlan& plan) {
+  const RowPlace row = Locate(column.same_key);
+  const bool reserved_only = row.segment != nullptr && row.segment->Find(row.offset) ==
+                                                           nullptr;  // the row being written, new
+  if (row.segment == nullptr || reserved_only) {
+    return Status(Code::kNoKey,
+                  fmt::format("partition '{}' has no row '{}'", name_.View(), column.same_key));
+  }
+  const Cell cell = row.segment->GetCell(field.Id(), row.offset);
+  if (!cell.Ready()) {
+    return Status(Code::kNotReady,
+                  fmt::format("field '{}' of row '{}' of partition '{}' is not ready",
+                              field.Name().View(), column.same_key, name_.View()));
+  }
+  for (std::size_t i = 0; i < plan.rows_.size(); ++i) {
+    plan.fields_.back()->Point(cell);
+    plan.cells_.push_back(cell);
+    ++plan.pointed_;
+  }
+  return {};
+}
+
+Status Partition::ReserveTags(std::span<const TagWrite> tags, WritePlan& plan) {
+  plan.tags_.reserve(tags.size());
+  for (std::size_t i = 0; i < tags.size(); ++i) {
+    const RowPlace& place = plan.rows_[i];
+    const Row* const row = place.segment->Find(place.offset);
+    if (row == nullptr || row->tag.IsNull()) {
+      plan.tags_.push_back(tags[i].fresh);
+    } else {
+      TRY_ASSIGN(Text merged, MergeTag(row->tag.View(), tags[i].patch));
+      plan.tags_.push_back(std::move(merged));
+    }
+  }
+  return {};
+}
+
+Status Partition::ReserveBytes(WritePlan& plan) {
+  std::int64_t bytes = 0;
+  for (const Text& key : plan.keys_) {
+    bytes += key.IsNull() ? 0 : KeyBytes(key);
+  }
+  for (const Text& tag : plan.tags_) {
+    bytes += TagBytes(tag);
+  }
+  if (!memory_.GetBudget().TryCharge(bytes)) {
+    return OutOfMemory();
+  }
+  plan.charged_ = bytes;
+  return {};
+}
+
+void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) noexcept {
+  const std::size_t rows = plan.rows_.size();
+  std::int64_t replaced_bytes = 0;
+  for (std::size_t i = 0; i < rows; ++i) {
+    const RowPlace& place = plan.rows_[i];
+    Row& row = place.segment->At(place.offset);
+    if (!plan.keys_[i].IsNull()) {
+      row.key = std::move(plan.keys_[i]);
+      ++place.segment->live_rows;
+      ++result.new_rows;
+    }
+    if (!plan.tags_.empty()) {
+      replaced_bytes += TagBytes(row.tag);
+      row.tag = std::move(plan.tags_[i]);
+    }
+    row.revision = revision;
+    result.indexes.push_back(place.index);
+    for (std::size_t c = 0; c < plan.fields_.size(); ++c) {
+      Field& field = *plan.fields_[c];
+      Cell& cell = place.segment->CellAt(field.Id(), place.offset);
+      const Cell old = std::exchange(cell, plan.cells_[c * rows + i]);
+      if (old.Ready()) {
+        field.Unpoint(old);
+      } else {
+        ++field.ready_cells;
+      }
+    }
+  }
+  result.revision = revision;
+  memory_.GetBudget().Release(replaced_bytes);
+  plan.partition_ = nullptr;  // all of it is the partition's now
+  plan.Release();
+}
+
+}  // namespace sluice::store

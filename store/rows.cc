@@ -1,0 +1,38 @@
+#include "store/rows.h"
+
+namespace sluice::store {
+namespace {
+
+// What is kept for the next command; what one huge read needed is given back.
+constexpr std::size_t kKeptItemsMax = 64 * 1024;
+
+template <typename Vector>
+void Recycle(Vector& vector) {
+  vector.clear();
+  if (vector.capacity() > kKeptItemsMax) {
+    vector = Vector();
+  }
+}
+
+}  // namespace
+
+std::size_t RowSet::size() const {
+  switch (kind) {
+    case Kind::kKeys:
+      return keys.size();
+    case Kind::kIndexes:
+      return indexes.size();
+    case Kind::kNew:
+      break;
+  }
+  return static_cast<std::size_t>(count);
+}
+
+void ReadResult::Reset() {
+  Recycle(indexes);
+  Recycle(columns);
+  Recycle(cells);
+  Recycle(pins);
+}
+
+}  // namespace sluice::store

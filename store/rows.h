@@ -1,0 +1,97 @@
+// What commands say of rows, and what they get back: the requests and results of Store.
+//
+// Requests borrow what they name: views and spans stay the caller's, and must outlive the call.
+// Results own what they hold and are made to be reused: Reset() keeps their capacity.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "store/chunk.h"
+#include "store/ids.h"
+#include "store/text.h"
+
+namespace sluice::store {
+
+inline constexpr std::int64_t kRowsPerWriteMax = std::int64_t{1} << 24;
+
+// Which rows a command is about.
+struct RowSet {
+  enum class Kind : std::uint8_t {
+    kKeys,     // these keys; in a write, rows that are missing are made
+    kIndexes,  // these indexes; in a write, all must exist
+    kNew,      // writes only: `count` new rows, keys made by the store: their decimal index
+  };
+  Kind kind = Kind::kKeys;
+  std::span<const std::string_view> keys;
+  std::span<const RowIndex> indexes;
+  std::int64_t count = 0;
+
+  [[nodiscard]] std::size_t size() const;
+};
+
+// One field of a write. Values come as `chunk` (kSmallBytes or more), as `source` (less: copied to
+// the field's open chunk), or are another row's cell of this field (`same_key`).
+struct ColumnWrite {
+  ColumnSource source;                 // field and dtype always
+  ChunkRef chunk;                      // made of `source` before the lock was taken, or null
+  std::span<const std::int64_t> dict;  // row i takes slot dict[i]; empty: row i takes slot i
+  std::string_view same_key;  // with `same`: the row whose cell is taken; dtype is the field's
+  bool same = false;
+};
+
+// What a row's tag becomes: `fresh` where it has none, else its tag merged with `patch`.
+struct TagWrite {
+  std::string_view patch;
+  Text fresh;  // FreshTag(patch)
+};
+
+struct WriteRequest {
+  std::string_view partition;
+  RowSet rows;
+  std::span<const TagWrite> tags;  // none, or one a row
+  std::span<ColumnWrite> columns;  // their chunks are moved from on success
+};
+
+struct WriteResult {
+  std::int64_t new_rows = 0;
+  std::vector<RowIndex> indexes;  // of each row, in the order of the request
+  Revision revision = 0;          // of this write
+};
+
+struct ReadRequest {
+  std::string_view partition;
+  RowSet rows;
+  std::span<const std::string_view> fields;
+  bool all_fields = false;  // instead of `fields`
+  // Strict: missing rows and cells are errors, and all_fields means the fields ready in all rows.
+  // Otherwise they are null in the result, and all_fields means every field of the partition.
+  bool strict = true;
+};
+
+inline constexpr RowIndex kNoRow = -1;
+
+// A snapshot of cells: valid whatever happens to the rows afterwards.
+struct ReadResult {
+  struct Cell {
+    const Chunk* chunk = nullptr;  // null: not ready, or no such row
+    std::uint32_t slot = 0;
+  };
+  struct Column {
+    Text name;
+    DType dtype = DType::kBool;
+  };
+  std::vector<RowIndex> indexes;  // in the order asked; kNoRow: no such row (not strict)
+  std::vector<Column> columns;    // in the order asked; with all_fields in the order they were made
+  std::vector<Cell> cells;        // cells[column * indexes.size() + row]
+  std::vector<ChunkRef> pins;     // every chunk of `cells`, at least once
+
+  void Reset();
+  [[nodiscard]] const Cell* CellsOf(std::size_t column) const {
+    return cells.data() + column * indexes.size();
+  }
+};
+
+}  // namespace sluice::store

@@ -1,0 +1,96 @@
+#include "store/segment.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sluice::store {
+namespace {
+
+constexpr std::size_t kFirstRows = 16;
+
+}  // namespace
+
+std::int64_t Segment::BytesFor(std::size_t rows, std::size_t fields) const {
+  return static_cast<std::int64_t>(sizeof(Segment) + rows * (sizeof(Row) + fields * sizeof(Cell)));
+}
+
+Status Segment::EnsureRow(std::uint32_t offset) {
+  const std::size_t needed = offset - first_ + 1;
+  if (needed <= rows_.size()) {
+    return {};
+  }
+  std::size_t capacity = std::max(kFirstRows, rows_.size());
+  while (capacity < needed) {
+    capacity *= 4;
+  }
+  capacity = std::min<std::size_t>(capacity, kRows - first_);
+  const std::int64_t bytes = BytesFor(capacity, fields_);
+  if (!budget_.TryCharge(bytes - charged_)) {
+    return OutOfMemory();
+  }
+  try {
+    std::vector<Row> rows(capacity);
+    std::vector<std::unique_ptr<Cell[]>> cells(cells_.size());
+    for (std::size_t id = 0; id < cells_.size(); ++id) {
+      if (cells_[id] != nullptr) {
+        cells[id] = std::make_unique<Cell[]>(capacity);
+        std::copy_n(cells_[id].get(), rows_.size(), cells[id].get());
+      }
+    }
+    std::move(rows_.begin(), rows_.end(), rows.begin());
+    rows_ = std::move(rows);
+    cells_ = std::move(cells);
+  } catch (...) {
+    budget_.Release(bytes - charged_);
+    throw;
+  }
+  charged_ = bytes;
+  return {};
+}
+
+Status Segment::EnsureField(std::uint32_t id) {
+  if (id < cells_.size() && cells_[id] != nullptr) {
+    return {};
+  }
+  const std::int64_t bytes = BytesFor(rows_.size(), fields_ + 1);
+  if (!budget_.TryCharge(bytes - charged_)) {
+    return OutOfMemory();
+  }
+  try {
+    auto cells = std::make_unique<Cell[]>(rows_.size());
+    if (id >= cells_.size()) {
+      cells_.resize(id + 1);
+    }
+    cells_[id] = std::move(cells);
+  } catch (...) {
+    budget_.Release(bytes - charged_);
+    throw;
+  }
+  ++fields_;
+  charged_ = bytes;
+  return {};
+}
+
+void Segment::DropField(std::uint32_t id) noexcept {
+  if (id >= cells_.size() || cells_[id] == nullptr) {
+    return;
+  }
+  cells_[id].reset();
+  --fields_;
+  const std::int64_t bytes = BytesFor(rows_.size(), fields_);
+  budget_.Release(charged_ - bytes);
+  charged_ = bytes;
+}
+
+const Row* Segment::Find(std::uint32_t offset) const {
+  if (offset < first_ || offset - first_ >= rows_.size() || rows_[offset - first_].key.IsNull()) {
+    return nullptr;
+  }
+  return &rows_[offset - first_];
+}
+
+Cell Segment::GetCell(std::uint32_t id, std::uint32_t offset) const {
+  return id < cells_.size() && cells_[id] != nullptr ? cells_[id][offset - first_] : Cell();
+}
+
+}  // namespace sluice::store

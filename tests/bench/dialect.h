@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sluice::bench {
+
+// How a value is put and got: as a byte string, which every side understands, or as the uint8 field
+// `x` of a row of partition `p`, which is what the server is for.
+enum class Dialect { kString, kTensor };
+
+// A RESP array of bulk strings.
+std::string Request(const std::vector<std::string>& arguments);
+
+// The request that puts `bytes` bytes under `key`, up to where they begin. Behind them: CRLF.
+std::string PutHead(Dialect dialect, const std::string& key, std::size_t bytes);
+
+// What answers a put of a key that is new, or was there.
+std::string_view PutReply(Dialect dialect, bool is_new);
+
+std::string GetRequest(Dialect dialect, const std::string& key);
+
+// The reply to it, up to where the bytes begin. Behind them: CRLF.
+std::string GetReplyHead(Dialect dialect, std::size_t bytes);
+
+}  // namespace sluice::bench

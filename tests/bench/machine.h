@@ -1,0 +1,10 @@
+#pragma once
+
+#include <string>
+
+namespace sluice::bench {
+
+// One line about this machine: CPU model, cores, memory, kernel, transparent huge pages.
+std::string DescribeMachine();
+
+}  // namespace sluice::bench

@@ -1,0 +1,134 @@
+// A whole server in one process, without sockets or threads: TestServer is what connections share,
+// TestClient is one connection. client.Run({"PING"}) is what a client would see on the wire.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cstring>
+#include <initializer_list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/command_table.h"
+#include "server/connection.h"
+#include "server/context.h"
+#include "server/runtime.h"
+
+namespace sluice::tests {
+
+// A clock that moves when it is told to.
+class ManualClock final : public server::Clock {
+ public:
+  [[nodiscard]] std::int64_t NowUs() const override { return now_us_; }
+  [[nodiscard]] std::int64_t WallUs() const override { return now_us_; }
+  void Advance(std::int64_t us) { now_us_ += us; }
+
+ private:
+  std::atomic<std::int64_t> now_us_{1};
+};
+
+// The request as RESP bytes.
+inline std::string Encode(const std::vector<std::string>& words) {
+  std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
+  for (const std::string& word : words) {
+    bytes += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
+  }
+  return bytes;
+}
+
+class TestServer {
+ public:
+  // A small arena, so that a test may have many; a maxmemory of 0 is none.
+  explicit TestServer(std::size_t arena_bytes = std::size_t{1} << 30)
+      : memory_(*store::Arena::Make({.reserve_bytes = arena_bytes}), arena_bytes / 4),
+        store_(memory_, 42) {
+    stats_.threads.push_back(std::make_unique<server::ThreadStats>(server::CommandCount()));
+    config_.maxmemory = 0;
+    config_.prealloc = 0;
+    server::ApplyConfig(server_);
+  }
+
+  server::Server& Get() { return server_; }
+  server::Config& GetConfig() { return config_; }
+  server::ThreadStats& GetStats() { return *stats_.threads.front(); }
+  ManualClock& GetClock() { return clock_; }
+  store::Memory& GetMemory() { return memory_; }
+  [[nodiscard]] bool Stopped() const { return stopped_; }
+  // As CONFIG SET would.
+  void Set(std::string_view option, std::string_view value) {
+    const store::Status status = config_.Set(*server::FindOption(option), value);
+    assert(status.ok());
+    static_cast<void>(status);
+    server::ApplyConfig(server_);
+  }
+
+ private:
+  server::Config config_;
+  ManualClock clock_;
+  store::Memory memory_;
+  store::Store store_;
+  server::Engine engine_;
+  server::Stats stats_;
+  std::atomic<bool> stopped_{false};
+  server::Server server_{.config = config_,
+                         .clock = clock_,
+                         .memory = memory_,
+                         .store = store_,
+                         .engine = engine_,
+                         .stats = stats_,
+                         .stop = [this] { stopped_ = true; },
+                         .run_id = server::NewRunId()};
+};
+
+class TestClient {
+ public:
+  explicit TestClient(TestServer& server) : connection_(server.Get(), server.GetStats()) {}
+
+  // Gives the connection `bytes`, in pieces of at most `segment` bytes, runs what is complete, and
+  // returns all that it answers.
+  std::string Feed(std::string_view bytes, std::size_t segment = SIZE_MAX) {
+    std::string output;
+    while (!bytes.empty() && !connection_.Closing()) {
+      const auto room = connection_.ReadRoom();
+      std::size_t count = 0;
+      for (const std::span<char> part : room) {
+        const std::size_t taken = std::min({part.size(), bytes.size(), segment - count});
+        std::memcpy(part.data(), bytes.data(), taken);
+        bytes.remove_prefix(taken);
+        count += taken;
+      }
+      connection_.Received(count);
+      do {
+        connection_.Run();
+        output += TakeOutput();
+      } while (connection_.Paused());
+    }
+    return output;
+  }
+  // The reply to one command, as wire bytes.
+  std::string Run(const std::vector<std::string>& words) { return Feed(Encode(words)); }
+
+  // What waits to be sent, sent.
+  std::string TakeOutput() {
+    std::string bytes;
+    std::array<iovec, 16> buffers = {};
+    while (const std::size_t filled = connection_.Output().Gather(buffers, SIZE_MAX)) {
+      std::size_t sent = 0;
+      for (std::size_t i = 0; i < filled; ++i) {
+        bytes.append(static_cast<const char*>(buffers[i].iov_base), buffers[i].iov_len);
+        sent += buffers[i].iov_len;
+      }
+      connection_.Output().Consume(sent);
+    }
+    return bytes;
+  }
+  server::Connection& Get() { return connection_; }
+
+ private:
+  server::Connection connection_;
+};
+
+}  // namespace sluice::tests
