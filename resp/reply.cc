@@ -37,7 +37,7 @@ std::string_view Cut(std::string_view text, std::size_t bytes_max) {
     return text;
   }
   std::size_t size = bytes_max;
-  while (size > 0 && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) {
+  while (size + 3 > bytes_max && (static_cast<unsigned char>(text[size]) & 0xC0U) == 0x80U) {
     --size;
   }
   return text.substr(0, size);

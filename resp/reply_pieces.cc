@@ -62,11 +62,21 @@ Reply::Mark Reply::Prepare() {
   if (pins_.empty() && pins_.Capacity() > kPiecesKept) {
     pins_ = Ring<Held>();
   }
-  pieces_.ReserveOne();
+  pieces_.Reserve(1);
   if (constexpr std::size_t kNeeded = kErrorBytesMax + 3; RoomInBlock() < kNeeded) {
     StartBlock();
   }
   return {.position = appended_};
+}
+
+void Reply::Reserve(std::size_t bytes) {
+  const std::size_t blocks = bytes / kBlockBytes + 1;
+  spares_.reserve(blocks);
+  while (spares_.size() < blocks) {
+    spares_.push_back(std::make_unique_for_overwrite<char[]>(kBlockBytes));
+  }
+  blocks_.Reserve(blocks);
+  pieces_.Reserve(blocks + 1);
 }
 
 void Reply::Rewind(Mark mark) noexcept {
@@ -110,7 +120,7 @@ std::size_t Reply::ScratchBytes() const {
 }
 
 std::size_t Reply::CapacityBytes() const {
-  return (blocks_.size() + (spare_ != nullptr ? 1 : 0)) * kBlockBytes;
+  return (blocks_.size() + spares_.size()) * kBlockBytes;
 }
 
 std::size_t Reply::Gather(std::span<iovec> buffers, std::size_t bytes_max) const {
@@ -151,6 +161,9 @@ void Reply::ForgetConsumed() noexcept {
     pins_.PopFront();
   }
   const bool all = PendingBytes() == 0;
+  if (all && spares_.size() > 1) {
+    spares_.resize(1);
+  }
   while (!blocks_.empty() && (all || (blocks_.size() > 1 && blocks_.Front().end <= consumed_))) {
     Recycle(std::move(blocks_.Front()));
     blocks_.PopFront();
@@ -201,9 +214,15 @@ std::size_t Reply::RoomInBlock() const {
 }
 
 void Reply::StartBlock() {
-  blocks_.ReserveOne();
-  auto bytes =
-      spare_ != nullptr ? std::move(spare_) : std::make_unique_for_overwrite<char[]>(kBlockBytes);
+  blocks_.Reserve(1);
+  std::unique_ptr<char[]> bytes;
+  if (spares_.empty()) {
+    spares_.reserve(1);  // so that giving the block back needs no memory
+    bytes = std::make_unique_for_overwrite<char[]>(kBlockBytes);
+  } else {
+    bytes = std::move(spares_.back());
+    spares_.pop_back();
+  }
   if (!blocks_.empty()) {
     blocks_.Back().end = appended_;
   }
@@ -213,8 +232,8 @@ void Reply::StartBlock() {
 
 // Keeps one block for the next reply; the others go back.
 void Reply::Recycle(Block block) noexcept {
-  if (spare_ == nullptr) {
-    spare_ = std::move(block.bytes);
+  if (spares_.empty()) {
+    spares_.push_back(std::move(block.bytes));
   }
 }
 

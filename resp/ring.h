@@ -26,14 +26,14 @@ class Ring {
   T& Back() { return (*this)[count_ - 1]; }
   const T& Back() const { return (*this)[count_ - 1]; }
 
-  // Makes sure that the next PushBack() does not throw. Errors: std::bad_alloc.
-  void ReserveOne() {
-    if (count_ == slots_.size()) {
+  // Makes sure that the next `count` calls of PushBack() do not throw. Errors: std::bad_alloc.
+  void Reserve(std::size_t count) {
+    while (count_ + count > slots_.size()) {
       Grow();
     }
   }
   void PushBack(T value) {
-    ReserveOne();
+    Reserve(1);
     slots_[Slot(count_)] = std::move(value);
     ++count_;
   }

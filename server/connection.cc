@@ -55,14 +55,22 @@ void Connection::Received(std::size_t count) {
 
 void Connection::Run() {
   limits_.bulk_bytes_max = server_.config.proto_max_bulk_len.load(std::memory_order_relaxed);
+  try {
+    RunRequests();
+  } catch (const std::bad_alloc&) {  // not even room for an error message: the client must not wait for one
+    closing_ = drop_output_ = true;
+  }
+  CheckLimits();
+  ChargeBuffers();
+}
+
+void Connection::RunRequests() {
   Engine::Turn turn(server_.engine, server_.clock);
   now_us_ = server_.clock.NowUs();
   while (!closing_ && !Paused()) {
-    const RequestParser::Event event = parser_.Next();
-    if (event == RequestParser::Event::kNeedMore) {
-      break;
-    }
-    switch (event) {
+    switch (parser_.Next()) {
+      case RequestParser::Event::kNeedMore:
+        return;
       case RequestParser::Event::kRequest:
         RunRequest(turn);
         break;
@@ -74,16 +82,11 @@ void Connection::Run() {
         ProtocolError();
         break;
       case RequestParser::Event::kAbort:
-      case RequestParser::Event::kNeedMore:
-        closing_ = true;
-        drop_output_ = true;
+        closing_ = drop_output_ = true;
         stats_.protocol_errors.Add(1);
         break;
     }
   }
-  turn.Leave();
-  CheckLimits();
-  ChargeBuffers();
 }
 
 bool Connection::Paused() const {
@@ -91,28 +94,22 @@ bool Connection::Paused() const {
 }
 
 void Connection::RunRequest(Engine::Turn& turn) {
-  try {
-    for (const resp::Argument& arg : parser_.Args()) {
-      RequestArg& last = args_.emplace_back(RequestArg{.text = arg.text, .blob = {}});
-      if (arg.large >= 0) {
-        last.blob = std::move(large_[static_cast<std::size_t>(arg.large)]);
-      }
+  for (const resp::Argument& arg : parser_.Args()) {
+    RequestArg& last = args_.emplace_back(RequestArg{.text = arg.text, .blob = {}});
+    if (arg.large >= 0) {
+      last.blob = std::move(large_[static_cast<std::size_t>(arg.large)]);
     }
-    Context context{.server = server_,
-                    .stats = stats_,
-                    .client = client_,
-                    .turn = turn,
-                    .scratch = scratch_,
-                    .reply = reply_,
-                    .now_us = now_us_};
-    Dispatch(context, args_, drained_);
-    now_us_ = context.now_us;
-    closing_ = client_.close_after_reply;
-  } catch (const std::bad_alloc&) {  // not even room for an error message: the client must not wait
-                                     // for one
-    closing_ = true;
-    drop_output_ = true;
   }
+  Context context{.server = server_,
+                  .stats = stats_,
+                  .client = client_,
+                  .turn = turn,
+                  .scratch = scratch_,
+                  .reply = reply_,
+                  .now_us = now_us_};
+  Dispatch(context, args_, drained_);
+  now_us_ = context.now_us;
+  closing_ = client_.close_after_reply;
   EndRequest();
 }
 
@@ -139,12 +136,8 @@ const Command* Connection::CommandOfBulk() {
 }
 
 void Connection::TakeBulk() {
-  try {
-    large_.emplace_back();
-  } catch (const std::bad_alloc&) {
-    closing_ = drop_output_ = true;
-    return;
-  }
+  large_.emplace_back();
+  bulk_filled_ = 0;
   const std::size_t bytes = parser_.BulkBytes();
   const Command* const command = CommandOfBulk();
   if (command == nullptr) {
@@ -180,12 +173,7 @@ void Connection::DrainBulk(Status why) {
 void Connection::ProtocolError() {
   stats_.protocol_errors.Add(1);
   closing_ = true;
-  try {
-    reply_.Prepare();
-    reply_.Error(fmt::format("ERR Protocol error: {}", parser_.ErrorText()));
-  } catch (const std::bad_alloc&) {
-    drop_output_ = true;
-  }
+  reply_.Error(fmt::format("ERR Protocol error: {}", parser_.ErrorText()));
 }
 
 // The limits on what a client may make us hold.

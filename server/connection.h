@@ -58,6 +58,7 @@ class Connection {
   [[nodiscard]] Client& GetClient() { return client_; }
 
  private:
+  void RunRequests();
   void RunRequest(Engine::Turn& turn);
   void TakeBulk();
   void DrainBulk(store::Status why);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
 #include <iterator>
 #include <limits>
@@ -50,13 +51,15 @@ std::optional<Float> ParseFloat(std::string_view text) {
   Float value = 0;
   const char* const end = digits.data() + digits.size();
   const auto [stop, error] = std::from_chars(digits.data(), end, value);
-  if (stop != end || digits.starts_with('-') || digits.starts_with("nan(") || digits.empty()) {
-    return std::nullopt;
+  if (stop != end || digits.starts_with('-') || digits.ends_with(')') || digits.empty()) {
+    return std::nullopt;  // the bracket: from_chars takes "nan(1)"
   }
   if (error == std::errc::result_out_of_range) {
-    // from_chars does not say which way. A large exponent cannot come from digits that are below 1.
-    const double wide = std::strtod(std::string(digits).c_str(), nullptr);
-    value = static_cast<Float>(wide);
+    // Towards 0 or inf: from_chars does not say.
+    const std::string terminated(digits);
+    value = sizeof(Float) == sizeof(float)
+                ? static_cast<Float>(std::strtof(terminated.c_str(), nullptr))
+                : static_cast<Float>(std::strtod(terminated.c_str(), nullptr));
   } else if (error != std::errc()) {
     return std::nullopt;
   }

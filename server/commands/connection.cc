@@ -211,9 +211,9 @@ constexpr Arg kHelloArgs[] = {
     {.name = "clientname", .type = "string", .token = "SETNAME", .optional = true}};
 constexpr Arg kSelectArgs[] = {{.name = "index", .type = "integer"}};
 constexpr Arg kSetNameArgs[] = {{.name = "connection-name", .type = "string"}};
-constexpr Arg kSetInfoValueArgs[] = {{.name = "libname", .type = "string", .token = "LIB-NAME"},
-                                     {.name = "libver", .type = "string", .token = "LIB-VER"}};
-constexpr Arg kSetInfoArgs[] = {{.name = "attr", .type = "oneof", .args = kSetInfoValueArgs}};
+constexpr Arg kSetInfoArgs[] = {
+    {.name = "libname", .type = "string", .token = "LIB-NAME", .optional = true},
+    {.name = "libver", .type = "string", .token = "LIB-VER", .optional = true}};
 
 constexpr Command ConnectionRow(Command row) {
   row.group = "connection";

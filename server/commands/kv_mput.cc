@@ -154,6 +154,7 @@ Status KvMput(Context& context, ArgReader& args) {
   }
   RejectDuplicateFields(context, args);
   TRY(args.Finish());
+  context.reply.Reserve(rows.size() * sizeof(store::RowIndex) + 64);  // once applied, nothing may fail
 
   context.turn.Enter();
   const store::WriteRequest request = {
@@ -191,10 +192,10 @@ Status KvClear(Context& context, ArgReader& args) {
 
 constexpr Arg kListArgs[] = {{.name = "numitems", .type = "integer"},
                              {.name = "item", .type = "string", .multiple = true}};
-constexpr Arg kRowsArgs[] = {{.name = "keys", .type = "block", .token = "KEYS", .args = kListArgs},
+constexpr Arg kRowsArgs[] = {{.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
                              {.name = "indexes", .type = "string", .token = "ROWS"}};
 constexpr Arg kNewRowsArgs[] = {
-    {.name = "keys", .type = "block", .token = "KEYS", .args = kListArgs},
+    {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
     {.name = "indexes", .type = "string", .token = "ROWS"},
     {.name = "count", .type = "integer", .token = "NEW"}};
 constexpr Arg kColumnArgs[] = {

@@ -135,10 +135,10 @@ Status Shutdown(Context& context, ArgReader& args) {
 constexpr Arg kInfoArgs[] = {
     {.name = "section", .type = "string", .optional = true, .multiple = true}};
 constexpr Arg kConfigGetArgs[] = {{.name = "parameter", .type = "pattern", .multiple = true}};
-constexpr Arg kConfigSetPairArgs[] = {{.name = "parameter", .type = "string"},
-                                      {.name = "value", .type = "string"}};
 constexpr Arg kConfigSetArgs[] = {
-    {.name = "data", .type = "block", .multiple = true, .args = kConfigSetPairArgs}};
+    {.name = "parameter", .type = "string"},
+    {.name = "value", .type = "string"},
+    {.name = "parameter-value", .type = "string", .optional = true, .multiple = true}};
 constexpr Arg kFlushTypeArgs[] = {{.name = "async", .type = "pure-token", .token = "ASYNC"},
                                   {.name = "sync", .type = "pure-token", .token = "SYNC"}};
 constexpr Arg kFlushArgs[] = {

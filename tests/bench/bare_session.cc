@@ -77,12 +77,9 @@ Parsed TakeRequest(std::string_view& text, Request& request) {
 BareSession::State BareSession::Turn() {
   moved_ = 0;
   while (moved_ < kMaxPerCall) {
-    Progress progress = Write();
-    if (progress == Progress::kDone) {
-      progress = Parse();
-      if (progress == Progress::kBlocked) {
-        progress = Read();
-      }
+    Progress progress = TotalBytes(reply_) > 0 ? Write() : Parse();
+    if (progress == Progress::kBlocked && TotalBytes(reply_) == 0) {
+      progress = Read();
     }
     if (progress == Progress::kBlocked) {
       return State::kWaiting;
@@ -122,18 +119,16 @@ BareSession::Progress BareSession::Read() {
 }
 
 BareSession::Progress BareSession::Write() {
-  while (TotalBytes(reply_) > 0) {
-    Buffers buffers = reply_;
-    const bool cut = buffers[1].iov_len > kMaxPerCall;
-    buffers[1].iov_len = std::min(buffers[1].iov_len, kMaxPerCall);
-    const msghdr message = MessageOf(buffers, cut ? 2 : 3);
-    const ssize_t sent = ::sendmsg(socket_.number(), &message, MSG_NOSIGNAL);
-    if (sent < 0) {
-      return errno == EAGAIN ? Progress::kBlocked : Progress::kFailed;
-    }
-    Advance(reply_, static_cast<std::size_t>(sent));
-    moved_ += static_cast<std::size_t>(sent);
+  Buffers buffers = reply_;
+  const bool cut = buffers[1].iov_len > kMaxPerCall;
+  buffers[1].iov_len = std::min(buffers[1].iov_len, kMaxPerCall);
+  const msghdr message = MessageOf(buffers, cut ? 2 : 3);
+  const ssize_t sent = ::sendmsg(socket_.number(), &message, MSG_NOSIGNAL);
+  if (sent < 0) {
+    return errno == EAGAIN ? Progress::kBlocked : Progress::kFailed;
   }
+  Advance(reply_, static_cast<std::size_t>(sent));
+  moved_ += static_cast<std::size_t>(sent);
   return Progress::kDone;
 }
 

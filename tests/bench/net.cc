@@ -2,7 +2,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <cstdlib>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
@@ -59,8 +58,9 @@ void SetNoDelay(const Fd& socket) {
   (void)::setsockopt(socket.number(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-// A machine may send by BBR, which guesses a pace for each connection and may guess low for all of
-// its life: a client that does so would measure its own luck. Nothing changes where Reno is missing.
+// A machine may be set to send by BBR, which guesses a pace for each connection. On a loopback,
+// where nothing can be congested, that halves the rate of some connections for all of their life.
+// Nothing changes where Reno is missing.
 void SetUnpaced(const Fd& socket) {
   constexpr std::string_view kName = "reno";
   (void)::setsockopt(socket.number(), IPPROTO_TCP, TCP_CONGESTION, kName.data(), kName.size());
@@ -82,7 +82,6 @@ Fd Connect(const Endpoint& endpoint) {
   }
   SetNoDelay(socket);
   SetUnpaced(socket);
-  if (const char* b = std::getenv("CLIBUF")) { int n = std::atoi(b); (void)::setsockopt(socket.number(), SOL_SOCKET, SO_SNDBUF, &n, sizeof(n)); if (std::getenv("CLIRCV")) (void)::setsockopt(socket.number(), SOL_SOCKET, SO_RCVBUF, &n, sizeof(n)); }
   const timeval patience{.tv_sec = 20, .tv_usec = 0};
   if (::setsockopt(socket.number(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) != 0) {
     ThrowErrno("setsockopt");
@@ -109,8 +108,7 @@ Fd Accept(const Fd& listener) {
   Fd socket(::accept4(listener.number(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (socket.number() >= 0) {
     SetNoDelay(socket);
-    if (const char* u = std::getenv("UNPACED")) (void)::setsockopt(socket.number(), IPPROTO_TCP, TCP_CONGESTION, u, static_cast<socklen_t>(strlen(u)));
-    if (const char* b = std::getenv("SRVBUF")) { int n = std::atoi(b); (void)::setsockopt(socket.number(), SOL_SOCKET, SO_SNDBUF, &n, sizeof(n)); if (std::getenv("SRVRCV")) (void)::setsockopt(socket.number(), SOL_SOCKET, SO_RCVBUF, &n, sizeof(n));}
+    SetUnpaced(socket);
   } else if (errno != EAGAIN && errno != ECONNABORTED) {
     ThrowErrno("accept");
   }

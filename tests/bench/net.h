@@ -33,14 +33,15 @@ struct Endpoint {
 
 // All of these throw std::system_error.
 
-// A blocking connection with TCP_NODELAY. A receive that waits 20 s for a byte fails, so that a
-// server which stops answering ends the run instead of hanging it.
+// A blocking connection with TCP_NODELAY that does not pace what it sends. A receive that waits 20
+// s for a byte fails, so that a server which stops answering ends the run instead of hanging it.
 Fd Connect(const Endpoint& endpoint);
 
 // A non-blocking listener.
 Fd Listen(const Endpoint& endpoint);
 
-// Accepts one non-blocking connection with TCP_NODELAY; number() is -1 when none is waiting.
+// Accepts one such connection, but non-blocking and without the time-out; number() is -1 when none
+// is waiting.
 Fd Accept(const Fd& listener);
 
 void SetNonBlocking(const Fd& socket);

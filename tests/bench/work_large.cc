@@ -53,9 +53,15 @@ LargeClient ClientOf(const Work& work, const Contestant& contestant, Dialect dia
                       .keys = work.size.keys});
 }
 
-// Bytes per second of one slice.
-double MeasureSlice(LargeClient& client, const Work& work, double seconds) {
-  constexpr std::size_t kWarmUp = 3;  // wakes the process and its caches after others have run
+// What one client moved in how long.
+struct Moved {
+  double bytes = 0;
+  double seconds = 0;
+};
+
+// Puts or gets for about so long and adds what was moved.
+void TakeTurn(LargeClient& client, const Work& work, double seconds, Moved& moved) {
+  constexpr std::size_t kWarmUp = 2;  // wakes the process and its caches after others have run
   const auto request = [&](std::size_t i) {
     const std::size_t key = i % work.size.keys;
     work.is_put ? client.Put(key) : client.Get(key);
@@ -64,25 +70,32 @@ double MeasureSlice(LargeClient& client, const Work& work, double seconds) {
     request(i);
   }
   const Stopwatch watch;
-  std::size_t done = 0;
   double elapsed = 0;
-  while (elapsed < seconds) {
+  for (std::size_t i = kWarmUp; elapsed < seconds; ++i) {
     ThrowIfInterrupted();
-    request(kWarmUp + done);
-    ++done;
+    request(i);
+    moved.bytes += static_cast<double>(work.size.bytes);
     elapsed = watch.Seconds();
   }
-  return static_cast<double>(done * work.size.bytes) / elapsed;
+  moved.seconds += elapsed;
 }
 
-// Slices of all clients in turn, each round begun by another. Rates by client, then by round.
+// Bytes per second by client, then by round. In a round the clients alternate several times, so
+// that whatever else the machine does for a moment meets all of them; each time another one begins.
 std::vector<std::vector<double>> MeasureRounds(std::vector<LargeClient>& clients, const Work& work,
                                                const Plan& plan) {
+  constexpr std::size_t kTurns = 6;
   std::vector<std::vector<double>> rates(clients.size());
   for (int round = 0; round < plan.rounds; ++round) {
+    std::vector<Moved> moved(clients.size());
+    for (std::size_t turn = 0; turn < kTurns; ++turn) {
+      for (std::size_t i = 0; i < clients.size(); ++i) {
+        const std::size_t who = (i + turn) % clients.size();
+        TakeTurn(clients[who], work, plan.slice_seconds / kTurns, moved[who]);
+      }
+    }
     for (std::size_t i = 0; i < clients.size(); ++i) {
-      const std::size_t who = (i + static_cast<std::size_t>(round)) % clients.size();
-      rates[who].push_back(MeasureSlice(clients[who], work, plan.slice_seconds));
+      rates[i].push_back(moved[i].bytes / moved[i].seconds);
     }
   }
   for (LargeClient& client : clients) {

@@ -45,7 +45,7 @@ struct Series {
 
 void MeasureSmall(Lineup& lineup, const Plan& plan, Report& report) {
   const std::string work = "put 64 bytes, 50 connections, pipeline 16, TCP / redis";
-  if (!report.Wants(work)) {
+  if (!lineup.HasServer() || !report.Wants(work)) {
     return;
   }
   const Contestant ours = lineup.StartOurs();

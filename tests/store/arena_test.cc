@@ -1,226 +1,178 @@
 #include "store/arena.h"
 
-#include <array>
-#include <cstdlib>
 #include <cstring>
+#include <map>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include <catch2/catch.hpp>
-#include <sys/mman.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#endif
 
 namespace sluice::store {
 namespace {
 
-constexpr std::size_t kPage = Arena::kPageBytes;
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
-std::unique_ptr<Arena> MakeArena(const Arena::Options& options) {
-  auto made = Arena::Make(options);
-  REQUIRE(made.ok());
-  return *std::move(made);
+std::unique_ptr<Arena> MakeArena(std::size_t reserve_bytes, std::size_t keep_bytes = SIZE_MAX) {
+  auto arena = Arena::Make({.reserve_bytes = reserve_bytes, .keep_bytes = keep_bytes});
+  REQUIRE(arena.ok());
+  return *std::move(arena);
 }
 
-bool IsResident(char* page) {
-  unsigned char resident = 0;
-  REQUIRE(mincore(page, kPage, &resident) == 0);
-  return (resident & 1U) != 0;
+// What is given out, by address: size, and the byte it is filled with.
+struct Run {
+  std::size_t bytes;
+  char fill;
+};
+
+void Fill(char* run, std::size_t bytes, char fill) {
+  run[0] = fill;
+  run[bytes / 2] = fill;
+  run[bytes - 1] = fill;
 }
 
-}  // namespace
-
-TEST_CASE("a run is page-aligned, whole pages, and reused when it is free again") {
-  const auto arena = MakeArena({.reserve_bytes = 4 * kMiB});
-  CHECK(Arena::RunBytes(0) == kPage);
-  CHECK(Arena::RunBytes(1) == kPage);
-  CHECK(Arena::RunBytes(kPage) == kPage);
-  CHECK(Arena::RunBytes(kPage + 1) == 2 * kPage);
-
-  char* const first = arena->Allocate(0);
-  char* const second = arena->Allocate(kPage + 1);
-  REQUIRE(first != nullptr);
-  REQUIRE(second != nullptr);
-  CHECK(reinterpret_cast<std::uintptr_t>(first) % (2 * kMiB) == 0);
-  CHECK(second == first + kPage);
-  CHECK(arena->GetStats().used_bytes == 3 * kPage);
-
-  std::memset(second, 7, 2 * kPage);
-  arena->Free(second, kPage + 1);
-  CHECK(arena->GetStats().free_bytes == 2 * kPage);
-  CHECK(arena->Allocate(2 * kPage) == second);
-  CHECK(second[2 * kPage - 1] == 7);  // kept, not given back
+bool Intact(const char* run, const Run& expected) {
+  return run[0] == expected.fill && run[expected.bytes / 2] == expected.fill &&
+         run[expected.bytes - 1] == expected.fill;
 }
 
-TEST_CASE("the tightest free run is taken, and free neighbours are one run") {
-  const auto arena = MakeArena({.reserve_bytes = 64 * kMiB});
-  const std::array<std::size_t, 5> pages = {200, 90, 40, 43, 300};
-  std::array<char*, 5> runs = {};
-  std::array<char*, 5> walls = {};  // in use, so that the runs stay apart
-  for (std::size_t i = 0; i < pages.size(); ++i) {
-    runs[i] = arena->Allocate(pages[i] * kPage);
-    walls[i] = arena->Allocate(1);
-  }
-  for (std::size_t i = 0; i < pages.size(); ++i) {
-    arena->Free(runs[i], pages[i] * kPage);
-  }
-  CHECK(arena->Allocate(41 * kPage) == runs[3]);
-  CHECK(arena->Allocate(40 * kPage) == runs[2]);
-  CHECK(arena->Allocate(44 * kPage) == runs[1]);
-  arena->Free(walls[0], 1);  // joins the 200 with the wall; what is left of the 90 is not beside it
-  CHECK(arena->Allocate(201 * kPage) == runs[0]);
-}
-
-TEST_CASE("where nothing fits there is null, and after all is freed the whole range is one run") {
-  const auto arena = MakeArena({.reserve_bytes = 2 * kMiB});
-  CHECK(arena->Allocate(SIZE_MAX) == nullptr);
-  CHECK(arena->Allocate(2 * kMiB + 1) == nullptr);
-  std::vector<char*> pages;
-  while (char* const page = arena->Allocate(kPage)) {
-    pages.push_back(page);
-  }
-  REQUIRE(pages.size() == 2 * kMiB / kPage);
-  for (std::size_t i = 0; i < pages.size(); ++i) {  // every other one first: each join is met
-    arena->Free(pages[i * 2 % pages.size() + i * 2 / pages.size()], kPage);
-  }
+TEST_CASE("a run has whole pages and is writable to its end", "[arena]") {
+  const auto arena = MakeArena(16 * kMiB);
+  CHECK(Arena::RunBytes(0) == 4096);
+  CHECK(Arena::RunBytes(4096) == 4096);
+  CHECK(Arena::RunBytes(4097) == 8192);
+  char* const run = arena->Allocate(5000);
+  REQUIRE(run != nullptr);
+  CHECK(reinterpret_cast<std::uintptr_t>(run) % Arena::kPageBytes == 0);
+  std::memset(run, 7, 8192);
+  CHECK(arena->GetStats().used_bytes == 8192);
+  arena->Free(run, 5000);
   CHECK(arena->GetStats().used_bytes == 0);
-  CHECK(arena->Allocate(2 * kMiB) == pages[0]);
-  CHECK(arena->Allocate(1) == nullptr);
+  CHECK(arena->GetStats().free_bytes == 8192);
 }
 
-TEST_CASE("a free run at the frontier grows instead of being left behind") {
-  const auto arena = MakeArena({.reserve_bytes = 4 * kMiB});
+TEST_CASE("freed memory is used again before fresh memory", "[arena]") {
+  const auto arena = MakeArena(64 * kMiB);
   char* const first = arena->Allocate(kMiB);
+  char* const barrier = arena->Allocate(4096);
   arena->Free(first, kMiB);
-  CHECK(arena->Allocate(3 * kMiB) == first);
-  CHECK(arena->GetStats().free_bytes == 0);
-  CHECK(arena->Allocate(kMiB) != nullptr);
+  CHECK(arena->Allocate(kMiB) == first);
+  arena->Free(first, kMiB);
+  CHECK(arena->Allocate(kMiB / 2) == first);  // split
+  CHECK(arena->Allocate(kMiB / 2) == first + kMiB / 2);
+  arena->Free(barrier, 4096);
 }
 
-TEST_CASE("purge gives free pages back, leaves used ones, and touched runs are preferred after") {
-  const auto arena = MakeArena({.reserve_bytes = 16 * kMiB});
-  char* const purged = arena->Allocate(kMiB);
-  char* const used = arena->Allocate(kPage);
-  char* const touched = arena->Allocate(2 * kMiB);
-  std::memset(purged, 1, kMiB);
-  std::memset(used, 2, kPage);
-  std::memset(touched, 3, 2 * kMiB);
-  arena->Free(purged, kMiB);
-  CHECK(arena->Purge() == kMiB);
-  CHECK(arena->Purge() == 0);
-  CHECK(arena->GetStats().free_bytes == 0);
-  CHECK_FALSE(IsResident(purged));
-  CHECK(used[kPage - 1] == 2);
-
-  char* const wall = arena->Allocate(16 * kMiB - (3 * kMiB + kPage));  // keeps `touched` apart
-  arena->Free(touched, 2 * kMiB);
-  char* const preferred = arena->Allocate(kMiB);  // though the purged one fits exactly
-  CHECK(preferred == touched);
-  CHECK(arena->Allocate(kMiB) == touched + kMiB);
-  CHECK(arena->GetStats().free_bytes == 0);
-  char* const fresh = arena->Allocate(kMiB);
-  CHECK(fresh == purged);
-  CHECK(fresh[0] == 0);
-  CHECK(arena->GetStats().used_bytes == 16 * kMiB);
-  CHECK(wall != nullptr);
-}
-
-TEST_CASE("what is freed beyond keep_bytes goes back at once") {
-  const auto arena = MakeArena({.reserve_bytes = 16 * kMiB, .keep_bytes = kMiB});
-  char* const kept = arena->Allocate(kMiB);
-  char* const given_back = arena->Allocate(kMiB);
-  std::memset(kept, 1, kMiB);
-  std::memset(given_back, 2, kMiB);
-  arena->Free(kept, kMiB);
-  arena->Free(given_back, kMiB);
-  CHECK(arena->GetStats().free_bytes == kMiB);
-  CHECK(IsResident(kept));
-  CHECK_FALSE(IsResident(given_back));
-
-  char* const both = arena->Allocate(2 * kMiB);  // one free run, half of it touched
-  REQUIRE(both == kept);
-  CHECK(arena->GetStats().free_bytes == 0);
-  arena->SetKeep(SIZE_MAX);
-  arena->Free(both, 2 * kMiB);
-  CHECK(arena->GetStats().free_bytes == 2 * kMiB);
-}
-
-TEST_CASE("TouchAhead keeps prealloc_bytes of memory ready, and Purge what is beyond them") {
-  const auto arena = MakeArena({.reserve_bytes = 16 * kMiB, .prealloc_bytes = 5 * kMiB});
-  int calls = 0;
-  while (arena->TouchAhead()) {
-    ++calls;
+TEST_CASE("an exhausted arena says so and goes on", "[arena]") {
+  const auto arena = MakeArena(4 * kMiB);
+  CHECK(arena->Allocate(1000 * kMiB) == nullptr);
+  CHECK(arena->Allocate(SIZE_MAX) == nullptr);
+  std::vector<char*> runs;
+  while (char* const run = arena->Allocate(64 * 1024)) {
+    runs.push_back(run);
   }
-  CHECK(calls == 3);
-  CHECK(arena->GetStats().touched_bytes == 5 * kMiB);
-  char* const run = arena->Allocate(kMiB);
-  CHECK(IsResident(run));
-  CHECK(IsResident(run + 5 * kMiB - kPage));
-  CHECK(arena->GetStats().touched_bytes == 4 * kMiB);
-  CHECK(arena->TouchAhead());
-  CHECK(arena->GetStats().touched_bytes == 5 * kMiB);
-
-  arena->SetPrealloc(2 * kMiB);
-  CHECK(arena->Purge() == 3 * kMiB);
-  CHECK(arena->GetStats().touched_bytes == 2 * kMiB);
-  CHECK_FALSE(IsResident(run + 4 * kMiB));
-
-  arena->SetPrealloc(SIZE_MAX);  // as much as there is
-  while (arena->TouchAhead()) {
+  CHECK(runs.size() == 4 * kMiB / (64 * 1024));
+  for (char* const run : runs) {
+    arena->Free(run, 64 * 1024);
   }
-  CHECK(arena->GetStats().touched_bytes == 15 * kMiB);
+  char* const all = arena->Allocate(4 * kMiB);  // neighbours were joined
+  CHECK(all != nullptr);
+  arena->Free(all, 4 * kMiB);
 }
 
-TEST_CASE("threads may allocate, free, purge and touch at once") {
-  const auto arena = MakeArena({.reserve_bytes = 64 * kMiB, .prealloc_bytes = kMiB});
-  std::atomic<int> damaged = 0;
-  const auto work = [&](unsigned seed) {
-    std::minstd_rand random(seed);
-    for (int i = 0; i < 2000; ++i) {
-      const std::size_t bytes = 1 + random() % (256 * 1024);
-      char* const run = arena->Allocate(bytes);
-      if (run == nullptr) {
-        ++damaged;  // four threads hold 1 MiB at most
-        return;
+// The slow model: a map of what is given out. Tried mutations: not joining with the left neighbour,
+// freeing one page less, giving out an overlapping run: each makes it fail.
+TEST_CASE("the arena agrees with a slow model over random operations", "[arena]") {
+  for (unsigned seed = 1; seed <= 10; ++seed) {
+    CAPTURE(seed);
+    std::mt19937 random(seed);
+    constexpr std::size_t kReserve = 64 * kMiB;
+    const auto arena = MakeArena(kReserve, seed % 2 == 0 ? SIZE_MAX : 2 * kMiB);
+    std::map<char*, Run> live;
+    std::size_t used = 0;
+    for (int step = 0; step < 4000; ++step) {
+      if (random() % 100 == 0) {
+        arena->Purge();
+        REQUIRE(arena->GetStats().free_bytes == 0);
       }
-      std::memset(run, static_cast<int>(seed), bytes);
-      const bool same = run[0] == static_cast<char>(seed) && run[bytes / 2] == run[bytes - 1] &&
-                        run[bytes - 1] == static_cast<char>(seed);
-      damaged += same ? 0 : 1;
-      arena->Free(run, bytes);
+      if (live.empty() || random() % 100 < 55) {
+        const std::size_t bytes =
+            random() % 8 == 0 ? random() % (4 * kMiB) + 1 : random() % 40000 + 1;
+        char* const run = arena->Allocate(bytes);
+        if (run == nullptr) {
+          REQUIRE(used + Arena::RunBytes(bytes) >
+                  kReserve / 4);  // only where it is really getting full
+          continue;
+        }
+        const auto next = live.lower_bound(run);
+        REQUIRE((next == live.end() || run + Arena::RunBytes(bytes) <= next->first));
+        REQUIRE((next == live.begin() ||
+                 std::prev(next)->first + Arena::RunBytes(std::prev(next)->second.bytes) <= run));
+        const Run made = {.bytes = bytes, .fill = static_cast<char>(random())};
+        Fill(run, bytes, made.fill);
+        live.emplace(run, made);
+        used += Arena::RunBytes(bytes);
+      } else {
+        auto it = live.begin();
+        std::advance(it, random() % live.size());
+        REQUIRE(Intact(it->first, it->second));
+        arena->Free(it->first, it->second.bytes);
+        used -= Arena::RunBytes(it->second.bytes);
+        live.erase(it);
+      }
+      REQUIRE(arena->GetStats().used_bytes == used);
     }
-  };
-  std::vector<std::thread> threads;
-  for (unsigned seed = 1; seed <= 3; ++seed) {
-    threads.emplace_back(work, seed);
+    for (const auto& [run, expected] : live) {
+      REQUIRE(Intact(run, expected));
+      arena->Free(run, expected.bytes);
+    }
+    CHECK(arena->GetStats().used_bytes == 0);
+    char* const all = arena->Allocate(kReserve);
+    CHECK(all != nullptr);
+    arena->Free(all, kReserve);
   }
-  threads.emplace_back([&] {
-    for (int i = 0; i < 200; ++i) {
-      arena->TouchAhead();
-      arena->Purge();
-    }
-  });
+}
+
+TEST_CASE("what is freed beyond the limit goes back to the system", "[arena]") {
+  const auto arena = MakeArena(64 * kMiB, kMiB);
+  char* const run = arena->Allocate(8 * kMiB);
+  std::memset(run, 1, 8 * kMiB);
+  arena->Free(run, 8 * kMiB);
+  CHECK(arena->GetStats().free_bytes <= kMiB);
+}
+
+TEST_CASE("memory is touched ahead up to the limit", "[arena]") {
+  auto made = Arena::Make({.reserve_bytes = 64 * kMiB, .prealloc_bytes = 6 * kMiB});
+  REQUIRE(made.ok());
+  while ((*made)->TouchAhead()) {
+  }
+  CHECK((*made)->GetStats().touched_bytes >= 6 * kMiB);
+  CHECK((*made)->GetStats().touched_bytes <= 8 * kMiB);
+}
+
+TEST_CASE("threads may allocate, free and touch at once", "[arena]") {
+  auto made = Arena::Make({.reserve_bytes = 256 * kMiB, .prealloc_bytes = 4 * kMiB});
+  REQUIRE(made.ok());
+  Arena& arena = **made;
+  std::vector<std::thread> threads;
+  for (unsigned seed = 0; seed < 3; ++seed) {
+    threads.emplace_back([&arena, seed] {
+      std::mt19937 random(seed);
+      for (int i = 0; i < 2000; ++i) {
+        const std::size_t bytes = random() % 100000 + 1;
+        if (char* const run = arena.Allocate(bytes)) {
+          Fill(run, bytes, static_cast<char>(seed));
+          arena.Free(run, bytes);
+        }
+        arena.TouchAhead();
+      }
+    });
+  }
   for (std::thread& thread : threads) {
     thread.join();
   }
-  CHECK(damaged == 0);
-  CHECK(arena->GetStats().used_bytes == 0);
-  CHECK(arena->Allocate(64 * kMiB) != nullptr);
+  CHECK(arena.GetStats().used_bytes == 0);
 }
 
-#if defined(__SANITIZE_ADDRESS__)
-TEST_CASE("free memory and fresh memory are poisoned") {
-  const auto arena = MakeArena({.reserve_bytes = 4 * kMiB});
-  char* const run = arena->Allocate(2 * kPage);
-  CHECK_FALSE(__asan_address_is_poisoned(run + 2 * kPage - 1));
-  CHECK(__asan_address_is_poisoned(run + 2 * kPage));
-  arena->Free(run, 2 * kPage);
-  CHECK(__asan_address_is_poisoned(run));
-}
-#endif
-
+}  // namespace
 }  // namespace sluice::store

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <initializer_list>
 #include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -91,22 +92,21 @@ class TestClient {
   // returns all that it answers.
   std::string Feed(std::string_view bytes, std::size_t segment = SIZE_MAX) {
     std::string output;
-    while (!bytes.empty() && !connection_.Closing()) {
-      const auto room = connection_.ReadRoom();
-      std::size_t count = 0;
-      for (const std::span<char> part : room) {
-        const std::size_t taken = std::min({part.size(), bytes.size(), segment - count});
-        std::memcpy(part.data(), bytes.data(), taken);
-        bytes.remove_prefix(taken);
-        count += taken;
-      }
-      connection_.Received(count);
+    while (!bytes.empty() && !Closed()) {
+      FeedSegment(bytes, segment);
       do {
         connection_.Run();
         output += TakeOutput();
       } while (connection_.Paused());
     }
     return output;
+  }
+  // As Feed, but the output stays where it is (and nothing but the connection allocates).
+  void FeedOnly(std::string_view bytes) {
+    while (!bytes.empty() && !Closed()) {
+      FeedSegment(bytes, SIZE_MAX);
+      connection_.Run();
+    }
   }
   // The reply to one command, as wire bytes.
   std::string Run(const std::vector<std::string>& words) { return Feed(Encode(words)); }
@@ -126,9 +126,30 @@ class TestClient {
     return bytes;
   }
   server::Connection& Get() { return connection_; }
+  [[nodiscard]] bool Closed() const { return connection_.Closing() || no_memory_; }
 
  private:
+  // One read of the socket: takes what it read off the front of `bytes`.
+  void FeedSegment(std::string_view& bytes, std::size_t segment) {
+    std::array<std::span<char>, 2> room;
+    try {
+      room = connection_.ReadRoom();
+    } catch (const std::bad_alloc&) {
+      no_memory_ = true;  // where the session closes the socket
+      return;
+    }
+    std::size_t count = 0;
+    for (const std::span<char> part : room) {
+      const std::size_t taken = std::min({part.size(), bytes.size(), segment - count});
+      std::memcpy(part.data(), bytes.data(), taken);
+      bytes.remove_prefix(taken);
+      count += taken;
+    }
+    connection_.Received(count);
+  }
+
   server::Connection connection_;
+  bool no_memory_ = false;
 };
 
 }  // namespace sluice::tests

@@ -1,0 +1,252 @@
+#include "resp/request_parser.h"
+
+#include <random>
+
+#include <catch2/catch.hpp>
+
+#include "tests/resp/parser_driver.h"
+
+namespace sluice::tests {
+namespace {
+
+using Event = resp::RequestParser::Event;
+using namespace std::string_literals;
+
+std::string Binary() {
+  std::string bytes;
+  for (int i = 0; i < 256; ++i) {
+    bytes.push_back(static_cast<char>(i));
+  }
+  return bytes + "\r\n$1\r\n";
+}
+
+std::string Joined(const std::vector<std::string>& args) {
+  std::string line;
+  for (const std::string& arg : args) {
+    line += line.empty() ? "" : " ";
+    line += arg.size() >= resp::kLargeBulkBytes ? "{" + std::to_string(arg.size()) + "}" : "";
+    line += arg;
+  }
+  return line;
+}
+
+const std::vector<std::vector<std::string>>& Requests() {
+  static const std::vector<std::vector<std::string>> requests = {
+      {"PING"},
+      {"ECHO", ""},
+      {"ECHO", Binary()},
+      {"KV.PUT", "p", "key", "FIELD", "x", "uint8", "64", "BLOB", std::string(64, '\xff')},
+      {"SET", "k", std::string(resp::kLargeBulkBytes - 1, 's')},
+      {"SET", "k", std::string(resp::kLargeBulkBytes, 'l')},
+      {"SET", std::string(16'500, 'a'), "between", std::string(17'000, 'b'), "after"},
+  };
+  return requests;
+}
+
+// Puts bytes where the parser wants them and does not run it.
+void Push(resp::RequestParser& parser, std::string_view bytes) {
+  const std::span<char> bulk = parser.BulkRoom();
+  const std::span<char> room = parser.Room();
+  const std::size_t to_bulk = std::min(bulk.size(), bytes.size());
+  REQUIRE(bytes.size() - to_bulk <= room.size());
+  std::copy_n(bytes.begin(), to_bulk, bulk.begin());
+  std::copy(bytes.begin() + static_cast<std::ptrdiff_t>(to_bulk), bytes.end(), room.begin());
+  parser.Filled(bytes.size());
+}
+
+TEST_CASE("a request split at any offset is the same request", "[parser]") {
+  for (const auto& args : Requests()) {
+    const std::string bytes = Encode(args);
+    const Transcript expected = {Joined(args)};
+    const std::size_t step = bytes.size() > 2000 ? 37 : 1;
+    for (std::size_t offset = 0; offset < bytes.size(); offset += step) {
+      if (ParseSplit(bytes, offset) != expected) {
+        FAIL_CHECK(args[0] << " split at " << offset);
+      }
+    }
+    CHECK(ParseByBytes(bytes) == expected);
+  }
+}
+
+TEST_CASE("pipelined requests in random segments come out whole and in order", "[parser]") {
+  std::mt19937 random(7);
+  for (int round = 0; round < 60; ++round) {
+    std::string bytes;
+    Transcript expected;
+    for (int i = 0; i < 40; ++i) {
+      const auto& args = Requests()[random() % Requests().size()];
+      bytes += Encode(args);
+      expected.push_back(Joined(args));
+    }
+    const std::size_t size_max = std::size_t{1} << (random() % 17);
+    const Transcript events = Parse(bytes, [&] { return 1 + random() % size_max; });
+    if (events != expected) {
+      FAIL_CHECK("round " << round);
+    }
+  }
+}
+
+TEST_CASE("every prefix of a request needs more", "[parser]") {
+  for (const auto& args : Requests()) {
+    const std::string bytes = Encode(args);
+    ParserDriver driver;
+    CHECK(driver.Parser().Idle());
+    driver.Feed(std::string_view(bytes).substr(0, bytes.size() - 1), [] { return std::size_t{1}; });
+    CHECK(driver.Events().empty());
+    CHECK_FALSE(driver.Parser().Idle());
+    driver.Feed(std::string_view(bytes).substr(bytes.size() - 1), [] { return std::size_t{1}; });
+    CHECK(driver.Events().size() == 1);
+    CHECK(driver.Parser().Idle());
+  }
+}
+
+TEST_CASE("a large bulk goes straight to its place", "[parser]") {
+  const resp::Limits limits;
+  resp::RequestParser parser(limits);
+  const std::string value(100'000, 'v');
+  Push(parser, "*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\nvvv");
+  REQUIRE(parser.Next() == Event::kBulk);
+  CHECK(parser.Next() == Event::kBulk);  // until it is answered
+  CHECK(parser.BulkBytes() == 100'000);
+  CHECK(parser.ArgsExpected() == 4);
+  REQUIRE(parser.Args().size() == 2);
+  CHECK(parser.Args()[1].text == "k");
+
+  std::string place(value.size(), '\0');
+  parser.GivePlace(place.data());
+  CHECK(parser.BulkRoom().data() == place.data() + 3);
+  CHECK(parser.BulkRoom().size() == 100'000 - 3);
+  CHECK(parser.Next() == Event::kNeedMore);
+
+  // The rest of the bulk and what follows it come with one read.
+  Push(parser, value.substr(3) + "\r\n$2\r\nEX\r\n*1\r\n$4\r\nPI");
+  CHECK(parser.BulkRoom().empty());
+  REQUIRE(parser.Next() == Event::kRequest);
+  REQUIRE(parser.Args().size() == 4);
+  CHECK(parser.Args()[0].text == "SET");
+  CHECK(parser.Args()[2].large == 0);
+  CHECK(parser.Args()[2].text.data() == place.data());
+  CHECK(parser.Args()[2].text == value);
+  CHECK(parser.Args()[3].large == -1);
+  CHECK(parser.Args()[3].text == "EX");
+  CHECK(parser.BufferBytes() < 2 * 2048 + 1024);
+}
+
+TEST_CASE("a large bulk can be drained, from its header on or in its middle", "[parser]") {
+  const bool in_the_middle = GENERATE(false, true);
+  const resp::Limits limits;
+  resp::RequestParser parser(limits);
+  std::string place(20'000, 'o');
+  Push(parser, "*3\r\n$3\r\nSET\r\n$20000\r\n" + std::string(100, 'v'));
+  REQUIRE(parser.Next() == Event::kBulk);
+  if (in_the_middle) {
+    parser.GivePlace(place.data());
+    Push(parser, std::string(900, 'v'));
+    CHECK(parser.Next() == Event::kNeedMore);
+  }
+  parser.Drain();
+  CHECK(parser.BulkRoom().empty());
+  CHECK(parser.BulkBytes() == 20'000);
+  std::string rest(in_the_middle ? 19'000 : 19'900, 'v');
+  rest += "\r\n$1\r\nx\r\n";
+  for (std::string_view left = rest; !left.empty();) {
+    REQUIRE(parser.Next() == Event::kNeedMore);
+    const std::string_view part = left.substr(0, parser.Room().size());
+    Push(parser, part);
+    left.remove_prefix(part.size());
+  }
+  REQUIRE(parser.Next() == Event::kRequest);
+  REQUIRE(parser.Args().size() == 3);
+  CHECK(parser.Args()[0].text == "SET");
+  CHECK(parser.Args()[1].text.empty());
+  CHECK(parser.Args()[1].large == 0);
+  CHECK(parser.Args()[2].text == "x");
+  CHECK(place.substr(1000) == std::string(19'000, 'o'));
+}
+
+TEST_CASE("large bulks of one request are numbered, those of the next anew", "[parser]") {
+  const std::string value(resp::kLargeBulkBytes, 'v');
+  const std::string bytes = Encode({"A", value, value}) + Encode({"B", value});
+  const resp::Limits limits;
+  resp::RequestParser parser(limits);
+  std::string place(value.size(), '\0');
+  std::vector<int> numbers;
+  for (std::string_view left = bytes; !left.empty();) {
+    const std::size_t free = parser.BulkRoom().size() + parser.Room().size();
+    Push(parser, left.substr(0, free));
+    left.remove_prefix(std::min(left.size(), free));
+    Event event = Event::kNeedMore;
+    while ((event = parser.Next()) != Event::kNeedMore) {
+      if (event == Event::kBulk) {
+        parser.GivePlace(place.data());
+        continue;
+      }
+      for (const resp::Argument& argument : parser.Args()) {
+        numbers.push_back(argument.large);
+      }
+    }
+  }
+  CHECK(numbers == std::vector<int>{-1, 0, 1, -1, 0});
+}
+
+TEST_CASE("the input buffer grows by need and shrinks when the request is done", "[parser]") {
+  const resp::Limits limits;
+  resp::RequestParser parser(limits);
+  CHECK(parser.BufferBytes() == 0);
+  CHECK(parser.Room().size() == 2048);
+
+  // A read that fills it doubles it, up to 16 KiB and no further.
+  const std::string pings = Encode({"PING"});
+  std::string stream;
+  while (stream.size() < 200'000) {
+    stream += pings;
+  }
+  std::vector<std::size_t> sizes;
+  for (std::string_view left = stream; !left.empty();) {
+    const std::size_t room = parser.Room().size();
+    sizes.push_back(room);
+    Push(parser, left.substr(0, room));
+    left.remove_prefix(std::min(left.size(), room));
+    while (parser.Next() == Event::kRequest) {
+    }
+  }
+  CHECK(sizes[0] == 2048);
+  CHECK(sizes[1] > 3000);
+  CHECK(*std::max_element(sizes.begin(), sizes.end()) <= 16 * 1024);
+  CHECK(sizes[sizes.size() / 2] > 16'000);
+
+  // One request whose small arguments need more gets it, and gives it back.
+  const std::vector<std::string> many(100, std::string(1000, 'x'));
+  ParserDriver driver;
+  driver.Feed(Encode(many), [] { return std::string_view::npos; });
+  CHECK(driver.Events() == Transcript{Joined(many)});
+  CHECK(driver.BufferBytesMost() >= 100'000);
+  CHECK(driver.Parser().Room().size() == 16 * 1024);
+  // So does the list of arguments.
+  driver.Feed(Encode(std::vector<std::string>(5000, "")), [] { return std::string_view::npos; });
+  CHECK(driver.Events().size() == 2);
+  static_cast<void>(driver.Parser().Room());
+  CHECK(driver.Parser().BufferBytes() <= 16 * 1024 + 1024 * sizeof(resp::Argument));
+}
+
+TEST_CASE("limits that change count from the next header on", "[parser]") {
+  resp::Limits limits;
+  resp::RequestParser parser(limits);
+  Push(parser, "*2\r\n$1\r\nA\r\n");
+  CHECK(parser.Next() == Event::kNeedMore);
+  limits.args_max = 1;
+  limits.bulk_bytes_max = 3;
+  Push(parser, "$3\r\nabc\r\n*1\r\n$4\r\n");
+  CHECK(parser.Next() == Event::kRequest);
+  CHECK(parser.Next() == Event::kError);
+  CHECK(parser.ErrorText() == "invalid bulk length");
+}
+
+TEST_CASE("a long line that comes byte by byte is scanned once", "[parser]") {
+  // Quadratic scanning would read 2 GB here, and more than 10 times as long as once.
+  const std::string line = std::string(resp::kInlineBytesMax - 1, 'x') + "\r\n";
+  CHECK(ParseByBytes(line) == Transcript{line.substr(0, line.size() - 2)});
+}
+
+}  // namespace
+}  // namespace sluice::tests

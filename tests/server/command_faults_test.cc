@@ -1,0 +1,180 @@
+// Lets the n-th allocation of every command fail, n = 1 to the end: each time the answer is one OOM
+// error (or the end of the connection), and nothing is half done.
+#include <map>
+
+#include <catch2/catch.hpp>
+
+#include "server/command_table.h"
+#include "tests/support/failing_new.h"
+#include "tests/support/resp_decoder.h"
+#include "tests/support/test_server.h"
+
+namespace sluice::server {
+namespace {
+
+using tests::FailNthAllocation;
+using Words = std::vector<std::string>;
+
+const std::string kLarge(20000, 'L');
+const std::string kIndexes("\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);  // 1, 0
+const std::string kShapes("\2\0\0\0\0\0\0\0\3\0\0\0\0\0\0\0", 16);   // 2, 3
+const std::string kDict("\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 16);     // 0, 0
+
+// Requests by the command they run. A command of the table without one fails the test.
+const std::multimap<std::string, Words>& Requests() {
+  static const std::multimap<std::string, Words> kRequests = {
+      {"ping", {"PING", "hello"}},
+      {"echo", {"ECHO", kLarge}},
+      {"hello", {"HELLO", "3", "SETNAME", "a-name-that-does-not-fit-in-place"}},
+      {"quit", {"QUIT"}},
+      {"reset", {"RESET"}},
+      {"select", {"SELECT", "0"}},
+      {"client|id", {"CLIENT", "ID"}},
+      {"client|getname", {"CLIENT", "GETNAME"}},
+      {"client|setname", {"CLIENT", "SETNAME", "a-name-that-does-not-fit-in-place"}},
+      {"client|setinfo", {"CLIENT", "SETINFO", "LIB-NAME", "a-name-that-does-not-fit-in-place"}},
+      {"command", {"COMMAND"}},
+      {"command|count", {"COMMAND", "COUNT"}},
+      {"command|list", {"COMMAND", "LIST"}},
+      {"command|info", {"COMMAND", "INFO", "get", "nosuch"}},
+      {"command|docs", {"COMMAND", "DOCS"}},
+      {"command|getkeys", {"COMMAND", "GETKEYS", "SET", "a", "b"}},
+      {"info", {"INFO", "all"}},
+      {"config|get", {"CONFIG", "GET", "*"}},
+      {"config|set", {"CONFIG", "SET", "timeout", "7", "loglevel", "warning"}},
+      {"dbsize", {"DBSIZE"}},
+      {"flushall", {"FLUSHALL"}},
+      {"shutdown", {"SHUTDOWN", "SAVE"}},
+      {"set", {"SET", "new", "a value that does not fit in place at all"}},
+      {"set", {"SET", "string", kLarge}},
+      {"set", {"SET", "train", "no: a partition"}},
+      {"get", {"GET", "string"}},
+      {"get", {"GET", "large"}},
+      {"kv.put",
+       {"KV.PUT", "train", "k9", "TAG", R"({"a":{"b":[1,2.5,"x"]}})", "FIELD", "ids", "int64", "2",
+        "VALUES", "1", "2", "FIELD", "new", "utf8", "BLOB", kLarge}},
+      {"kv.put", {"KV.PUT", "fresh", "k", "FIELD", "ids", "float32", "VALUES", "0.5"}},
+      {"kv.put",
+       {"KV.PUT", "train", "k0", "TAG", R"({"a":null,"z":1})", "FIELD", "ids", "int64", "3",
+        "VALUES", "1", "2", "3"}},
+      {"kv.put", {"KV.PUT", "train", "k1", "FIELD", "text", "SAME", "k0"}},
+      {"kv.put", {"KV.PUT", "train", "k1", "FIELD", "ids", "int32", "VALUES", "1"}},
+      {"kv.mput", {"KV.MPUT", "train",      "NEW",
+                   "3",       "TAGS",       "3",
+                   "{}",      R"({"a":1})", "{}",
+                   "COLUMN",  "ids",        "int64",
+                   "1",       "BLOB",       std::string(24, 'i'),
+                   "COLUMN",  "more",       "uint8",
+                   "7000",    "BLOB",       std::string(21000, 'm')}},
+      {"kv.mput",
+       {"KV.MPUT", "train", "ROWS", kIndexes, "COLUMN", "text", "utf8", "SHAPES", "1", kShapes,
+        "BLOB", "aabbb"}},
+      {"kv.mput", {"KV.MPUT", "other", "NEW", "9000"}},
+      {"kv.mput",
+       {"KV.MPUT", "other", "KEYS", "2", "a", "b", "COLUMN", "x", "uint8", "4", "DICT", kDict,
+        "BLOB", "abcd"}},
+      {"kv.mget", {"KV.MGET", "train", "KEYS", "2", "k0", "k1", "FORMAT", "columns", "DICT"}},
+      {"kv.mget", {"KV.MGET", "train", "ROWS", kIndexes, "FORMAT", "rows"}},
+      {"kv.mget", {"KV.MGET", "train", "KEYS", "1", "k0", "FORMAT", "values"}},
+      {"kv.mget", {"KV.MGET", "train", "KEYS", "1", "nope"}},
+      {"kv.tags", {"KV.TAGS", "train", "KEYS", "3", "k0", "k1", "nope"}},
+      {"kv.clear", {"KV.CLEAR", "train", "KEYS", "1", "k1"}},
+      {"kv.clear", {"KV.CLEAR", "train", "KEYS", "2", "k0", "k1", "FIELDS", "1", "text"}},
+      {"kv.clear", {"KV.CLEAR", "train"}},
+  };
+  return kRequests;
+}
+
+void Populate(tests::TestClient& client) {
+  client.Run({"SET", "string", "value"});
+  client.Run({"SET", "large", kLarge});
+  client.Run({"KV.PUT", "train", "k0", "TAG", R"({"a":1})", "FIELD", "ids", "int64", "2", "VALUES",
+              "1", "2", "FIELD", "text", "utf8", "BLOB", "hi"});
+  client.Run({"KV.PUT", "train", "k1", "FIELD", "ids", "int64", "2", "VALUES", "3", "4", "FIELD",
+              "text", "utf8", "BLOB", kLarge});
+  client.TakeOutput();
+}
+
+// All that the commands can change, as one text.
+std::string Dump(tests::TestServer& server) {
+  tests::TestClient client(server);
+  std::string dump = client.Run({"DBSIZE"}) + client.Run({"CONFIG", "GET", "*"});
+  for (const char* const key : {"string", "large", "new"}) {
+    dump += client.Run({"GET", key});
+  }
+  for (const char* const partition : {"train", "fresh", "other"}) {
+    const Words rows = {"6", "k0", "k1", "k9", "2", "k", "a"};
+    Words words = {"KV.MGET", partition, "KEYS"};
+    words.insert(words.end(), rows.begin(), rows.end());
+    words.insert(words.end(), {"FORMAT", "rows"});
+    dump += client.Run(words);
+    words = {"KV.TAGS", partition, "KEYS"};
+    words.insert(words.end(), rows.begin(), rows.end());
+    dump += client.Run(words);
+  }
+  return dump;
+}
+
+TEST_CASE("every command has a request here", "[faults]") {
+  for (const auto family : Families()) {
+    for (const Command& row : family) {
+      CAPTURE(row.name);
+      CHECK((row.handler == nullptr || Requests().count(std::string(row.name)) > 0));
+    }
+  }
+}
+
+// Runs `words` with the n-th allocation failing. Returns whether it came to that.
+bool RunFailing(const Words& words, std::uint64_t n, std::uint64_t* failures) {
+  tests::TestServer server;
+  tests::TestClient setup(server);
+  Populate(setup);
+  const std::string before = Dump(server);
+  const std::int64_t used_before = server.GetMemory().GetBudget().Used();
+  bool failed = false;
+  {
+    tests::TestClient client(server);
+    client.Run({"PING"});
+    const std::string bytes = tests::Encode(words);
+    {
+      const FailNthAllocation fail(n);
+      client.FeedOnly(bytes);
+      failed = fail.Failed();
+    }
+    const std::string reply = client.TakeOutput();
+    CAPTURE(n, reply.substr(0, 200));
+    if (!failed) {
+      return false;
+    }
+    ++*failures;
+    if (reply.empty()) {
+      CHECK(client.Closed());
+    } else {
+      const auto values = tests::DecodeAll(reply);
+      REQUIRE(values.size() == 1);
+      // An allocation that only serves comfort (a cache, an output block) may fail without harm.
+      if (values[0].type != '-') {
+        return true;
+      }
+      CHECK((values[0].text.starts_with("OOM") || values[0].text.starts_with("ERR")));
+    }
+  }
+  CHECK(Dump(server) == before);
+  CHECK(server.GetMemory().GetBudget().Used() == used_before);
+  return true;
+}
+
+TEST_CASE("no failing allocation leaves anything half done", "[faults]") {
+  for (const auto& [name, words] : Requests()) {
+    CAPTURE(name, words[0], words.size() > 1 ? words[1] : "");
+    std::uint64_t failures = 0;
+    std::uint64_t n = 1;
+    while (RunFailing(words, n, &failures)) {
+      ++n;
+      REQUIRE(n < 50000);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice::server

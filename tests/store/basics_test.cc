@@ -1,0 +1,255 @@
+// Names, dtypes, shapes, values as text, blobs and chunks.
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <random>
+
+#include <catch2/catch.hpp>
+
+#include "store/blob.h"
+#include "store/chunk.h"
+#include "store/ids.h"
+#include "store/torch/loader.h"
+#include "store/values.h"
+
+namespace sluice::store {
+namespace {
+
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+TEST_CASE("names are UTF-8 without control characters, 1 to 512 bytes", "[ids]") {
+  for (const std::string& name : {std::string("a"), std::string(512, 'n'), std::string("é 漢 😀"), std::string("a.b/c")}) {
+    CAPTURE(name);
+    CHECK(CheckName("key", name).ok());
+  }
+  for (const std::string& name :
+       {std::string(), std::string(513, 'n'), std::string("a\nb"), std::string(1, '\0'), std::string("\x7f"),
+        std::string("\xc2\x80"), std::string("\xc2\x9f"), std::string("\xff"), std::string("\xc3"),
+        std::string("\xed\xa0\x80"), std::string("\xc0\x80"), std::string("\xf5\x80\x80\x80")}) {
+    CAPTURE(Printable(name));
+    const Status status = CheckName("key", name);
+    CHECK(status.GetCode() == Code::kError);
+    CHECK(status.Message().find("key") != std::string::npos);
+  }
+  CHECK(CheckFieldName("values").ok());
+  CHECK_FALSE(CheckFieldName("x.values").ok());
+  CHECK_FALSE(CheckFieldName("x.shapes").ok());
+  CHECK_FALSE(CheckFieldName("__x").ok());
+}
+
+TEST_CASE("every dtype is found by its name in any case", "[dtype]") {
+  for (std::size_t i = 0; i < kDTypes; ++i) {
+    const auto dtype = static_cast<DType>(i);
+    std::string upper(NameOf(dtype));
+    for (char& c : upper) {
+      c = static_cast<char>(std::toupper(c));
+    }
+    CAPTURE(upper);
+    CHECK(*ParseDType(NameOf(dtype)) == dtype);
+    CHECK(*ParseDType(upper) == dtype);
+  }
+  CHECK(*ParseDType("FLOAT") == DType::kFloat32);
+  CHECK(*ParseDType("double") == DType::kFloat64);
+  CHECK(*ParseDType("STRING") == DType::kUtf8);
+  CHECK(ParseDType("float128").GetStatus().GetCode() == Code::kDType);
+}
+
+TEST_CASE("shape arithmetic is checked", "[shape]") {
+  const auto bytes = [](std::vector<std::int64_t> dims) { return TensorBytes("x", DType::kInt64, dims); };
+  CHECK(*bytes({}) == 8);
+  CHECK(*bytes({2, 3}) == 48);
+  CHECK(*bytes({0, 5}) == 0);
+  constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
+  for (const auto& dims : std::vector<std::vector<std::int64_t>>{
+           {-1}, {kMax}, {kMax, 2}, {0, kMax, kMax}, {1LL << 32, 1LL << 31}, std::vector<std::int64_t>(33, 1)}) {
+    CAPTURE(ShapeText(dims));
+    CHECK(bytes(dims).GetStatus().GetCode() == Code::kShape);
+  }
+  CHECK(*bytes(std::vector<std::int64_t>(32, 1)) == 8);
+  CHECK(ShapeText(std::vector<std::int64_t>{2, 3}) == "[2, 3]");
+}
+
+std::string RoundTrip(DType dtype, const std::string& text, const SluiceTorchApi* torch = nullptr) {
+  char bytes[8] = {};
+  const std::string_view texts[] = {text};
+  const Status status = ParseValues("x", dtype, texts, torch, bytes);
+  if (!status.ok()) {
+    return "error";
+  }
+  std::string out;
+  FormatValue(dtype, bytes, torch, out);
+  return out;
+}
+
+TEST_CASE("values are read and written as Python writes them", "[values]") {
+  CHECK(RoundTrip(DType::kInt64, "-9223372036854775808") == "-9223372036854775808");
+  CHECK(RoundTrip(DType::kUint8, "255") == "255");
+  CHECK(RoundTrip(DType::kInt8, "-128") == "-128");
+  CHECK(RoundTrip(DType::kBool, "True") == "1");
+  CHECK(RoundTrip(DType::kBool, "0") == "0");
+  CHECK(RoundTrip(DType::kFloat32, "0.1") == "0.1");
+  CHECK(RoundTrip(DType::kFloat32, "3") == "3.0");
+  CHECK(RoundTrip(DType::kFloat64, "1e20") == "1e+20");
+  CHECK(RoundTrip(DType::kFloat64, "-0.0") == "-0.0");
+  CHECK(RoundTrip(DType::kFloat64, "-inf") == "-inf");
+  CHECK(RoundTrip(DType::kFloat64, "Infinity") == "inf");
+  CHECK(RoundTrip(DType::kFloat32, "NaN") == "nan");
+  CHECK(RoundTrip(DType::kFloat32, "1e99") == "inf");
+  CHECK(RoundTrip(DType::kFloat32, "1e-99") == "0.0");
+  CHECK(RoundTrip(DType::kFloat64, "5e-324") == "5e-324");
+  for (const char* const bad : {"", " 1", "1 ", "0x10", "abc", "1_000", "--1", "+-1", "nan(1)"}) {
+    CAPTURE(bad);
+    CHECK(RoundTrip(DType::kFloat64, bad) == "error");
+    CHECK(RoundTrip(DType::kInt32, bad) == "error");
+  }
+  for (const char* const bad : {"256", "-1", "1.0", "99999999999999999999"}) {
+    CAPTURE(bad);
+    CHECK(RoundTrip(DType::kUint8, bad) == "error");
+  }
+  CHECK(RoundTrip(DType::kBool, "2") == "error");
+}
+
+TEST_CASE("random floats keep their bits through text", "[values]") {
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 20000; ++i) {
+    const std::uint64_t bits = random();
+    for (const DType dtype : {DType::kFloat32, DType::kFloat64}) {
+      char value[8];
+      std::memcpy(value, &bits, 8);
+      std::string text;
+      FormatValue(dtype, value, nullptr, text);
+      if (text == "nan") {
+        continue;
+      }
+      char back[8] = {};
+      const std::string_view texts[] = {text};
+      REQUIRE(ParseValues("x", dtype, texts, nullptr, back).ok());
+      REQUIRE(std::memcmp(value, back, SizeOf(dtype)) == 0);
+    }
+  }
+}
+
+#ifdef SLUICE_TORCH_MODULE
+TEST_CASE("every half-precision and 8-bit float keeps its bits through text", "[values][torch]") {
+  TorchLoader loader({SLUICE_TORCH_MODULE});
+  std::string why_not;
+  const SluiceTorchApi* const torch = loader.Get(&why_not);
+  CAPTURE(why_not);
+  REQUIRE(torch != nullptr);
+  for (const DType dtype : {DType::kFloat8E4M3FN, DType::kFloat8E5M2, DType::kFloat16, DType::kBFloat16}) {
+    CAPTURE(NameOf(dtype));
+    const unsigned count = SizeOf(dtype) == 1 ? 256 : 65536;
+    for (unsigned bits = 0; bits < count; bits += SizeOf(dtype) == 1 ? 1 : 7) {
+      std::string text;
+      char value[2] = {static_cast<char>(bits), static_cast<char>(bits >> 8)};
+      FormatValue(dtype, value, torch, text);
+      char back[2] = {};
+      const std::string_view texts[] = {text};
+      REQUIRE(ParseValues("x", dtype, texts, torch, back).ok());
+      if (text != "nan") {
+        CAPTURE(text, bits);
+        REQUIRE(std::memcmp(value, back, SizeOf(dtype)) == 0);
+      }
+    }
+  }
+  CHECK(RoundTrip(DType::kFloat16, "0.1", torch) == "0.1");
+  CHECK(RoundTrip(DType::kFloat16, "1e9", torch) == "inf");
+  CHECK(RoundTrip(DType::kFloat8E4M3FN, "448", torch) == "448.0");
+  CHECK(torch->to_float32(static_cast<SluiceDType>(DType::kInt8), "", 0, nullptr) == -1);
+}
+#endif
+
+Memory MakeMemory() {
+  return {*Arena::Make({.reserve_bytes = 64 * kMiB}), 32 * kMiB};
+}
+
+TEST_CASE("a blob is charged while somebody holds it", "[blob]") {
+  Memory memory = MakeMemory();
+  Budget& budget = memory.GetBudget();
+  Blob blob = memory.Allocate(5000);
+  const std::int64_t charged = budget.Used();
+  CHECK(charged >= 8192);
+  Blob copy = blob;
+  blob = Blob();
+  CHECK(budget.Used() == charged);
+  copy = Blob();
+  CHECK(budget.Used() == 0);
+
+  budget.SetLimit(10000);
+  CHECK(memory.Allocate(20000).IsNull());
+  CHECK_FALSE(memory.Allocate(20000, 20000).IsNull());  // with an overdraft
+  CHECK(budget.Used() == 0);
+}
+
+TEST_CASE("what is announced is charged as it arrives", "[blob]") {
+  Memory memory = MakeMemory();
+  Budget& budget = memory.GetBudget();
+  Blob blob = memory.Reserve(16 * kMiB);
+  REQUIRE_FALSE(blob.IsNull());
+  CHECK(budget.Used() < 4096);
+  CHECK(blob.ChargeUpTo(1, 0));
+  CHECK(budget.Used() < 2 * static_cast<std::int64_t>(kMiB));
+  CHECK(memory.Reserve(24 * kMiB).IsNull());  // the sum of what is announced is bounded
+  budget.SetLimit(4 * kMiB);
+  CHECK(blob.ChargeUpTo(2 * kMiB, 0));
+  CHECK_FALSE(blob.ChargeUpTo(8 * kMiB, 0));
+  CHECK(memory.Reserve(5 * kMiB).IsNull());  // can never fit
+  blob = Blob();
+  CHECK(budget.Used() == 0);
+  budget.SetLimit(Budget::kNoLimit);
+  CHECK_FALSE(memory.Reserve(24 * kMiB).IsNull());
+}
+
+TEST_CASE("columns are checked with texts that name the culprit", "[chunk]") {
+  const std::int64_t dims[] = {2};
+  const ColumnSource good = {.field = "x", .dtype = DType::kInt64, .slots = 1, .rank = 1, .dims = dims, .bytes = std::string_view("0123456789abcdef", 16), .blob = {}};
+  CHECK(CheckColumn(good).ok());
+  ColumnSource bad = good;
+  bad.bytes = "abc";
+  CHECK(CheckColumn(bad).Message() == "field 'x': int64 [2] needs 16 bytes, got 3");
+  CHECK(CheckColumn(bad).GetCode() == Code::kShape);
+  bad = good;
+  bad.slots = 3;
+  CHECK_FALSE(CheckColumn(bad).ok());
+  const std::int64_t shapes[] = {1, -1};
+  bad = {.field = "x", .dtype = DType::kUint8, .slots = 2, .ragged = true, .rank = 1, .dims = shapes, .bytes = "", .blob = {}};
+  CHECK(CheckColumn(bad).GetCode() == Code::kShape);
+  const std::int64_t huge[] = {std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::max()};
+  bad.dims = huge;
+  CHECK(CheckColumn(bad).GetCode() == Code::kShape);
+  const std::int64_t two[] = {1, 1};
+  bad = {.field = "x", .dtype = DType::kUtf8, .slots = 1, .rank = 2, .dims = two, .bytes = "a", .blob = {}};
+  CHECK(CheckColumn(bad).GetCode() == Code::kShape);
+}
+
+TEST_CASE("a ragged chunk gives each slot its own shape", "[chunk]") {
+  Memory memory = MakeMemory();
+  const std::int64_t shapes[] = {1, 2, 0, 3, 2, 2};
+  const std::string bytes = "abcdef";
+  {
+    const auto chunk = Chunk::Make(memory, {.field = "x", .dtype = DType::kUint8, .slots = 3, .ragged = true, .rank = 2, .dims = shapes, .bytes = bytes, .blob = {}});
+    REQUIRE(chunk.ok());
+    CHECK((*chunk)->BytesOf(0) == "ab");
+    CHECK((*chunk)->BytesOf(1).empty());
+    CHECK((*chunk)->BytesOf(2) == "cdef");
+    CHECK((*chunk)->DimsOf(1)[1] == 3);
+  }
+  CHECK(memory.GetBudget().Used() == 0);
+}
+
+TEST_CASE("an open chunk takes values until it is full", "[chunk]") {
+  Memory memory = MakeMemory();
+  const std::int64_t dims[] = {4};
+  auto open = Chunk::MakeOpen(memory, {.dtype = DType::kUint8, .dims = dims, .rank = 1, .bytes = 4096});
+  REQUIRE(open.ok());
+  Chunk& chunk = *open->get();
+  const std::int64_t other[] = {3};
+  CHECK_FALSE(chunk.Append(other, "abc"));
+  while (chunk.Append(dims, "abcd")) {
+  }
+  CHECK(chunk.Slots() == 1024);
+  CHECK(chunk.BytesOf(1023) == "abcd");
+}
+
+}  // namespace
+}  // namespace sluice::store

@@ -1,0 +1,22 @@
+// Replaces operator new in the executable that links failing_new.cc, so that a test can let the
+// n-th allocation of its own thread fail, or count them.
+#pragma once
+
+#include <cstdint>
+
+namespace sluice::tests {
+
+// While it lives, the n-th allocation (1: the first) of this thread throws std::bad_alloc, once.
+class FailNthAllocation {
+ public:
+  explicit FailNthAllocation(std::uint64_t n);
+  ~FailNthAllocation();
+  FailNthAllocation(const FailNthAllocation&) = delete;
+  FailNthAllocation& operator=(const FailNthAllocation&) = delete;
+  [[nodiscard]] bool Failed() const;  // it came to that
+};
+
+// How many allocations this thread has made so far.
+std::uint64_t AllocationCount();
+
+}  // namespace sluice::tests
