@@ -1,6 +1,7 @@
 // Columns as they are checked, stored and read back; what they cost.
 #include "store/chunk.h"
 
+#include <cstring>
 #include <limits>
 #include <string>
 #include <thread>
@@ -137,7 +138,7 @@ TEST_CASE("where memory has no room for a chunk, nothing stays charged", "[chunk
 TEST_CASE("an open ragged chunk takes each shape of its rank, and takes slots back", "[chunk]") {
   Memory memory = MakeMemory();
   const auto made =
-      Chunk::MakeOpen(memory, {.dtype = DType::kUint8, .ragged = true, .rank = 1, .bytes = 64});
+      Chunk::MakeOpen(memory, {.dtype = DType::kUint8, .ragged = true, .dims = {}, .rank = 1, .bytes = 64});
   REQUIRE(made.ok());
   Chunk& chunk = *made->get();
   CHECK(chunk.Append(Numbers{3}, "abc"));
@@ -174,7 +175,7 @@ TEST_CASE("an open chunk of empty values is bounded and costs no payload", "[chu
 TEST_CASE("known slots are read while others are appended", "[chunk]") {
   Memory memory = MakeMemory();
   const auto open = Chunk::MakeOpen(
-      memory, {.dtype = DType::kUint8, .ragged = true, .rank = 1, .bytes = 64 * 1024});
+      memory, {.dtype = DType::kUint8, .ragged = true, .dims = {}, .rank = 1, .bytes = 64 * 1024});
   REQUIRE(open.ok());
   ChunkRef chunk = *open;
   REQUIRE(chunk->Append(Numbers{5}, "first"));

@@ -40,11 +40,15 @@ inline std::string Encode(const std::vector<std::string>& words) {
   return bytes;
 }
 
+enum class UseClock { kManual, kSystem };
+
 class TestServer {
  public:
   // A small arena, so that a test may have many; a maxmemory of 0 is none.
-  explicit TestServer(std::size_t arena_bytes = std::size_t{1} << 30)
-      : memory_(*store::Arena::Make({.reserve_bytes = arena_bytes}), arena_bytes / 4),
+  explicit TestServer(std::size_t arena_bytes = std::size_t{1} << 30,
+                      UseClock clock = UseClock::kManual)
+      : system_(clock == UseClock::kSystem),
+        memory_(*store::Arena::Make({.reserve_bytes = arena_bytes}), arena_bytes / 4),
         store_(memory_, 42) {
     stats_.threads.push_back(std::make_unique<server::ThreadStats>(server::CommandCount()));
     config_.maxmemory = 0;
@@ -67,21 +71,24 @@ class TestServer {
   }
 
  private:
+  bool system_;
   server::Config config_;
   ManualClock clock_;
+  server::SystemClock system_clock_;
   store::Memory memory_;
   store::Store store_;
   server::Engine engine_;
   server::Stats stats_;
   std::atomic<bool> stopped_{false};
-  server::Server server_{.config = config_,
-                         .clock = clock_,
-                         .memory = memory_,
-                         .store = store_,
-                         .engine = engine_,
-                         .stats = stats_,
-                         .stop = [this] { stopped_ = true; },
-                         .run_id = server::NewRunId()};
+  server::Server server_{
+      .config = config_,
+      .clock = system_ ? static_cast<const server::Clock&>(system_clock_) : clock_,
+      .memory = memory_,
+      .store = store_,
+      .engine = engine_,
+      .stats = stats_,
+      .stop = [this] { stopped_ = true; },
+      .run_id = server::NewRunId()};
 };
 
 class TestClient {
