@@ -76,7 +76,9 @@ inline void MergePatch(json::object& target, const json::object& patch) {
 
 inline std::string Packed(const std::vector<std::int64_t>& values) {
   std::string bytes(values.size() * 8, '\0');
-  std::memcpy(bytes.data(), values.data(), bytes.size());
+  if (!values.empty()) {
+    std::memcpy(bytes.data(), values.data(), bytes.size());
+  }
   return bytes;
 }
 

@@ -1,4 +1,4 @@
-// Names, dtypes, shapes, values as text, blobs and chunks.
+// Names, dtypes, shapes, values as text, blobs.
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -7,7 +7,7 @@
 #include <catch2/catch.hpp>
 
 #include "store/blob.h"
-#include "store/chunk.h"
+#include "store/shape.h"
 #include "store/ids.h"
 #include "store/torch/loader.h"
 #include "store/values.h"
@@ -198,57 +198,6 @@ TEST_CASE("what is announced is charged as it arrives", "[blob]") {
   CHECK(budget.Used() == 0);
   budget.SetLimit(Budget::kNoLimit);
   CHECK_FALSE(memory.Reserve(24 * kMiB).IsNull());
-}
-
-TEST_CASE("columns are checked with texts that name the culprit", "[chunk]") {
-  const std::int64_t dims[] = {2};
-  const ColumnSource good = {.field = "x", .dtype = DType::kInt64, .slots = 1, .rank = 1, .dims = dims, .bytes = std::string_view("0123456789abcdef", 16), .blob = {}};
-  CHECK(CheckColumn(good).ok());
-  ColumnSource bad = good;
-  bad.bytes = "abc";
-  CHECK(CheckColumn(bad).Message() == "field 'x': int64 [2] needs 16 bytes, got 3");
-  CHECK(CheckColumn(bad).GetCode() == Code::kShape);
-  bad = good;
-  bad.slots = 3;
-  CHECK_FALSE(CheckColumn(bad).ok());
-  const std::int64_t shapes[] = {1, -1};
-  bad = {.field = "x", .dtype = DType::kUint8, .slots = 2, .ragged = true, .rank = 1, .dims = shapes, .bytes = "", .blob = {}};
-  CHECK(CheckColumn(bad).GetCode() == Code::kShape);
-  const std::int64_t huge[] = {std::numeric_limits<std::int64_t>::max(), std::numeric_limits<std::int64_t>::max()};
-  bad.dims = huge;
-  CHECK(CheckColumn(bad).GetCode() == Code::kShape);
-  const std::int64_t two[] = {1, 1};
-  bad = {.field = "x", .dtype = DType::kUtf8, .slots = 1, .rank = 2, .dims = two, .bytes = "a", .blob = {}};
-  CHECK(CheckColumn(bad).GetCode() == Code::kShape);
-}
-
-TEST_CASE("a ragged chunk gives each slot its own shape", "[chunk]") {
-  Memory memory = MakeMemory();
-  const std::int64_t shapes[] = {1, 2, 0, 3, 2, 2};
-  const std::string bytes = "abcdef";
-  {
-    const auto chunk = Chunk::Make(memory, {.field = "x", .dtype = DType::kUint8, .slots = 3, .ragged = true, .rank = 2, .dims = shapes, .bytes = bytes, .blob = {}});
-    REQUIRE(chunk.ok());
-    CHECK((*chunk)->BytesOf(0) == "ab");
-    CHECK((*chunk)->BytesOf(1).empty());
-    CHECK((*chunk)->BytesOf(2) == "cdef");
-    CHECK((*chunk)->DimsOf(1)[1] == 3);
-  }
-  CHECK(memory.GetBudget().Used() == 0);
-}
-
-TEST_CASE("an open chunk takes values until it is full", "[chunk]") {
-  Memory memory = MakeMemory();
-  const std::int64_t dims[] = {4};
-  auto open = Chunk::MakeOpen(memory, {.dtype = DType::kUint8, .dims = dims, .rank = 1, .bytes = 4096});
-  REQUIRE(open.ok());
-  Chunk& chunk = *open->get();
-  const std::int64_t other[] = {3};
-  CHECK_FALSE(chunk.Append(other, "abc"));
-  while (chunk.Append(dims, "abcd")) {
-  }
-  CHECK(chunk.Slots() == 1024);
-  CHECK(chunk.BytesOf(1023) == "abcd");
 }
 
 }  // namespace

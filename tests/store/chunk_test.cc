@@ -80,7 +80,8 @@ TEST_CASE("a column that does not fit its bytes is refused with the numbers", "[
 
 TEST_CASE("a chunk refers to the blob that the bytes came in, or copies them", "[chunk]") {
   Memory memory = MakeMemory();
-  ColumnSource source = Dense(DType::kUint8, 2, {3}, "abcdef");
+  const Numbers dims = {3};
+  ColumnSource source = Dense(DType::kUint8, 2, dims, "abcdef");
   {
     const auto copied = Chunk::Make(memory, source);
     REQUIRE(copied.ok());
@@ -122,7 +123,8 @@ TEST_CASE("a value with a blob of its own costs at most 128 bytes more", "[chunk
 TEST_CASE("where memory has no room for a chunk, nothing stays charged", "[chunk]") {
   Memory memory = MakeMemory();
   const std::string bytes(kMiB, 'b');
-  const ColumnSource source = Dense(DType::kUint8, 1, {kMiB}, bytes);
+  const Numbers dims = {kMiB};
+  const ColumnSource source = Dense(DType::kUint8, 1, dims, bytes);
   for (const std::int64_t limit : {std::int64_t{10}, std::int64_t{1000}, std::int64_t{kMiB}}) {
     memory.GetBudget().SetLimit(limit);
     CHECK(Chunk::Make(memory, source).GetStatus().GetCode() == Code::kOom);

@@ -148,7 +148,9 @@ class TestClient {
     std::size_t count = 0;
     for (const std::span<char> part : room) {
       const std::size_t taken = std::min({part.size(), bytes.size(), segment - count});
-      std::memcpy(part.data(), bytes.data(), taken);
+      if (taken > 0) {
+        std::memcpy(part.data(), bytes.data(), taken);
+      }
       bytes.remove_prefix(taken);
       count += taken;
     }

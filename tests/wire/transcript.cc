@@ -1,0 +1,156 @@
+#include "tests/wire/transcript.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <regex>
+#include <sstream>
+#include <stdexcept>
+
+namespace sluice::tests {
+namespace {
+
+// @bytes(count,pattern)
+std::string Expand(const std::string& word) {
+  const std::string_view head = "@bytes(";
+  if (!word.starts_with(head)) {
+    return word;
+  }
+  const std::size_t comma = word.find(',');
+  const auto count = static_cast<std::size_t>(std::stoul(word.substr(head.size())));
+  const std::string pattern = word.substr(comma + 1, word.size() - comma - 2);
+  std::string out;
+  while (out.size() < count) {
+    out += pattern;
+  }
+  out.resize(count);
+  return out;
+}
+
+class WordReader {
+ public:
+  explicit WordReader(std::string_view line) : rest_(line) {}
+
+  // False at the end.
+  bool Next(std::string& word) {
+    const std::size_t begin = rest_.find_first_not_of(' ');
+    if (begin == std::string_view::npos) {
+      return false;
+    }
+    rest_.remove_prefix(begin);
+    word.clear();
+    const char quote = rest_[0];
+    if (quote != '"' && quote != '\'') {
+      const std::size_t end = std::min(rest_.find(' '), rest_.size());
+      word = Expand(std::string(rest_.substr(0, end)));
+      rest_.remove_prefix(end);
+      return true;
+    }
+    std::size_t at = 1;
+    for (; rest_.at(at) != quote; ++at) {
+      if (rest_[at] == '\\') {
+        at = quote == '"' ? Escape(at, word) : Apostrophe(at, word);
+      } else {
+        word += rest_[at];
+      }
+    }
+    rest_.remove_prefix(at + 1);
+    return true;
+  }
+
+ private:
+  // Both return the position of the last byte that they used.
+  std::size_t Escape(std::size_t at, std::string& word) {
+    const char c = rest_.at(at + 1);
+    if (c == 'x') {
+      word += static_cast<char>(std::stoi(std::string(rest_.substr(at + 2, 2)), nullptr, 16));
+      return at + 3;
+    }
+    const std::string_view names = "nrtba";
+    const std::string_view bytes = "\n\r\t\b\a";
+    const std::size_t found = names.find(c);
+    word += found == std::string_view::npos ? c : bytes[found];
+    return at + 1;
+  }
+  std::size_t Apostrophe(std::size_t at, std::string& word) {
+    if (rest_.at(at + 1) == '\'') {
+      word += '\'';
+      return at + 1;
+    }
+    word += '\\';
+    return at;
+  }
+
+  std::string_view rest_;
+};
+
+}  // namespace
+
+std::vector<Exchange> ParseTranscript(std::string_view text) {
+  std::vector<Exchange> exchanges;
+  std::istringstream lines{std::string(text)};
+  int number = 0;
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    if (line.empty() || line.starts_with("# ")) {
+      continue;
+    }
+    if (line.starts_with("! ")) {
+      exchanges.push_back(
+          {.line = number, .command = "!" + line.substr(2), .words = {}, .reply = {}});
+    } else if (line.starts_with("> ")) {
+      Exchange& exchange = exchanges.emplace_back(
+          Exchange{.line = number, .command = line.substr(2), .words = {}, .reply = {}});
+      WordReader reader(exchange.command);
+      for (std::string word; reader.Next(word);) {
+        exchange.words.push_back(word);
+      }
+    } else if (exchanges.empty()) {
+      throw std::runtime_error("line " + std::to_string(number) + ": a reply before any command");
+    } else if (line.starts_with("~ ")) {
+      exchanges.back().regex = true;
+      exchanges.back().reply = line.substr(2);
+    } else {
+      exchanges.back().reply += line + "\n";
+    }
+  }
+  return exchanges;
+}
+
+std::vector<std::string> TranscriptFiles(const std::string& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    if (entry.path().extension() == ".txt") {
+      names.push_back(entry.path().filename());
+    }
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+bool Matches(const Exchange& exchange, const std::string& shown) {
+  if (!exchange.regex) {
+    return shown == exchange.reply;
+  }
+  std::string one_line;
+  for (const char c : shown) {
+    if (c != '\n' && c != ' ') {
+      one_line += c;
+    } else if (!one_line.empty() && one_line.back() != ' ') {
+      one_line += ' ';
+    }
+  }
+  if (one_line.ends_with(' ')) {
+    one_line.pop_back();
+  }
+  return std::regex_match(one_line, std::regex(exchange.reply));
+}
+
+}  // namespace sluice::tests
