@@ -104,8 +104,8 @@ class Reply {
     std::uint64_t position = 0;
   };
   Mark Prepare();
-  // Makes sure that the next `bytes` bytes copied to scratch need no memory either: for a command that must
-  // not fail any more once it has acted. Errors: std::bad_alloc.
+  // Makes sure that the next `bytes` bytes copied to scratch need no memory either: for a command
+  // that must not fail any more once it has acted. Errors: std::bad_alloc.
   void Reserve(std::size_t bytes);
   // Takes back all that was appended since `mark`. REQUIRES: nothing of it was consumed. Pins of
   // what is taken back are released.
@@ -159,7 +159,8 @@ class Reply {
   Ring<Piece> pieces_;  // [consumed_, appended_)
   Ring<Held> pins_;
   Ring<Block> blocks_;  // oldest first; the last one is written to at write_
-  std::vector<std::unique_ptr<char[]>> spares_;  // blocks for later: one, or what Reserve() asked for
+  std::vector<std::unique_ptr<char[]>>
+      spares_;             // blocks for later: one, or what Reserve() asked for
   char* write_ = nullptr;  // null: no block
 };
 

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
+#include <functional>
 #include <string>
-#include <vector>
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
@@ -23,23 +24,17 @@ std::string_view Lower(std::string_view name, std::array<char, kNameBytesMax>& b
   return {buffer.data(), name.size()};
 }
 
-struct Index {
-  boost::unordered_flat_map<std::string_view, const Command*> by_name;
-  boost::unordered_flat_map<const Command*, std::size_t> ordinals;
-
-  Index() {
+const auto& ByName() {
+  static const auto kByName = [] {
+    boost::unordered_flat_map<std::string_view, const Command*> by_name;
     for (const auto family : Families()) {
       for (const Command& row : family) {
         by_name.emplace(row.name, &row);
-        ordinals.emplace(&row, ordinals.size());
       }
     }
-  }
-};
-
-const Index& GetIndex() {
-  static const Index index;
-  return index;
+    return by_name;
+  }();
+  return kByName;
 }
 
 }  // namespace
@@ -53,7 +48,7 @@ std::span<const std::span<const Command>> Families() {
 
 const Command* FindCommand(std::string_view name) {
   std::array<char, kNameBytesMax> buffer;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  const auto& by_name = GetIndex().by_name;
+  const auto& by_name = ByName();
   const auto it = by_name.find(Lower(name, buffer));
   return it == by_name.end() ? nullptr : it->second;
 }
@@ -70,11 +65,21 @@ bool IsSubcommand(const Command& command) {
 }
 
 std::size_t CommandCount() {
-  return GetIndex().ordinals.size();
+  return ByName().size();
 }
 
 std::size_t OrdinalOf(const Command& command) {
-  return GetIndex().ordinals.find(&command)->second;
+  // A few comparisons, where a map would hash: every command asks this.
+  std::size_t before = 0;
+  for (const auto family : Families()) {
+    if (!std::less<>()(&command, family.data()) &&
+        std::less<>()(&command, family.data() + family.size())) {
+      return before + static_cast<std::size_t>(&command - family.data());
+    }
+    before += family.size();
+  }
+  assert(false);
+  return 0;
 }
 
 bool ArityMatches(const Command& command, std::size_t args) {

@@ -57,7 +57,8 @@ void Connection::Run() {
   limits_.bulk_bytes_max = server_.config.proto_max_bulk_len.load(std::memory_order_relaxed);
   try {
     RunRequests();
-  } catch (const std::bad_alloc&) {  // not even room for an error message: the client must not wait for one
+  } catch (const std::bad_alloc&) {  // not even room for an error message: the client must not wait
+                                     // for one
     closing_ = drop_output_ = true;
   }
   CheckLimits();

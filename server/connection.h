@@ -36,8 +36,8 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Where the next bytes go: the rest of a large argument first, then the input buffer. Either part may
-  // be empty, not both. Errors: std::bad_alloc.
+  // Where the next bytes go: the rest of a large argument first, then the input buffer. Either part
+  // may be empty, not both. Errors: std::bad_alloc.
   std::array<std::span<char>, 2> ReadRoom();
   // `count` bytes were read into ReadRoom()'s parts, in order.
   void Received(std::size_t count);

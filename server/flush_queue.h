@@ -1,7 +1,9 @@
-// FlushQueue: the sessions of one I/O thread whose small replies wait for the end of the loop's turn.
+// FlushQueue: the sessions of one I/O thread whose small replies wait for the end of the loop's
+// turn.
 //
-// All connections that became readable together are served first, then all their replies are sent back to
-// back: a client with many connections is woken once, not once a reply (measured: see docs/architecture.md).
+// All connections that became readable together are served first, then all their replies are sent
+// back to back: a client with many connections is woken once, not once a reply (measured: see
+// docs/architecture.md).
 //
 // Thread safety: its I/O thread only.
 #pragma once
@@ -20,7 +22,8 @@ class FlushQueue {
  public:
   explicit FlushQueue(boost::asio::io_context& context) : context_(context) {}
 
-  // Calls session->FlushDeferred() when what is ready now has run. REQUIRES: not in the queue already.
+  // Calls session->FlushDeferred() when what is ready now has run. REQUIRES: not in the queue
+  // already.
   void Add(std::shared_ptr<Session> session) {
     waiting_.push_back(std::move(session));
     if (waiting_.size() == 1) {

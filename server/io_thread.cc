@@ -44,19 +44,19 @@ void IoThread::Stop() {
 }
 
 void IoThread::Adopt(Session::Socket socket, std::string refusal) {
-  boost::asio::post(
-      context_, [this, socket = std::move(socket), refusal = std::move(refusal)]() mutable {
-        if (!refusal.empty()) {
-          stats_.rejected_connections.Add(1);
-          static_cast<void>(send(socket.native_handle(), refusal.data(), refusal.size(),
-                                 MSG_NOSIGNAL | MSG_DONTWAIT));
-          return;
-        }
-        stats_.connections.Add(1);
-        const auto session = std::make_shared<Session>(std::move(socket), server_, stats_, flushes_);
-        sessions_.push_back(session);
-        session->Start();
-      });
+  boost::asio::post(context_, [this, socket = std::move(socket),
+                               refusal = std::move(refusal)]() mutable {
+    if (!refusal.empty()) {
+      stats_.rejected_connections.Add(1);
+      static_cast<void>(send(socket.native_handle(), refusal.data(), refusal.size(),
+                             MSG_NOSIGNAL | MSG_DONTWAIT));
+      return;
+    }
+    stats_.connections.Add(1);
+    const auto session = std::make_shared<Session>(std::move(socket), server_, stats_, flushes_);
+    sessions_.push_back(session);
+    session->Start();
+  });
 }
 
 void IoThread::ArmTick() {

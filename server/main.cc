@@ -84,6 +84,12 @@ std::vector<std::string> TorchModulePaths(const Config& config) {
 }
 
 int Serve(Config& config) {
+  boost::asio::io_context context;
+  boost::asio::signal_set signals(context, SIGINT, SIGTERM);
+  signals.async_wait([&context](const boost::system::error_code& /*error*/, int signal) {
+    LogNotice("signal {}: shutting down", signal);
+    context.stop();
+  });
   const SystemClock clock;
   auto arena = store::Arena::Make({.reserve_bytes = ArenaReserveBytes(),
                                    .prealloc_bytes = static_cast<std::size_t>(config.prealloc),
@@ -96,7 +102,6 @@ int Serve(Config& config) {
   Engine engine;
   Stats stats;
   store::TorchLoader torch(TorchModulePaths(config));
-  boost::asio::io_context context;
   Server server{.config = config,
                 .clock = clock,
                 .memory = memory,
@@ -123,11 +128,6 @@ int Serve(Config& config) {
   }
   const Toucher toucher(memory.GetArena());
 
-  boost::asio::signal_set signals(context, SIGINT, SIGTERM);
-  signals.async_wait([&context](const boost::system::error_code& /*error*/, int signal) {
-    LogNotice("signal {}: shutting down", signal);
-    context.stop();
-  });
   LogNotice("sluice-server {} is ready: port {}, unix socket '{}'", kSluiceVersion,
             config.port.load(), config.unixsocket);
   const auto work = boost::asio::make_work_guard(context);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <new>
+#include <span>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -96,19 +97,35 @@ std::optional<std::array<asio::mutable_buffer, 2>> Session::ReadBuffers() {
   }
 }
 
-// Runs while the socket does not take all of the output at once.
+// Runs while the socket does not take all of the output at once. Appending meanwhile is fine: what
+// is being written stays where it is (resp::Reply).
 asio::awaitable<void> Session::WriteRest() {
   const auto self = shared_from_this();
+  std::array<iovec, kWriteBuffersMax> parts;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  std::array<asio::const_buffer, kWriteBuffersMax> buffers;
   while (socket_.is_open() && connection_.Output().PendingBytes() > 0) {
-    const auto waited = co_await socket_.async_wait(Socket::wait_write, kToken);
-    const auto& error = std::get<0>(waited);
-    if (error || !Flush()) {
+    const std::size_t filled = connection_.Output().Gather(parts, kWriteBytesMax);
+    for (std::size_t i = 0; i < filled; ++i) {
+      buffers[i] = asio::const_buffer(parts[i].iov_base, parts[i].iov_len);
+    }
+    const std::span<const asio::const_buffer> sequence(buffers.data(), filled);
+    const auto written = co_await socket_.async_write_some(sequence, kToken);
+    const auto& [error, count] = written;
+    if (error) {
+      broken_ = true;
       break;
     }
+    Sent(count);
     progress_.cancel();
   }
   writing_ = false;
   progress_.cancel();
+}
+
+void Session::Sent(std::size_t bytes) {
+  connection_.Output().Consume(bytes);
+  stats_.output_bytes.Add(static_cast<std::int64_t>(bytes));
+  written_us_ = server_.clock.NowUs();
 }
 
 // FIN, then wait for the peer's: closing with unread input would make the system reset the
@@ -144,10 +161,8 @@ bool Session::Flush() {
       broken_ = broken_ || (errno != EAGAIN && errno != EWOULDBLOCK);
       break;
     }
-    output.Consume(static_cast<std::size_t>(count));
-    stats_.output_bytes.Add(count);
+    Sent(static_cast<std::size_t>(count));
     sent += static_cast<std::size_t>(count);
-    written_us_ = server_.clock.NowUs();
   }
   return !broken_;
 }

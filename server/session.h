@@ -54,6 +54,7 @@ class Session : public std::enable_shared_from_this<Session> {
   bool Send();
   // Flush(), and the rest in the background. False where the connection is broken.
   bool FlushNow();
+  void Sent(std::size_t bytes);
   void CloseSocket();
 
   Socket socket_;
@@ -62,8 +63,8 @@ class Session : public std::enable_shared_from_this<Session> {
   FlushQueue<Session>& flushes_;
   Connection connection_;
   boost::asio::steady_timer progress_;  // cancelled whenever output shrank or writing ended
-  bool writing_ = false;         // WriteRest() runs
-  bool deferred_ = false;        // in the flush queue
+  bool writing_ = false;                // WriteRest() runs
+  bool deferred_ = false;               // in the flush queue
   bool broken_ = false;
   bool finishing_ = false;       // nothing more is read; what waits is still sent
   std::int64_t read_us_ = 0;     // when bytes last came in

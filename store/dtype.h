@@ -22,7 +22,7 @@ enum class DType : std::uint8_t {
   kFloat64,
   kFloat8E4M3FN,
   kFloat8E5M2,
-  kUtf8,   // the byte-string types: a value is some bytes, its shape is [their number]
+  kUtf8,  // the byte-string types: a value is some bytes, its shape is [their number]
   kJson,
   kBytes,
 };

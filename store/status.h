@@ -1,8 +1,8 @@
 // Status and Result<T>: how every fallible function below server/ reports failure.
 //
-// Status is for what a client or the machine can cause (bad shape, unknown partition, out of the memory
-// budget); assert() is for what only our own code can cause. Nothing of ours throws; std::bad_alloc may
-// pass through, and is turned into OOM where a command is dispatched.
+// Status is for what a client or the machine can cause (bad shape, unknown partition, out of the
+// memory budget); assert() is for what only our own code can cause. Nothing of ours throws;
+// std::bad_alloc may pass through, and is turned into OOM where a command is dispatched.
 //
 // Thread safety: value types; share them as you would share an int.
 #pragma once

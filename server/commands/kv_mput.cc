@@ -154,7 +154,8 @@ Status KvMput(Context& context, ArgReader& args) {
   }
   RejectDuplicateFields(context, args);
   TRY(args.Finish());
-  context.reply.Reserve(rows.size() * sizeof(store::RowIndex) + 64);  // once applied, nothing may fail
+  context.reply.Reserve(rows.size() * sizeof(store::RowIndex) +
+                        64);  // once applied, nothing may fail
 
   context.turn.Enter();
   const store::WriteRequest request = {
@@ -192,8 +193,9 @@ Status KvClear(Context& context, ArgReader& args) {
 
 constexpr Arg kListArgs[] = {{.name = "numitems", .type = "integer"},
                              {.name = "item", .type = "string", .multiple = true}};
-constexpr Arg kRowsArgs[] = {{.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-                             {.name = "indexes", .type = "string", .token = "ROWS"}};
+constexpr Arg kRowsArgs[] = {
+    {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
+    {.name = "indexes", .type = "string", .token = "ROWS"}};
 constexpr Arg kNewRowsArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
     {.name = "indexes", .type = "string", .token = "ROWS"},

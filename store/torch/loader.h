@@ -1,5 +1,5 @@
-// TorchLoader: loads libsluice_torch.so at its first use: libtorch takes 0.7 s and 100 MB, which a server that
-// never prints a half-precision float need not spend.
+// TorchLoader: loads libsluice_torch.so at its first use: libtorch takes 0.7 s and 100 MB, which a
+// server that never prints a half-precision float need not spend.
 //
 // Thread safety: any thread.
 #pragma once
@@ -19,7 +19,8 @@ class TorchLoader {
   TorchLoader(const TorchLoader&) = delete;
   TorchLoader& operator=(const TorchLoader&) = delete;
 
-  // Loads at the first call; others wait meanwhile. Null where there is no module: then `why_not` says why.
+  // Loads at the first call; others wait meanwhile. Null where there is no module: then `why_not`
+  // says why.
   const SluiceTorchApi* Get(std::string* why_not);
 
  private:

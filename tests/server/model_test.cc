@@ -1,8 +1,6 @@
 // The server against a slow, obvious model that shares no code with it: random commands to both,
-// everything compared after each. SLUICE_SEED=n runs one seed.
-//
-// Mutations that were tried and made it fail: ClearRows leaving out the last row; two tags of an
-// MPUT swapped; a DICT column taking slot i instead of dict[i].
+// everything compared after each. SLUICE_SEED: the first seed, SLUICE_SEEDS: how many. Mutations
+// tried, each made it fail: ClearRows leaving out the last row, two tags swapped, DICT taken for i.
 #include "tests/server/model.h"
 
 #include <cstdlib>
@@ -381,9 +379,12 @@ class Run : private RandomPicks {
 };
 
 TEST_CASE("the server agrees with a slow model over random commands", "[model]") {
-  const char* const chosen = std::getenv("SLUICE_SEED");
-  const unsigned first = chosen == nullptr ? 1 : static_cast<unsigned>(std::atoi(chosen));
-  const unsigned last = chosen == nullptr ? 6 : first;
+  const auto number = [](const char* name, unsigned otherwise) {
+    const char* const text = std::getenv(name);
+    return text == nullptr ? otherwise : static_cast<unsigned>(std::atoi(text));
+  };
+  const unsigned first = number("SLUICE_SEED", 1);
+  const unsigned last = first + number("SLUICE_SEEDS", 6) - 1;
   for (unsigned seed = first; seed <= last; ++seed) {
     CAPTURE(seed);
     Run run(seed);

@@ -7,8 +7,8 @@
 #include <catch2/catch.hpp>
 
 #include "store/blob.h"
-#include "store/shape.h"
 #include "store/ids.h"
+#include "store/shape.h"
 #include "store/torch/loader.h"
 #include "store/values.h"
 
@@ -18,14 +18,16 @@ namespace {
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
 TEST_CASE("names are UTF-8 without control characters, 1 to 512 bytes", "[ids]") {
-  for (const std::string& name : {std::string("a"), std::string(512, 'n'), std::string("é 漢 😀"), std::string("a.b/c")}) {
+  for (const std::string& name :
+       {std::string("a"), std::string(512, 'n'), std::string("é 漢 😀"), std::string("a.b/c")}) {
     CAPTURE(name);
     CHECK(CheckName("key", name).ok());
   }
   for (const std::string& name :
-       {std::string(), std::string(513, 'n'), std::string("a\nb"), std::string(1, '\0'), std::string("\x7f"),
-        std::string("\xc2\x80"), std::string("\xc2\x9f"), std::string("\xff"), std::string("\xc3"),
-        std::string("\xed\xa0\x80"), std::string("\xc0\x80"), std::string("\xf5\x80\x80\x80")}) {
+       {std::string(), std::string(513, 'n'), std::string("a\nb"), std::string(1, '\0'),
+        std::string("\x7f"), std::string("\xc2\x80"), std::string("\xc2\x9f"), std::string("\xff"),
+        std::string("\xc3"), std::string("\xed\xa0\x80"), std::string("\xc0\x80"),
+        std::string("\xf5\x80\x80\x80")}) {
     CAPTURE(Printable(name));
     const Status status = CheckName("key", name);
     CHECK(status.GetCode() == Code::kError);
@@ -55,13 +57,20 @@ TEST_CASE("every dtype is found by its name in any case", "[dtype]") {
 }
 
 TEST_CASE("shape arithmetic is checked", "[shape]") {
-  const auto bytes = [](std::vector<std::int64_t> dims) { return TensorBytes("x", DType::kInt64, dims); };
+  const auto bytes = [](std::vector<std::int64_t> dims) {
+    return TensorBytes("x", DType::kInt64, dims);
+  };
   CHECK(*bytes({}) == 8);
   CHECK(*bytes({2, 3}) == 48);
   CHECK(*bytes({0, 5}) == 0);
   constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
-  for (const auto& dims : std::vector<std::vector<std::int64_t>>{
-           {-1}, {kMax}, {kMax, 2}, {0, kMax, kMax}, {1LL << 32, 1LL << 31}, std::vector<std::int64_t>(33, 1)}) {
+  for (const auto& dims :
+       std::vector<std::vector<std::int64_t>>{{-1},
+                                              {kMax},
+                                              {kMax, 2},
+                                              {0, kMax, kMax},
+                                              {1LL << 32, 1LL << 31},
+                                              std::vector<std::int64_t>(33, 1)}) {
     CAPTURE(ShapeText(dims));
     CHECK(bytes(dims).GetStatus().GetCode() == Code::kShape);
   }
@@ -136,7 +145,8 @@ TEST_CASE("every half-precision and 8-bit float keeps its bits through text", "[
   const SluiceTorchApi* const torch = loader.Get(&why_not);
   CAPTURE(why_not);
   REQUIRE(torch != nullptr);
-  for (const DType dtype : {DType::kFloat8E4M3FN, DType::kFloat8E5M2, DType::kFloat16, DType::kBFloat16}) {
+  for (const DType dtype :
+       {DType::kFloat8E4M3FN, DType::kFloat8E5M2, DType::kFloat16, DType::kBFloat16}) {
     CAPTURE(NameOf(dtype));
     const unsigned count = SizeOf(dtype) == 1 ? 256 : 65536;
     for (unsigned bits = 0; bits < count; bits += SizeOf(dtype) == 1 ? 1 : 7) {

@@ -139,8 +139,8 @@ TEST_CASE("where memory has no room for a chunk, nothing stays charged", "[chunk
 
 TEST_CASE("an open ragged chunk takes each shape of its rank, and takes slots back", "[chunk]") {
   Memory memory = MakeMemory();
-  const auto made =
-      Chunk::MakeOpen(memory, {.dtype = DType::kUint8, .ragged = true, .dims = {}, .rank = 1, .bytes = 64});
+  const auto made = Chunk::MakeOpen(
+      memory, {.dtype = DType::kUint8, .ragged = true, .dims = {}, .rank = 1, .bytes = 64});
   REQUIRE(made.ok());
   Chunk& chunk = *made->get();
   CHECK(chunk.Append(Numbers{3}, "abc"));

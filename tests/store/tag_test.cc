@@ -26,7 +26,8 @@ TEST_CASE("RFC 7396's examples hold", "[tag]") {
 }
 
 TEST_CASE("the text is compact, in the order of writing, and keeps numbers", "[tag]") {
-  CHECK(FreshTag(R"( { "b" : 1 , "a" : [ true , null ] } )")->View() == R"({"b":1,"a":[true,null]})");
+  CHECK(FreshTag(R"( { "b" : 1 , "a" : [ true , null ] } )")->View() ==
+        R"({"b":1,"a":[true,null]})");
   CHECK(Merged(R"({"a":1,"b":2,"c":3})", R"({"a":null,"d":4})") == R"({"b":2,"c":3,"d":4})");
   CHECK(Merged("", R"({"x":1.0,"y":0.5,"z":1e20,"n":-3,"u":18446744073709551615})") ==
         R"({"x":1.0,"y":0.5,"z":1e+20,"n":-3,"u":18446744073709551615})");
@@ -36,8 +37,9 @@ TEST_CASE("the text is compact, in the order of writing, and keeps numbers", "[t
 
 TEST_CASE("what is no JSON object within the limits is refused", "[tag]") {
   for (const std::string& bad :
-       {std::string(), std::string("1"), std::string("[]"), std::string("{"), std::string("{}x"), std::string("{'a':1}"),
-        std::string("{\"a\":\"\xff\"}"), std::string("{\"a\":nan}"), "{\"a\":\"" + std::string(65536, 'x') + "\"}"}) {
+       {std::string(), std::string("1"), std::string("[]"), std::string("{"), std::string("{}x"),
+        std::string("{'a':1}"), std::string("{\"a\":\"\xff\"}"), std::string("{\"a\":nan}"),
+        "{\"a\":\"" + std::string(65536, 'x') + "\"}"}) {
     CAPTURE(bad.substr(0, 40));
     CHECK(FreshTag(bad).GetStatus().GetCode() == Code::kBadTag);
   }

@@ -35,7 +35,10 @@ void* Take(std::size_t bytes, std::size_t alignment) {
     failed = true;
     throw std::bad_alloc();
   }
-  void* const memory = alignment == 0 ? std::malloc(bytes) : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
+  void* const memory =
+      alignment == 0
+          ? std::malloc(bytes)
+          : std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
   if (memory == nullptr) {
     throw std::bad_alloc();
   }
@@ -77,7 +80,8 @@ void operator delete[](void* memory, std::align_val_t /*alignment*/) noexcept {
 void operator delete(void* memory, std::size_t /*bytes*/, std::align_val_t /*alignment*/) noexcept {
   std::free(memory);
 }
-void operator delete[](void* memory, std::size_t /*bytes*/, std::align_val_t /*alignment*/) noexcept {
+void operator delete[](void* memory, std::size_t /*bytes*/,
+                       std::align_val_t /*alignment*/) noexcept {
   std::free(memory);
 }
 // NOLINTEND

@@ -4,7 +4,8 @@
 //   ! resp3                           from here on the connection speaks RESP3
 //   > KV.PUT train "a\x00" 'b c'      a command, quoted as redis-cli does; @bytes(70000,ab) is so
 //   many bytes (integer) 1                       its reply, as redis-cli shows it on a terminal ~
-//   REGEX                           instead: the whole reply, its white space folded to blanks, matches ! restart a new, empty server
+//   REGEX                           instead: the whole reply, its white space folded to blanks,
+//   matches ! restart a new, empty server
 #pragma once
 
 #include <functional>

@@ -1,0 +1,80 @@
+"""The tools that people bring: redis-cli, redis-benchmark; the start of the server; the README's own words."""
+
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+
+import redis
+from conftest import ROOT, free_port, server_binary
+
+
+def run(*command, **more):
+    assert shutil.which(command[0]), f"{command[0]} is not installed"
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120, **more).stdout
+
+
+def cli(server, *words, **more):
+    return run("redis-cli", "-p", str(server.port), *words, **more)
+
+
+def test_redis_cli(server):
+    cli(server, "FLUSHALL")
+    put = ["KV.PUT", "train", "1_0", "FIELD", "ids", "int64", "3", "VALUES", "4", "5", "6"]
+    assert cli(server, "--no-raw", *put) == "(integer) 1\n"
+    values = cli(server, "--no-raw", "KV.MGET", "train", "KEYS", "1", "1_0", "FORMAT", "values")
+    assert values == (
+        '1) 1) 1) "ids"\n      2) "int64"\n      3) 1) (integer) 3\n      4) 1) "4"\n         2) "5"\n         3) "6"\n'
+    )
+    assert cli(server, "-3", "--no-raw", "KV.TAGS", "train", "KEYS", "1", "1_0") == '1) "{}"\n'
+    assert "0.1.0" in cli(server, "INFO", "server")
+
+
+def test_redis_cli_pipe(server):
+    cli(server, "FLUSHALL")
+    commands = "".join(f"KV.PUT p k{i} FIELD x int64 VALUES {i}\r\n" for i in range(10000))
+    assert "errors: 0, replies: 10000" in cli(server, "--pipe", input=commands)
+    assert cli(server, "KV.CLEAR", "p") == "10000\n"
+
+
+def test_redis_benchmark(server):
+    out = run("redis-benchmark", "-p", str(server.port), "-t", "ping,set,get", "-n", "10000", "-P", "16", "-q")
+    assert out.count("requests per second") >= 4
+
+
+def test_the_server_answers_in_less_than_0_3_seconds(tmp_path):
+    times = []
+    for _ in range(5):
+        port = free_port()
+        start = time.monotonic()
+        process = subprocess.Popen([server_binary(), "--port", str(port), "--loglevel", "warning"])
+        try:
+            while True:
+                try:
+                    redis.Redis(port=port).ping()
+                    break
+                except redis.ConnectionError:
+                    assert time.monotonic() - start < 10
+                    time.sleep(0.002)
+            times.append(time.monotonic() - start)
+        finally:
+            process.terminate()
+            assert process.wait(20) == 0
+    assert statistics.median(times) < 0.3
+
+
+def test_a_second_server_does_not_take_the_socket_of_the_first(server):
+    second = subprocess.run(
+        [server_binary(), "--port", "0", "--unixsocket", server.path], capture_output=True, text=True, timeout=20
+    )
+    assert second.returncode == 1
+    assert "another server answers there" in second.stderr
+    assert redis.Redis(unix_socket_path=server.path).ping()
+
+
+def test_readme_is_true():
+    script = pathlib.Path(ROOT, "scripts/transcript")
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
