@@ -114,7 +114,8 @@ need_packages() {
   plan=$(LC_ALL=C apt_get install --simulate "${missing[@]}" 2>&1) || die "apt-get cannot install these: $plan"
   removed=$(awk '$1 == "Remv" {print $2}' <<<"$plan")
   [[ -z $removed ]] ||
-    die "installing these would remove $(xargs <<<"$removed"). Nothing was changed; decide yourself and run: apt-get install ${missing[*]}"
+    die "installing these would remove $(xargs <<<"$removed"), so nothing was changed." \
+      "If that is what you want: apt-get install ${missing[*]}"
   install_packages "${missing[@]}"
 }
 

@@ -2,7 +2,7 @@
 """Adds up the parts of a test run: tally.py FOLDER, as scripts/lib.sh fills it.
 
 A part is NAME.status, the exit status of its command, and NAME.xml, its JUnit report if it runs tests.
-A test that was skipped, disabled or not run counts as failed: nothing here may look better than it is.
+A test that was skipped, disabled, not run or expected to fail counts as failed: nothing here may look better than it is.
 A part that failed without a failed test to show for it (a build, a crash of the runner) counts as one
 failure, a part without a report (lint) as one test.
 """
@@ -16,8 +16,8 @@ def outcomes(report):
     """Yields (name, passed) for each test of a JUnit report, of ctest or of pytest."""
     for case in ElementTree.parse(report).iter("testcase"):
         bad = any(case.find(tag) is not None for tag in ("failure", "error", "skipped"))
-        name = f"{case.get('classname', '')} {case.get('name', '')}".strip()
-        yield name, not bad and case.get("status", "run") == "run"
+        parts = dict.fromkeys((case.get("classname", ""), case.get("name", "")))  # ctest gives both alike
+        yield " ".join(filter(None, parts)), not bad and case.get("status", "run") == "run"
 
 
 def tally(status_file):

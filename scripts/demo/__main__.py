@@ -1,4 +1,4 @@
-"""Sluice's demo: rollout workers, a reward model and readers as processes of their own, on real text, with plain redis-py.
+"""Sluice's demo: rollout workers, a reward model and readers as processes, on real text, with plain redis-py.
 
     scripts/run --demo [--rows N]
 

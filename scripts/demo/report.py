@@ -62,5 +62,5 @@ def print_table(rows):
     widths = [max(len(row[at]) for row in [HEADS, *rows]) for at in range(len(HEADS))]
     print()
     for row in [HEADS, tuple("-" * width for width in widths), *rows]:
-        cells = [cell.ljust(width) if at in (0, 8) else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths))]
-        print("  ".join(cells).rstrip())
+        first, *numbers, last = (cell.rjust(width) for cell, width in zip(row, widths))
+        print("  ".join([first.strip().ljust(widths[0]), *numbers, last.strip()]))

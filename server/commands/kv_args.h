@@ -8,10 +8,18 @@
 #include <string_view>
 
 #include "server/arg_reader.h"
+#include "server/command.h"
 #include "server/context.h"
 #include "store/rows.h"
 
 namespace sluice::server {
+
+// The same forms for COMMAND DOCS.
+inline constexpr Arg kListArgs[] = {{.name = "numitems", .type = "integer"},
+                                    {.name = "item", .type = "string", .multiple = true}};
+inline constexpr Arg kRowsArgs[] = {
+    {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
+    {.name = "indexes", .type = "string", .token = "ROWS"}};
 
 // `KEYS <list>` or `ROWS <blob>`. True where one of them was next.
 bool ReadRows(Context& context, ArgReader& args, store::RowSet& rows);

@@ -191,11 +191,6 @@ Status KvClear(Context& context, ArgReader& args) {
   return {};
 }
 
-constexpr Arg kListArgs[] = {{.name = "numitems", .type = "integer"},
-                             {.name = "item", .type = "string", .multiple = true}};
-constexpr Arg kRowsArgs[] = {
-    {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "string", .token = "ROWS"}};
 constexpr Arg kNewRowsArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
     {.name = "indexes", .type = "string", .token = "ROWS"},

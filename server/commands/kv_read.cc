@@ -151,11 +151,6 @@ Status KvTags(Context& context, ArgReader& args) {
   return {};
 }
 
-constexpr Arg kListArgs[] = {{.name = "numitems", .type = "integer"},
-                             {.name = "item", .type = "string", .multiple = true}};
-constexpr Arg kRowsArgs[] = {
-    {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "string", .token = "ROWS"}};
 constexpr Arg kFormatArgs[] = {{.name = "columns", .type = "pure-token", .token = "COLUMNS"},
                                {.name = "rows", .type = "pure-token", .token = "ROWS"},
                                {.name = "values", .type = "pure-token", .token = "VALUES"}};

@@ -150,16 +150,21 @@ def test_rows_that_share_storage_come_once(r):
     assert same_bits(from_bytes(data, "uint8", (4, 30000)), image[dict_])
 
 
+@pytest.fixture(scope="module")
+def gigabyte():
+    return np.tile(np.arange(1 << 20, dtype="<i8"), 128).view(np.uint8)  # 1 GiB
+
+
 @pytest.mark.parametrize("protocol", [2, 3])
-def test_a_value_of_1_gb(server, protocol):
-    pattern = np.arange(1 << 20, dtype="<i8")  # 8 MiB
-    value = np.tile(pattern, 128)  # 1 GiB
+@pytest.mark.parametrize("dtype", TORCH)
+def test_a_value_of_1_gb(server, gigabyte, dtype, protocol):
+    count = gigabyte.size // torch.empty((), dtype=TORCH[dtype]).element_size()
     with redis.Redis(unix_socket_path=server.path, protocol=protocol) as client:
         client.flushall()
-        client.execute_command("KV.PUT", "p", "k", "FIELD", "x", "int64", value.size, "BLOB", value.data.cast("B"))
-        [[_, dtype, shape, shapes, data]] = client.execute_command("KV.MGET", "p", "KEYS", 1, "k")
-        assert (dtype, shape, shapes) == (b"int64", [1, value.size], None)
-        assert np.array_equal(np.frombuffer(data, "<i8"), value)
+        client.execute_command("KV.PUT", "p", "k", "FIELD", "x", dtype, count, "BLOB", gigabyte.data)
+        [[_, got_dtype, shape, shapes, data]] = client.execute_command("KV.MGET", "p", "KEYS", 1, "k")
+        assert (got_dtype.decode(), shape, shapes) == (dtype, [1, count], None)
+        assert np.array_equal(np.frombuffer(data, np.uint8), gigabyte)
         client.execute_command("KV.CLEAR", "p")
         assert int(client.info("memory")["used_memory_payload"]) == 0
 

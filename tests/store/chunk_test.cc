@@ -1,6 +1,7 @@
 // Columns as they are checked, stored and read back; what they cost.
 #include "store/chunk.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <string>
@@ -73,7 +74,8 @@ TEST_CASE("a column that does not fit its bytes is refused with the numbers", "[
         "field 'x': the shapes together are too large");
   CHECK(message(Ragged(DType::kUint8, 33, Numbers(33, 1), "a")) ==
         "field 'x': rank 33 is more than 32");
-  ColumnSource short_shapes = Ragged(DType::kUint8, 2, {1, 1, 1, 1}, "ab");
+  const Numbers two_shapes = {1, 1, 1, 1};
+  ColumnSource short_shapes = Ragged(DType::kUint8, 2, two_shapes, "ab");
   short_shapes.slots = 3;
   CHECK(message(short_shapes) == "field 'x': 3 shapes of rank 2 are 6 numbers, got 4");
 }
