@@ -191,7 +191,7 @@ TEST_CASE("every command and every error code stands in a transcript", "[transcr
   std::set<std::string> codes;
   for (const std::string& name : TranscriptFiles(SLUICE_WIRE_DIR)) {
     for (const Exchange& exchange : ParseTranscript(ReadFile(SLUICE_WIRE_DIR "/" + name))) {
-      for (std::size_t count : {1, 2}) {
+      for (std::size_t count : {std::size_t{1}, std::size_t{2}}) {
         std::string command;
         for (std::size_t i = 0; i < std::min(count, exchange.words.size()); ++i) {
           command += (i == 0 ? "" : "|") + exchange.words[i];
