@@ -8,15 +8,15 @@ namespace sluice::resp {
 
 // From this size on a bulk string does not go through the input buffer: the parser asks for a
 // place.
-inline constexpr std::size_t kLargeBulkBytes = 16 * 1024;
+inline constexpr std::size_t kLargeBulkBytes = std::size_t{16} * 1024;
 
-inline constexpr std::size_t kInlineBytesMax =
-    64 * 1024;                                          // one inline request, without its newline
+// One inline request, without its newline.
+inline constexpr std::size_t kInlineBytesMax = std::size_t{64} * 1024;
 inline constexpr std::size_t kLengthLineBytesMax = 32;  // "*3" or "$536870912", without CRLF
 
 // The limits that change at run time (proto-max-bulk-len, and tighter ones before login).
 struct Limits {
-  std::int64_t args_max = 1024 * 1024;
+  std::int64_t args_max = std::int64_t{1024} * 1024;
   std::int64_t bulk_bytes_max = std::int64_t{16} << 30;
   bool before_login = false;  // only changes the error texts, to Redis's "unauthenticated ..."
 };

@@ -11,7 +11,7 @@
 namespace sluice::resp {
 namespace {
 
-constexpr std::size_t kBulkInOnePieceMax = 4 * 1024;
+constexpr std::size_t kBulkInOnePieceMax = std::size_t{4} * 1024;
 constexpr std::size_t kHeaderBytesMax = 24;  // marker, 20 characters of an int64, CRLF
 constexpr std::string_view kLineEnd = "\r\n";
 

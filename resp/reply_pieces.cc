@@ -8,8 +8,8 @@
 namespace sluice::resp {
 namespace {
 
-constexpr std::size_t kBlockBytes = 16 * 1024;
-constexpr std::size_t kPiecesKept = 4 * 1024;  // places in a ring that outlive a reply
+constexpr std::size_t kBlockBytes = std::size_t{16} * 1024;
+constexpr std::size_t kPiecesKept = std::size_t{4} * 1024;  // places in a ring that outlive a reply
 
 }  // namespace
 

@@ -9,8 +9,8 @@
 namespace sluice::resp {
 namespace {
 
-constexpr std::size_t kFirstBufferBytes = 2 * 1024;
-constexpr std::size_t kUsualBufferBytes = 16 * 1024;
+constexpr std::size_t kFirstBufferBytes = std::size_t{2} * 1024;
+constexpr std::size_t kUsualBufferBytes = std::size_t{16} * 1024;
 
 }  // namespace
 

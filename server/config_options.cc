@@ -95,7 +95,7 @@ constexpr std::array kOptions = {
            .kind = Kind::kMemory,
            .initial = "16gb",
            .summary = "Longest single argument.",
-           .min = 1024 * 1024,
+           .min = std::int64_t{1} << 20,
            .max = 1024 * kGiB,
            .number = &Config::proto_max_bulk_len},
     Option{.name = "client-query-buffer-limit",
@@ -104,7 +104,7 @@ constexpr std::array kOptions = {
            .summary = "Bytes of one request's small arguments; a client past it is closed. "
                       "Arguments of 16 KiB "
                       "and more do not count.",
-           .min = 1024 * 1024,
+           .min = std::int64_t{1} << 20,
            .number = &Config::client_query_buffer_limit},
     Option{
         .name = "client-output-buffer-limit",

@@ -4,7 +4,7 @@ namespace sluice::server {
 namespace {
 
 // What is kept for the next command; a vector that one huge request needed is given back.
-constexpr std::size_t kKeptItemsMax = 64 * 1024;
+constexpr std::size_t kKeptItemsMax = std::size_t{64} * 1024;
 
 template <typename Container>
 void Recycle(Container& container) noexcept {

@@ -6,8 +6,8 @@
 namespace sluice::store {
 namespace {
 
-constexpr std::size_t kOpenBytesMin = 4 * 1024;
-constexpr std::size_t kOpenBytesMax = 64 * 1024;
+constexpr std::size_t kOpenBytesMin = std::size_t{4} * 1024;
+constexpr std::size_t kOpenBytesMax = std::size_t{64} * 1024;
 
 }  // namespace
 

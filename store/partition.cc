@@ -81,12 +81,7 @@ Status Partition::Read(const ReadRequest& request, ReadResult& result) {
     result.indexes.push_back(place.index);
   }
   if (request.all_fields) {
-    for (Field* const field : order_) {
-      if (!request.strict || ReadyInAll(*field)) {
-        TRY(ReadField(*field, request.strict, result));
-      }
-    }
-    return {};
+    return ReadAllFields(request.strict, result);
   }
   for (const std::string_view name : request.fields) {
     if (FindField(name) == nullptr) {
@@ -96,6 +91,18 @@ Status Partition::Read(const ReadRequest& request, ReadResult& result) {
   }
   for (const std::string_view name : request.fields) {
     TRY(ReadField(*FindField(name), request.strict, result));
+  }
+  return {};
+}
+
+// Strict: those that are ready in all rows; otherwise every field.
+Status Partition::ReadAllFields(bool strict, ReadResult& result) {
+  for (Field* const field : order_) {
+    const bool wanted = !strict || ReadyInAll(*field);
+    Status status = wanted ? ReadField(*field, strict, result) : Status();
+    if (!status.ok()) {
+      return status;
+    }
   }
   return {};
 }
@@ -135,10 +142,10 @@ Status Partition::ReadField(Field& field, bool strict, ReadResult& result) {
 void Partition::Tags(const RowSet& rows, std::vector<Text>& tags) {
   const Status status = LocateAll(rows, false);
   static_cast<void>(status);  // not strict: always ok
-  static const Text kNone("{}");
+  static const Text none("{}");
   for (const RowPlace& place : places_) {
     const Text tag = place.segment == nullptr ? Text() : place.segment->At(place.offset).tag;
-    tags.push_back(place.segment != nullptr && tag.IsNull() ? kNone : tag);
+    tags.push_back(place.segment != nullptr && tag.IsNull() ? none : tag);
   }
 }
 

@@ -82,7 +82,10 @@ class Partition {
  private:
   friend class WritePlan;
   Status ReserveRows(const RowSet& rows, WritePlan& plan);
+  Status ReserveRow(const RowSet& rows, std::size_t position, WritePlan& plan);
   Status ReserveNewRow(Text key, WritePlan& plan);
+  [[nodiscard]] Text NextNumberedKey();
+  static Status EnsureCells(const Field& field, const WritePlan& plan);
   Status ReserveColumn(ColumnWrite& column, WritePlan& plan);
   Status ReserveSlots(Field& field, ColumnWrite& column, WritePlan& plan);
   Status ReserveSame(const Field& field, const ColumnWrite& column, WritePlan& plan);
@@ -95,6 +98,7 @@ class Partition {
   Status LocateAll(const RowSet& rows, bool strict);
   [[nodiscard]] Field* FindField(std::string_view name);
   [[nodiscard]] Status NoRow(const RowSet& rows, std::size_t position) const;
+  Status ReadAllFields(bool strict, ReadResult& result);
   Status ReadField(Field& field, bool strict, ReadResult& result);
   [[nodiscard]] bool ReadyInAll(const Field& field) const;
 

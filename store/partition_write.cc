@@ -90,29 +90,35 @@ Status Partition::Reserve(const WriteRequest& request, WritePlan& plan) {
 Status Partition::ReserveRows(const RowSet& rows, WritePlan& plan) {
   const std::size_t count = rows.size();
   for (std::size_t i = 0; i < count; ++i) {
-    if (rows.kind == RowSet::Kind::kNew) {
-      std::array<char, 24> digits = {};
-      std::string_view key;
-      do {  // an index whose text is a key already is skipped
-        const auto end =
-            std::to_chars(digits.data(), digits.data() + digits.size(), next_index_).ptr;
-        key = {digits.data(), static_cast<std::size_t>(end - digits.data())};
-      } while (indexes_.find(key) != indexes_.end() && ++next_index_ > 0);
-      TRY(ReserveNewRow(Text(key), plan));
-      continue;
-    }
-    const RowPlace place =
-        rows.kind == RowSet::Kind::kKeys ? Locate(rows.keys[i]) : Locate(rows.indexes[i]);
-    if (place.segment != nullptr) {
-      plan.keys_.emplace_back();
-      plan.rows_.push_back(place);
-    } else if (rows.kind == RowSet::Kind::kKeys) {
-      TRY(ReserveNewRow(Text(rows.keys[i]), plan));
-    } else {
-      return NoRow(rows, i);
-    }
+    TRY(ReserveRow(rows, i, plan));
   }
   return {};
+}
+
+Status Partition::ReserveRow(const RowSet& rows, std::size_t position, WritePlan& plan) {
+  if (rows.kind == RowSet::Kind::kNew) {
+    return ReserveNewRow(NextNumberedKey(), plan);
+  }
+  const bool by_key = rows.kind == RowSet::Kind::kKeys;
+  const RowPlace place = by_key ? Locate(rows.keys[position]) : Locate(rows.indexes[position]);
+  if (place.segment != nullptr) {
+    plan.keys_.emplace_back();
+    plan.rows_.push_back(place);
+    return {};
+  }
+  return by_key ? ReserveNewRow(Text(rows.keys[position]), plan) : NoRow(rows, position);
+}
+
+// The next index as text; an index whose text is a key already is skipped.
+Text Partition::NextNumberedKey() {
+  std::array<char, 24> digits = {};
+  for (;; ++next_index_) {
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), next_index_).ptr;
+    const std::string_view key(digits.data(), static_cast<std::size_t>(end - digits.data()));
+    if (indexes_.find(key) == indexes_.end()) {
+      return Text(key);
+    }
+  }
 }
 
 Status Partition::ReserveNewRow(Text key, WritePlan& plan) {
@@ -166,16 +172,23 @@ Result<Field*> Partition::FieldForWrite(const ColumnWrite& column) {
   return fields_[id].get();
 }
 
+// Every segment of the plan's rows gets cells of the field.
+Status Partition::EnsureCells(const Field& field, const WritePlan& plan) {
+  const Segment* last = nullptr;
+  for (const RowPlace& row : plan.rows_) {
+    Status status = row.segment == last ? Status() : row.segment->EnsureField(field.Id());
+    if (!status.ok()) {
+      return status;
+    }
+    last = row.segment;
+  }
+  return {};
+}
+
 Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
   TRY_ASSIGN(Field* const field, FieldForWrite(column));
   plan.fields_.push_back(field);
-  Segment* last = nullptr;
-  for (const RowPlace& row : plan.rows_) {
-    if (row.segment != last) {
-      last = row.segment;
-      TRY(last->EnsureField(field->Id()));
-    }
-  }
+  TRY(EnsureCells(*field, plan));
   if (column.same) {
     return ReserveSame(*field, column, plan);
   }

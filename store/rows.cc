@@ -4,7 +4,7 @@ namespace sluice::store {
 namespace {
 
 // What is kept for the next command; what one huge read needed is given back.
-constexpr std::size_t kKeptItemsMax = 64 * 1024;
+constexpr std::size_t kKeptItemsMax = std::size_t{64} * 1024;
 
 template <typename Vector>
 void Recycle(Vector& vector) {

@@ -13,7 +13,7 @@
 
 namespace sluice::store {
 
-inline constexpr std::size_t kTagBytesMax = 64 * 1024;
+inline constexpr std::size_t kTagBytesMax = std::size_t{64} * 1024;
 inline constexpr std::size_t kTagDepthMax = 32;  // {} alone is depth 1
 
 // What the tag "{}" of a row is after `patch` (a JSON object's text): nulls are gone, the text is

@@ -82,7 +82,8 @@ void LargeClient::CheckContents() {
     std::memset(received_.data(), 0, received_.size());
     Get(key);
     if (std::memcmp(received_.data(), Payload(key).data(), received_.size()) != 0) {
-      throw std::runtime_error(fmt::format("{} came back changed", put_heads_[key].substr(0, 60)));
+      throw std::runtime_error(
+          fmt::format("value {} of {} bytes came back changed", key, spec_.value_bytes));
     }
   }
 }

@@ -2,7 +2,7 @@
 
 #include <array>
 #include <cmath>
-#include <deque>
+#include <functional>
 #include <limits>
 #include <random>
 #include <string>

@@ -12,7 +12,6 @@
 namespace sluice::server {
 namespace {
 
-using tests::FailNthAllocation;
 using Words = std::vector<std::string>;
 
 const std::string kLarge(20000, 'L');
@@ -41,10 +40,14 @@ const std::multimap<std::string, Words>& Requests() {
       {"command|getkeys", {"COMMAND", "GETKEYS", "SET", "a", "b"}},
       {"info", {"INFO", "all"}},
       {"config|get", {"CONFIG", "GET", "*"}},
-      {"config|set", {"CONFIG", "SET", "timeout", "7", "loglevel", "warning"}},
+      {"config|set",
+       {"CONFIG", "SET", "timeout", "7", "client-output-buffer-limit", "normal 64mb 2mb 5",
+        "maxclients", "77", "loglevel", "warning"}},
+      {"config|set", {"CONFIG", "SET", "timeout", "7", "maxclients", "none"}},
       {"dbsize", {"DBSIZE"}},
       {"flushall", {"FLUSHALL"}},
       {"shutdown", {"SHUTDOWN", "SAVE"}},
+      {"shutdown", {"SHUTDOWN", "NOSAVE"}},
       {"set", {"SET", "new", "a value that does not fit in place at all"}},
       {"set", {"SET", "string", kLarge}},
       {"set", {"SET", "train", "no: a partition"}},
@@ -81,6 +84,9 @@ const std::multimap<std::string, Words>& Requests() {
       {"kv.clear", {"KV.CLEAR", "train", "KEYS", "1", "k1"}},
       {"kv.clear", {"KV.CLEAR", "train", "KEYS", "2", "k0", "k1", "FIELDS", "1", "text"}},
       {"kv.clear", {"KV.CLEAR", "train"}},
+      {"kv.clear", {"KV.CLEAR", "train", "KEYS", "LINES", "k0\nnope\n"}},
+      {"", {"NOSUCH", "a-name-that-does-not-fit-in-place"}},
+      {"", {"GET", "string", kLarge}},
   };
   return kRequests;
 }
@@ -112,7 +118,69 @@ std::string Dump(tests::TestServer& server) {
     words.insert(words.end(), rows.begin(), rows.end());
     dump += client.Run(words);
   }
-  return dump;
+  return dump + (server.Stopped() ? "stopped" : "");
+}
+
+// The same of one connection: its names, and by the form of null its protocol.
+std::string Dump(tests::TestClient& client) {
+  const Client& state = client.Get().GetClient();
+  return client.Closed() ? "closed"
+                         : client.Run({"CLIENT", "GETNAME"}) + client.Run({"GET", "nosuch"}) +
+                               state.lib_name + "/" + state.lib_version;
+}
+
+// The index that each partition gives to its next row.
+std::string NextIndexes(tests::TestServer& server) {
+  tests::TestClient client(server);
+  return client.Run({"KV.MPUT", "train", "NEW", "1"}) +
+         client.Run({"KV.MPUT", "fresh", "NEW", "1"}) +
+         client.Run({"KV.MPUT", "other", "NEW", "1"});
+}
+
+// What a request leaves behind.
+struct State {
+  std::string server;
+  std::string client;
+  std::string indexes;
+  friend bool operator==(const State& a, const State& b) {
+    return a.server == b.server && a.client == b.client && a.indexes == b.indexes;
+  }
+};
+
+struct Run {
+  bool failed = false;  // an allocation did
+  std::string reply;
+  State state;
+  std::int64_t used_before = 0;
+  std::int64_t used_after = 0;
+};
+
+// Runs `words` on a server of its own with the n-th allocation failing; 0: none.
+Run RunOnce(const Words& words, std::uint64_t n) {
+  tests::TestServer server;
+  tests::TestClient setup(server);
+  Populate(setup);
+  static_cast<void>(Dump(server));
+  Run run;
+  run.used_before = server.GetMemory().GetBudget().Used();
+  {
+    tests::TestClient client(server);
+    client.Run({"PING"});
+    const std::string bytes = tests::Encode(words);
+    if (n > 0) {
+      const tests::FailNthAllocation fail(n);
+      client.FeedOnly(bytes);
+      run.failed = fail.Failed();
+    } else {
+      client.FeedOnly(bytes);
+    }
+    run.reply = client.TakeOutput();
+    run.state.client = Dump(client);
+  }
+  run.state.server = Dump(server);
+  run.used_after = server.GetMemory().GetBudget().Used();
+  run.state.indexes = NextIndexes(server);
+  return run;
 }
 
 TEST_CASE("every command has a request here", "[faults]") {
@@ -124,54 +192,44 @@ TEST_CASE("every command has a request here", "[faults]") {
   }
 }
 
-// Runs `words` with the n-th allocation failing. Returns whether it came to that.
-bool RunFailing(const Words& words, std::uint64_t n, std::uint64_t* failures) {
-  tests::TestServer server;
-  tests::TestClient setup(server);
-  Populate(setup);
-  const std::string before = Dump(server);
-  const std::int64_t used_before = server.GetMemory().GetBudget().Used();
-  bool failed = false;
-  {
-    tests::TestClient client(server);
-    client.Run({"PING"});
-    const std::string bytes = tests::Encode(words);
-    {
-      const FailNthAllocation fail(n);
-      client.FeedOnly(bytes);
-      failed = fail.Failed();
-    }
-    const std::string reply = client.TakeOutput();
-    CAPTURE(n, reply.substr(0, 200));
-    if (!failed) {
-      return false;
-    }
-    ++*failures;
-    if (reply.empty()) {
-      CHECK(client.Closed());
-    } else {
-      const auto values = tests::DecodeAll(reply);
-      REQUIRE(values.size() == 1);
-      // An allocation that only serves comfort (a cache, an output block) may fail without harm.
-      if (values[0].type != '-') {
-        return true;
-      }
-      CHECK((values[0].text.starts_with("OOM") || values[0].text.starts_with("ERR")));
-    }
+// REQUIRES: untouched: a run of PING; whole: one of `words` without a failure.
+void CheckFailed(const Run& run, const Run& untouched, const Run& whole, bool same_reply) {
+  if (run.reply.empty() && run.state.client == "closed") {  // not even an error found room
+    State expected = untouched.state;
+    expected.client = "closed";
+    CHECK((run.state == expected || (whole.reply.empty() && run.state == whole.state)));
+    return;
   }
-  CHECK(Dump(server) == before);
-  CHECK(server.GetMemory().GetBudget().Used() == used_before);
-  return true;
+  const auto values = tests::DecodeAll(run.reply);
+  REQUIRE(values.size() == 1);
+  if (values[0].type == '-' && values[0].text.starts_with("OOM ")) {
+    CHECK(run.state.server == untouched.state.server);
+    CHECK(run.state.client == untouched.state.client);
+    CHECK(run.state.indexes == untouched.state.indexes);
+    CHECK(run.used_after == run.used_before);
+    return;
+  }
+  // What only serves comfort (a cache, a spare block) may fail without harm: then all was done.
+  CHECK((!same_reply || run.reply == whole.reply));
+  CHECK(run.reply[0] == whole.reply[0]);
+  CHECK(run.state.server == whole.state.server);
+  CHECK(run.state.client == whole.state.client);
+  CHECK(run.state.indexes == whole.state.indexes);
 }
 
 TEST_CASE("no failing allocation leaves anything half done", "[faults]") {
+  const Run untouched = RunOnce({"PING"}, 0);
   for (const auto& [name, words] : Requests()) {
-    CAPTURE(name, words[0], words.size() > 1 ? words[1] : "");
-    std::uint64_t failures = 0;
-    std::uint64_t n = 1;
-    while (RunFailing(words, n, &failures)) {
-      ++n;
+    const Run whole = RunOnce(words, 0);
+    for (std::uint64_t n = 1;; ++n) {
+      CAPTURE(name, words[0], words.size() > 1 ? words[1] : "", n);
       REQUIRE(n < 50000);
+      const Run run = RunOnce(words, n);
+      if (!run.failed) {
+        break;
+      }
+      CAPTURE(run.reply.substr(0, 200));
+      CheckFailed(run, untouched, whole, name != "info");  // INFO tells the time it took
     }
   }
 }

@@ -1,0 +1,111 @@
+#include "server/engine.h"
+
+#include <atomic>
+#include <thread>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/test_server.h"
+
+namespace sluice::server {
+namespace {
+
+TEST_CASE("a turn enters when asked and leaves at its end", "[engine]") {
+  Engine engine;
+  const tests::ManualClock clock;
+  {
+    Engine::Turn turn(engine, clock);
+    CHECK_FALSE(turn.Entered());
+    turn.Leave();  // no effect
+    turn.Enter();
+    turn.Enter();  // no effect
+    CHECK(turn.Entered());
+  }
+  Engine::Turn next(engine, clock);
+  next.Enter();  // would stand here for ever had the first not left
+  CHECK(next.Entered());
+  next.Leave();
+  CHECK_FALSE(next.Entered());
+}
+
+TEST_CASE("commands share one hold, which ends after its time", "[engine]") {
+  Engine engine;
+  tests::ManualClock clock;
+  Engine::Turn turn(engine, clock);
+  turn.EndCommand(clock.NowUs() + Engine::kHoldUs);  // not entered: no effect
+  turn.Enter();
+  clock.Advance(Engine::kHoldUs - 1);
+  turn.Enter();  // the next command of the batch: the hold goes on, its time too
+  turn.EndCommand(clock.NowUs());
+  CHECK(turn.Entered());
+  clock.Advance(1);
+  turn.EndCommand(clock.NowUs());
+  CHECK_FALSE(turn.Entered());
+  turn.Enter();  // a new hold has the whole time again
+  clock.Advance(Engine::kHoldUs - 1);
+  turn.EndCommand(clock.NowUs());
+  CHECK(turn.Entered());
+}
+
+TEST_CASE("nobody enters while another is in", "[engine]") {
+  Engine engine;
+  const SystemClock clock;
+  constexpr int kThreads = 4;
+  constexpr int kTurns = 20000;
+  std::atomic<int> inside{0};
+  std::atomic<int> collisions{0};
+  std::int64_t unguarded = 0;
+  const auto work = [&] {
+    for (int i = 0; i < kTurns; ++i) {
+      Engine::Turn turn(engine, clock);
+      turn.Enter();
+      collisions += inside.fetch_add(1);
+      ++unguarded;
+      if (i % 100 == 0) {
+        std::this_thread::yield();  // long enough for others to stop trying and go to sleep
+      }
+      inside.fetch_sub(1);
+      if (i % 2 == 0) {
+        turn.Leave();
+      }
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back(work);
+  }
+  for (std::thread& thread : threads) {
+    thread.join();
+  }
+  CHECK(collisions == 0);
+  CHECK(unguarded == std::int64_t{kThreads} * kTurns);
+}
+
+// A clock by which every look takes a microsecond.
+class TickingClock final : public Clock {
+ public:
+  [[nodiscard]] std::int64_t NowUs() const override { return ++now_us_; }
+  [[nodiscard]] std::int64_t WallUs() const override { return now_us_; }
+
+ private:
+  mutable std::atomic<std::int64_t> now_us_{0};
+};
+
+TEST_CASE("a long batch lets others in between two commands", "[engine]") {
+  Engine engine;
+  const TickingClock clock;
+  Engine::Turn turn(engine, clock);
+  int holds = 0;
+  constexpr int kCommands = 1000;
+  for (int i = 0; i < kCommands; ++i) {
+    holds += turn.Entered() ? 0 : 1;
+    turn.Enter();
+    turn.EndCommand(clock.NowUs());
+  }
+  CHECK(holds > 1);
+  CHECK(holds <= kCommands / (Engine::kHoldUs / 2));
+}
+
+}  // namespace
+}  // namespace sluice::server
