@@ -142,11 +142,11 @@ install_packages() {
 
 need_build() {
   need_packages g++ cmake ninja-build ccache pkg-config python3 python3-venv libboost1.81-dev \
-    libboost-json1.81-dev libhiredis-dev catch2 libfmt-dev libspdlog-dev libxxhash-dev
+    libboost-json1.81-dev libhiredis-dev catch2 libfmt-dev libspdlog-dev libxxhash-dev redis-tools
   need_venv
 }
 
-need_tests() { need_packages redis-server redis-tools; }
+need_tests() { need_packages redis-server; }
 
 need_check() { need_packages clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev; }
 

@@ -35,8 +35,8 @@ std::optional<std::int64_t> UnitOf(std::string_view unit) {
   constexpr Row kUnits[] = {
       {"", 1},           {"b", 1},
       {"k", 1000},       {"kb", 1024},
-      {"m", 1000000},    {"mb", 1024 * 1024},
-      {"g", 1000000000}, {"gb", 1024 * 1024 * 1024},
+      {"m", 1000000},    {"mb", std::int64_t{1} << 20},
+      {"g", 1000000000}, {"gb", std::int64_t{1} << 30},
   };
   for (const Row& row : kUnits) {
     if (EqualsIgnoreCase(row.name, unit)) {

@@ -39,6 +39,16 @@ int Depth(const Value& value) {
   return deepest + (value.items.empty() ? 0 : 1);
 }
 
+// The text of `name` in a map, which RESP2 sends as a flat array.
+std::string Entry(const Value& map, std::string_view name) {
+  for (std::size_t i = 0; i + 1 < map.items.size(); i += 2) {
+    if (map.items[i].text == name) {
+      return map.items[i + 1].text;
+    }
+  }
+  return "";
+}
+
 TEST_CASE("every command has one name, found in any case", "[commands]") {
   std::set<std::string_view> names;
   ForEachRow([&names](const Command& row) {
@@ -111,10 +121,28 @@ TEST_CASE("COMMAND and its subcommands tell what the table holds", "[commands]")
     }
     const Value docs = DecodeAll(client.Run({"COMMAND", "DOCS"}))[0];
     CHECK(docs.type == (resp3 ? '%' : '*'));
-    CHECK(docs.items.size() == 2 * top.size());
+    REQUIRE(docs.items.size() == 2 * top.size());
+    for (std::size_t i = 0; i < docs.items.size(); i += 2) {
+      CAPTURE(docs.items[i].text);
+      CHECK(Entry(docs.items[i + 1], "summary") == FindCommand(docs.items[i].text)->summary);
+    }
     CHECK(Depth(docs) <= 7);  // Debian's hiredis reads no deeper
     CHECK(Depth(all) <= 7);
   }
+  ForEachRow([&client](const Command& row) {
+    const Value info = DecodeAll(client.Run({"COMMAND", "INFO", std::string(row.name)}))[0];
+    REQUIRE(info.items.size() == 1);
+    REQUIRE(info.items[0].items.size() == 10);
+    CHECK(info.items[0].items[0].text == row.name);
+    CHECK(info.items[0].items[1].text == std::to_string(row.arity));
+    if (!IsSubcommand(row)) {
+      const Value docs = DecodeAll(client.Run({"COMMAND", "DOCS", std::string(row.name)}))[0];
+      REQUIRE(docs.items.size() == 2);
+      CHECK(Entry(docs.items[1], "group") == row.group);
+      CHECK(Entry(docs.items[1], "since") == row.since);
+      CHECK(Entry(docs.items[1], "complexity") == row.complexity);
+    }
+  });
   const Value some = DecodeAll(client.Run({"COMMAND", "INFO", "GET", "nosuch", "config|get"}))[0];
   CHECK(some.items[0].items[0].text == "get");
   CHECK(some.items[1].type == '_');
@@ -126,9 +154,11 @@ TEST_CASE("keys are where cluster clients look for them", "[commands]") {
   tests::TestServer server;
   tests::TestClient client(server);
   ForEachRow([](const Command& row) {
+    CHECK((row.group == "kv") == row.name.starts_with("kv."));
     if (row.group == "kv") {
       CHECK(row.keys.first == 1);
       CHECK(row.keys.last == 1);
+      CHECK(row.keys.step == 1);
     }
   });
   CHECK(client.Run({"COMMAND", "GETKEYS", "KV.PUT", "p", "k", "TAG", "{}"}) == "*1\r\n$1\r\np\r\n");

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -60,6 +61,8 @@ class LiveServer {
   SocketClient Tcp() { return SocketClient::Tcp(static_cast<int>(parts_.GetConfig().port)); }
   SocketClient Unix() { return SocketClient::Unix(socket_); }
   TestServer& Parts() { return parts_; }
+  // The listener runs on the first.
+  std::span<const std::unique_ptr<server::IoThread>> Threads() { return threads_; }
   [[nodiscard]] std::int64_t Clients() {
     return parts_.Get().stats.Sum(&server::ThreadStats::clients);
   }

@@ -1,5 +1,6 @@
 // What holds when a client misbehaves or overloads the server, over real sockets.
 #include <thread>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
@@ -25,6 +26,7 @@ TEST_CASE("a client that never reads is cut at the hard limit, and others do not
           "[limits]") {
   LiveServer server("client-output-buffer-limit", "normal 8mb 0 0");
   SocketClient other = server.Tcp();
+  CHECK(other.Ask("PING").text == "PONG");
   const SocketClient client = NeverReading(server, kMiB, 100);
   WaitUntil([&] {
     return server.Parts().Get().stats.Sum(&server::ThreadStats::output_limit_disconnections) == 1;
@@ -36,6 +38,7 @@ TEST_CASE("a client that never reads is cut at the hard limit, and others do not
 TEST_CASE("a client that takes nothing for long is cut at the soft limit", "[limits]") {
   LiveServer server("client-output-buffer-limit", "normal 0 1mb 1");
   SocketClient other = server.Tcp();
+  CHECK(other.Ask("PING").text == "PONG");
   const SocketClient client = NeverReading(server, 4 * kMiB, 1);
   WaitUntil([&] { return server.Clients() == 1; });
   CHECK(server.Parts().Get().stats.Sum(&server::ThreadStats::output_limit_disconnections) == 1);
@@ -71,6 +74,23 @@ TEST_CASE("one client more than maxclients is told so", "[limits]") {
   second.Close();
   WaitUntil([&] { return server.Clients() == 1; });
   CHECK(server.Tcp().Ask("PING").text == "PONG");
+}
+
+TEST_CASE("maxclients holds for connections that come all at once, too", "[limits]") {
+  constexpr std::int64_t kClientsMax = 4;
+  constexpr std::int64_t kComing = 200;
+  LiveServer server("maxclients", std::to_string(kClientsMax));
+  std::vector<SocketClient> clients;
+  for (int i = 0; i < kComing; ++i) {
+    clients.push_back(server.Tcp());
+  }
+  const server::Stats& stats = server.Parts().Get().stats;
+  WaitUntil([&] {
+    return stats.Sum(&server::ThreadStats::connections) +
+               stats.Sum(&server::ThreadStats::rejected_connections) ==
+           kComing;
+  });
+  CHECK(stats.Sum(&server::ThreadStats::connections) == kClientsMax);
 }
 
 TEST_CASE("QUIT answers and closes", "[limits]") {
