@@ -7,6 +7,7 @@
 #include <iterator>
 #include <optional>
 #include <sstream>
+#include <utility>
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -66,18 +67,12 @@ std::optional<std::int64_t> ParseMemory(std::string_view text) {
   return product;
 }
 
-struct OutputLimit {
-  std::int64_t hard = 0;
-  std::int64_t soft = 0;
-  std::int64_t seconds = 0;
-};
-
 std::vector<std::string> Words(std::string_view text) {
   std::istringstream stream{std::string(text)};
   return {std::istream_iterator<std::string>(stream), {}};
 }
 
-std::optional<OutputLimit> ParseOutputLimit(std::string_view text) {
+std::optional<Config::Value> ParseOutputLimit(std::string_view text) {
   const std::vector<std::string> words = Words(text);
   if (words.size() != 4 || !EqualsIgnoreCase(words[0], "normal")) {
     return std::nullopt;
@@ -88,40 +83,39 @@ std::optional<OutputLimit> ParseOutputLimit(std::string_view text) {
   if (!hard || !soft || !ParseInteger(words[3], seconds) || seconds < 0) {
     return std::nullopt;
   }
-  return OutputLimit{.hard = *hard, .soft = *soft, .seconds = seconds};
+  return Config::Value{.number = *hard, .soft_bytes = *soft, .soft_seconds = seconds, .text = {}};
 }
 
-// The number of an option that has one (for kOutputLimit: the hard limit).
 Result<std::int64_t> ParseNumber(const Option& option, std::string_view value) {
   std::int64_t number = 0;
-  switch (option.kind) {
-    case Kind::kBool:
-      if (!EqualsIgnoreCase(value, "yes") && !EqualsIgnoreCase(value, "no")) {
-        return Bad(option, "yes or no", value);
-      }
-      return std::int64_t{EqualsIgnoreCase(value, "yes") ? 1 : 0};
-    case Kind::kMemory: {
-      const auto bytes = ParseMemory(value);
-      if (!bytes || *bytes < option.min || *bytes > option.max) {
-        return Bad(option, "a memory value (like 512mb)", value);
-      }
-      return *bytes;
-    }
-    case Kind::kOutputLimit: {
-      const auto limit = ParseOutputLimit(value);
-      if (!limit) {
-        return Bad(option, "normal <hard> <soft> <seconds>", value);
-      }
-      return limit->hard;
-    }
-    case Kind::kNumber:
-    case Kind::kText:
-      break;
-  }
   if (!ParseInteger(value, number) || number < option.min || number > option.max) {
     return Bad(option, fmt::format("a number from {} to {}", option.min, option.max), value);
   }
   return number;
+}
+
+Result<std::int64_t> ParseBool(const Option& option, std::string_view value) {
+  const bool yes = EqualsIgnoreCase(value, "yes");
+  if (!yes && !EqualsIgnoreCase(value, "no")) {
+    return Bad(option, "yes or no", value);
+  }
+  return std::int64_t{yes ? 1 : 0};
+}
+
+Result<std::int64_t> ParseBytes(const Option& option, std::string_view value) {
+  const auto bytes = ParseMemory(value);
+  if (!bytes || *bytes < option.min || *bytes > option.max) {
+    return Bad(option, "a memory value (like 512mb)", value);
+  }
+  return *bytes;
+}
+
+Status CheckText(const Option& option, std::string_view value) {
+  const bool known =
+      option.choices.empty() ||
+      std::find(option.choices.begin(), option.choices.end(), value) != option.choices.end();
+  return known ? Status()
+               : Bad(option, fmt::format("one of '{}'", fmt::join(option.choices, "', '")), value);
 }
 
 std::string_view Trimmed(std::string_view text) {
@@ -149,29 +143,51 @@ Config::Config() {
   }
 }
 
-Status Config::Check(const Option& option, std::string_view value) {
-  if (option.kind != Kind::kText) {
-    return ParseNumber(option, value).GetStatus();
+Result<Config::Value> Config::Parse(const Option& option, std::string_view value) {
+  Value parsed;
+  switch (option.kind) {
+    case Kind::kNumber: {
+      TRY_ASSIGN(parsed.number, ParseNumber(option, value));
+      break;
+    }
+    case Kind::kBool: {
+      TRY_ASSIGN(parsed.number, ParseBool(option, value));
+      break;
+    }
+    case Kind::kMemory: {
+      TRY_ASSIGN(parsed.number, ParseBytes(option, value));
+      break;
+    }
+    case Kind::kOutputLimit: {
+      auto limit = ParseOutputLimit(value);
+      if (!limit) {
+        return Bad(option, "normal <hard> <soft> <seconds>", value);
+      }
+      return *std::move(limit);
+    }
+    case Kind::kText:
+      TRY(CheckText(option, value));
+      parsed.text = value;
+      break;
   }
-  const bool known =
-      option.choices.empty() ||
-      std::find(option.choices.begin(), option.choices.end(), value) != option.choices.end();
-  return known ? Status()
-               : Bad(option, fmt::format("one of '{}'", fmt::join(option.choices, "', '")), value);
+  return parsed;
+}
+
+void Config::Apply(const Option& option, Value value) noexcept {
+  if (option.kind == Kind::kText) {
+    this->*option.text = std::move(value.text);
+    return;
+  }
+  this->*option.number = value.number;
+  if (option.kind == Kind::kOutputLimit) {
+    output_soft_bytes = value.soft_bytes;
+    output_soft_seconds = value.soft_seconds;
+  }
 }
 
 Status Config::Set(const Option& option, std::string_view value) {
-  TRY(Check(option, value));
-  if (option.kind == Kind::kText) {
-    this->*option.text = std::string(value);
-    return {};
-  }
-  this->*option.number = *ParseNumber(option, value);
-  if (option.kind == Kind::kOutputLimit) {
-    const OutputLimit limit = ParseOutputLimit(value).value_or(OutputLimit{});
-    output_soft_bytes = limit.soft;
-    output_soft_seconds = limit.seconds;
-  }
+  TRY_ASSIGN(Value parsed, Parse(option, value));
+  Apply(option, std::move(parsed));
   return {};
 }
 

@@ -51,11 +51,20 @@ class Config {
  public:
   Config();  // every option at its default
 
+  // What an option is to become, checked.
+  struct Value {
+    std::int64_t number = 0;      // of every kind but text
+    std::int64_t soft_bytes = 0;  // these two of kOutputLimit
+    std::int64_t soft_seconds = 0;
+    std::string text;
+  };
   // `value` as in a file or CONFIG SET; words are separated by spaces.
   // Errors: kError, says what was expected.
+  static store::Result<Value> Parse(const Option& option, std::string_view value);
+  // Allocates nothing: of several options all are changed, or (by Parse) none.
+  void Apply(const Option& option, Value value) noexcept;
+  // Both.
   store::Status Set(const Option& option, std::string_view value);
-  // The same checks without changing anything.
-  static store::Status Check(const Option& option, std::string_view value);
   // As CONFIG GET prints it.
   [[nodiscard]] std::string Get(const Option& option) const;
 

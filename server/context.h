@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,6 +25,12 @@ class TorchLoader;
 
 namespace sluice::server {
 
+// A connection's place among the `maxclients`: given back when it is dropped.
+struct LeaveSeat {
+  void operator()(std::atomic<std::int64_t>* taken) const { taken->fetch_sub(1); }
+};
+using Seat = std::unique_ptr<std::atomic<std::int64_t>, LeaveSeat>;
+
 struct Server {
   Config& config;
   const Clock& clock;
@@ -36,6 +43,7 @@ struct Server {
   std::int64_t started_us = 0;          // of clock
   std::string run_id = {};              // 40 hex digits, new at each start
   std::atomic<std::int64_t> next_client_id{1};
+  std::atomic<std::int64_t> seats_taken{0};
 };
 
 // State of one connection that commands may read or change.

@@ -22,13 +22,13 @@ class FlushQueue {
  public:
   explicit FlushQueue(boost::asio::io_context& context) : context_(context) {}
 
-  // Calls session->FlushDeferred() when what is ready now has run. REQUIRES: not in the queue
-  // already.
+  // Calls session->FlushDeferred(), which may not throw, when what is ready now has run.
+  // REQUIRES: not in the queue already. Errors: std::bad_alloc.
   void Add(std::shared_ptr<Session> session) {
-    waiting_.push_back(std::move(session));
-    if (waiting_.size() == 1) {
+    if (waiting_.empty()) {  // first what may throw: nobody may wait for a call that never comes
       boost::asio::post(context_, [this] { FlushAll(); });
     }
+    waiting_.push_back(std::move(session));
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "server/io_thread.h"
 
 #include <chrono>
+#include <new>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -26,8 +27,19 @@ IoThread::~IoThread() {
 }
 
 void IoThread::Start() {
-  ArmTick();
-  thread_ = std::thread([this] { context_.run(); });
+  thread_ = std::thread([this] { Run(); });
+}
+
+// What throws is the work of one connection, which ends with it, or the tick, which is armed again.
+void IoThread::Run() {
+  for (;;) {
+    try {
+      ArmTick();
+      context_.run();
+      return;
+    } catch (const std::bad_alloc&) {
+    }
+  }
 }
 
 void IoThread::Stop() {
@@ -43,17 +55,18 @@ void IoThread::Stop() {
   });
 }
 
-void IoThread::Adopt(Session::Socket socket, std::string refusal) {
-  boost::asio::post(context_, [this, socket = std::move(socket),
+void IoThread::Adopt(Session::Socket socket, Seat seat, std::string refusal) {
+  boost::asio::post(context_, [this, socket = std::move(socket), seat = std::move(seat),
                                refusal = std::move(refusal)]() mutable {
-    if (!refusal.empty()) {
+    if (seat == nullptr) {
       stats_.rejected_connections.Add(1);
       static_cast<void>(send(socket.native_handle(), refusal.data(), refusal.size(),
                              MSG_NOSIGNAL | MSG_DONTWAIT));
       return;
     }
     stats_.connections.Add(1);
-    const auto session = std::make_shared<Session>(std::move(socket), server_, stats_, flushes_);
+    const auto session =
+        std::make_shared<Session>(std::move(socket), std::move(seat), server_, stats_, flushes_);
     sessions_.push_back(session);
     session->Start();
   });

@@ -29,11 +29,12 @@ class IoThread {
   // Where sockets for this thread are made.
   boost::asio::io_context& GetContext() { return context_; }
   ThreadStats& GetStats() { return stats_; }
-  // Takes a connected socket of GetContext(). `refusal`: not empty: the error line it gets instead
-  // of a session.
-  void Adopt(Session::Socket socket, std::string refusal);
+  // Takes a connected socket of GetContext() for a session that has `seat`. Without one it gets
+  // the error line `refusal` instead.
+  void Adopt(Session::Socket socket, Seat seat, std::string refusal);
 
  private:
+  void Run();
   void Tick();
   void ArmTick();
 

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <chrono>
+#include <new>
 #include <sstream>
 #include <utility>
 
@@ -199,33 +200,53 @@ Status Listener::OpenUnix(const std::string& path) {
 template <typename Acceptor>
 asio::awaitable<void> Listener::Accept(Acceptor& acceptor) {
   asio::steady_timer pause(acceptor.get_executor());
+  bool failed = false;  // out of descriptors or memory, say: wait instead of spinning
   while (acceptor.is_open()) {
-    IoThread& thread = *threads_[next_thread_++ % threads_.size()];
-    typename Acceptor::protocol_type::socket socket(thread.GetContext());
-    const auto accepted = co_await acceptor.async_accept(socket, kToken);
-    const auto& error = std::get<0>(accepted);
-    if (!acceptor.is_open()) {
-      break;
+    try {
+      if (std::exchange(failed, false)) {
+        pause.expires_after(kAcceptPause);
+        co_await pause.async_wait(kToken);
+      }
+      failed = !co_await AcceptOne(acceptor);
+    } catch (const std::bad_alloc&) {
+      failed = true;
     }
-    if (error) {  // out of descriptors, say: wait instead of spinning
-      pause.expires_after(kAcceptPause);
-      co_await pause.async_wait(kToken);
-      continue;
-    }
-    boost::system::error_code gone;
-    const auto peer = socket.remote_endpoint(gone);
-    std::string refusal;
-    if (gone) {
-      continue;
-    }
-    if (server_.config.protected_mode != 0 && !IsLocal(peer)) {
-      refusal = kDenied;
-    } else if (server_.stats.Sum(&ThreadStats::clients) >= server_.config.maxclients) {
-      refusal = "-ERR max number of clients reached\r\n";
-    }
-    Prepare(socket, server_.config.tcp_keepalive);
-    thread.Adopt(Session::Socket(std::move(socket)), std::move(refusal));
   }
+}
+
+template <typename Acceptor>
+asio::awaitable<bool> Listener::AcceptOne(Acceptor& acceptor) {
+  IoThread& thread = *threads_[next_thread_++ % threads_.size()];
+  typename Acceptor::protocol_type::socket socket(thread.GetContext());
+  const auto accepted = co_await acceptor.async_accept(socket, kToken);
+  const auto& error = std::get<0>(accepted);
+  if (error || !acceptor.is_open()) {
+    co_return false;
+  }
+  boost::system::error_code gone;
+  const auto peer = socket.remote_endpoint(gone);
+  if (gone) {
+    co_return true;
+  }
+  Seat seat;
+  std::string refusal;
+  if (server_.config.protected_mode != 0 && !IsLocal(peer)) {
+    refusal = kDenied;
+  } else if (seat = TakeSeat(); seat == nullptr) {
+    refusal = "-ERR max number of clients reached\r\n";
+  }
+  Prepare(socket, server_.config.tcp_keepalive);
+  thread.Adopt(Session::Socket(std::move(socket)), std::move(seat), std::move(refusal));
+  co_return true;
+}
+
+// Counted here, not where the session begins: connections that come all at once begin later.
+Seat Listener::TakeSeat() {
+  if (server_.seats_taken.fetch_add(1) >= server_.config.maxclients) {
+    server_.seats_taken.fetch_sub(1);
+    return nullptr;
+  }
+  return Seat(&server_.seats_taken);
 }
 
 }  // namespace sluice::server

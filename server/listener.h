@@ -37,6 +37,11 @@ class Listener {
   store::Status OpenUnix(const std::string& path);
   template <typename Acceptor>
   boost::asio::awaitable<void> Accept(Acceptor& acceptor);
+  // False where the system could not accept.
+  template <typename Acceptor>
+  boost::asio::awaitable<bool> AcceptOne(Acceptor& acceptor);
+  // Null where `maxclients` are there.
+  Seat TakeSeat();
 
   Server& server_;
   std::span<const std::unique_ptr<IoThread>> threads_;

@@ -1,6 +1,7 @@
 #include "server/session.h"
 
 #include <array>
+#include <exception>
 #include <new>
 #include <span>
 #include <utility>
@@ -8,7 +9,6 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <sys/socket.h>
 
@@ -29,8 +29,10 @@ constexpr std::size_t kLingerBytesMax = std::size_t{4} << 20;
 
 }  // namespace
 
-Session::Session(Socket socket, Server& server, ThreadStats& stats, FlushQueue<Session>& flushes)
+Session::Session(Socket socket, Seat seat, Server& server, ThreadStats& stats,
+                 FlushQueue<Session>& flushes)
     : socket_(std::move(socket)),
+      seat_(std::move(seat)),
       server_(server),
       stats_(stats),
       flushes_(flushes),
@@ -42,10 +44,19 @@ Session::Session(Socket socket, Server& server, ThreadStats& stats, FlushQueue<S
 }
 
 void Session::Start() {
+  Spawn(&Session::Read);
+}
+
+// The other coroutine may be waiting for this one, so one that throws closes the socket for both.
+void Session::Spawn(asio::awaitable<void> (Session::*coroutine)()) {
+  const auto self = shared_from_this();
   asio::co_spawn(
-      socket_.get_executor(),
-      [self = shared_from_this()]() -> asio::awaitable<void> { return self->Read(); },
-      asio::detached);
+      socket_.get_executor(), [self, coroutine] { return (*self.*coroutine)(); },
+      [self](const std::exception_ptr& no_memory) {
+        if (no_memory != nullptr) {
+          self->CloseSocket();
+        }
+      });
 }
 
 asio::awaitable<void> Session::Read() {
@@ -182,10 +193,14 @@ bool Session::Send() {
   return true;
 }
 
-void Session::FlushDeferred() {
+void Session::FlushDeferred() noexcept {
   deferred_ = false;
   progress_.cancel();
-  if (socket_.is_open() && !writing_ && !FlushNow()) {
+  try {
+    if (socket_.is_open() && !writing_ && !FlushNow()) {
+      CloseSocket();
+    }
+  } catch (const std::bad_alloc&) {
     CloseSocket();
   }
 }
@@ -199,10 +214,7 @@ bool Session::FlushNow() {
   }
   writing_ = true;
   written_us_ = server_.clock.NowUs();
-  asio::co_spawn(
-      socket_.get_executor(),
-      [self = shared_from_this()]() -> asio::awaitable<void> { return self->WriteRest(); },
-      asio::detached);
+  Spawn(&Session::WriteRest);
   return true;
 }
 
@@ -238,6 +250,7 @@ void Session::CloseSocket() {
   if (socket_.is_open()) {
     boost::system::error_code ignored;
     socket_.close(ignored);
+    seat_ = nullptr;
     progress_.cancel();
     stats_.clients.Add(-1);
   }

@@ -24,12 +24,14 @@ class Session : public std::enable_shared_from_this<Session> {
  public:
   using Socket = boost::asio::generic::stream_protocol::socket;
 
-  Session(Socket socket, Server& server, ThreadStats& stats, FlushQueue<Session>& flushes);
+  Session(Socket socket, Seat seat, Server& server, ThreadStats& stats,
+          FlushQueue<Session>& flushes);
   ~Session() { CloseSocket(); }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  // Spawns the coroutine, which keeps the session alive until the connection ends.
+  // Spawns the coroutine, which keeps the session alive until the connection ends. Where either
+  // coroutine finds no memory the connection ends.
   void Start();
   // From the I/O thread, a few times a second: closes a client that is idle or does not read for
   // too long.
@@ -39,7 +41,7 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] bool Open() const { return socket_.is_open(); }
 
   // For the flush queue: the end of the turn has come.
-  void FlushDeferred();
+  void FlushDeferred() noexcept;
 
   Connection& GetConnection() { return connection_; }
 
@@ -56,8 +58,10 @@ class Session : public std::enable_shared_from_this<Session> {
   bool FlushNow();
   void Sent(std::size_t bytes);
   void CloseSocket();
+  void Spawn(boost::asio::awaitable<void> (Session::*coroutine)());
 
   Socket socket_;
+  Seat seat_;
   Server& server_;
   ThreadStats& stats_;
   FlushQueue<Session>& flushes_;

@@ -58,7 +58,7 @@ Status ConfigSetFailed(std::string_view name, std::string_view why) {
 
 struct Setting {
   const Option* option;
-  std::string_view value;
+  Config::Value value;
 };
 
 Status ReadSetting(ArgReader& args, std::vector<Setting>& settings) {
@@ -69,7 +69,7 @@ Status ReadSetting(ArgReader& args, std::vector<Setting>& settings) {
                   fmt::format("Unknown option or number of arguments for CONFIG SET - '{}'",
                               store::Printable(name)));
   }
-  const std::string_view value = args.Word("value");
+  auto value = Config::Parse(*option, args.Word("value"));
   for (const Setting& earlier : settings) {
     if (earlier.option == option) {
       return ConfigSetFailed(name, "duplicate parameter");
@@ -78,10 +78,10 @@ Status ReadSetting(ArgReader& args, std::vector<Setting>& settings) {
   if (option->immutable) {
     return ConfigSetFailed(name, "can't set immutable config");
   }
-  if (const Status status = Config::Check(*option, value); !status.ok()) {
-    return ConfigSetFailed(name, status.Message());
+  if (!value.ok()) {
+    return ConfigSetFailed(name, value.GetStatus().Message());
   }
-  settings.push_back({option, value});
+  settings.push_back({option, *std::move(value)});
   return {};
 }
 
@@ -92,8 +92,8 @@ Status ConfigSet(Context& context, ArgReader& args) {
     TRY(ReadSetting(args, settings));
   }
   context.turn.Enter();
-  for (const Setting& setting : settings) {
-    TRY(context.server.config.Set(*setting.option, setting.value));
+  for (Setting& setting : settings) {
+    context.server.config.Apply(*setting.option, std::move(setting.value));
   }
   ApplyConfig(context.server);
   context.reply.Simple("OK");
