@@ -53,7 +53,7 @@ class BareSession {
 
   Fd socket_;
   Slots& slots_;
-  std::array<char, 16 * 1024> input_;
+  std::array<char, std::size_t{16} << 10> input_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
   Slot* slot_ = nullptr;  // the value being received, until its closing CRLF

@@ -11,8 +11,8 @@ namespace sluice::bench {
 namespace {
 
 // A signal handler has nowhere else to write to.
-volatile std::sig_atomic_t interrupted =
-    0;  // NOLINT(cppcoreguidelines-avoid-non-const-global-variables)
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
+volatile std::sig_atomic_t interrupted = 0;
 
 void NoteInterrupt(int /*signal*/) {
   interrupted = 1;

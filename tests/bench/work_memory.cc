@@ -13,7 +13,7 @@
 namespace sluice::bench {
 namespace {
 
-constexpr std::size_t kRowBytes = 64 * 1024;
+constexpr std::size_t kRowBytes = std::size_t{64} << 10;
 constexpr std::size_t kRows = 4096;
 constexpr double kNeeded = 0.97;
 

@@ -196,6 +196,17 @@ TEST_CASE("known slots are read while others are appended", "[chunk]") {
   CHECK(chunk->Slots() == 1024);
 }
 
+TEST_CASE("what is charged is announced no more", "[blob]") {
+  Memory memory = MakeMemory();  // 8 MiB may be announced
+  Blob first = memory.Reserve(8 * kMiB);
+  REQUIRE_FALSE(first.IsNull());
+  CHECK(memory.Reserve(1).IsNull());
+  CHECK(first.ChargeUpTo(8 * kMiB, 0));
+  CHECK_FALSE(memory.Reserve(8 * kMiB).IsNull());
+  first = Blob();
+  CHECK_FALSE(memory.Reserve(8 * kMiB).IsNull());
+}
+
 TEST_CASE("a text is shared by count, and null is empty", "[text]") {
   CHECK(Text().IsNull());
   CHECK(Text().View().empty());

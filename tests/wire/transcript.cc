@@ -1,7 +1,6 @@
 #include "tests/wire/transcript.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -92,23 +91,25 @@ std::vector<Exchange> ParseTranscript(std::string_view text) {
   std::vector<Exchange> exchanges;
   std::istringstream lines{std::string(text)};
   int number = 0;
+  bool resp3 = false;
   for (std::string line; std::getline(lines, line);) {
     ++number;
     if (line.empty() || line.starts_with("# ")) {
       continue;
     }
-    if (line.starts_with("! ")) {
+    if (line == "! resp3" || line == "! restart") {
+      resp3 = line == "! resp3";
       exchanges.push_back(
           {.line = number, .command = "!" + line.substr(2), .words = {}, .reply = {}});
     } else if (line.starts_with("> ")) {
-      Exchange& exchange = exchanges.emplace_back(
-          Exchange{.line = number, .command = line.substr(2), .words = {}, .reply = {}});
+      Exchange& exchange = exchanges.emplace_back(Exchange{
+          .line = number, .command = line.substr(2), .words = {}, .reply = {}, .resp3 = resp3});
       WordReader reader(exchange.command);
       for (std::string word; reader.Next(word);) {
         exchange.words.push_back(word);
       }
-    } else if (exchanges.empty()) {
-      throw std::runtime_error("line " + std::to_string(number) + ": a reply before any command");
+    } else if (exchanges.empty() || exchanges.back().IsDirective()) {
+      throw std::runtime_error("line " + std::to_string(number) + ": a reply without a command");
     } else if (line.starts_with("~ ")) {
       exchanges.back().regex = true;
       exchanges.back().reply = line.substr(2);

@@ -1,14 +1,15 @@
 // Transcripts: what redis-cli shows, as data. Each file of tests/wire/*.txt is one conversation:
 //
-//   # a comment                       also between a command and its reply
-//   ! resp3                           from here on the connection speaks RESP3
-//   > KV.PUT train "a\x00" 'b c'      a command, quoted as redis-cli does; @bytes(70000,ab) is so
-//   many bytes (integer) 1                       its reply, as redis-cli shows it on a terminal ~
-//   REGEX                           instead: the whole reply, its white space folded to blanks,
-//   matches ! restart a new, empty server
+//   # a comment              may also stand between a command and its reply
+//   ! resp3                  from here on the connection speaks RESP3
+//   ! restart                a new, empty server
+//   > SET a "\x00" 'b c'     a command, quoted as in redis-cli
+//   > SET a @bytes(700,xy)   the word is so many bytes of this pattern
+//   (integer) 1              the reply, as redis-cli shows it on a terminal, or
+//   ~ REGEX                  what the whole reply, its white space folded to blanks, matches, or
+//   (closed)                 no reply: the server ends the connection
 #pragma once
 
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,10 +18,17 @@ namespace sluice::tests {
 
 struct Exchange {
   int line = 0;
-  std::string command;  // as written, or a directive: "!restart", "!resp3"
-  std::vector<std::string> words;
-  std::string reply;  // lines, each ending in a newline
+  std::string command;             // as written, or a directive: "!restart", "!resp3"
+  std::vector<std::string> words;  // of the command
+  std::string reply;               // lines, each ending in a newline
   bool regex = false;
+  bool resp3 = false;
+
+  [[nodiscard]] bool IsDirective() const { return command.starts_with('!'); }
+  [[nodiscard]] bool IsClosed() const { return reply == "(closed)\n"; }
+  [[nodiscard]] bool IsError() const {
+    return reply.starts_with("(error) ") || reply.starts_with("\\(error\\) ");
+  }
 };
 
 // Throws std::runtime_error, naming the line, where the text is no transcript.

@@ -1,0 +1,158 @@
+// What a transcript is replayed against: each Peer is one connection to a new, empty server.
+//
+//   InProcess    the server's parts, without a socket
+//   OverSocket   a server behind TCP or a Unix socket
+//   RealRedis    redis-server as installed
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "tests/support/live_server.h"
+#include "tests/support/resp_decoder.h"
+#include "tests/support/test_server.h"
+
+namespace sluice::tests {
+
+class Peer {
+ public:
+  Peer() = default;
+  virtual ~Peer() = default;
+  Peer(const Peer&) = delete;
+  Peer& operator=(const Peer&) = delete;
+
+  // Throws where there is no answer.
+  virtual Value Ask(const std::vector<std::string>& words) = 0;
+  // Whether the peer closes the connection without an answer to this.
+  virtual bool Closes(const std::vector<std::string>& words) = 0;
+};
+
+class InProcess final : public Peer {
+ public:
+  InProcess() : client_(server_) {}
+  Value Ask(const std::vector<std::string>& words) override {
+    return DecodeAll(client_.Run(words)).at(0);
+  }
+  bool Closes(const std::vector<std::string>& words) override {
+    return client_.Run(words).empty() && client_.Closed();
+  }
+
+ private:
+  TestServer server_;
+  TestClient client_;
+};
+
+enum class Transport { kTcp, kUnix };
+
+class OverSocket final : public Peer {
+ public:
+  explicit OverSocket(Transport transport)
+      : client_(transport == Transport::kTcp ? server_.Tcp() : server_.Unix()) {}
+  Value Ask(const std::vector<std::string>& words) override {
+    client_.Send(Encode(words));
+    return client_.Receive();
+  }
+  bool Closes(const std::vector<std::string>& words) override {
+    client_.Send(Encode(words));
+    return client_.ReceiveUntilClosed().empty();
+  }
+
+ private:
+  LiveServer server_;
+  SocketClient client_;
+};
+
+// A program that runs until the end of this object's life.
+class Child {
+ public:
+  explicit Child(std::vector<std::string> command) {
+    std::vector<char*> words;
+    for (std::string& word : command) {
+      words.push_back(word.data());
+    }
+    words.push_back(nullptr);
+    id_ = fork();
+    if (id_ == 0) {
+      dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDOUT_FILENO);
+      execvp(words[0], words.data());
+      _exit(127);
+    }
+  }
+  ~Child() {
+    if (!Ended()) {
+      kill(id_, SIGKILL);
+      waitpid(id_, nullptr, 0);
+    }
+  }
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+
+  bool Ended() {
+    ended_ = ended_ || waitpid(id_, nullptr, WNOHANG) == id_;
+    return ended_;
+  }
+
+ private:
+  pid_t id_ = -1;
+  bool ended_ = false;
+};
+
+class RealRedis final : public Peer {
+ public:
+  RealRedis()
+      : child_({"redis-server", "--port", "0", "--unixsocket", folder_.Path() + "/s", "--dir",
+                folder_.Path(), "--save", "", "--appendonly", "no"}) {
+    WaitUntil([&] {
+      if (child_.Ended()) {
+        throw std::runtime_error("redis-server does not start: is it installed?");
+      }
+      try {
+        client_ = std::make_unique<SocketClient>(SocketClient::Unix(folder_.Path() + "/s"));
+      } catch (const std::runtime_error&) {
+        return false;
+      }
+      return true;
+    });
+  }
+  Value Ask(const std::vector<std::string>& words) override {
+    client_->Send(Encode(words));
+    return client_->Receive();
+  }
+  bool Closes(const std::vector<std::string>& words) override {
+    client_->Send(Encode(words));
+    return client_->ReceiveUntilClosed().empty();
+  }
+
+ private:
+  class Folder {
+   public:
+    Folder() : path_(std::filesystem::temp_directory_path() / "sluice-redis-XXXXXX") {
+      if (mkdtemp(path_.data()) == nullptr) {
+        throw std::runtime_error("mkdtemp failed");
+      }
+    }
+    ~Folder() {
+      std::error_code ignored;
+      std::filesystem::remove_all(path_, ignored);
+    }
+    Folder(const Folder&) = delete;
+    Folder& operator=(const Folder&) = delete;
+    [[nodiscard]] const std::string& Path() const { return path_; }
+
+   private:
+    std::string path_;
+  };
+
+  Folder folder_;
+  Child child_;
+  std::unique_ptr<SocketClient> client_;
+};
+
+}  // namespace sluice::tests
