@@ -5,63 +5,11 @@ import itertools
 import numpy as np
 import pytest
 import redis
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensors import NUMPY, TORCH, columns, from_bytes, item_size, packed, random_tensor, same_bits, to_bytes
 
-TORCH = {
-    "bool": torch.bool,
-    "uint8": torch.uint8,
-    "int8": torch.int8,
-    "int16": torch.int16,
-    "int32": torch.int32,
-    "int64": torch.int64,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-    "float32": torch.float32,
-    "float64": torch.float64,
-    "float8_e4m3fn": torch.float8_e4m3fn,
-    "float8_e5m2": torch.float8_e5m2,
-}
 SHAPES = [(), (3,), (0,), (2, 0, 3), (5, 4), (2, 3, 4), (4097,), (1,) * 32]
-
-
-def random_tensor(dtype, shape, seed=0):
-    """Random bits, so that NaN payloads and denormal numbers come along; bools are 0 and 1."""
-    generator = np.random.default_rng(seed)
-    size = torch.empty((), dtype=TORCH[dtype]).element_size()
-    count = int(np.prod(shape, dtype=np.int64))
-    high = 2 if dtype == "bool" else 256
-    raw = torch.from_numpy(generator.integers(0, high, count * size, dtype=np.uint8))
-    return raw.view(TORCH[dtype]).reshape(shape) if count else torch.empty(shape, dtype=TORCH[dtype])
-
-
-def to_bytes(tensor):
-    return tensor.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b""
-
-
-def from_bytes(data, dtype, shape):
-    if not data:
-        return torch.empty(shape, dtype=TORCH[dtype])
-    return torch.frombuffer(bytearray(data), dtype=TORCH[dtype]).reshape(shape)
-
-
-def same_bits(a, b):
-    return a.dtype == b.dtype and a.shape == b.shape and to_bytes(a) == to_bytes(b)
-
-
-def packed(numbers):
-    return np.array(numbers, dtype="<i8").tobytes()
-
-
-def columns(reply):
-    """{name: (dtype, shape, shapes as list of tuples or None, data)}"""
-    result = {}
-    for name, dtype, shape, shapes, data, *_ in reply:
-        rank = len(shape) - 1
-        rows = None if shapes is None else np.frombuffer(shapes, "<i8").reshape(-1, rank).tolist()
-        result[name.decode()] = (dtype.decode(), tuple(shape), rows, data)
-    return result
 
 
 @pytest.mark.parametrize("dtype", TORCH)
@@ -107,6 +55,46 @@ def test_a_ragged_column(r, dtype, rank):
     assert data == b"".join(to_bytes(rows[i]) for i in order)
 
 
+@pytest.mark.parametrize("dtype", NUMPY)
+def test_numpy_arrays(r, dtype):
+    array = np.frombuffer(to_bytes(random_tensor(dtype, (6, 4))), dtype).reshape(6, 4)
+    turned = np.ascontiguousarray(array.T)
+    r.execute_command(
+        "KV.MPUT", "p", "NEW", 4, "COLUMN", "x", dtype, 6, "BLOB", turned.data.cast("B"),
+        "COLUMN", "y", dtype, 2, 3, "BLOB", turned.tobytes(),
+    )  # fmt: skip
+    got = columns(r.execute_command("KV.MGET", "p", "KEYS", 4, *range(4), "FORMAT", "columns"))
+    for field, shape in {"x": (4, 6), "y": (4, 2, 3)}.items():
+        got_dtype, got_shape, _, data = got[field]
+        back = np.frombuffer(data, got_dtype).reshape(got_shape)
+        assert back.shape == shape
+        assert back.tobytes() == turned.tobytes()
+
+
+@pytest.mark.parametrize("dtype", [name for name in TORCH if item_size(name) <= 2 and name != "bool"])
+def test_every_bit_pattern(r, dtype):
+    every = np.arange(1 << 8 * item_size(dtype)).astype(f"<u{item_size(dtype)}").tobytes()
+    count = len(every) // item_size(dtype)
+    r.execute_command("KV.PUT", "p", "k", "FIELD", "x", dtype, count, "BLOB", every)
+    [[[_, _, _, data]]] = r.execute_command("KV.MGET", "p", "KEYS", 1, "k", "FORMAT", "rows")
+    assert data == every
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bits"),
+    [
+        ("float32", [0x7FC00000, 0x7F800001, 0xFFC12345, 0x7FFFFFFF, 0x80000000, 0x00000001]),
+        ("float64", [0x7FF8 << 48, (0x7FF0 << 48) + 1, (0xFFF8 << 48) + 12345, (1 << 63) - 1, 1 << 63, 1]),
+    ],
+)
+def test_nan_payloads_keep_their_bits(r, dtype, bits):
+    data = np.array(bits, f"<u{item_size(dtype)}").tobytes()
+    r.execute_command("KV.PUT", "p", "a", "FIELD", "x", dtype, len(bits), "BLOB", data)
+    r.execute_command("KV.MPUT", "p", "KEYS", 1, "b", "COLUMN", "x", dtype, len(bits), "BLOB", data)
+    [[_, _, shape, _, got]] = r.execute_command("KV.MGET", "p", "KEYS", 2, "a", "b")
+    assert (shape, got) == ([2, len(bits)], data + data)
+
+
 @pytest.mark.parametrize("dtype", ["utf8", "json", "bytes"])
 def test_byte_strings(r, dtype):
     values = [b"", b"a", b"\x00\xff\r\n", "é漢".encode(), b"x" * 70000]
@@ -148,25 +136,6 @@ def test_rows_that_share_storage_come_once(r):
         assert same_bits(distinct[position], image[dict_[i]])
     [[_, _, shape, _, data]] = r.execute_command("KV.MGET", "p", "ROWS", packed(range(4)))
     assert same_bits(from_bytes(data, "uint8", (4, 30000)), image[dict_])
-
-
-@pytest.fixture(scope="module")
-def gigabyte():
-    return np.tile(np.arange(1 << 20, dtype="<i8"), 128).view(np.uint8)  # 1 GiB
-
-
-@pytest.mark.parametrize("protocol", [2, 3])
-@pytest.mark.parametrize("dtype", TORCH)
-def test_a_value_of_1_gb(server, gigabyte, dtype, protocol):
-    count = gigabyte.size // torch.empty((), dtype=TORCH[dtype]).element_size()
-    with redis.Redis(unix_socket_path=server.path, protocol=protocol) as client:
-        client.flushall()
-        client.execute_command("KV.PUT", "p", "k", "FIELD", "x", dtype, count, "BLOB", gigabyte.data)
-        [[_, got_dtype, shape, shapes, data]] = client.execute_command("KV.MGET", "p", "KEYS", 1, "k")
-        assert (got_dtype.decode(), shape, shapes) == (dtype, [1, count], None)
-        assert np.array_equal(np.frombuffer(data, np.uint8), gigabyte)
-        client.execute_command("KV.CLEAR", "p")
-        assert int(client.info("memory")["used_memory_payload"]) == 0
 
 
 @settings(max_examples=60, deadline=None)

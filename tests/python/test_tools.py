@@ -1,14 +1,13 @@
-"""The tools that people bring: redis-cli, redis-benchmark; the start of the server; the README's own words."""
+"""The tools that people bring: redis-cli, redis-benchmark; the start and the end of the server."""
 
 import pathlib
 import shutil
 import statistics
 import subprocess
-import sys
 import time
 
 import redis
-from conftest import ROOT, free_port, server_binary
+from conftest import Server, free_port, server_binary
 
 
 def run(*command, **more):
@@ -29,6 +28,11 @@ def test_redis_cli(server):
         '1) 1) 1) "ids"\n      2) "int64"\n      3) 1) (integer) 3\n      4) 1) "4"\n         2) "5"\n         3) "6"\n'
     )
     assert cli(server, "-3", "--no-raw", "KV.TAGS", "train", "KEYS", "1", "1_0") == '1) "{}"\n'
+    assert cli(server, "-3", "--no-raw", "KV.MGET", "train", "KEYS", "1", "1_0", "FORMAT", "values") == values
+    assert cli(server, "-3", "--no-raw", "CONFIG", "GET", "maxclients") == '1# "maxclients" => "10000"\n'
+    assert cli(server, "-s", server.path, "--no-raw", "ECHO", "hi") == '"hi"\n'
+    last = cli(server, "--no-raw", "KV.PUT", "train", "1_0", "FIELD", "x", "int64", "2", "BLOB", "abc")
+    assert last == "(error) SHAPE field 'x': int64 [2] needs 16 bytes, got 3\n\n"
     assert "0.1.0" in cli(server, "INFO", "server")
 
 
@@ -74,7 +78,9 @@ def test_a_second_server_does_not_take_the_socket_of_the_first(server):
     assert redis.Redis(unix_socket_path=server.path).ping()
 
 
-def test_readme_is_true():
-    script = pathlib.Path(ROOT, "scripts/transcript")
-    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stdout + done.stderr
+def test_shutdown_ends_the_server_and_removes_its_socket(tmp_path):
+    server = Server(tmp_path)
+    cli(server, "KV.PUT", "p", "k", "TAG", "{}")
+    subprocess.run(["redis-cli", "-s", server.path, "SHUTDOWN", "NOSAVE"], check=False, capture_output=True, timeout=20)
+    assert server.process.wait(20) == 0
+    assert not pathlib.Path(server.path).exists()

@@ -1,0 +1,62 @@
+"""README.md shows what the server really answers; and the script that says so can also say no."""
+
+import subprocess
+import sys
+
+from conftest import ROOT
+
+SAMPLE = """# A page
+
+```console
+$ redis-cli -p 6390
+127.0.0.1:6390> KV.PUT train 1_0 TAG '{"a":1}' FIELD x int64 2 VALUES 4 5
+(integer) 1
+127.0.0.1:6390> KV.TAGS train KEYS 2 1_0 nope
+1) "{\\"a\\":1}"
+2) (nil)
+127.0.0.1:6390> KV.PUT train 1_0 FIELD x int32 VALUES 4
+(error) DTYPE field 'x' of partition 'train' is int64, not int32
+```
+
+```python
+import redis
+
+assert redis.Redis(port=6390).execute_command("KV.CLEAR", "train") == 1
+```
+"""
+
+
+def transcript(*arguments):
+    script = ROOT / "scripts/transcript"
+    return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, timeout=120)
+
+
+def test_readme_is_true():
+    done = transcript("--check")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_page_that_is_true_is_left_as_it_is(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(SAMPLE)
+    assert transcript("--check", page).returncode == 0
+    assert transcript(page).returncode == 0
+    assert page.read_text() == SAMPLE
+
+
+def test_a_wrong_reply_is_noticed_and_corrected(tmp_path):
+    page = tmp_path / "page.md"
+    wrong = SAMPLE.replace("2) (nil)\n", '2) "{}"\n')
+    page.write_text(wrong)
+    done = transcript("--check", page)
+    assert done.returncode == 1
+    assert "(nil)" in done.stderr  # it says what differs
+    assert page.read_text() == wrong
+    assert transcript(page).returncode == 0
+    assert page.read_text() == SAMPLE
+
+
+def test_python_that_fails_is_noticed(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(SAMPLE.replace("== 1", "== 2"))
+    assert transcript("--check", page).returncode == 1
