@@ -75,6 +75,12 @@ Status Partition::NoRow(const RowSet& rows, std::size_t position) const {
                                                 name_.View(), rows.indexes[position]));
 }
 
+Status Partition::NotReady(const Field& field, const RowPlace& row) const {
+  return Status(Code::kNotReady, fmt::format("field '{}' of row '{}' of partition '{}' is not ready",
+                                             field.Name().View(),
+                                             row.segment->At(row.offset).key.View(), name_.View()));
+}
+
 Status Partition::Read(const ReadRequest& request, ReadResult& result) {
   TRY(LocateAll(request.rows, request.strict));
   for (const RowPlace& place : places_) {
@@ -121,10 +127,7 @@ Status Partition::ReadField(Field& field, bool strict, ReadResult& result) {
         place.segment == nullptr ? Cell() : place.segment->GetCell(field.Id(), place.offset);
     if (!cell.Ready()) {
       if (strict) {
-        return Status(Code::kNotReady,
-                      fmt::format("field '{}' of row '{}' of partition '{}' is not ready",
-                                  field.Name().View(), place.segment->At(place.offset).key.View(),
-                                  name_.View()));
+        return NotReady(field, place);
       }
       result.cells.emplace_back();
       continue;

@@ -88,7 +88,8 @@ class Partition {
   static Status EnsureCells(const Field& field, const WritePlan& plan);
   Status ReserveColumn(ColumnWrite& column, WritePlan& plan);
   Status ReserveSlots(Field& field, ColumnWrite& column, WritePlan& plan);
-  Status ReserveSame(const Field& field, const ColumnWrite& column, WritePlan& plan);
+  Result<RowPlace> RowOfSame(std::string_view key);
+  Status ReserveSame(Field& field, const RowPlace& row, WritePlan& plan) const;
   Status ReserveTags(std::span<const TagWrite> tags, WritePlan& plan);
   Status ReserveBytes(WritePlan& plan);
   Result<Field*> FieldForWrite(const ColumnWrite& column);
@@ -98,6 +99,7 @@ class Partition {
   Status LocateAll(const RowSet& rows, bool strict);
   [[nodiscard]] Field* FindField(std::string_view name);
   [[nodiscard]] Status NoRow(const RowSet& rows, std::size_t position) const;
+  [[nodiscard]] Status NotReady(const Field& field, const RowPlace& row) const;
   Status ReadAllFields(bool strict, ReadResult& result);
   Status ReadField(Field& field, bool strict, ReadResult& result);
   [[nodiscard]] bool ReadyInAll(const Field& field) const;

@@ -186,11 +186,15 @@ Status Partition::EnsureCells(const Field& field, const WritePlan& plan) {
 }
 
 Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
+  RowPlace same_row;
+  if (column.same) {  // before the field is looked up: the order of errors is that of a read
+    TRY_ASSIGN(same_row, RowOfSame(column.same_key));
+  }
   TRY_ASSIGN(Field* const field, FieldForWrite(column));
   plan.fields_.push_back(field);
   TRY(EnsureCells(*field, plan));
   if (column.same) {
-    return ReserveSame(*field, column, plan);
+    return ReserveSame(*field, same_row, plan);
   }
   TRY(ReserveSlots(*field, column, plan));
   for (std::size_t i = 0; i < plan.rows_.size(); ++i) {
@@ -248,22 +252,22 @@ Status Partition::ReserveSlots(Field& field, ColumnWrite& column, WritePlan& pla
   return {};
 }
 
-Status Partition::ReserveSame(const Field& field, const ColumnWrite& column, WritePlan& plan) {
-  const RowPlace row = Locate(column.same_key);
-  const bool reserved_only = row.segment != nullptr && row.segment->Find(row.offset) ==
-                                                           nullptr;  // the row being written, new
-  if (row.segment == nullptr || reserved_only) {
-    return Status(Code::kNoKey,
-                  fmt::format("partition '{}' has no row '{}'", name_.View(), column.same_key));
+Result<RowPlace> Partition::RowOfSame(std::string_view key) {
+  const RowPlace row = Locate(key);
+  // A row that this very write makes is in the index already, but not in its segment.
+  if (row.segment == nullptr || row.segment->Find(row.offset) == nullptr) {
+    return Status(Code::kNoKey, fmt::format("partition '{}' has no row '{}'", name_.View(), key));
   }
+  return row;
+}
+
+Status Partition::ReserveSame(Field& field, const RowPlace& row, WritePlan& plan) const {
   const Cell cell = row.segment->GetCell(field.Id(), row.offset);
   if (!cell.Ready()) {
-    return Status(Code::kNotReady,
-                  fmt::format("field '{}' of row '{}' of partition '{}' is not ready",
-                              field.Name().View(), column.same_key, name_.View()));
+    return NotReady(field, row);
   }
   for (std::size_t i = 0; i < plan.rows_.size(); ++i) {
-    plan.fields_.back()->Point(cell);
+    field.Point(cell);
     plan.cells_.push_back(cell);
     ++plan.pointed_;
   }

@@ -245,10 +245,10 @@ class Run : private RandomPicks {
     const std::string field = Name("f", 6);
     ModelPartition next = partitions_.count(name) ? partitions_[name] : ModelPartition();
     std::string error;
-    if (next.dtypes.count(field) == 0) {
-      error = "NOFIELD";
-    } else if (next.rows.count(from) == 0) {
+    if (next.rows.count(from) == 0) {
       error = "NOKEY";
+    } else if (next.dtypes.count(field) == 0) {
+      error = "NOFIELD";
     } else if (next.rows[from].cells.count(field) == 0) {
       error = "NOTREADY";
     }
