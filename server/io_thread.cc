@@ -55,18 +55,25 @@ void IoThread::Stop() {
   });
 }
 
-void IoThread::Adopt(Session::Socket socket, Seat seat, std::string refusal) {
-  boost::asio::post(context_, [this, socket = std::move(socket), seat = std::move(seat),
-                               refusal = std::move(refusal)]() mutable {
+void IoThread::Adopt(Descriptor socket, int family, Seat seat, std::string_view refusal) {
+  boost::asio::post(context_, [this, socket = std::move(socket), family, seat = std::move(seat),
+                               refusal]() mutable {
     if (seat == nullptr) {
       stats_.rejected_connections.Add(1);
-      static_cast<void>(send(socket.native_handle(), refusal.data(), refusal.size(),
-                             MSG_NOSIGNAL | MSG_DONTWAIT));
+      static_cast<void>(
+          send(socket.Number(), refusal.data(), refusal.size(), MSG_NOSIGNAL | MSG_DONTWAIT));
       return;
     }
+    Session::Socket adopted(context_);
+    boost::system::error_code error;
+    adopted.assign({family, 0}, socket.Number(), error);
+    if (error) {
+      return;  // the system has no room to watch it
+    }
+    socket.Release();
     stats_.connections.Add(1);
     const auto session =
-        std::make_shared<Session>(std::move(socket), std::move(seat), server_, stats_, flushes_);
+        std::make_shared<Session>(std::move(adopted), std::move(seat), server_, stats_, flushes_);
     sessions_.push_back(session);
     session->Start();
   });

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "server/context.h"
+#include "server/descriptor.h"
 #include "server/session.h"
 
 namespace sluice::server {
@@ -26,12 +28,11 @@ class IoThread {
   // Closes the sessions, then ends the thread.
   void Stop();
 
-  // Where sockets for this thread are made.
   boost::asio::io_context& GetContext() { return context_; }
   ThreadStats& GetStats() { return stats_; }
-  // Takes a connected socket of GetContext() for a session that has `seat`. Without one it gets
-  // the error line `refusal` instead.
-  void Adopt(Session::Socket socket, Seat seat, std::string refusal);
+  // Takes a connected socket of this address family for a session that has `seat`. Without one it
+  // gets the error line `refusal`, a literal, instead.
+  void Adopt(Descriptor socket, int family, Seat seat, std::string_view refusal);
 
  private:
   void Run();

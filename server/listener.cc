@@ -1,7 +1,10 @@
 #include "server/listener.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cstring>
 #include <new>
 #include <sstream>
 #include <utility>
@@ -14,6 +17,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
 #include <netinet/tcp.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +34,7 @@ using store::Status;
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr int kAcceptsMax = 64;  // in one turn of the loop
 
 constexpr std::string_view kDenied =
     "-DENIED Sluice is running in protected mode and has no password: it accepts connections from "
@@ -37,38 +42,44 @@ constexpr std::string_view kDenied =
     "machine only. Set 'protected-mode no' and a 'bind' address in its configuration if others may "
     "reach it.\r\n";
 
-bool IsLocal(const tcp::endpoint& peer) {
-  const asio::ip::address address = peer.address();
+bool IsLoopback(const asio::ip::address& address) {
   if (address.is_v6() && address.to_v6().is_v4_mapped()) {
     return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).is_loopback();
   }
   return address.is_loopback();
 }
-bool IsLocal(const Local::endpoint& /*peer*/) {
-  return true;
+
+// Of this machine. A Unix socket always is.
+bool IsLocal(const Peer& peer) {
+  if (peer.family() == AF_UNIX) {
+    return true;
+  }
+  tcp::endpoint endpoint;
+  std::memcpy(endpoint.data(), &peer.address, std::min<std::size_t>(peer.bytes, endpoint.capacity()));
+  return IsLoopback(endpoint.address());
 }
 
-void Prepare(tcp::socket& socket, std::int64_t keepalive_seconds) {
-  boost::system::error_code ignored;
-  socket.set_option(tcp::no_delay(true), ignored);
-  if (IsLocal(socket.remote_endpoint(ignored))) {
+template <typename Value>
+void SetOption(int socket, int level, int name, const Value& value) {
+  setsockopt(socket, level, name, &value, sizeof(value));  // any failure is fine
+}
+
+void Prepare(int socket, bool local, std::int64_t keepalive_seconds) {
+  SetOption(socket, IPPROTO_TCP, TCP_NODELAY, 1);
+  if (local) {
     // Where the system sends by BBR, which guesses a pace, a connection within the machine loses up
     // to half of its speed: nothing is congested there. Where there is no Reno, nothing changes.
     constexpr std::string_view kUnpaced = "reno";
-    setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_CONGESTION, kUnpaced.data(),
-               kUnpaced.size());
+    setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, kUnpaced.data(), kUnpaced.size());
   }
   if (keepalive_seconds > 0) {
-    socket.set_option(asio::socket_base::keep_alive(true), ignored);
     const int idle = static_cast<int>(keepalive_seconds);
-    const int interval = std::max(1, idle / 3);
-    const int count = 3;
-    setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
-    setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof(interval));
-    setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof(count));
+    SetOption(socket, SOL_SOCKET, SO_KEEPALIVE, 1);
+    SetOption(socket, IPPROTO_TCP, TCP_KEEPIDLE, idle);
+    SetOption(socket, IPPROTO_TCP, TCP_KEEPINTVL, std::max(1, idle / 3));
+    SetOption(socket, IPPROTO_TCP, TCP_KEEPCNT, 3);
   }
 }
-void Prepare(Local::socket& /*socket*/, std::int64_t /*keepalive_seconds*/) {}
 
 Status Failed(std::string_view what, const boost::system::error_code& error) {
   return Status(Code::kError, fmt::format("can't listen on {}: {}", what, error.message()));
@@ -153,6 +164,9 @@ Status Listener::OpenTcp(const std::string& address, bool optional) {
   if (!error) {
     acceptor->listen(static_cast<int>(server_.config.tcp_backlog), error);
   }
+  if (!error) {
+    acceptor->native_non_blocking(true, error);
+  }
   const bool missing = error == asio::error::address_family_not_supported ||
                        error == boost::system::errc::address_not_available;
   if (error) {
@@ -190,6 +204,9 @@ Status Listener::OpenUnix(const std::string& path) {
   if (!error) {
     acceptor->listen(static_cast<int>(server_.config.tcp_backlog), error);
   }
+  if (!error) {
+    acceptor->native_non_blocking(true, error);
+  }
   if (error) {
     return Failed(path, error);
   }
@@ -197,6 +214,8 @@ Status Listener::OpenUnix(const std::string& path) {
   return {};
 }
 
+// It asks for readiness and accepts by itself: Asio's own accept takes memory for the new socket when
+// it completes, and a failure there would end this coroutine, and all accepting with it.
 template <typename Acceptor>
 asio::awaitable<void> Listener::Accept(Acceptor& acceptor) {
   asio::steady_timer pause(acceptor.get_executor());
@@ -207,37 +226,44 @@ asio::awaitable<void> Listener::Accept(Acceptor& acceptor) {
         pause.expires_after(kAcceptPause);
         co_await pause.async_wait(kToken);
       }
-      failed = !co_await AcceptOne(acceptor);
+      const auto ready = co_await acceptor.async_wait(Acceptor::wait_read, kToken);
+      failed = std::get<0>(ready).failed() || !AcceptWaiting(acceptor.native_handle());
     } catch (const std::bad_alloc&) {
       failed = true;
     }
   }
 }
 
-template <typename Acceptor>
-asio::awaitable<bool> Listener::AcceptOne(Acceptor& acceptor) {
-  IoThread& thread = *threads_[next_thread_++ % threads_.size()];
-  typename Acceptor::protocol_type::socket socket(thread.GetContext());
-  const auto accepted = co_await acceptor.async_accept(socket, kToken);
-  const auto& error = std::get<0>(accepted);
-  if (error || !acceptor.is_open()) {
-    co_return false;
+bool Listener::AcceptWaiting(int acceptor) {
+  for (int i = 0; i < kAcceptsMax; ++i) {
+    Peer peer;
+    auto* const address = static_cast<sockaddr*>(static_cast<void*>(&peer.address));
+    Descriptor socket(
+        accept4(acceptor, address, &peer.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    if (socket.Number() >= 0) {
+      Deal(std::move(socket), peer);
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      return errno == EAGAIN || errno == EWOULDBLOCK;
+    }
   }
-  boost::system::error_code gone;
-  const auto peer = socket.remote_endpoint(gone);
-  if (gone) {
-    co_return true;
+  return true;
+}
+
+// Gives the connection to an I/O thread.
+void Listener::Deal(Descriptor socket, const Peer& peer) {
+  const bool local = IsLocal(peer);
+  if (peer.family() != AF_UNIX) {
+    Prepare(socket.Number(), local, server_.config.tcp_keepalive);
   }
   Seat seat;
-  std::string refusal;
-  if (server_.config.protected_mode != 0 && !IsLocal(peer)) {
+  std::string_view refusal;
+  if (server_.config.protected_mode != 0 && !local) {
     refusal = kDenied;
   } else if (seat = TakeSeat(); seat == nullptr) {
     refusal = "-ERR max number of clients reached\r\n";
   }
-  Prepare(socket, server_.config.tcp_keepalive);
-  thread.Adopt(Session::Socket(std::move(socket)), std::move(seat), std::move(refusal));
-  co_return true;
+  threads_[next_thread_++ % threads_.size()]->Adopt(std::move(socket), peer.family(),
+                                                    std::move(seat), refusal);
 }
 
 // Counted here, not where the session begins: connections that come all at once begin later.

@@ -13,11 +13,20 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <sys/socket.h>
 
+#include "server/descriptor.h"
 #include "server/io_thread.h"
 #include "store/status.h"
 
 namespace sluice::server {
+
+// Who connects, as the system says it.
+struct Peer {
+  sockaddr_storage address = {};
+  socklen_t bytes = sizeof(address);
+  [[nodiscard]] int family() const { return address.ss_family; }
+};
 
 class Listener {
  public:
@@ -37,9 +46,9 @@ class Listener {
   store::Status OpenUnix(const std::string& path);
   template <typename Acceptor>
   boost::asio::awaitable<void> Accept(Acceptor& acceptor);
-  // False where the system could not accept.
-  template <typename Acceptor>
-  boost::asio::awaitable<bool> AcceptOne(Acceptor& acceptor);
+  // Accepts those that wait, a bounded number of them. False where the system could not.
+  bool AcceptWaiting(int acceptor);
+  void Deal(Descriptor socket, const Peer& peer);
   // Null where `maxclients` are there.
   Seat TakeSeat();
 
