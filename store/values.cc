@@ -141,21 +141,13 @@ Value Load(const char* from) {
   return value;
 }
 
-// Python's repr: a float that is whole still shows that it is a float.
-void AppendFloatText(std::string_view text, std::string& out) {
-  out += text;
-  if (text.find_first_not_of("-0123456789") == std::string_view::npos) {
-    out += ".0";
-  }
-}
-
 template <typename Float>
 void FormatFloat(Float value, std::string& out) {
   if (std::isnan(value)) {
     out += "nan";
     return;
   }
-  AppendFloatText(fmt::format("{}", value), out);
+  fmt::format_to(std::back_inserter(out), "{}", value);
 }
 
 // The shortest decimal that libtorch rounds to the same bits.
@@ -167,7 +159,7 @@ void FormatSmallFloat(DType dtype, const char* value, const SluiceTorchApi& torc
     FormatFloat(wide, out);
     return;
   }
-  std::string exact;  // 448.0, where "450" would do as well
+  std::string exact;  // 448, where "450" would do as well
   FormatFloat(wide, exact);
   std::string text;
   for (int digits = 1; digits <= kSmallFloatDigitsMax; ++digits) {
@@ -181,7 +173,7 @@ void FormatSmallFloat(DType dtype, const char* value, const SluiceTorchApi& torc
       break;
     }
   }
-  out += text.size() < exact.size() ? text : exact;
+  out += !text.empty() && text.size() < exact.size() ? text : exact;
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Values as text: what VALUES brings and FORMAT values gives back.
 //
-// Numbers are decimal; floats as Python writes them (1.5, 1e-05, nan, inf), the shortest text that
-// reads back the same bits' value; bool is 0 or 1. The small floats (IsSmallFloat) go through
+// Numbers are decimal; floats are read as Python writes them (1.5, 1e-05, nan, inf), and written as
+// the shortest text that reads back the same (1, 0.5, 1e-05); bool is 0 or 1. The small floats (IsSmallFloat) go through
 // libtorch.
 #pragma once
 
