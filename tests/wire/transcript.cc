@@ -4,9 +4,10 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <regex>
 #include <sstream>
 #include <stdexcept>
+
+#include <regex.h>
 
 namespace sluice::tests {
 namespace {
@@ -85,6 +86,33 @@ class WordReader {
   std::string_view rest_;
 };
 
+// POSIX's matcher: that of the C++ library recurses once a character, and replies are long.
+bool MatchesPattern(const std::string& pattern, const std::string& text) {
+  regex_t compiled;
+  if (regcomp(&compiled, ("^(" + pattern + ")$").c_str(), REG_EXTENDED | REG_NOSUB) != 0) {
+    throw std::runtime_error("not a regular expression: " + pattern);
+  }
+  const bool matches = regexec(&compiled, text.c_str(), 0, nullptr, 0) == 0;
+  regfree(&compiled);
+  return matches;
+}
+
+// Each run of white space becomes one blank, none stands at the end.
+std::string Folded(const std::string& text) {
+  std::string folded;
+  for (const char c : text) {
+    if (c != '\r' && c != '\n' && c != ' ') {
+      folded += c;
+    } else if (!folded.empty() && folded.back() != ' ') {
+      folded += ' ';
+    }
+  }
+  if (folded.ends_with(' ')) {
+    folded.pop_back();
+  }
+  return folded;
+}
+
 }  // namespace
 
 std::vector<Exchange> ParseTranscript(std::string_view text) {
@@ -137,21 +165,7 @@ std::string ReadFile(const std::string& path) {
 }
 
 bool Matches(const Exchange& exchange, const std::string& shown) {
-  if (!exchange.regex) {
-    return shown == exchange.reply;
-  }
-  std::string one_line;
-  for (const char c : shown) {
-    if (c != '\n' && c != ' ') {
-      one_line += c;
-    } else if (!one_line.empty() && one_line.back() != ' ') {
-      one_line += ' ';
-    }
-  }
-  if (one_line.ends_with(' ')) {
-    one_line.pop_back();
-  }
-  return std::regex_match(one_line, std::regex(exchange.reply));
+  return exchange.regex ? MatchesPattern(exchange.reply, Folded(shown)) : shown == exchange.reply;
 }
 
 }  // namespace sluice::tests

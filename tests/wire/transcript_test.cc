@@ -4,6 +4,7 @@
 #include "tests/wire/transcript.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -148,7 +149,13 @@ void CollectTokens(std::span<const server::Arg> args, std::set<std::string>& tok
   }
 }
 
-// row -> the words of all its requests that are answered, and not by an error.
+std::string Upper(std::string word) {
+  std::transform(word.begin(), word.end(), word.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return word;
+}
+
+// row -> the words, in upper case, of all its requests that are answered, and not by an error.
 using Answered = std::map<std::string, std::set<std::string>>;
 
 Answered AnsweredRequests(bool resp3) {
@@ -159,7 +166,9 @@ Answered AnsweredRequests(bool resp3) {
         continue;
       }
       for (const std::string& row : RowsOf(exchange.words)) {
-        answered[row].insert(exchange.words.begin(), exchange.words.end());
+        for (const std::string& word : exchange.words) {
+          answered[row].insert(Upper(word));
+        }
       }
     }
   }
