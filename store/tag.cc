@@ -13,6 +13,8 @@
 #include <boost/json/value.hpp>
 #include <fmt/format.h>
 
+#include "store/json_text.h"
+
 namespace sluice::store {
 namespace {
 
@@ -79,36 +81,6 @@ void Merge(json::object& target,
   }
 }
 
-void AppendString(json::string_view text, std::string& out) {
-  out += '"';
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
-        } else {
-          out += c;
-        }
-    }
-  }
-  out += '"';
-}
-
 // Shortest text that reads back the same, and reads back as a float.
 void AppendDouble(double value, std::string& out) {
   if (!std::isfinite(value)) {  // a number past the range: JSON has no other way to say so
@@ -141,7 +113,7 @@ void AppendValue(const json::value& value,
       AppendDouble(value.get_double(), out);
       return;
     case json::kind::string:
-      AppendString(value.get_string(), out);
+      AppendJsonString(value.get_string(), out);
       return;
     case json::kind::array:
     case json::kind::object:
@@ -157,7 +129,7 @@ void AppendValue(const json::value& value,
   } else {
     for (const auto& member : value.get_object()) {
       out += std::exchange(separator, ',');
-      AppendString(member.key(), out);
+      AppendJsonString(member.key(), out);
       out += ':';
       AppendValue(member.value(), out);
     }
