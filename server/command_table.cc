@@ -40,10 +40,11 @@ const auto& ByName() {
 }  // namespace
 
 std::span<const std::span<const Command>> Families() {
-  static const std::array families = {
-      ConnectionCommands(), IntrospectionCommands(), KvMputCommands(), KvPutCommands(),
-      KvReadCommands(),     ServerCommands(),        StringCommands()};
-  return families;
+  static const std::array kFamilies = {
+      ConnectionCommands(), IntrospectionCommands(), KvAppendCommands(), KvClearCommands(),
+      KvFieldsCommands(),   KvListCommands(),        KvMputCommands(),   KvPutCommands(),
+      KvReadCommands(),     KvWaitCommands(),        ServerCommands(),   StringCommands()};
+  return kFamilies;
 }
 
 const Command* FindCommand(std::string_view name) {

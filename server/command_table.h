@@ -13,9 +13,14 @@ namespace sluice::server {
 // One function per file of server/commands/. A new family adds a line here and one in Families().
 std::span<const Command> ConnectionCommands();
 std::span<const Command> IntrospectionCommands();
+std::span<const Command> KvAppendCommands();
+std::span<const Command> KvClearCommands();
+std::span<const Command> KvFieldsCommands();
+std::span<const Command> KvListCommands();
 std::span<const Command> KvMputCommands();
 std::span<const Command> KvPutCommands();
 std::span<const Command> KvReadCommands();
+std::span<const Command> KvWaitCommands();
 std::span<const Command> ServerCommands();
 std::span<const Command> StringCommands();
 

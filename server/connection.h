@@ -10,6 +10,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -30,8 +32,11 @@ class Connection {
   // No read asks for more at once, so that one connection's payload does not hold up the others.
   static constexpr std::size_t kReadBytesMax = std::size_t{1} << 20;
 
-  // `server` and `stats` are borrowed.
-  Connection(Server& server, ThreadStats& stats);
+  // `server` and `stats` are borrowed. `wake` is called, from any thread and maybe under the
+  // engine, when Run() has something to do although nothing was received; not once the connection
+  // has ended.
+  Connection(
+      Server& server, ThreadStats& stats, std::function<void()> wake = [] {});
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -43,8 +48,16 @@ class Connection {
   void Received(std::size_t count);
 
   // Runs the requests that are complete, until there is none, output must be sent first (Paused()),
-  // or the connection is to be closed.
+  // a command waits (Parked()), or the connection is to be closed. Where HasMore() afterwards, the
+  // next piece of a long reply is due, or requests were held back by output: call it again although
+  // nothing was received, once it is not Paused() and after a turn of the loop for others.
   void Run();
+  [[nodiscard]] bool HasMore() const { return rest_ != nullptr || held_back_; }
+
+  // A command waits, and Run() does nothing, until it is woken (client.waker) or DeadlineUs() of
+  // the server's clock. REQUIRES: nothing is read meanwhile.
+  [[nodiscard]] bool Parked() const { return parked_ != nullptr || room_ != nullptr; }
+  [[nodiscard]] std::int64_t DeadlineUs() const;
 
   [[nodiscard]] resp::Reply& Output() { return reply_; }
   // Output must shrink before Run() goes on.
@@ -60,7 +73,12 @@ class Connection {
  private:
   void RunRequests();
   void RunRequest(Engine::Turn& turn);
-  void TakeBulk();
+  bool ResumeParked(Engine::Turn& turn);
+  [[nodiscard]] Context MakeContext(Engine::Turn& turn);
+  void KeepWhatWaits(Context& context);
+  bool TakeBulk();
+  [[nodiscard]] bool FindPlace(const Command& command);
+  bool WaitForRoom(const Command& command);
   void DrainBulk(store::Status why);
   void ProtocolError();
   void EndRequest();
@@ -81,8 +99,13 @@ class Connection {
   std::int64_t overdraft_ = 0;      // what the request may take beyond maxmemory
   store::Status drained_;           // why a large argument was thrown away
   std::vector<RequestArg> args_;
+  std::unique_ptr<LongReply> rest_;          // of the reply to the last command
+  std::unique_ptr<server::Parked> parked_;   // the last command, which is not answered yet
+  std::unique_ptr<RoomQueue::Ticket> room_;  // for the large argument whose header has come
+  std::int64_t room_deadline_us_ = 0;
   std::int64_t charged_ = 0;  // for buffers
   std::int64_t now_us_ = 0;   // when the last command ended, or the run began
+  bool held_back_ = false;    // the last run ended since output waited: there may be more requests
   bool closing_ = false;
   bool drop_output_ = false;
 };

@@ -38,6 +38,7 @@ void Scratch::Reset() noexcept {
   Recycle(words);
   Recycle(indexes);
   Recycle(columns);
+  Recycle(safetensors);
   Recycle(tags);
   Recycle(texts);
   for (; ints_used > 0; --ints_used) {

@@ -7,16 +7,23 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "controller/row_waiters.h"
 #include "resp/reply.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/engine.h"
+#include "server/long_reply.h"
+#include "server/parked.h"
+#include "server/request.h"
+#include "server/room_queue.h"
 #include "server/stats.h"
 #include "store/rows.h"
+#include "store/safetensors.h"
 #include "store/store.h"
 
 namespace sluice::store {
@@ -44,6 +51,10 @@ struct Server {
   std::string run_id = {};              // 40 hex digits, new at each start
   std::atomic<std::int64_t> next_client_id{1};
   std::atomic<std::int64_t> seats_taken{0};
+  std::atomic<std::int64_t> client_bytes{0};    // charged for connections' buffers
+  std::atomic<std::int64_t> parked_clients{0};  // that wait for rows or for room
+  RoomQueue room{memory.GetBudget()};
+  controller::RowWaiters row_waiters{};  // under the engine only
 };
 
 // State of one connection that commands may read or change.
@@ -53,6 +64,7 @@ struct Client {
   std::string lib_name = {};
   std::string lib_version = {};
   bool close_after_reply = false;
+  std::shared_ptr<Waker> waker = {};  // resumes what is parked; the connection sets it
 };
 
 // Vectors for a command's arguments and results, kept so that a command allocates nothing in the
@@ -69,6 +81,7 @@ struct Scratch {
   std::size_t ints_used = 0;
   std::deque<std::string> bytes;  // values parsed from text
   std::size_t bytes_used = 0;
+  std::vector<store::SafetensorsColumn> safetensors;  // `columns` borrow their dims
   store::WriteResult write;
   store::ReadResult read;
 
@@ -85,6 +98,13 @@ struct Context {
   Scratch& scratch;
   resp::Reply& reply;
   std::int64_t now_us = 0;  // of the clock, when the current command began
+  std::span<const RequestArg> request = {};
+
+  // A handler may set one of the two instead of answering, or, the first, after a part of the
+  // answer.
+  std::unique_ptr<LongReply> rest = nullptr;
+  std::unique_ptr<Parked> parked = nullptr;
+  bool may_park = true;  // false: a command that is resumed, or may not wait
 };
 
 }  // namespace sluice::server

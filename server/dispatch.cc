@@ -73,12 +73,12 @@ Status ArityGate(const Command& command, std::span<const RequestArg> request) {
                 fmt::format("wrong number of arguments for '{}' command", command.name));
 }
 
+// Commands that may wait for room look themselves: see WriteRows() of commands/kv_block.h.
 Status MemoryGate(const Command& command, const Context& context) {
-  const store::Budget& budget = context.server.memory.GetBudget();
-  if ((command.flags & kDenyOom) == 0 || budget.Used() <= budget.Limit()) {
+  if ((command.flags & kDenyOom) == 0 || (command.flags & kBlocking) != 0) {
     return {};
   }
-  return store::OutOfMemory();
+  return CheckMemory(context);
 }
 
 Status PassGates(const Context& context, const Command* command,
@@ -89,7 +89,35 @@ Status PassGates(const Context& context, const Command* command,
   return drained;
 }
 
+// What was to wait, or to be written later, is not.
+void Forget(Context& context) {
+  context.turn.Leave();  // its end may enter the engine
+  context.rest = nullptr;
+  context.parked = nullptr;
+}
+
+void Refuse(Context& context, resp::Reply::Mark mark, const Status& status) {
+  if (context.rest != nullptr || context.parked != nullptr) {
+    Forget(context);
+  }
+  context.reply.Rewind(mark);
+  ErrorReply(context.reply, status);
+  context.stats.error_replies.Add(1);
+}
+
+void NoMemory(Context& context, resp::Reply::Mark mark) {
+  Forget(context);
+  context.reply.Rewind(mark);
+  context.reply.Error("OOM the machine has no memory left for this command");
+  context.stats.error_replies.Add(1);
+}
+
 }  // namespace
+
+Status CheckMemory(const Context& context) {
+  const store::Budget& budget = context.server.memory.GetBudget();
+  return budget.Used() <= budget.Limit() ? Status() : store::OutOfMemory();
+}
 
 const Command* ResolveCommand(std::span<const RequestArg> request) {
   const Command* const command = FindCommand(request.front().text);
@@ -102,7 +130,26 @@ const Command* ResolveCommand(std::span<const RequestArg> request) {
   return command;
 }
 
-void Dispatch(Context& context, std::span<const RequestArg> request, const Status& drained) {
+bool ResumeCommand(Context& context, Parked& parked, bool time_is_up) {
+  const resp::Reply::Mark mark = context.reply.Prepare();
+  bool answered = true;
+  try {
+    const store::Result<bool> resumed = parked.Resume(context, time_is_up);
+    answered = !resumed.ok() || *resumed;
+    if (!resumed.ok()) {
+      Refuse(context, mark, resumed.GetStatus());
+    }
+  } catch (const std::bad_alloc&) {
+    NoMemory(context, mark);
+  }
+  context.scratch.Reset();
+  context.now_us = context.server.clock.NowUs();
+  context.turn.EndCommand(context.now_us);
+  return answered;
+}
+
+void Dispatch(Context& context, const Status& drained) {
+  const std::span<const RequestArg> request = context.request;
   const resp::Reply::Mark mark = context.reply.Prepare();
   const Command* command = nullptr;
   bool ran = false;
@@ -116,14 +163,10 @@ void Dispatch(Context& context, std::span<const RequestArg> request, const Statu
       status = command->handler(context, args);
     }
     if (!status.ok()) {
-      context.reply.Rewind(mark);
-      ErrorReply(context.reply, status);
-      context.stats.error_replies.Add(1);
+      Refuse(context, mark, status);
     }
   } catch (const std::bad_alloc&) {
-    context.reply.Rewind(mark);
-    context.reply.Error("OOM the machine has no memory left for this command");
-    context.stats.error_replies.Add(1);
+    NoMemory(context, mark);
     ran = true;
     status = {};
   }

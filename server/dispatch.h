@@ -10,10 +10,17 @@
 
 namespace sluice::server {
 
-// Runs request[0] with the rest as arguments; appends exactly one reply to context.reply, whatever
-// happens. `drained`: why a large argument of the request could not be taken; not ok: the command
-// is not run, and this is its error unless an earlier gate has one. REQUIRES: request is not empty.
-void Dispatch(Context& context, std::span<const RequestArg> request, const store::Status& drained);
+// Runs context.request[0] with the rest as arguments; appends exactly one reply to context.reply,
+// whatever happens, or leaves what is to be answered later in context.rest or context.parked.
+// `drained`: why a large argument of the request could not be taken; not ok: the command is not
+// run, and this is its error unless an earlier gate has one. REQUIRES: the request is not empty.
+void Dispatch(Context& context, const store::Status& drained);
+
+// The same for a command that waits. False: it waits on, and nothing was appended.
+bool ResumeCommand(Context& context, Parked& parked, bool time_is_up);
+
+// Errors: kOom while more memory is used than maxmemory allows.
+store::Status CheckMemory(const Context& context);
 
 // The row that would run: the command, or the subcommand that request[1] names. Null: there is
 // none. `request` may be incomplete.

@@ -1,6 +1,5 @@
 #include "server/info.h"
 
-#include <fstream>
 #include <iterator>
 
 #include <fmt/format.h>
@@ -10,6 +9,7 @@
 
 #include "server/arg_reader.h"
 #include "server/command_table.h"
+#include "server/memory_report.h"
 #include "server/runtime.h"
 
 namespace sluice::server {
@@ -30,14 +30,6 @@ std::string Human(std::int64_t bytes) {
     value /= 1024;
   }
   return unit == 0 ? fmt::format("{}B", bytes) : fmt::format("{:.2f}{}", value, kUnits[unit]);
-}
-
-std::int64_t ResidentBytes() {
-  std::ifstream stream("/proc/self/statm");
-  std::int64_t total = 0;
-  std::int64_t resident = 0;
-  stream >> total >> resident;
-  return resident * sysconf(_SC_PAGE_SIZE);
 }
 
 void ServerSection(const Context& context, Lines& out) {
@@ -65,31 +57,32 @@ void ServerSection(const Context& context, Lines& out) {
 void ClientsSection(const Context& context, Lines& out) {
   Line(out, "connected_clients", context.server.stats.Sum(&ThreadStats::clients));
   Line(out, "maxclients", context.server.config.maxclients.load());
-  Line(out, "blocked_clients", 0);
+  Line(out, "blocked_clients", context.server.parked_clients.load());
 }
 
 void MemorySection(const Context& context, Lines& out) {
-  const store::Budget& budget = context.server.memory.GetBudget();
-  const store::Arena::Stats arena = context.server.memory.GetArena().GetStats();
-  const std::int64_t used = budget.Used();
-  const std::int64_t resident = ResidentBytes();
-  const std::int64_t limit = context.server.config.maxmemory;
-  Line(out, "used_memory", used);
-  Line(out, "used_memory_human", Human(used));
-  Line(out, "used_memory_rss", resident);
-  Line(out, "used_memory_rss_human", Human(resident));
-  Line(out, "used_memory_peak", budget.Peak());
-  Line(out, "used_memory_peak_human", Human(budget.Peak()));
-  Line(out, "used_memory_payload", arena.used_bytes);
-  Line(out, "arena_free_bytes", arena.free_bytes);
-  Line(out, "arena_touched_ahead_bytes", arena.touched_bytes);
-  Line(out, "arena_reserved_bytes", arena.reserved_bytes);
-  Line(out, "maxmemory", limit);
-  Line(out, "maxmemory_human", Human(limit));
+  const MemoryReport memory = ReportMemory(context.server);
+  Line(out, "used_memory", memory.used);
+  Line(out, "used_memory_human", Human(memory.used));
+  Line(out, "used_memory_rss", memory.resident);
+  Line(out, "used_memory_rss_human", Human(memory.resident));
+  Line(out, "used_memory_peak", memory.peak);
+  Line(out, "used_memory_peak_human", Human(memory.peak));
+  Line(out, "used_memory_payload", memory.payload);
+  Line(out, "used_memory_payload_stored", memory.stored);
+  Line(out, "used_memory_payload_in_flight", memory.in_flight);
+  Line(out, "used_memory_bookkeeping", memory.bookkeeping);
+  Line(out, "used_memory_clients", memory.clients);
+  Line(out, "arena_free_bytes", memory.arena_free);
+  Line(out, "arena_touched_ahead_bytes", memory.arena_touched_ahead);
+  Line(out, "arena_reserved_bytes", memory.arena_reserved);
+  Line(out, "maxmemory", memory.limit);
+  Line(out, "maxmemory_human", Human(memory.limit));
   Line(out, "maxmemory_policy", context.server.config.maxmemory_policy);
   Line(out, "mem_fragmentation_ratio",
-       fmt::format("{:.2f}",
-                   used == 0 ? 0.0 : static_cast<double>(resident) / static_cast<double>(used)));
+       fmt::format("{:.2f}", memory.used == 0 ? 0.0
+                                              : static_cast<double>(memory.resident) /
+                                                    static_cast<double>(memory.used)));
 }
 
 void PersistenceSection(const Context& /*context*/, Lines& out) {

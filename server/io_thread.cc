@@ -19,6 +19,7 @@ constexpr std::chrono::milliseconds kTick{250};
 IoThread::IoThread(Server& server, ThreadStats& stats)
     : server_(server), stats_(stats), work_(context_.get_executor()), tick_(context_) {}
 
+// NOLINTNEXTLINE(bugprone-exception-escape): the end of the process, where nothing can be done
 IoThread::~IoThread() {
   Stop();
   if (thread_.joinable()) {

@@ -20,7 +20,7 @@ namespace sluice::server {
 class IoThread {
  public:
   IoThread(Server& server, ThreadStats& stats);
-  ~IoThread();  // stops and joins
+  ~IoThread();  // stops and joins; NOLINT(bugprone-exception-escape): see io_thread.cc
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
 

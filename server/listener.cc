@@ -55,7 +55,8 @@ bool IsLocal(const Peer& peer) {
     return true;
   }
   tcp::endpoint endpoint;
-  std::memcpy(endpoint.data(), &peer.address, std::min<std::size_t>(peer.bytes, endpoint.capacity()));
+  std::memcpy(endpoint.data(), &peer.address,
+              std::min<std::size_t>(peer.bytes, endpoint.capacity()));
   return IsLoopback(endpoint.address());
 }
 
@@ -214,8 +215,8 @@ Status Listener::OpenUnix(const std::string& path) {
   return {};
 }
 
-// It asks for readiness and accepts by itself: Asio's own accept takes memory for the new socket when
-// it completes, and a failure there would end this coroutine, and all accepting with it.
+// It asks for readiness and accepts by itself: Asio's own accept takes memory for the new socket
+// when it completes, and a failure there would end this coroutine, and all accepting with it.
 template <typename Acceptor>
 asio::awaitable<void> Listener::Accept(Acceptor& acceptor) {
   asio::steady_timer pause(acceptor.get_executor());
@@ -238,8 +239,7 @@ bool Listener::AcceptWaiting(int acceptor) {
   for (int i = 0; i < kAcceptsMax; ++i) {
     Peer peer;
     auto* const address = static_cast<sockaddr*>(static_cast<void*>(&peer.address));
-    Descriptor socket(
-        accept4(acceptor, address, &peer.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Descriptor socket(accept4(acceptor, address, &peer.bytes, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (socket.Number() >= 0) {
       Deal(std::move(socket), peer);
     } else if (errno != EINTR && errno != ECONNABORTED) {

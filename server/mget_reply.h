@@ -1,10 +1,10 @@
 // KV.MGET's replies: the *render* step, from pinned cells, without the engine.
 //
-// Payloads of 16 KiB and more go out by reference, neighbours in memory as one slice; what is
-// smaller is copied to the reply's scratch. The reply holds the pins of what it refers to.
+// The reply holds the pins of what it refers to (server/mget_columns.h).
 #pragma once
 
 #include "resp/reply.h"
+#include "server/mget_columns.h"
 #include "store/rows.h"
 #include "store/status.h"
 
@@ -12,10 +12,14 @@ struct SluiceTorchApi;
 
 namespace sluice::server {
 
-// FORMAT columns: one entry a field: [name, dtype, shape, shapes, data], with `dict` a sixth
-// element. REQUIRES: `read` is strict. Takes the pins of `read`. Errors: kShape where the rows'
-// ranks differ.
-store::Status ReplyColumns(store::ReadResult& read, bool dict, resp::Reply& reply);
+// FORMAT columns: one entry a field: [name, dtype, shape, shapes, data], with DICT a sixth
+// element. REQUIRES: `read` is strict. Takes the pins of `read`. Errors: as PlanColumn.
+store::Status ReplyColumns(store::ReadResult& read, const MgetOptions& options, resp::Reply& reply);
+
+// FORMAT safetensors: one bulk string (store/safetensors.h). `partition` and the rows' keys stand
+// in its metadata. REQUIRES: as ReplyColumns, and `read` has the keys. Errors: as PlanColumn.
+store::Status ReplySafetensors(store::ReadResult& read, std::string_view partition,
+                               const MgetOptions& options, resp::Reply& reply);
 
 // FORMAT rows: one entry a row, nil for one that is not there: [[name, dtype, shape, data], ...].
 // Takes the pins of `read`.

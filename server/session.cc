@@ -1,6 +1,8 @@
 #include "server/session.h"
 
+#include <algorithm>
 #include <array>
+#include <chrono>
 #include <exception>
 #include <new>
 #include <span>
@@ -9,7 +11,9 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include "server/log.h"
@@ -36,7 +40,7 @@ Session::Session(Socket socket, Seat seat, Server& server, ThreadStats& stats,
       server_(server),
       stats_(stats),
       flushes_(flushes),
-      connection_(server, stats),
+      connection_(server, stats, [this] { WakeUp(); }),
       progress_(socket_.get_executor(), asio::steady_timer::time_point::max()),
       read_us_(server.clock.NowUs()),
       written_us_(read_us_) {
@@ -73,6 +77,14 @@ asio::awaitable<void> Session::Read() {
       co_await progress_.async_wait(kToken);
       continue;
     }
+    if (connection_.HasMore()) {
+      co_await asio::post(socket_.get_executor(), asio::use_awaitable);  // others have their turn
+      continue;
+    }
+    if (connection_.Parked()) {
+      co_await WaitToResume();
+      continue;
+    }
     const auto buffers = ReadBuffers();
     if (!buffers) {
       break;
@@ -95,6 +107,25 @@ asio::awaitable<void> Session::Read() {
     }
   }
   CloseSocket();
+}
+
+asio::awaitable<void> Session::WaitToResume() {
+  const std::int64_t deadline_us = connection_.DeadlineUs();
+  if (deadline_us != server::Parked::kNever) {
+    const std::int64_t left_us = std::max<std::int64_t>(deadline_us - server_.clock.NowUs(), 0);
+    progress_.expires_after(std::chrono::microseconds(left_us));
+  }
+  co_await progress_.async_wait(kToken);
+  progress_.expires_at(asio::steady_timer::time_point::max());
+}
+
+// From any thread, while the connection lives.
+void Session::WakeUp() {
+  asio::post(socket_.get_executor(), [weak = weak_from_this()] {
+    if (const auto self = weak.lock()) {
+      self->progress_.cancel();
+    }
+  });
 }
 
 // Null where there is no memory left for the client's input.
@@ -193,6 +224,7 @@ bool Session::Send() {
   return true;
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): timers and sockets that are open throw nothing else
 void Session::FlushDeferred() noexcept {
   deferred_ = false;
   progress_.cancel();
@@ -231,6 +263,10 @@ void Session::Tick(std::int64_t now_us) {
     CloseSocket();
     return;
   }
+  if (connection_.Parked()) {
+    TickParked();
+    return;
+  }
   const std::int64_t idle_us = config.timeout * kSecondUs;
   if (idle_us != 0 && pending == 0 && now_us - read_us_ >= idle_us) {
     CloseSocket();
@@ -238,6 +274,16 @@ void Session::Tick(std::int64_t now_us) {
   }
   if (finishing_ && pending == 0 && now_us - written_us_ >= kLingerUs) {
     CloseSocket();  // a peer that does not close its side
+  }
+}
+
+// Nothing is read from a client that waits, so that it went is seen here.
+void Session::TickParked() {
+  pollfd peer = {.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
+  if (poll(&peer, 1, 0) > 0 && (peer.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
+    CloseSocket();
+  } else if (connection_.GetClient().waker->Woken()) {
+    progress_.cancel();  // it found no memory to say so itself
   }
 }
 

@@ -26,7 +26,7 @@ class Session : public std::enable_shared_from_this<Session> {
 
   Session(Socket socket, Seat seat, Server& server, ThreadStats& stats,
           FlushQueue<Session>& flushes);
-  ~Session() { CloseSocket(); }
+  ~Session() { CloseSocket(); }  // NOLINT(bugprone-exception-escape): cancelling a timer
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
@@ -41,7 +41,7 @@ class Session : public std::enable_shared_from_this<Session> {
   [[nodiscard]] bool Open() const { return socket_.is_open(); }
 
   // For the flush queue: the end of the turn has come.
-  void FlushDeferred() noexcept;
+  void FlushDeferred() noexcept;  // NOLINT(bugprone-exception-escape): see session.cc
 
   Connection& GetConnection() { return connection_; }
 
@@ -49,6 +49,10 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<void> Read();
   boost::asio::awaitable<void> WriteRest();
   boost::asio::awaitable<void> Linger();
+  // Until a command that waits is woken, or its time is up, or output shrank.
+  boost::asio::awaitable<void> WaitToResume();
+  void WakeUp();
+  void TickParked();
   std::optional<std::array<boost::asio::mutable_buffer, 2>> ReadBuffers();
   // Sends what the socket takes at once, at most about 1 MiB. False where the connection is broken.
   bool Flush();
@@ -66,9 +70,10 @@ class Session : public std::enable_shared_from_this<Session> {
   ThreadStats& stats_;
   FlushQueue<Session>& flushes_;
   Connection connection_;
-  boost::asio::steady_timer progress_;  // cancelled whenever output shrank or writing ended
-  bool writing_ = false;                // WriteRest() runs
-  bool deferred_ = false;               // in the flush queue
+  // Cancelled whenever output shrank, writing ended, or what waits was woken.
+  boost::asio::steady_timer progress_;
+  bool writing_ = false;   // WriteRest() runs
+  bool deferred_ = false;  // in the flush queue
   bool broken_ = false;
   bool finishing_ = false;       // nothing more is read; what waits is still sent
   std::int64_t read_us_ = 0;     // when bytes last came in

@@ -9,6 +9,7 @@ namespace sluice::store {
 namespace {
 
 constexpr std::size_t kHugeBytes = std::size_t{2} << 20;
+constexpr PageIndex kTrimPages = 16384;  // 64 MiB: the system takes them in milliseconds
 constexpr std::size_t kReserveMax = RunTable::kPagesMax * Arena::kPageBytes;
 
 std::size_t RoundUp(std::size_t bytes, std::size_t unit) {
@@ -93,15 +94,21 @@ void Arena::Free(char* run, std::size_t bytes) noexcept {
   const auto begin = static_cast<PageIndex>(static_cast<std::size_t>(run - base_) / kPageBytes);
   const Run freed{begin, PagesOf(bytes)};
   Poison(run, freed.length * kPageBytes);
+  const std::lock_guard lock(mutex_);
+  runs_.Return(freed, true);
+}
+
+bool Arena::Trim() noexcept {
   std::unique_lock lock(mutex_);
-  const std::size_t free_bytes = (std::size_t{runs_.FreeTouched()} + freed.length) * kPageBytes;
-  const bool keep = free_bytes <= keep_bytes_;
-  if (!keep) {
-    lock.unlock();
-    GiveBack(freed);
-    lock.lock();
+  const std::size_t kept = std::min<std::size_t>(keep_bytes_ / kPageBytes, runs_.FreeTouched());
+  const auto excess = static_cast<PageIndex>(runs_.FreeTouched() - kept);
+  if (excess == 0) {
+    return false;
   }
-  runs_.Return(freed, keep);
+  std::size_t purged = 0;
+  PurgeRun(runs_.FrontWithTouched(runs_.NextTouchedFree(0), std::min(excess, kTrimPages)), lock,
+           purged);
+  return true;
 }
 
 bool Arena::TouchAhead() noexcept {
@@ -136,15 +143,22 @@ void Arena::SetKeep(std::size_t bytes) noexcept {
 std::size_t Arena::Purge() noexcept {
   std::unique_lock lock(mutex_);
   std::size_t purged = TrimAhead();
-  // A run counts as used while the system takes its pages, so that nobody is given it meanwhile.
   for (Run run = runs_.NextTouchedFree(0); run.length > 0;) {
-    purged += runs_.TakeFree(run) * kPageBytes;
-    lock.unlock();
-    GiveBack(run);
-    lock.lock();
-    run = runs_.NextTouchedFree(runs_.Return(run, false).end());
+    run = runs_.NextTouchedFree(PurgeRun(run, lock, purged));
   }
   return purged;
+}
+
+// Gives a free run back, and adds what it had touched to `purged`. Returns where the free run that
+// it is part of afterwards ends. The run counts as used while the system takes its pages, so that
+// nobody is given it meanwhile.
+PageIndex Arena::PurgeRun(Run run, std::unique_lock<std::mutex>& lock,
+                          std::size_t& purged) noexcept {
+  purged += runs_.TakeFree(run) * kPageBytes;
+  lock.unlock();
+  GiveBack(run);
+  lock.lock();
+  return runs_.Return(run, false).end();
 }
 
 Arena::Stats Arena::GetStats() const noexcept {

@@ -36,8 +36,7 @@ class Arena {
     std::size_t reserve_bytes = 0;  // address space, not memory; rounded up to 2 MiB
     std::size_t prealloc_bytes =
         0;  // fresh memory that TouchAhead() keeps ready beyond the frontier
-    std::size_t keep_bytes =
-        SIZE_MAX;  // free memory kept; what is freed beyond it goes back at once
+    std::size_t keep_bytes = SIZE_MAX;  // free memory that Trim() leaves
   };
   struct Stats {
     std::size_t used_bytes = 0;     // in runs given out
@@ -66,6 +65,10 @@ class Arena {
   bool TouchAhead() noexcept;
   void SetPrealloc(std::size_t bytes) noexcept;
   void SetKeep(std::size_t bytes) noexcept;
+  // Gives some free memory back to the system, at most 64 MiB, where more than `keep_bytes` of it
+  // are touched. Returns false where there is nothing to do. Meant for a background thread; does
+  // not hold the mutex while the system takes the run.
+  bool Trim() noexcept;
   // Gives all free touched pages back to the system, but for the prealloc_bytes beyond the
   // frontier. Does not hold the mutex while the system takes a free run. Returns the bytes given
   // back.
@@ -78,6 +81,7 @@ class Arena {
   [[nodiscard]] bool Mapped() const { return region_.data() != nullptr && runs_.Mapped(); }
   [[nodiscard]] char* AddressOf(PageIndex page) const { return base_ + page * kPageBytes; }
   void GiveBack(Run run) const noexcept;
+  PageIndex PurgeRun(Run run, std::unique_lock<std::mutex>& lock, std::size_t& purged) noexcept;
   [[nodiscard]] std::size_t TrimAhead() noexcept;
 
   mutable std::mutex mutex_;  // for what follows base_

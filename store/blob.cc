@@ -47,6 +47,32 @@ bool Blob::ChargeUpTo(std::size_t bytes, std::int64_t overdraft) noexcept {
   return true;
 }
 
+bool Blob::ClaimTail(std::size_t offset, std::size_t bytes) noexcept {
+  if (offset != rep_->claimed || bytes > rep_->size - offset) {
+    return false;
+  }
+  rep_->claimed += bytes;
+  return true;
+}
+
+void Blob::AddLive(std::int64_t bytes) noexcept {
+  if (rep_ != nullptr) {
+    rep_->live += static_cast<std::size_t>(bytes);  // wraps around where negative
+  }
+}
+
+void Blob::AddHolder(int count) noexcept {
+  if (rep_ == nullptr) {
+    return;
+  }
+  const bool was_held = rep_->holders > 0;
+  rep_->holders += static_cast<std::uint32_t>(count);
+  if (const bool is_held = rep_->holders > 0; is_held != was_held) {
+    const std::size_t run_bytes = Arena::RunBytes(rep_->size);
+    rep_->memory->stored_.fetch_add(is_held ? run_bytes : 0 - run_bytes, std::memory_order_relaxed);
+  }
+}
+
 void Blob::Retain() noexcept {
   if (rep_ != nullptr) {
     rep_->count.fetch_add(1, std::memory_order_relaxed);

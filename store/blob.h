@@ -41,6 +41,18 @@ class Blob {
   // steps of 1 MiB. False where the budget says no; then nothing changed. REQUIRES: not null.
   [[nodiscard]] bool ChargeUpTo(std::size_t bytes, std::int64_t overdraft) noexcept;
 
+  // Bookkeeping of the store, under the engine lock: how many bytes of the blob cells point at, and
+  // how many chunks and strings of the store hold it. Null: no effect.
+  void AddLive(std::int64_t bytes) noexcept;
+  void AddHolder(int count) noexcept;
+  // A blob that a value may grow in: nobody has written behind its first `bytes` yet. Of a blob
+  // that was not told so, nothing can be claimed. Under the engine lock, as the next.
+  void SetClaimed(std::size_t bytes) noexcept { rep_->claimed = bytes; }
+  // Claims `bytes` from `offset` on, for the caller to write. False where others have it, or there
+  // is no room. REQUIRES: not null.
+  [[nodiscard]] bool ClaimTail(std::size_t offset, std::size_t bytes) noexcept;
+  [[nodiscard]] std::size_t LiveBytes() const { return rep_ == nullptr ? 0 : rep_->live; }
+
   // This handle's count, to be released with ReleasePin(); the handle is null afterwards. Of a null
   // handle: null.
   [[nodiscard]] void* Detach() noexcept { return std::exchange(rep_, nullptr); }
@@ -51,12 +63,15 @@ class Blob {
  private:
   friend class Memory;
   struct Rep {
-    Rep(Memory* owner, std::size_t bytes) : memory(owner), size(bytes) {}
+    Rep(Memory* owner, std::size_t bytes) : memory(owner), size(bytes), claimed(bytes) {}
     std::atomic<std::uint32_t> count{1};
     Memory* memory;
     char* data = nullptr;
     std::size_t size;
     std::size_t charged = 0;  // of RunBytes(size)
+    std::size_t claimed;      // these three under the engine lock
+    std::size_t live = 0;
+    std::uint32_t holders = 0;
   };
   explicit Blob(Rep* rep) : rep_(rep) {}
   void Retain() noexcept;
@@ -79,6 +94,14 @@ class Memory {
   // smaller than `bytes`, or the sum of what is announced would pass `announced_max`.
   [[nodiscard]] Blob Reserve(std::size_t bytes);
 
+  // Bytes of the runs that the store holds; the others are in requests and replies.
+  [[nodiscard]] std::size_t StoredBytes() const { return stored_.load(std::memory_order_relaxed); }
+
+  // Bytes of runs that are reserved for uploads and not charged yet.
+  [[nodiscard]] std::size_t AnnouncedBytes() const {
+    return announced_.load(std::memory_order_relaxed);
+  }
+
   [[nodiscard]] Arena& GetArena() { return *arena_; }
   [[nodiscard]] Budget& GetBudget() { return budget_; }
 
@@ -91,6 +114,7 @@ class Memory {
   std::atomic<std::size_t> announced_{
       0};  // RunBytes of the blobs reserved, less what they are charged
   std::size_t announced_max_;
+  std::atomic<std::size_t> stored_{0};
 };
 
 }  // namespace sluice::store

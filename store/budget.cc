@@ -25,6 +25,20 @@ void Budget::Charge(std::int64_t bytes) noexcept {
 void Budget::Release(std::int64_t bytes) noexcept {
   [[maybe_unused]] const std::int64_t before = used_.fetch_sub(bytes, std::memory_order_relaxed);
   assert(before >= bytes);
+  if (bytes > 0) {
+    TellListener();
+  }
+}
+
+void Budget::SetLimit(std::int64_t bytes) noexcept {
+  limit_.store(bytes, std::memory_order_relaxed);
+  TellListener();
+}
+
+void Budget::TellListener() noexcept {
+  if (ReleaseListener* const listener = listener_.load(); listener != nullptr) {
+    listener->Released();
+  }
 }
 
 void Budget::NotePeak(std::int64_t used) noexcept {

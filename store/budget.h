@@ -12,6 +12,16 @@
 
 namespace sluice::store {
 
+// Somebody who waits for memory.
+class ReleaseListener {
+ public:
+  // Some was given back, or the limit was raised. Any thread, maybe under the engine.
+  virtual void Released() noexcept = 0;
+
+ protected:
+  ~ReleaseListener() = default;
+};
+
 class Budget {
  public:
   static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
@@ -31,14 +41,18 @@ class Budget {
     return limit_.load(std::memory_order_relaxed);
   }
   // Lowering it below Used() refuses new charges until enough is released.
-  void SetLimit(std::int64_t bytes) noexcept { limit_.store(bytes, std::memory_order_relaxed); }
+  void SetLimit(std::int64_t bytes) noexcept;
+  // Null: nobody waits. The listener must outlive every other call.
+  void SetListener(ReleaseListener* listener) noexcept { listener_.store(listener); }
 
  private:
   void NotePeak(std::int64_t used) noexcept;
+  void TellListener() noexcept;
 
   std::atomic<std::int64_t> used_{0};
   std::atomic<std::int64_t> peak_{0};
   std::atomic<std::int64_t> limit_{kNoLimit};
+  std::atomic<ReleaseListener*> listener_{nullptr};
 };
 
 // kOom with Redis's own text.

@@ -36,18 +36,6 @@ std::size_t CheckedBytes(DType dtype, Dims dims) {
 
 }  // namespace
 
-ChunkRef::ChunkRef(const ChunkRef& other) noexcept : chunk_(other.chunk_) {
-  if (chunk_ != nullptr) {
-    chunk_->Retain();
-  }
-}
-
-ChunkRef::~ChunkRef() {
-  if (chunk_ != nullptr) {
-    Chunk::ReleasePin(chunk_);
-  }
-}
-
 Result<ChunkRef> Chunk::Make(Memory& memory, const ColumnSource& source) {
   const std::size_t rank = source.ragged ? source.rank : source.dims.size();
   TRY_ASSIGN(ChunkRef made,
@@ -114,11 +102,6 @@ bool Chunk::Append(Dims dims, std::string_view bytes) noexcept {
   return true;
 }
 
-void Chunk::Truncate(std::size_t slots) noexcept {
-  assert(slots <= Slots());
-  slots_.store(static_cast<std::uint32_t>(slots), std::memory_order_relaxed);
-}
-
 DType Chunk::GetDType() const {
   return plan_.dtype;
 }
@@ -145,21 +128,59 @@ std::string_view Chunk::BytesOf(std::size_t slot) const {
   return {base_ + begin, BytesBefore(slot + 1) - begin};
 }
 
-void Chunk::Retain() noexcept {
-  count_.fetch_add(1, std::memory_order_relaxed);
+std::size_t Chunk::PointAt(std::uint32_t slot) {
+  std::uint64_t& word = LiveWord(slot);
+  const std::uint64_t bit = std::uint64_t{1} << (slot % 64);
+  if ((word & bit) != 0) {
+    if (sharers_ == nullptr) {
+      sharers_ = std::make_unique<Sharers>();
+    }
+    ++(*sharers_)[slot];
+    return 0;
+  }
+  word |= bit;
+  const std::size_t bytes = BytesOf(slot).size();
+  blob_.AddLive(static_cast<std::int64_t>(bytes));
+  return bytes;
 }
 
-void Chunk::ReleasePin(void* chunk) noexcept {
-  auto* const self = static_cast<Chunk*>(chunk);
-  if (self->count_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-    Destroy(self);
+std::size_t Chunk::UnpointAt(std::uint32_t slot) noexcept {
+  assert(IsLive(slot));
+  if (sharers_ != nullptr) {
+    if (const auto it = sharers_->find(slot); it != sharers_->end()) {
+      if (--it->second == 0) {
+        sharers_->erase(it);
+      }
+      return 0;
+    }
+  }
+  LiveWord(slot) &= ~(std::uint64_t{1} << (slot % 64));
+  const std::size_t bytes = BytesOf(slot).size();
+  blob_.AddLive(-static_cast<std::int64_t>(bytes));
+  return bytes;
+}
+
+bool Chunk::IsLive(std::uint32_t slot) const {
+  return (LiveWord(slot) >> (slot % 64) & 1) != 0;
+}
+
+void Chunk::Release() noexcept {
+  if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    Destroy(this);
   }
 }
 
-std::size_t Chunk::Plan::HeapBytes() const {
+std::size_t Chunk::Plan::NumberCount() const {
   const std::size_t slots = capacity;
-  const std::size_t numbers = ragged ? slots + 1 + slots * rank : rank;
-  return sizeof(Chunk) + numbers * sizeof(std::int64_t);
+  return ragged ? slots + 1 + slots * rank : rank;
+}
+
+std::size_t Chunk::Plan::LiveWords() const {
+  return (std::size_t{capacity} + 63) / 64;
+}
+
+std::size_t Chunk::Plan::HeapBytes() const {
+  return sizeof(Chunk) + (NumberCount() + LiveWords()) * sizeof(std::int64_t);
 }
 
 Chunk::Chunk(Memory& memory, const Plan& plan) noexcept : plan_(plan), memory_(memory) {}
@@ -171,7 +192,9 @@ Result<ChunkRef> Chunk::MakeEmpty(Memory& memory, const Plan& plan) {
     ::operator delete(place);
     return OutOfMemory();
   }
-  return ChunkRef(new (place) Chunk(memory, plan));
+  auto* const made = new (place) Chunk(memory, plan);
+  std::fill_n(made->Numbers() + plan.NumberCount(), plan.LiveWords(), 0);
+  return ChunkRef(made);
 }
 
 void Chunk::Destroy(Chunk* chunk) noexcept {
@@ -203,6 +226,16 @@ std::int64_t* Chunk::Numbers() {
 
 const std::int64_t* Chunk::Numbers() const {
   return static_cast<const std::int64_t*>(static_cast<const void*>(this + 1));
+}
+
+std::uint64_t& Chunk::LiveWord(std::uint32_t slot) {
+  return static_cast<std::uint64_t*>(
+      static_cast<void*>(Numbers() + plan_.NumberCount()))[slot / 64];
+}
+
+std::uint64_t Chunk::LiveWord(std::uint32_t slot) const {
+  return static_cast<const std::uint64_t*>(
+      static_cast<const void*>(Numbers() + plan_.NumberCount()))[slot / 64];
 }
 
 std::size_t Chunk::BytesBefore(std::size_t slot) const {

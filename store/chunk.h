@@ -5,21 +5,28 @@
 //
 // A byte-string value is a slot of rank 1: [its length]. An *open* chunk is the column's place for
 // values under kSmallBytes: slots are appended until it is full. A slot is written before any cell
-// points at it and never changes after, so readers need no lock for the slots they know.
+// points at it and never changes after, so readers need no lock for the slots they know. Several
+// chunks may lie in one blob: the columns of a safetensors file, the stages of a growing cell.
+//
+// A slot is *live* while a cell points at it. The chunk keeps count, so that the bytes that nobody
+// can reach any more are known: of a field (KV.FIELDS), and of a blob (compaction).
 //
 // Ownership: ChunkRef counts; the last one gives memory back, and the blob's run with it.
-// Thread safety: as Blob; Append and Truncate under the engine lock only.
+// Thread safety: as Blob; Append and what is said of live slots under the engine lock only.
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string_view>
-#include <utility>
+
+#include <boost/unordered/unordered_flat_map.hpp>
 
 #include "store/blob.h"
 #include "store/column_source.h"
 #include "store/dtype.h"
+#include "store/ref.h"
 #include "store/shape.h"
 
 namespace sluice::store {
@@ -28,28 +35,7 @@ namespace sluice::store {
 inline constexpr std::size_t kSmallBytes = 4096;
 
 class Chunk;
-
-class ChunkRef {
- public:
-  ChunkRef() = default;
-  explicit ChunkRef(Chunk* adopted) : chunk_(adopted) {}  // takes over one count
-  ChunkRef(const ChunkRef& other) noexcept;
-  ChunkRef(ChunkRef&& other) noexcept : chunk_(std::exchange(other.chunk_, nullptr)) {}
-  ChunkRef& operator=(ChunkRef other) noexcept {
-    std::swap(chunk_, other.chunk_);
-    return *this;
-  }
-  ~ChunkRef();
-  [[nodiscard]] Chunk* get() const { return chunk_; }
-  Chunk* operator->() const { return chunk_; }
-  explicit operator bool() const { return chunk_ != nullptr; }
-  [[nodiscard]] Chunk* Detach() {
-    return std::exchange(chunk_, nullptr);
-  }  // the caller has the count now
-
- private:
-  Chunk* chunk_ = nullptr;
-};
+using ChunkRef = Ref<Chunk>;
 
 class Chunk {
  public:
@@ -73,9 +59,6 @@ class Chunk {
   // Appends a slot to an open chunk. False where it does not fit: no room, other dims (dense),
   // other rank.
   [[nodiscard]] bool Append(Dims dims, std::string_view bytes) noexcept;
-  // Takes back slots from `slots` on. REQUIRES: no cell or reader knows them.
-  void Truncate(std::size_t slots) noexcept;
-
   [[nodiscard]] DType GetDType() const;
   [[nodiscard]] std::size_t Slots() const;
   [[nodiscard]] std::size_t Rank() const;
@@ -83,13 +66,25 @@ class Chunk {
   [[nodiscard]] Dims DimsOf(std::size_t slot) const;
   [[nodiscard]] std::string_view BytesOf(std::size_t slot) const;
 
-  // One count, for a Pin that is released with ReleasePin(this).
-  void Retain() noexcept;
-  static void ReleasePin(void* chunk) noexcept;
+  // A cell begins or ends to point at the slot. Both return how many bytes of payload became live
+  // (0: others point at it already), or ceased to be. Errors: std::bad_alloc.
+  std::size_t PointAt(std::uint32_t slot);
+  std::size_t UnpointAt(std::uint32_t slot) noexcept;
+  [[nodiscard]] bool IsLive(std::uint32_t slot) const;
+  // A field of the store begins (1) or ends (-1) to hold the chunk: see Blob::AddHolder.
+  void HoldBlob(int count) noexcept { blob_.AddHolder(count); }
+  [[nodiscard]] Blob& GetBlob() { return blob_; }
 
-  // How many cells point here: kept by the field, under the engine lock. At 0 the field lets go of
-  // it.
-  std::uint32_t live_cells = 0;
+  void Retain() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void Release() noexcept;
+  // For a Pin: releases the count that Ref::Detach() gave away.
+  static void ReleasePin(void* chunk) noexcept { static_cast<Chunk*>(chunk)->Release(); }
+
+  // How many cells, and the field itself for a moment, hold on to the chunk: kept by the field. At
+  // 0 the field lets go of it.
+  std::uint32_t holds = 0;
+  // How many ready cells point here; kept by the field.
+  std::uint32_t ready_cells = 0;
 
  private:
   // What is known of a chunk before its bytes are there.
@@ -98,9 +93,11 @@ class Chunk {
     bool ragged = false;
     std::uint8_t rank = 0;
     std::uint32_t capacity = 0;  // slots
-    // Of the chunk and the numbers behind it: `rank` dims, or, ragged, capacity + 1 offsets and
-    // then capacity * rank dims. This is what the budget is charged.
-    [[nodiscard]] std::size_t HeapBytes() const;
+    // Behind the chunk lie its numbers: `rank` dims, or, ragged, capacity + 1 offsets and then
+    // capacity * rank dims; and behind them a bit a slot: is it live?
+    [[nodiscard]] std::size_t NumberCount() const;
+    [[nodiscard]] std::size_t LiveWords() const;
+    [[nodiscard]] std::size_t HeapBytes() const;  // of all this: what the budget is charged
   };
 
   Chunk(Memory& memory, const Plan& plan) noexcept;
@@ -111,6 +108,8 @@ class Chunk {
   void SetShapes(const ColumnSource& source);
   [[nodiscard]] std::int64_t* Numbers();
   [[nodiscard]] const std::int64_t* Numbers() const;
+  [[nodiscard]] std::uint64_t& LiveWord(std::uint32_t slot);
+  [[nodiscard]] std::uint64_t LiveWord(std::uint32_t slot) const;
   [[nodiscard]] std::size_t BytesBefore(std::size_t slot) const;
   [[nodiscard]] std::size_t DimsBefore(std::size_t slot) const;
 
@@ -121,6 +120,9 @@ class Chunk {
   Memory& memory_;
   Blob blob_;
   const char* base_ = nullptr;
+  // How many cells beyond the first point at a slot (DICT, SAME); null: no slot has more than one.
+  using Sharers = boost::unordered_flat_map<std::uint32_t, std::uint32_t>;
+  std::unique_ptr<Sharers> sharers_;
 };
 
 }  // namespace sluice::store

@@ -12,11 +12,15 @@ constexpr std::size_t kOpenBytesMax = std::size_t{64} * 1024;
 }  // namespace
 
 std::uint32_t Field::Add(ChunkRef chunk) {
+  const auto take_in = [this](std::uint32_t number) {
+    chunks_[number]->HoldBlob(1);
+    return number;
+  };
   if (!free_.empty()) {
     const std::uint32_t number = free_.back();
     free_.pop_back();
     chunks_[number] = std::move(chunk);
-    return number;
+    return take_in(number);
   }
   if (chunks_.size() == chunks_.capacity()) {
     const std::size_t capacity = std::max<std::size_t>(4, chunks_.capacity() * 2);
@@ -24,7 +28,7 @@ std::uint32_t Field::Add(ChunkRef chunk) {
     chunks_.reserve(capacity);
   }
   chunks_.push_back(std::move(chunk));
-  return static_cast<std::uint32_t>(chunks_.size() - 1);
+  return take_in(static_cast<std::uint32_t>(chunks_.size() - 1));
 }
 
 Result<Cell> Field::Append(Memory& memory, Dims dims, std::string_view bytes) {
@@ -49,16 +53,24 @@ Result<Cell> Field::AppendTo(Open& open, Memory& memory, const Chunk::OpenShape&
     static_cast<void>(fits);
     const std::uint32_t number = Add(std::move(fresh));
     open_bytes_ = bigger.bytes;
-    if (const std::uint32_t full = std::exchange(open.chunk, number); full != Cell::kNoChunk) {
-      DropIfUnused(full);
-    }
+    open.chunk = number;
   }
   return Cell{.chunk = open.chunk,
               .slot = static_cast<std::uint32_t>(chunks_[open.chunk]->Slots() - 1)};
 }
 
-void Field::DropIfUnused(std::uint32_t chunk) noexcept {
-  if (!chunks_[chunk] || chunks_[chunk]->live_cells != 0) {
+bool Field::DropChunks(std::size_t count) noexcept {
+  for (; count > 0 && !chunks_.empty(); --count) {
+    if (chunks_.back()) {
+      chunks_.back()->HoldBlob(-1);
+    }
+    chunks_.pop_back();
+  }
+  return chunks_.empty();
+}
+
+void Field::Unhold(std::uint32_t chunk) noexcept {
+  if (--chunks_[chunk]->holds != 0) {
     return;
   }
   for (Open* const open : {&dense_, &ragged_}) {
@@ -66,13 +78,82 @@ void Field::DropIfUnused(std::uint32_t chunk) noexcept {
       open->chunk = Cell::kNoChunk;  // a reader may know its slots: they are not written again
     }
   }
+  chunks_[chunk]->HoldBlob(-1);
   chunks_[chunk] = ChunkRef();
   free_.push_back(chunk);
 }
 
+void Field::Point(Cell cell) {
+  Chunk& chunk = *chunks_[cell.chunk];
+  if (cell.Ready() && chunk.ready_cells == 0) {
+    CountShape(chunk);
+  }
+  try {
+    stored_bytes_ += chunk.PointAt(cell.Slot());
+  } catch (...) {
+    if (cell.Ready() && chunk.ready_cells == 0) {
+      UncountShape(chunk);
+    }
+    throw;
+  }
+  chunk.ready_cells += cell.Ready() ? 1 : 0;
+  ++chunk.holds;
+}
+
 void Field::Unpoint(Cell cell) noexcept {
-  --chunks_[cell.chunk]->live_cells;
-  DropIfUnused(cell.chunk);
+  Chunk& chunk = *chunks_[cell.chunk];
+  stored_bytes_ -= chunk.UnpointAt(cell.Slot());
+  if (cell.Ready() && --chunk.ready_cells == 0) {
+    UncountShape(chunk);
+  }
+  Unhold(cell.chunk);
+}
+
+void Field::CountShape(const Chunk& chunk) {
+  if (chunk.Ragged()) {
+    ++ragged_chunks_;
+    return;
+  }
+  const Dims dims = chunk.DimsOf(0);
+  auto it = dense_shapes_.find(dims);
+  if (it == dense_shapes_.end()) {
+    it = dense_shapes_.emplace(std::vector<std::int64_t>(dims.begin(), dims.end()), 0).first;
+  }
+  ++it->second;
+}
+
+void Field::UncountShape(const Chunk& chunk) noexcept {
+  if (chunk.Ragged()) {
+    --ragged_chunks_;
+    return;
+  }
+  const auto it = dense_shapes_.find(chunk.DimsOf(0));
+  if (--it->second == 0) {
+    dense_shapes_.erase(it);
+  }
+}
+
+std::optional<std::vector<std::int64_t>> Field::CommonDims() const {
+  if (IsByteString(dtype_) && ready_cells > 0) {
+    return std::vector<std::int64_t>{-1};  // always, whatever the lengths happen to be
+  }
+  CommonShape common;
+  for (const auto& [dims, chunks] : dense_shapes_) {
+    common.Add(dims);
+  }
+  for (std::size_t i = 0; ragged_chunks_ > 0 && i < chunks_.size(); ++i) {
+    const Chunk* const chunk = chunks_[i].get();
+    if (chunk == nullptr || !chunk->Ragged() || chunk->ready_cells == 0) {
+      continue;
+    }
+    const auto slots = static_cast<std::uint32_t>(chunk->Slots());
+    for (std::uint32_t slot = 0; slot < slots && !common.Settled(chunk->Rank()); ++slot) {
+      if (chunk->IsLive(slot)) {
+        common.Add(chunk->DimsOf(slot));
+      }
+    }
+  }
+  return std::move(common).Take();
 }
 
 }  // namespace sluice::store

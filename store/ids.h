@@ -12,6 +12,7 @@ namespace sluice::store {
 
 // Position of a row in its partition: counted up from 0, never reused while the partition lives.
 using RowIndex = std::int64_t;
+inline constexpr RowIndex kNoRow = -1;
 
 // The store's counter of writes: up with each one, never back. 0: before the first.
 using Revision = std::uint64_t;

@@ -5,23 +5,38 @@
 
 #include <fmt/format.h>
 
+#include "store/row_bytes.h"
+
 namespace sluice::store {
 
-std::int64_t BookkeepingBytes(const Row& row);  // partition_write.cc
-
-Partition::Partition(Text name, Memory& memory, std::uint64_t seed)
+Partition::Partition(Text name, Memory& memory, const Birth& birth)
     : name_(std::move(name)),
       memory_(memory),
-      indexes_(0, TextHash{seed}),
-      fields_by_name_(0, TextHash{seed}) {}
+      made_(birth.made),
+      removals_(memory.GetBudget()),
+      indexes_(birth.seed),
+      fields_by_name_(0, TextHash{birth.seed}) {}
 
 Partition::~Partition() {
-  std::int64_t bytes = 0;
-  for (const auto& [number, segment] : segments_) {
-    segment->ForEach(
-        [&bytes](std::uint32_t /*offset*/, const Row& row) { bytes += BookkeepingBytes(row); });
+  while (!TakeApart()) {
   }
-  memory_.GetBudget().Release(bytes);
+}
+
+bool Partition::TakeApart() noexcept {
+  for (const auto& field : fields_) {
+    if (field != nullptr && !field->DropChunks(Segment::kRows)) {
+      return false;
+    }
+  }
+  if (!segments_.empty()) {
+    std::int64_t bytes = 0;
+    segments_.begin()->second->ForEach(0, 0, [&bytes](std::uint32_t /*offset*/, const Row& row) {
+      bytes += BookkeepingBytes(row);
+    });
+    memory_.GetBudget().Release(bytes);
+    segments_.erase(segments_.begin());
+  }
+  return segments_.empty() && indexes_.TakeApart() && removals_.TakeApart();
 }
 
 RowPlace Partition::Locate(RowIndex index) {
@@ -37,14 +52,40 @@ RowPlace Partition::Locate(RowIndex index) {
 }
 
 RowPlace Partition::Locate(std::string_view key) {
-  const auto found = indexes_.find(key);
-  if (found == indexes_.end()) {
+  const RowIndex index = indexes_.Find(key);
+  if (index == kNoRow) {
     return {};
   }
-  const RowIndex index = found->second;
   return {.segment = segments_.find(index / Segment::kRows)->second.get(),
           .offset = static_cast<std::uint32_t>(index % Segment::kRows),
           .index = index};
+}
+
+RowPlace Partition::Locate(const RowSet& rows, std::size_t position) {
+  return rows.kind == RowSet::Kind::kKeys ? Locate(rows.keys[position])
+                                          : Locate(rows.indexes[position]);
+}
+
+Status Partition::MakeWritable(RowPlace& place, std::int64_t overdraft) {
+  if (place.segment->IsMine()) {
+    return {};
+  }
+  TRY_ASSIGN(SegmentRef copy, place.segment->Copy(overdraft));
+  place.segment = copy.get();
+  segments_.find(place.index / Segment::kRows)->second = std::move(copy);
+  return {};
+}
+
+// Of places_. A copy is memory that a command which removes may take beyond the limit.
+Status Partition::MakeAllWritable() {
+  for (RowPlace& place : places_) {
+    if (place.segment == nullptr) {
+      continue;
+    }
+    place.segment = segments_.find(place.index / Segment::kRows)->second.get();
+    TRY(MakeWritable(place, Budget::kOverdraftBytes));
+  }
+  return {};
 }
 
 // Fills places_. Errors, where strict: kNoKey for the first that is missing.
@@ -52,8 +93,7 @@ Status Partition::LocateAll(const RowSet& rows, bool strict) {
   places_.clear();
   const std::size_t count = rows.size();
   for (std::size_t i = 0; i < count; ++i) {
-    const RowPlace place =
-        rows.kind == RowSet::Kind::kKeys ? Locate(rows.keys[i]) : Locate(rows.indexes[i]);
+    const RowPlace place = Locate(rows, i);
     if (strict && place.segment == nullptr) {
       return NoRow(rows, i);
     }
@@ -76,15 +116,25 @@ Status Partition::NoRow(const RowSet& rows, std::size_t position) const {
 }
 
 Status Partition::NotReady(const Field& field, const RowPlace& row) const {
-  return Status(Code::kNotReady, fmt::format("field '{}' of row '{}' of partition '{}' is not ready",
-                                             field.Name().View(),
-                                             row.segment->At(row.offset).key.View(), name_.View()));
+  return Status(
+      Code::kNotReady,
+      fmt::format("field '{}' of row '{}' of partition '{}' is not ready", field.Name().View(),
+                  row.segment->At(row.offset).key.View(), name_.View()));
+}
+
+Status Partition::WrongDType(const Field& field, DType dtype) const {
+  return Status(Code::kDType,
+                fmt::format("field '{}' of partition '{}' is {}, not {}", field.Name().View(),
+                            name_.View(), NameOf(field.GetDType()), NameOf(dtype)));
 }
 
 Status Partition::Read(const ReadRequest& request, ReadResult& result) {
   TRY(LocateAll(request.rows, request.strict));
   for (const RowPlace& place : places_) {
     result.indexes.push_back(place.index);
+    if (request.keys) {
+      result.keys.push_back(place.segment->At(place.offset).key);
+    }
   }
   if (request.all_fields) {
     return ReadAllFields(request.strict, result);
@@ -137,89 +187,91 @@ Status Partition::ReadField(Field& field, bool strict, ReadResult& result) {
       result.pins.push_back(chunk);
       pinned = chunk.get();
     }
-    result.cells.push_back({.chunk = pinned, .slot = cell.slot});
+    result.cells.push_back({.chunk = pinned, .slot = cell.Slot()});
   }
   return {};
 }
 
-void Partition::Tags(const RowSet& rows, std::vector<Text>& tags) {
-  const Status status = LocateAll(rows, false);
-  static_cast<void>(status);  // not strict: always ok
-  static const Text none("{}");
+Status Partition::Tags(const RowSet& rows, bool strict, std::vector<Text>& tags) {
+  TRY(LocateAll(rows, strict));
+  static const Text kNone("{}");
   for (const RowPlace& place : places_) {
     const Text tag = place.segment == nullptr ? Text() : place.segment->At(place.offset).tag;
-    tags.push_back(place.segment != nullptr && tag.IsNull() ? none : tag);
+    tags.push_back(place.segment != nullptr && tag.IsNull() ? kNone : tag);
   }
+  return {};
 }
 
-std::int64_t Partition::ClearRows(const RowSet& rows) {
-  const std::size_t before = indexes_.size();
+Result<GrowingCell> Partition::CellToGrow(const AppendRequest& request) {
+  const Field* const field = FindField(request.field);
+  if (field == nullptr) {
+    return GrowingCell();
+  }
+  if (field->GetDType() != request.dtype) {
+    return WrongDType(*field, request.dtype);
+  }
+  const RowPlace row = Locate(request.key);
+  const Cell cell = row.segment == nullptr ? Cell() : row.segment->GetCell(field->Id(), row.offset);
+  return cell.Held() ? GrowingCell{.chunk = field->ChunkOf(cell), .slot = cell.Slot()}
+                     : GrowingCell();
+}
+
+std::size_t Partition::FirstUnready(const RowSet& rows, std::size_t from,
+                                    std::span<const std::string_view> fields) {
   const std::size_t count = rows.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    const RowPlace place =
-        rows.kind == RowSet::Kind::kKeys ? Locate(rows.keys[i]) : Locate(rows.indexes[i]);
-    if (place.segment != nullptr) {
-      RemoveRow(place);
+  for (std::size_t i = from; i < count; ++i) {
+    const RowPlace place = Locate(rows, i);
+    const bool ready =
+        place.segment != nullptr &&
+        std::all_of(fields.begin(), fields.end(), [&](std::string_view name) {
+          const Field* const field = FindField(name);
+          return field != nullptr && place.segment->GetCell(field->Id(), place.offset).Ready();
+        });
+    if (!ready) {
+      return i;
     }
   }
-  for (std::size_t id = 0; id < fields_.size(); ++id) {
-    if (fields_[id] != nullptr) {
-      DropFieldIfEmpty(*fields_[id]);
-    }
-  }
-  return static_cast<std::int64_t>(before - indexes_.size());
+  return count;
 }
 
-std::int64_t Partition::ClearCells(const RowSet& rows, std::span<const std::string_view> fields) {
-  const Status status = LocateAll(rows, false);
-  static_cast<void>(status);  // not strict: always ok
-  std::int64_t removed = 0;
-  for (const std::string_view name : fields) {
-    Field* const field = FindField(name);
-    if (field == nullptr) {
-      continue;
-    }
-    for (const RowPlace& place : places_) {
-      removed += place.segment != nullptr && RemoveCell(*field, place) ? 1 : 0;
-    }
-    DropFieldIfEmpty(*field);
-  }
-  return removed;
+const Row* Partition::FindRow(RowIndex index) {
+  const RowPlace place = Locate(index);
+  return place.segment == nullptr ? nullptr : &place.segment->At(place.offset);
 }
 
-bool Partition::RemoveCell(Field& field, const RowPlace& place) noexcept {
-  if (!place.segment->GetCell(field.Id(), place.offset).Ready()) {
-    return false;
+void Partition::TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot) {
+  snapshot.made = made_;
+  snapshot.from = request.from;
+  snapshot.complete = request.since >= made_ && request.since >= removals_.Forgotten() &&
+                      request.since <= snapshot.revision;
+  snapshot.since = snapshot.complete ? request.since : 0;
+  snapshot.removed = last_removal_ > request.since;
+  for (const std::string_view name : request.fields) {
+    const Field* const field = FindField(name);
+    snapshot.has_fields = snapshot.has_fields && field != nullptr;
+    snapshot.field_ids.push_back(field == nullptr ? 0 : field->Id());
   }
-  field.Unpoint(std::exchange(place.segment->CellAt(field.Id(), place.offset), Cell()));
-  --field.ready_cells;
-  return true;
-}
-
-void Partition::RemoveRow(const RowPlace& place) noexcept {
-  for (Field* const field : order_) {
-    RemoveCell(*field, place);
+  if (request.removals && snapshot.complete) {
+    snapshot.removals = removals_.After(request.since);
   }
-  Row& row = place.segment->At(place.offset);
-  memory_.GetBudget().Release(BookkeepingBytes(row));
-  indexes_.erase(row.key);
-  row = Row();
-  if (--place.segment->live_rows == 0) {
-    segments_.erase(place.index / Segment::kRows);
+  std::size_t rows = 0;  // beyond the first segment, of which some may lie before `from`
+  auto it = segments_.lower_bound(request.from / Segment::kRows);
+  for (; it != segments_.end() && rows <= request.rows_max; ++it) {
+    if (it->second->Newest() > snapshot.since) {
+      rows += snapshot.segments.empty() ? 0 : it->second->live_rows;
+      snapshot.segments.push_back(it->second);
+    }
   }
 }
 
-// A field that no row holds is forgotten, and its dtype with it.
-void Partition::DropFieldIfEmpty(Field& field) noexcept {
-  if (field.ready_cells != 0) {
-    return;
+void Partition::Summarize(std::vector<FieldSummary>& fields) const {
+  for (const Field* const field : order_) {
+    fields.push_back({.name = field->Name(),
+                      .dtype = field->GetDType(),
+                      .dims = field->CommonDims(),
+                      .ready_rows = field->ready_cells,
+                      .bytes = field->StoredBytes()});
   }
-  for (const auto& [number, segment] : segments_) {
-    segment->DropField(field.Id());
-  }
-  order_.erase(std::find(order_.begin(), order_.end(), &field));
-  fields_by_name_.erase(field.Name());
-  fields_[field.Id()].reset();
 }
 
 }  // namespace sluice::store

@@ -2,7 +2,7 @@
 //
 // A write is a WritePlan: Reserve() fills it, doing all that can fail; Apply() carries it out and
 // cannot. A plan that is dropped unapplied takes back whatever Reserve() did, so that nobody can
-// tell.
+// tell. Segments that a reader has pinned are replaced by copies before anything in them changes.
 //
 // Thread safety: one caller at a time (the engine).
 #pragma once
@@ -16,14 +16,18 @@
 
 #include "store/field.h"
 #include "store/hash.h"
+#include "store/key_index.h"
+#include "store/remains.h"
+#include "store/removal_log.h"
 #include "store/rows.h"
 #include "store/segment.h"
+#include "store/snapshot.h"
 
 namespace sluice::store {
 
 class Partition;
 
-// Where a row is. REQUIRES for use: the row was not removed since.
+// Where a row is. REQUIRES for use: no row was written or removed since.
 struct RowPlace {
   Segment* segment = nullptr;  // null: no such row
   std::uint32_t offset = 0;
@@ -55,14 +59,21 @@ class WritePlan {
   std::vector<Cell> slots_;     // of one column while it is reserved
 };
 
-class Partition {
+class Partition final : public Remains {
  public:
   static constexpr std::size_t kFieldsMax = 65535;
 
-  Partition(Text name, Memory& memory, std::uint64_t seed);
-  ~Partition();
-  Partition(const Partition&) = delete;
-  Partition& operator=(const Partition&) = delete;
+  // `made`: the store's revision now; no other partition of this name, ever, has the same.
+  struct Birth {
+    Revision made = 0;
+    std::uint64_t seed = 0;  // for the hash maps
+  };
+  Partition(Text name, Memory& memory, const Birth& birth);
+  ~Partition() override;
+
+  [[nodiscard]] const Text& Name() const { return name_; }
+  [[nodiscard]] Revision Made() const { return made_; }
+  [[nodiscard]] std::size_t Rows() const { return indexes_.size(); }
 
   // Errors: as Store::Write; `plan` is released then.
   Status Reserve(const WriteRequest& request, WritePlan& plan);
@@ -72,15 +83,33 @@ class Partition {
 
   // Errors: as Store::Read.
   Status Read(const ReadRequest& request, ReadResult& result);
-  void Tags(const RowSet& rows, std::vector<Text>& tags);
+  // Errors: kNoKey, where `strict`.
+  Status Tags(const RowSet& rows, bool strict, std::vector<Text>& tags);
+  // Errors: kDType.
+  Result<GrowingCell> CellToGrow(const AppendRequest& request);
+  // The position of the first of `rows` from `from` on that is missing or lacks one of `fields`;
+  // rows.size() where there is none.
+  [[nodiscard]] std::size_t FirstUnready(const RowSet& rows, std::size_t from,
+                                         std::span<const std::string_view> fields);
+  [[nodiscard]] const Row* FindRow(RowIndex index);
 
-  std::int64_t ClearRows(const RowSet& rows);
-  std::int64_t ClearCells(const RowSet& rows, std::span<const std::string_view> fields);
+  // Errors: std::bad_alloc.
+  void TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot);
+  void Summarize(std::vector<FieldSummary>& fields) const;
 
-  [[nodiscard]] std::size_t Rows() const { return indexes_.size(); }
+  // How many rows or cells were removed. Errors: kOom; std::bad_alloc; nothing changed then.
+  Result<std::int64_t> ClearRows(const RowSet& rows, Revision revision);
+  Result<std::int64_t> ClearCells(const RowSet& rows, std::span<const std::string_view> fields,
+                                  Revision revision);
+
+  bool TakeApart() noexcept override;
+
+  // Some value was replaced or removed since compaction looked last.
+  bool has_garbage = false;
 
  private:
   friend class WritePlan;
+  friend class Compaction;
   Status ReserveRows(const RowSet& rows, WritePlan& plan);
   Status ReserveRow(const RowSet& rows, std::size_t position, WritePlan& plan);
   Status ReserveNewRow(Text key, WritePlan& plan);
@@ -88,7 +117,9 @@ class Partition {
   static Status EnsureCells(const Field& field, const WritePlan& plan);
   Status ReserveColumn(ColumnWrite& column, WritePlan& plan);
   Status ReserveSlots(Field& field, ColumnWrite& column, WritePlan& plan);
+  Status ReserveSmallSlots(Field& field, const ColumnSource& source, WritePlan& plan);
   Result<RowPlace> RowOfSame(std::string_view key);
+  static void PointFromPlan(Field& field, Cell cell, WritePlan& plan);
   Status ReserveSame(Field& field, const RowPlace& row, WritePlan& plan) const;
   Status ReserveTags(std::span<const TagWrite> tags, WritePlan& plan);
   Status ReserveBytes(WritePlan& plan);
@@ -96,22 +127,30 @@ class Partition {
 
   [[nodiscard]] RowPlace Locate(RowIndex index);
   [[nodiscard]] RowPlace Locate(std::string_view key);
+  [[nodiscard]] RowPlace Locate(const RowSet& rows, std::size_t position);
+  // The same row in a segment that may be changed.
+  Status MakeWritable(RowPlace& place, std::int64_t overdraft);
+  Status MakeAllWritable();
   Status LocateAll(const RowSet& rows, bool strict);
   [[nodiscard]] Field* FindField(std::string_view name);
   [[nodiscard]] Status NoRow(const RowSet& rows, std::size_t position) const;
+  [[nodiscard]] Status WrongDType(const Field& field, DType dtype) const;
   [[nodiscard]] Status NotReady(const Field& field, const RowPlace& row) const;
   Status ReadAllFields(bool strict, ReadResult& result);
   Status ReadField(Field& field, bool strict, ReadResult& result);
   [[nodiscard]] bool ReadyInAll(const Field& field) const;
 
-  void RemoveRow(const RowPlace& place) noexcept;
+  void RemoveRow(const RowPlace& place, Revision revision, bool logged) noexcept;
   bool RemoveCell(Field& field, const RowPlace& place) noexcept;
   void DropFieldIfEmpty(Field& field) noexcept;
 
   Text name_;
   Memory& memory_;
-  boost::unordered_flat_map<Text, RowIndex, TextHash, TextEqual> indexes_;
-  std::map<RowIndex, std::unique_ptr<Segment>> segments_;  // by index / Segment::kRows
+  Revision made_;
+  Revision last_removal_ = 0;
+  RemovalLog removals_;
+  KeyIndex indexes_;
+  std::map<RowIndex, SegmentRef> segments_;  // by index / Segment::kRows
   RowIndex next_index_ = 0;
   std::vector<std::unique_ptr<Field>> fields_;  // by id; null: free
   std::vector<Field*> order_;                   // as they were made

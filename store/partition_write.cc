@@ -7,29 +7,10 @@
 #include <fmt/format.h>
 
 #include "store/partition.h"
+#include "store/row_bytes.h"
 #include "store/tag.h"
 
 namespace sluice::store {
-namespace {
-
-// Bookkeeping beside the segment's arrays: the key's heap block and its place in the map; a tag's
-// block.
-constexpr std::int64_t kKeyOverheadBytes = 64;
-constexpr std::int64_t kTagOverheadBytes = 24;
-
-std::int64_t KeyBytes(const Text& key) {
-  return kKeyOverheadBytes + static_cast<std::int64_t>(key.View().size());
-}
-std::int64_t TagBytes(const Text& tag) {
-  return tag.IsNull() ? 0 : kTagOverheadBytes + static_cast<std::int64_t>(tag.View().size());
-}
-
-}  // namespace
-
-std::int64_t BookkeepingBytes(const Row& row) {
-  return KeyBytes(row.key) + TagBytes(row.tag);
-}
-
 void WritePlan::Release() noexcept {
   if (partition_ != nullptr) {
     Partition& partition = *std::exchange(partition_, nullptr);
@@ -41,7 +22,7 @@ void WritePlan::Release() noexcept {
     }
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       if (!keys_[i].IsNull()) {
-        partition.indexes_.erase(keys_[i]);
+        partition.indexes_.Remove(keys_[i].View());
       }
     }
     for (auto it = partition.segments_.begin(); it != partition.segments_.end();) {
@@ -100,8 +81,9 @@ Status Partition::ReserveRow(const RowSet& rows, std::size_t position, WritePlan
     return ReserveNewRow(NextNumberedKey(), plan);
   }
   const bool by_key = rows.kind == RowSet::Kind::kKeys;
-  const RowPlace place = by_key ? Locate(rows.keys[position]) : Locate(rows.indexes[position]);
+  RowPlace place = Locate(rows, position);
   if (place.segment != nullptr) {
+    TRY(MakeWritable(place, 0));
     plan.keys_.emplace_back();
     plan.rows_.push_back(place);
     return {};
@@ -115,7 +97,7 @@ Text Partition::NextNumberedKey() {
   for (;; ++next_index_) {
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), next_index_).ptr;
     const std::string_view key(digits.data(), static_cast<std::size_t>(end - digits.data()));
-    if (indexes_.find(key) == indexes_.end()) {
+    if (indexes_.Find(key) == kNoRow) {
       return Text(key);
     }
   }
@@ -127,12 +109,15 @@ Status Partition::ReserveNewRow(Text key, WritePlan& plan) {
   const auto offset = static_cast<std::uint32_t>(index % Segment::kRows);
   auto it = segments_.find(number);
   if (it == segments_.end()) {
-    it = segments_.emplace(number, std::make_unique<Segment>(memory_.GetBudget(), offset)).first;
+    SegmentRef made(new Segment(memory_.GetBudget(), number, offset));
+    it = segments_.emplace(number, std::move(made)).first;
   }
-  TRY(it->second->EnsureRow(offset));
-  indexes_.emplace(key, index);
+  RowPlace place = {.segment = it->second.get(), .offset = offset, .index = index};
+  TRY(MakeWritable(place, 0));
+  TRY(place.segment->EnsureRow(offset));
+  indexes_.Add(key, index);
   plan.keys_.push_back(std::move(key));  // capacity was reserved: what is in the map is in the plan
-  plan.rows_.push_back({.segment = it->second.get(), .offset = offset, .index = index});
+  plan.rows_.push_back(place);
   ++next_index_;
   return {};
 }
@@ -146,9 +131,7 @@ Result<Field*> Partition::FieldForWrite(const ColumnWrite& column) {
   }
   if (known != nullptr) {
     if (!column.same && known->GetDType() != column.source.dtype) {
-      return Status(Code::kDType,
-                    fmt::format("field '{}' of partition '{}' is {}, not {}", name, name_.View(),
-                                NameOf(known->GetDType()), NameOf(column.source.dtype)));
+      return WrongDType(*known, column.source.dtype);
     }
     return known;
   }
@@ -197,41 +180,55 @@ Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
     return ReserveSame(*field, same_row, plan);
   }
   TRY(ReserveSlots(*field, column, plan));
+  struct Guard {  // the slots' chunks are held until cells point at them
+    Field* field;
+    std::vector<Cell>* slots;
+    ~Guard() {
+      for (; !slots->empty(); slots->pop_back()) {
+        field->Unhold(slots->back().chunk);
+      }
+    }
+  } const guard{field, &plan.slots_};
   for (std::size_t i = 0; i < plan.rows_.size(); ++i) {
     const std::size_t slot = column.dict.empty() ? i : static_cast<std::size_t>(column.dict[i]);
-    field->Point(plan.slots_[slot]);
-    plan.cells_.push_back(plan.slots_[slot]);
-    ++plan.pointed_;
+    PointFromPlan(*field, plan.slots_[slot], plan);
   }
-  // What was held so that no slot's chunk could go before its cells were there.
-  for (const Cell slot : plan.slots_) {
-    field->Unpoint(slot);
-  }
-  plan.slots_.clear();
   return {};
 }
 
-// Fills plan.slots_, each of them pointed at once. On an error the plan's owner drops what was
-// added.
+void Partition::PointFromPlan(Field& field, Cell cell, WritePlan& plan) {
+  field.Point(cell);
+  plan.cells_.push_back(cell);  // there is capacity
+  ++plan.pointed_;
+}
+
+// Fills plan.slots_, the chunk of each held. Where this fails, none is.
 Status Partition::ReserveSlots(Field& field, ColumnWrite& column, WritePlan& plan) {
-  const ColumnSource& source = column.source;
   plan.slots_.clear();
-  plan.slots_.reserve(source.slots);
-  if (column.chunk) {
-    const std::uint32_t number = field.Add(std::move(column.chunk));
-    for (std::size_t i = 0; i < source.slots; ++i) {
-      plan.slots_.push_back({.chunk = number, .slot = static_cast<std::uint32_t>(i)});
-      field.Point(plan.slots_.back());
-    }
-    field.DropIfUnused(number);  // a column of no rows
+  plan.slots_.reserve(column.source.slots);
+  if (!column.chunk) {
+    return ReserveSmallSlots(field, column.source, plan);
+  }
+  if (column.source.slots == 0) {
     return {};
   }
+  const std::uint32_t number = field.Add(std::move(column.chunk));
+  const std::uint32_t flag = column.pending ? Cell::kPending : 0;
+  for (std::size_t i = 0; i < column.source.slots; ++i) {
+    plan.slots_.push_back({.chunk = number, .slot = static_cast<std::uint32_t>(i) | flag});
+    field.Hold(number);
+  }
+  return {};
+}
+
+// Copies the values to open chunks.
+Status Partition::ReserveSmallSlots(Field& field, const ColumnSource& source, WritePlan& plan) {
   struct Undo {  // until all slots are there
     Field* field;
     std::vector<Cell>* slots;
     ~Undo() {
       for (; field != nullptr && !slots->empty(); slots->pop_back()) {
-        field->Unpoint(slots->back());
+        field->Unhold(slots->back().chunk);
       }
     }
   } undo{&field, &plan.slots_};
@@ -244,7 +241,7 @@ Status Partition::ReserveSlots(Field& field, ColumnWrite& column, WritePlan& pla
       bytes *= static_cast<std::size_t>(dim);
     }
     TRY_ASSIGN(const Cell cell, field.Append(memory_, dims, source.bytes.substr(at, bytes)));
-    field.Point(cell);
+    field.Hold(cell.chunk);
     plan.slots_.push_back(cell);
     at += bytes;
   }
@@ -267,9 +264,7 @@ Status Partition::ReserveSame(Field& field, const RowPlace& row, WritePlan& plan
     return NotReady(field, row);
   }
   for (std::size_t i = 0; i < plan.rows_.size(); ++i) {
-    field.Point(cell);
-    plan.cells_.push_back(cell);
-    ++plan.pointed_;
+    PointFromPlan(field, cell, plan);
   }
   return {};
 }
@@ -319,16 +314,19 @@ void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) n
       replaced_bytes += TagBytes(row.tag);
       row.tag = std::move(plan.tags_[i]);
     }
-    row.revision = revision;
+    place.segment->SetRevision(place.offset, revision);
     result.indexes.push_back(place.index);
     for (std::size_t c = 0; c < plan.fields_.size(); ++c) {
       Field& field = *plan.fields_[c];
       Cell& cell = place.segment->CellAt(field.Id(), place.offset);
       const Cell old = std::exchange(cell, plan.cells_[c * rows + i]);
-      if (old.Ready()) {
+      field.ready_cells += cell.Ready() ? 1 : 0;
+      field.ready_cells -= old.Ready() ? 1 : 0;
+      if (old.Held()) {
         field.Unpoint(old);
+        has_garbage = true;
       } else {
-        ++field.ready_cells;
+        ++field.held_cells;
       }
     }
   }

@@ -30,6 +30,7 @@ std::size_t RowSet::size() const {
 
 void ReadResult::Reset() {
   Recycle(indexes);
+  Recycle(keys);
   Recycle(columns);
   Recycle(cells);
   Recycle(pins);

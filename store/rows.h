@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -40,6 +41,7 @@ struct ColumnWrite {
   std::span<const std::int64_t> dict;  // row i takes slot dict[i]; empty: row i takes slot i
   std::string_view same_key;  // with `same`: the row whose cell is taken; dtype is the field's
   bool same = false;
+  bool pending = false;  // the cells are not ready yet: KV.APPEND ... MORE
 };
 
 // What a row's tag becomes: `fresh` where it has none, else its tag merged with `patch`.
@@ -69,21 +71,49 @@ struct ReadRequest {
   // Strict: missing rows and cells are errors, and all_fields means the fields ready in all rows.
   // Otherwise they are null in the result, and all_fields means every field of the partition.
   bool strict = true;
+  bool keys = false;  // the rows' keys, too. REQUIRES: strict
 };
 
-inline constexpr RowIndex kNoRow = -1;
+// The cell that KV.APPEND is to grow.
+struct AppendRequest {
+  std::string_view partition;
+  std::string_view key;
+  std::string_view field;
+  DType dtype = DType::kBool;
+};
+
+struct GrowingCell {
+  ChunkRef chunk;  // null: there is no such cell
+  std::uint32_t slot = 0;
+  friend bool operator==(const GrowingCell& a, const GrowingCell& b) {
+    return a.chunk.get() == b.chunk.get() && a.slot == b.slot;
+  }
+};
+
+// One field of a partition, for KV.FIELDS.
+struct FieldSummary {
+  Text name;
+  DType dtype = DType::kBool;
+  std::optional<std::vector<std::int64_t>> dims;  // -1 where they differ; nullopt: the ranks do
+  std::int64_t ready_rows = 0;
+  std::size_t bytes = 0;  // as stored: what rows share counts once
+};
 
 // A snapshot of cells: valid whatever happens to the rows afterwards.
 struct ReadResult {
   struct Cell {
     const Chunk* chunk = nullptr;  // null: not ready, or no such row
     std::uint32_t slot = 0;
+    // REQUIRES: not null.
+    [[nodiscard]] Dims Shape() const { return chunk->DimsOf(slot); }
+    [[nodiscard]] std::string_view Bytes() const { return chunk->BytesOf(slot); }
   };
   struct Column {
     Text name;
     DType dtype = DType::kBool;
   };
   std::vector<RowIndex> indexes;  // in the order asked; kNoRow: no such row (not strict)
+  std::vector<Text> keys;         // of the rows, where asked for
   std::vector<Column> columns;    // in the order asked; with all_fields in the order they were made
   std::vector<Cell> cells;        // cells[column * indexes.size() + row]
   std::vector<ChunkRef> pins;     // every chunk of `cells`, at least once

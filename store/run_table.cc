@@ -89,8 +89,20 @@ Run RunTable::NextTouchedFree(PageIndex from) const noexcept {
   return {};
 }
 
+Run RunTable::FrontWithTouched(Run run, PageIndex touched) const noexcept {
+  if (pages_[run.begin].touched <= touched) {
+    return run;
+  }
+  PageIndex end = run.begin;
+  for (PageIndex count = 0; count < touched; ++end) {
+    count += IsTouched(end) ? 1 : 0;
+  }
+  return {run.begin, end - run.begin};
+}
+
 PageIndex RunTable::TakeFree(Run run) noexcept {
-  const PageIndex touched = pages_[run.begin].touched;
+  const Page& whole = pages_[run.begin];
+  const PageIndex touched = whole.length == run.length ? whole.touched : CountTouched(run);
   SplitFree(run);
   used_ += run.length;
   return touched;

@@ -47,7 +47,10 @@ class RunTable {
   // The first free run with touched pages that begins at `from` or later; length 0: none.
   // REQUIRES: a run begins at `from`, or it is the frontier.
   [[nodiscard]] Run NextTouchedFree(PageIndex from) const noexcept;
-  // Takes a free run whole. Returns how many of its pages were touched.
+  // The front of a free run: as short as it can be with `touched` pages that are touched; all of it
+  // where it has no more than that.
+  [[nodiscard]] Run FrontWithTouched(Run run, PageIndex touched) const noexcept;
+  // Takes a free run, or its front. Returns how many of the pages taken were touched.
   PageIndex TakeFree(Run run) noexcept;
 
   [[nodiscard]] PageIndex Size() const { return size_; }
@@ -83,6 +86,9 @@ class RunTable {
   void Unlink(PageIndex head);
   [[nodiscard]] FreeLists& ListsOf(const Page& head);
   [[nodiscard]] PageIndex CountTouched(Run run) const;
+  [[nodiscard]] bool IsTouched(PageIndex page) const {
+    return (touched_bits_[page / 64] >> (page % 64) & 1) != 0;
+  }
   void SetTouched(Run run, bool touched);
 
   Mapping table_;

@@ -14,6 +14,41 @@ std::int64_t Segment::BytesFor(std::size_t rows, std::size_t fields) const {
   return static_cast<std::int64_t>(sizeof(Segment) + rows * (sizeof(Row) + fields * sizeof(Cell)));
 }
 
+// Takes what is missing to `bytes`.
+Status Segment::Charge(std::int64_t bytes, std::int64_t overdraft) {
+  if (bytes > charged_) {
+    if (!budget_.TryCharge(bytes - charged_, overdraft)) {
+      return OutOfMemory();
+    }
+    charged_ = bytes;
+  }
+  return {};
+}
+
+Result<SegmentRef> Segment::Copy(std::int64_t overdraft) const {
+  SegmentRef copy(new Segment(budget_, number_, first_));
+  TRY(copy->Charge(BytesFor(rows_.size(), fields_), overdraft));
+  copy->rows_ = rows_;
+  copy->cells_.resize(cells_.size());
+  for (std::size_t id = 0; id < cells_.size(); ++id) {
+    if (cells_[id] != nullptr) {
+      copy->cells_[id] = std::make_unique<Cell[]>(rows_.size());
+      std::copy_n(cells_[id].get(), rows_.size(), copy->cells_[id].get());
+    }
+  }
+  copy->fields_ = fields_;
+  copy->live_rows = live_rows;
+  copy->newest_ = newest_;
+  copy->newest_of_block_ = newest_of_block_;
+  return copy;
+}
+
+void Segment::Release() noexcept {
+  if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    delete this;
+  }
+}
+
 Status Segment::EnsureRow(std::uint32_t offset) {
   const std::size_t needed = offset - first_ + 1;
   if (needed <= rows_.size()) {
@@ -25,9 +60,8 @@ Status Segment::EnsureRow(std::uint32_t offset) {
   }
   capacity = std::min<std::size_t>(capacity, kRows - first_);
   const std::int64_t bytes = BytesFor(capacity, fields_);
-  if (!budget_.TryCharge(bytes - charged_)) {
-    return OutOfMemory();
-  }
+  const std::int64_t charged = charged_;
+  TRY(Charge(bytes, 0));
   try {
     std::vector<Row> rows(capacity);
     std::vector<std::unique_ptr<Cell[]>> cells(cells_.size());
@@ -41,10 +75,10 @@ Status Segment::EnsureRow(std::uint32_t offset) {
     rows_ = std::move(rows);
     cells_ = std::move(cells);
   } catch (...) {
-    budget_.Release(bytes - charged_);
+    budget_.Release(charged_ - charged);
+    charged_ = charged;
     throw;
   }
-  charged_ = bytes;
   return {};
 }
 
@@ -52,10 +86,8 @@ Status Segment::EnsureField(std::uint32_t id) {
   if (id < cells_.size() && cells_[id] != nullptr) {
     return {};
   }
-  const std::int64_t bytes = BytesFor(rows_.size(), fields_ + 1);
-  if (!budget_.TryCharge(bytes - charged_)) {
-    return OutOfMemory();
-  }
+  const std::int64_t charged = charged_;
+  TRY(Charge(BytesFor(rows_.size(), fields_ + 1), 0));
   try {
     auto cells = std::make_unique<Cell[]>(rows_.size());
     if (id >= cells_.size()) {
@@ -63,11 +95,11 @@ Status Segment::EnsureField(std::uint32_t id) {
     }
     cells_[id] = std::move(cells);
   } catch (...) {
-    budget_.Release(bytes - charged_);
+    budget_.Release(charged_ - charged);
+    charged_ = charged;
     throw;
   }
   ++fields_;
-  charged_ = bytes;
   return {};
 }
 
@@ -80,6 +112,12 @@ void Segment::DropField(std::uint32_t id) noexcept {
   const std::int64_t bytes = BytesFor(rows_.size(), fields_);
   budget_.Release(charged_ - bytes);
   charged_ = bytes;
+}
+
+void Segment::SetRevision(std::uint32_t offset, Revision revision) {
+  At(offset).revision = revision;
+  newest_of_block_[offset / kBlockRows] = revision;
+  newest_ = revision;
 }
 
 const Row* Segment::Find(std::uint32_t offset) const {

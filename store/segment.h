@@ -9,9 +9,20 @@
 //   rows_:                   | Row | Row | ... |
 //   cells_[id]:              | Cell | Cell | ... |   or null
 //
-// Thread safety: one caller at a time (the engine).
+// A reader of many rows *pins* segments, under the engine, and reads them without it, as they were
+// at that moment: a segment that somebody else holds, too, is never changed. The partition replaces
+// it by a copy of its own before it writes (copy on write), so a pin costs a count, and a write a
+// copy of 4,096 rows at most once a pin.
+//
+// Blocks of 64 rows know the latest revision in them: what changed since a revision is found
+// without looking at the rest.
+//
+// Thread safety: of a pinned one any thread may read; otherwise one caller at a time (the engine).
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -19,9 +30,13 @@
 #include "store/budget.h"
 #include "store/field.h"
 #include "store/ids.h"
+#include "store/ref.h"
 #include "store/text.h"
 
 namespace sluice::store {
+
+class Segment;
+using SegmentRef = Ref<Segment>;
 
 struct Row {
   Text key;  // null: no such row
@@ -33,10 +48,21 @@ class Segment {
  public:
   static constexpr RowIndex kRows = 4096;
 
-  Segment(Budget& budget, std::uint32_t first) : budget_(budget), first_(first) {}
-  ~Segment() { budget_.Release(charged_); }
+  // Of the rows from number * kRows on; the first that it may have is at offset `first`.
+  Segment(Budget& budget, RowIndex number, std::uint32_t first)
+      : budget_(budget), number_(number), first_(first) {}
   Segment(const Segment&) = delete;
   Segment& operator=(const Segment&) = delete;
+
+  // Another segment with the same rows and cells.
+  // Errors: kOom (nothing may be charged beyond the limit + `overdraft`); std::bad_alloc.
+  [[nodiscard]] Result<SegmentRef> Copy(std::int64_t overdraft) const;
+  // False: somebody has it pinned, and only Copy() may be used to change it.
+  [[nodiscard]] bool IsMine() const { return count_.load(std::memory_order_acquire) == 1; }
+  void Retain() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  void Release() noexcept;
+
+  // What follows changes the segment. REQUIRES: IsMine().
 
   // Makes room for the row at `offset`. REQUIRES: offset >= first.
   // Errors: kOom; std::bad_alloc; nothing changed then.
@@ -45,32 +71,56 @@ class Segment {
   Status EnsureField(std::uint32_t id);
   void DropField(std::uint32_t id) noexcept;
 
-  // Null where there is no room for such a row, or where it is not there.
-  [[nodiscard]] const Row* Find(std::uint32_t offset) const;
   // REQUIRES: EnsureRow(offset) was ok.
   Row& At(std::uint32_t offset) { return rows_[offset - first_]; }
-  // The cell; unready where the field has none here. REQUIRES: as At().
-  [[nodiscard]] Cell GetCell(std::uint32_t id, std::uint32_t offset) const;
   // REQUIRES: EnsureRow(offset) and EnsureField(id) were ok.
   Cell& CellAt(std::uint32_t id, std::uint32_t offset) { return cells_[id][offset - first_]; }
+  // The row was written. REQUIRES: as At(), and the revision is the latest that there is.
+  void SetRevision(std::uint32_t offset, Revision revision);
 
-  // Calls function(offset, row) for each row, in order.
+  std::uint32_t live_rows = 0;  // kept by the partition
+
+  // What follows reads it.
+
+  // Null where there is no room for such a row, or where it is not there.
+  [[nodiscard]] const Row* Find(std::uint32_t offset) const;
+  // The cell; unready where the field has none here. REQUIRES: as At().
+  [[nodiscard]] Cell GetCell(std::uint32_t id, std::uint32_t offset) const;
+  [[nodiscard]] RowIndex Number() const { return number_; }
+  // The latest revision of any row, those that are gone included.
+  [[nodiscard]] Revision Newest() const { return newest_; }
+
+  // Calls function(offset, row) for each row from `from` on, in order, that was written after
+  // revision `since` (0: all).
   template <typename Function>
-  void ForEach(const Function& function) {
-    for (std::uint32_t i = 0; i < rows_.size(); ++i) {
-      if (!rows_[i].key.IsNull()) {
-        function(first_ + i, rows_[i]);
+  void ForEach(std::uint32_t from, Revision since, const Function& function) const {
+    const auto end = static_cast<std::uint32_t>(first_ + rows_.size());
+    for (std::uint32_t offset = std::max(from, first_); offset < end; ++offset) {
+      if (since > 0 && newest_of_block_[offset / kBlockRows] <= since) {
+        offset |= kBlockRows - 1;  // the last of its block
+        continue;
+      }
+      const Row& row = rows_[offset - first_];
+      if (!row.key.IsNull() && row.revision > since) {
+        function(offset, row);
       }
     }
   }
 
-  std::uint32_t live_rows = 0;  // kept by the partition
-
  private:
+  static constexpr std::uint32_t kBlockRows = 64;
+  ~Segment() { budget_.Release(charged_); }
+
   [[nodiscard]] std::int64_t BytesFor(std::size_t rows, std::size_t fields) const;
 
+  Status Charge(std::int64_t bytes, std::int64_t overdraft);
+
+  std::atomic<std::uint32_t> count_{1};
   Budget& budget_;
+  RowIndex number_;
   std::uint32_t first_;
+  Revision newest_ = 0;
+  std::array<Revision, kRows / kBlockRows> newest_of_block_ = {};
   std::vector<Row> rows_;
   std::vector<std::unique_ptr<Cell[]>> cells_;  // by field id
   std::size_t fields_ = 0;                      // not null in cells_

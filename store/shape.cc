@@ -23,6 +23,26 @@ std::string ShapeText(Dims dims) {
   return fmt::format("[{}]", fmt::join(dims, ", "));
 }
 
+void CommonShape::Add(Dims dims) {
+  if (!any_) {
+    any_ = true;
+    dims_.assign(dims.begin(), dims.end());
+  }
+  if (dims.size() != dims_.size()) {
+    ranks_differ_ = true;
+    return;
+  }
+  for (std::size_t d = 0; d < dims.size(); ++d) {
+    dims_[d] = dims_[d] == dims[d] ? dims_[d] : -1;
+  }
+}
+
+bool CommonShape::Settled(std::size_t rank) const {
+  return ranks_differ_ ||
+         (any_ && rank == dims_.size() &&
+          std::all_of(dims_.begin(), dims_.end(), [](std::int64_t dim) { return dim == -1; }));
+}
+
 Result<std::int64_t> TensorBytes(std::string_view field, DType dtype, Dims dims) {
   const auto fail = [&](std::string_view why) {
     return Status(Code::kShape, fmt::format("field '{}': {}", Printable(field), why));

@@ -8,6 +8,8 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "store/dtype.h"
 
@@ -23,6 +25,24 @@ std::optional<std::int64_t> CheckedAdd(std::int64_t a, std::int64_t b);
 
 // "[2, 3]", "[]" for a scalar.
 std::string ShapeText(Dims dims);
+
+// What the dims of several values have in common: -1 where they differ.
+class CommonShape {
+ public:
+  // Errors: std::bad_alloc.
+  void Add(Dims dims);
+  // True where more dims of this rank can change nothing.
+  [[nodiscard]] bool Settled(std::size_t rank) const;
+  // nullopt where ranks differ, or nothing was added.
+  [[nodiscard]] std::optional<std::vector<std::int64_t>> Take() && {
+    return any_ && !ranks_differ_ ? std::optional(std::move(dims_)) : std::nullopt;
+  }
+
+ private:
+  std::vector<std::int64_t> dims_;
+  bool any_ = false;
+  bool ranks_differ_ = false;
+};
 
 // product(dims) * SizeOf(dtype). `field` stands in the message.
 // Errors: kShape: a negative dim, a rank over kRankMax, more than 2^63-1 elements or bytes. A dim

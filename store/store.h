@@ -15,7 +15,9 @@
 #include <vector>
 
 #include "store/blob.h"
+#include "store/remains.h"
 #include "store/rows.h"
+#include "store/snapshot.h"
 
 namespace sluice::store {
 
@@ -52,22 +54,49 @@ class Store {
   // Errors: kWrongType, kNoPartition.
   Status Tags(std::string_view partition, const RowSet& rows, std::vector<Text>& tags) const;
 
-  // KV.CLEAR: how many rows or cells were removed; what is not there counts 0. Errors: kWrongType.
-  Result<std::int64_t> ClearPartition(std::string_view partition);
+  // KV.LIST, KV.SCAN, KV.CHANGES, and WHERE: rows to look at without the engine. `snapshot` is new.
+  // Errors: kWrongType; std::bad_alloc.
+  Status TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot) const;
+  // KV.LIST without arguments: names and numbers of rows, by name.
+  void ListPartitions(std::vector<std::pair<Text, std::size_t>>& partitions) const;
+  // KV.FIELDS without rows: one entry a field, in the order in which they were made.
+  // Errors: kWrongType, kNoPartition; std::bad_alloc.
+  Status Summarize(std::string_view partition, std::vector<FieldSummary>& fields) const;
+  // KV.WAIT: see Partition. A partition that does not exist has no row. Errors: kWrongType.
+  Result<std::size_t> FirstUnready(std::string_view partition, const RowSet& rows, std::size_t from,
+                                   std::span<const std::string_view> fields) const;
+  // KV.APPEND: what is to grow; it is replaced by Write(). Errors: kWrongType, kDType.
+  Result<GrowingCell> CellToGrow(const AppendRequest& request) const;
+  // The row's key; null where there is no such row.
+  [[nodiscard]] Text KeyOf(std::string_view partition, RowIndex index) const;
+
+  // KV.CLEAR: how many rows or cells were removed; what is not there counts 0.
+  // Errors: kWrongType, kOom; std::bad_alloc.
   Result<std::int64_t> ClearRows(std::string_view partition, const RowSet& rows);
   Result<std::int64_t> ClearCells(std::string_view partition, const RowSet& rows,
                                   std::span<const std::string_view> fields);
+  // Null remains where there is none. Errors: kWrongType.
+  struct RemovedPartition {
+    std::int64_t rows = 0;
+    std::unique_ptr<Remains> remains;
+  };
+  Result<RemovedPartition> RemovePartition(std::string_view partition);
 
   // SET: keys are any bytes. Errors: kWrongType where `key` is a partition; kOom; std::bad_alloc.
   Status SetString(std::string_view key, StringValue value);
   // GET: nullopt where there is none. Errors: kWrongType.
   Result<std::optional<StringValue>> GetString(std::string_view key) const;
 
-  // Removes everything. Row indexes start anew; the revision counts on.
-  void Flush();
+  // Everything that was there. Row indexes start anew; the revision counts on.
+  // Errors: std::bad_alloc; nothing changed then.
+  [[nodiscard]] std::unique_ptr<Remains> Flush();
 
   [[nodiscard]] std::size_t Names() const;  // partitions and strings (DBSIZE)
   [[nodiscard]] Revision LastRevision() const;
+
+  // The first partition whose name is not before `name`, in the order of bytes; null: there is
+  // none.
+  [[nodiscard]] Partition* PartitionFrom(std::string_view name) const;
 
  private:
   struct Tables;
@@ -75,7 +104,8 @@ class Store {
   [[nodiscard]] Result<Partition*> FindPartition(std::string_view name) const;
   // Errors: kOom; std::bad_alloc. REQUIRES: the name is new.
   Status Insert(std::string_view name, std::unique_ptr<Partition> partition, StringValue string);
-  void Erase(std::string_view name) noexcept;
+  [[nodiscard]] Partition* Find(std::string_view name) const;
+  std::unique_ptr<Partition> Erase(std::string_view name) noexcept;
 
   Memory& memory_;
   std::uint64_t seed_;

@@ -11,6 +11,9 @@
 
 namespace sluice::store {
 
+// What a Text takes besides its bytes.
+inline constexpr std::int64_t kTextOverheadBytes = 24;
+
 class Text {
  public:
   Text() = default;  // null; View() is ""

@@ -1,8 +1,8 @@
 // Values as text: what VALUES brings and FORMAT values gives back.
 //
 // Numbers are decimal; floats are read as Python writes them (1.5, 1e-05, nan, inf), and written as
-// the shortest text that reads back the same (1, 0.5, 1e-05); bool is 0 or 1. The small floats (IsSmallFloat) go through
-// libtorch.
+// the shortest text that reads back the same (1, 0.5, 1e-05); bool is 0 or 1. The small floats
+// (IsSmallFloat) go through libtorch.
 #pragma once
 
 #include <span>

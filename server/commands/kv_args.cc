@@ -6,6 +6,7 @@
 #include <boost/unordered/unordered_flat_set.hpp>
 #include <fmt/format.h>
 
+#include "server/row_selection.h"
 #include "store/chunk.h"
 #include "store/tag.h"
 
@@ -70,11 +71,58 @@ bool ReadRows(Context& context, ArgReader& args, RowSet& rows) {
   return false;
 }
 
+std::optional<store::Where> ReadWhere(ArgReader& args) {
+  const std::int64_t count = args.Integer();
+  if (args.ok() && (count < 1 || static_cast<std::size_t>(count) > args.Left() / 3)) {
+    args.Fail(Status(Code::kError,
+                     fmt::format("syntax error: WHERE: {} conditions of tag, op and value are "
+                                 "announced, {} arguments follow",
+                                 count, args.Left())));
+  }
+  std::vector<store::Where::Condition> conditions;
+  for (std::int64_t i = 0; args.ok() && i < count; ++i) {
+    store::Where::Condition& condition = conditions.emplace_back();
+    condition.tag = args.Word("the tag's name");
+    condition.op = args.Word("the operator");
+    condition.value = args.Word("the value");
+  }
+  if (!args.ok()) {
+    return std::nullopt;
+  }
+  auto where = store::Where::Make(conditions);
+  if (!where.ok()) {
+    args.Fail(where.GetStatus());
+    return std::nullopt;
+  }
+  return *std::move(where);
+}
+
+RowChoice ReadRowChoice(Context& context, ArgReader& args) {
+  RowChoice choice;
+  if (args.Option("WHERE")) {
+    choice.where = ReadWhere(args);
+  } else if (!ReadRows(context, args, choice.rows)) {
+    args.Fail(Status(Code::kError, "syntax error: KEYS, ROWS or WHERE is expected"));
+  }
+  return choice;
+}
+
+Status ChooseRows(Context& context, std::string_view partition, RowChoice& choice) {
+  if (!choice.where) {
+    context.turn.Enter();
+    return {};
+  }
+  std::vector<store::RowIndex>& indexes = context.scratch.indexes;
+  TRY(SelectRows(context, partition, *choice.where, indexes));
+  choice.rows = {.kind = RowSet::Kind::kIndexes, .keys = {}, .indexes = indexes};
+  return {};
+}
+
 void ReadFields(Context& context, ArgReader& args) {
   args.List("fields", context.scratch.fields);
   for (const std::string_view field : context.scratch.fields) {
     if (args.ok()) {
-      args.Fail(store::CheckName("field", field));
+      args.Fail(store::CheckFieldName(field));
     }
   }
 }

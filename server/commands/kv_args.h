@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -11,6 +12,7 @@
 #include "server/command.h"
 #include "server/context.h"
 #include "store/rows.h"
+#include "store/where.h"
 
 namespace sluice::server {
 
@@ -21,8 +23,29 @@ inline constexpr Arg kRowsArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
     {.name = "indexes", .type = "string", .token = "ROWS"}};
 
+inline constexpr Arg kWhereArgs[] = {{.name = "numconditions", .type = "integer"},
+                                     {.name = "condition", .type = "string", .multiple = true}};
+inline constexpr Arg kRowChoiceArgs[] = {
+    {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
+    {.name = "indexes", .type = "string", .token = "ROWS"},
+    {.name = "numconditions-condition", .type = "string", .token = "WHERE", .multiple = true}};
+
 // `KEYS <list>` or `ROWS <blob>`. True where one of them was next.
 bool ReadRows(Context& context, ArgReader& args, store::RowSet& rows);
+
+// `<m> <tag> <op> <value> ...`, behind WHERE. Nullopt on a failure.
+std::optional<store::Where> ReadWhere(ArgReader& args);
+
+// Rows by key, by index, or by tag.
+struct RowChoice {
+  store::RowSet rows;
+  std::optional<store::Where> where;
+};
+// As ReadRows, or `WHERE ...`; fails where none of them is next.
+RowChoice ReadRowChoice(Context& context, ArgReader& args);
+// Enters the engine; `choice.rows` are keys or indexes then, of rows that fit at that moment.
+// Errors: kWrongType.
+store::Status ChooseRows(Context& context, std::string_view partition, RowChoice& choice);
 
 // `<list>` of field names into scratch.fields.
 void ReadFields(Context& context, ArgReader& args);

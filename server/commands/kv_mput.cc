@@ -1,4 +1,4 @@
-// KV.MPUT, KV.CLEAR.
+// KV.MPUT.
 #include <array>
 #include <utility>
 
@@ -7,7 +7,9 @@
 #include "server/arg_reader.h"
 #include "server/command_table.h"
 #include "server/commands/kv_args.h"
+#include "server/commands/kv_block.h"
 #include "server/context.h"
+#include "store/safetensors.h"
 #include "store/shape.h"
 
 namespace sluice::server {
@@ -127,10 +129,35 @@ void ReadTags(Context& context, ArgReader& args, std::size_t rows) {
   }
 }
 
-// KV.MPUT partition KEYS list | ROWS blob | NEW n [TAGS list] [COLUMN ...] ...
-Status KvMput(Context& context, ArgReader& args) {
-  Scratch& scratch = context.scratch;
-  const std::string_view partition = args.Name("partition");
+// `SAFETENSORS <bytes>`, behind the word: its columns lie where the argument does.
+void ReadSafetensorsColumns(Context& context, ArgReader& args, std::size_t rows) {
+  const RequestArg file = args.Take("the safetensors file");
+  if (!args.ok()) {
+    return;
+  }
+  auto read = store::ReadSafetensors(file.text, rows);
+  if (!read.ok()) {
+    args.Fail(read.GetStatus());
+    return;
+  }
+  context.scratch.safetensors = *std::move(read);
+  for (const store::SafetensorsColumn& from : context.scratch.safetensors) {
+    ColumnWrite column;
+    column.source = {.field = from.field,
+                     .dtype = from.dtype,
+                     .slots = rows,
+                     .ragged = from.ragged,
+                     .rank = from.rank,
+                     .dims = from.dims,
+                     .bytes = from.bytes,
+                     .blob = file.blob};
+    FinishColumn(context, args, column);
+    context.scratch.columns.push_back(std::move(column));
+  }
+}
+
+// `KEYS <list> | ROWS <blob> | NEW <n>`.
+RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
   RowSet rows;
   if (args.Option("NEW")) {
     rows = {
@@ -143,51 +170,44 @@ Status KvMput(Context& context, ArgReader& args) {
                                                store::kRowsPerWriteMax, rows.size())));
   }
   RejectDuplicateRows(args, rows);
+  return rows;
+}
+
+// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [TAGS list] [COLUMN ...] ...
+//         [SAFETENSORS bytes]
+Status KvMput(Context& context, ArgReader& args) {
+  Scratch& scratch = context.scratch;
+  const std::string_view partition = args.Name("partition");
+  const RowSet rows = ReadRowsToWrite(context, args);
+  Block block;
+  bool some_file = false;
   while (args.HasMore()) {
     if (args.Option("COLUMN")) {
       ReadColumn(context, args, rows.size());
     } else if (args.Option("TAGS")) {
       ReadTags(context, args, rows.size());
-    } else {
+    } else if (!some_file && args.Option("SAFETENSORS")) {
+      some_file = true;
+      ReadSafetensorsColumns(context, args, rows.size());
+    } else if (!ReadBlock(args, block)) {
       args.Unexpected();
     }
   }
   RejectDuplicateFields(context, args);
-  TRY(args.Finish());
-  context.reply.Reserve(rows.size() * sizeof(store::RowIndex) +
-                        64);  // once applied, nothing may fail
-
-  context.turn.Enter();
-  const store::WriteRequest request = {
-      .partition = partition, .rows = rows, .tags = scratch.tags, .columns = scratch.columns};
-  TRY(context.server.store.Write(request, scratch.write));
+  Status status = args.Finish();
+  if (status.ok()) {
+    // Once applied, nothing may fail.
+    context.reply.Reserve(rows.size() * sizeof(store::RowIndex) + 64);
+    status = WriteRows(
+        context,
+        {.partition = partition, .rows = rows, .tags = scratch.tags, .columns = scratch.columns});
+  }
+  if (!status.ok()) {
+    return OrWait(context, block, std::move(status));
+  }
   context.reply.Array(2);
   context.reply.Integer(scratch.write.new_rows);
   context.reply.Bulk(AsBytes(scratch.write.indexes));
-  return {};
-}
-
-// KV.CLEAR partition [KEYS list | ROWS blob [FIELDS list]]
-Status KvClear(Context& context, ArgReader& args) {
-  const std::string_view partition = args.Name("partition");
-  RowSet rows;
-  const bool some_rows = args.HasMore();
-  if (some_rows && !ReadRows(context, args, rows)) {
-    args.Unexpected();
-  }
-  const bool some_fields = args.Option("FIELDS");
-  if (some_fields) {
-    ReadFields(context, args);
-  }
-  TRY(args.Finish());
-
-  context.turn.Enter();
-  store::Store& store = context.server.store;
-  const auto removed = some_fields ? store.ClearCells(partition, rows, context.scratch.fields)
-                       : some_rows ? store.ClearRows(partition, rows)
-                                   : store.ClearPartition(partition);
-  TRY(removed.GetStatus());
-  context.reply.Integer(*removed);
   return {};
 }
 
@@ -209,22 +229,19 @@ constexpr Arg kColumnArgs[] = {
 constexpr Arg kMputArgs[] = {
     {.name = "partition", .type = "key"},
     {.name = "rows", .type = "oneof", .args = kNewRowsArgs},
+    {.name = "milliseconds", .type = "integer", .token = "BLOCK", .optional = true},
     {.name = "tags", .type = "block", .token = "TAGS", .optional = true, .args = kListArgs},
     {.name = "column",
      .type = "block",
      .token = "COLUMN",
      .optional = true,
      .multiple = true,
-     .args = kColumnArgs}};
-constexpr Arg kClearArgs[] = {
-    {.name = "partition", .type = "key"},
-    {.name = "rows", .type = "oneof", .optional = true, .args = kRowsArgs},
-    {.name = "fields", .type = "block", .token = "FIELDS", .optional = true, .args = kListArgs}};
-
+     .args = kColumnArgs},
+    {.name = "file", .type = "string", .token = "SAFETENSORS", .optional = true}};
 constexpr std::array kCommands = {
     Row({.name = "kv.mput",
          .arity = -4,
-         .flags = kWrite | kDenyOom,
+         .flags = kWrite | kDenyOom | kBlocking,
          .keys = {.first = 1, .last = 1, .step = 1},
          .handler = KvMput,
          .group = "kv",
@@ -233,16 +250,6 @@ constexpr std::array kCommands = {
              "O(N) where N is the number of cells; payloads of 16 KiB and more are not copied",
          .summary = "Inserts or updates rows, column by column, all at once.",
          .args = kMputArgs}),
-    Row({.name = "kv.clear",
-         .arity = -2,
-         .flags = kWrite,
-         .keys = {.first = 1, .last = 1, .step = 1},
-         .handler = KvClear,
-         .group = "kv",
-         .since = "0.1.0",
-         .complexity = "O(N) where N is the number of cells removed",
-         .summary = "Removes a partition, rows, or fields of rows.",
-         .args = kClearArgs}),
 };
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "server/arg_reader.h"
 #include "server/command_table.h"
 #include "server/commands/kv_args.h"
+#include "server/commands/kv_block.h"
 #include "server/context.h"
 #include "store/shape.h"
 #include "store/torch/loader.h"
@@ -62,6 +63,15 @@ void ReadValues(Context& context, ArgReader& args, ColumnSource& source) {
   parsed.resize(static_cast<std::size_t>(*bytes));
   args.Fail(store::ParseValues(source.field, source.dtype, texts, torch, parsed.data()));
   source.bytes = parsed;
+  const std::string_view next = args.Peek();
+  if (args.HasMore() && !EqualsIgnoreCase(next, "FIELD") && !EqualsIgnoreCase(next, "TAG") &&
+      !EqualsIgnoreCase(next, "BLOCK")) {
+    args.Fail(Status(Code::kError,
+                     fmt::format("syntax error: field '{}': {} {} takes {} values, and then '{}' "
+                                 "follows",
+                                 source.field, store::NameOf(source.dtype),
+                                 store::ShapeText(source.dims), count, store::Printable(next))));
+  }
 }
 
 // `FIELD <name> <dtype> [<dim> ...] BLOB <bytes> | VALUES <v> ... | SAME <key>`, behind FIELD.
@@ -103,12 +113,13 @@ void ReadField(Context& context, ArgReader& args) {
   context.scratch.columns.push_back(std::move(column));
 }
 
-// KV.PUT partition key [TAG json] [FIELD name dtype [dim ...] BLOB bytes | VALUES v ... | SAME key]
-// ...
+// KV.PUT partition key [BLOCK ms] [TAG json]
+//        [FIELD name dtype [dim ...] BLOB bytes | VALUES v ... | SAME key] ...
 Status KvPut(Context& context, ArgReader& args) {
   Scratch& scratch = context.scratch;
   const std::string_view partition = args.Name("partition");
   const std::string_view key = args.Name("key");
+  Block block;
   while (args.HasMore()) {
     if (args.Option("FIELD")) {
       ReadField(context, args);
@@ -117,7 +128,7 @@ Status KvPut(Context& context, ArgReader& args) {
         args.Fail(Status(Code::kError, "syntax error: TAG is given twice"));
       }
       AddTag(context, args, args.Word("the tag"));
-    } else {
+    } else if (!ReadBlock(args, block)) {
       args.Unexpected();
     }
   }
@@ -125,15 +136,17 @@ Status KvPut(Context& context, ArgReader& args) {
     args.Fail(Status(Code::kError, "syntax error: a TAG or a FIELD is expected"));
   }
   RejectDuplicateFields(context, args);
-  TRY(args.Finish());
-
-  context.turn.Enter();
-  const store::WriteRequest request = {
-      .partition = partition,
-      .rows = {.kind = RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}},
-      .tags = scratch.tags,
-      .columns = scratch.columns};
-  TRY(context.server.store.Write(request, scratch.write));
+  Status status = args.Finish();
+  if (status.ok()) {
+    status = WriteRows(
+        context, {.partition = partition,
+                  .rows = {.kind = RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}},
+                  .tags = scratch.tags,
+                  .columns = scratch.columns});
+  }
+  if (!status.ok()) {
+    return OrWait(context, block, std::move(status));
+  }
   context.reply.Integer(scratch.write.new_rows);
   return {};
 }
@@ -145,20 +158,22 @@ constexpr Arg kFieldArgs[] = {
     {.name = "bytes", .type = "string", .token = "BLOB", .optional = true},
     {.name = "value", .type = "string", .token = "VALUES", .optional = true, .multiple = true},
     {.name = "same-key", .type = "string", .token = "SAME", .optional = true}};
-constexpr Arg kPutArgs[] = {{.name = "partition", .type = "key"},
-                            {.name = "row-key", .type = "string"},
-                            {.name = "tag", .type = "string", .token = "TAG", .optional = true},
-                            {.name = "field",
-                             .type = "block",
-                             .token = "FIELD",
-                             .optional = true,
-                             .multiple = true,
-                             .args = kFieldArgs}};
+constexpr Arg kPutArgs[] = {
+    {.name = "partition", .type = "key"},
+    {.name = "row-key", .type = "string"},
+    {.name = "milliseconds", .type = "integer", .token = "BLOCK", .optional = true},
+    {.name = "tag", .type = "string", .token = "TAG", .optional = true},
+    {.name = "field",
+     .type = "block",
+     .token = "FIELD",
+     .optional = true,
+     .multiple = true,
+     .args = kFieldArgs}};
 
 constexpr std::array kCommands = {
     Row({.name = "kv.put",
          .arity = -4,
-         .flags = kWrite | kDenyOom,
+         .flags = kWrite | kDenyOom | kBlocking,
          .keys = {.first = 1, .last = 1, .step = 1},
          .handler = KvPut,
          .group = "kv",

@@ -1,4 +1,5 @@
 // KV.MGET, KV.TAGS.
+#include <algorithm>
 #include <array>
 
 #include <fmt/format.h>
@@ -17,35 +18,51 @@ using store::Code;
 using store::RowSet;
 using store::Status;
 
-enum class Format : std::uint8_t { kColumns, kRows, kValues };
+enum class Format : std::uint8_t { kColumns, kRows, kValues, kSafetensors };
+
+struct FormatName {
+  std::string_view name;
+  Format format;
+};
+constexpr std::array<FormatName, 4> kFormats = {{{"COLUMNS", Format::kColumns},
+                                                 {"ROWS", Format::kRows},
+                                                 {"VALUES", Format::kValues},
+                                                 {"SAFETENSORS", Format::kSafetensors}}};
 
 // Rows up to this many are rendered without letting go of the engine: small replies are quick.
 constexpr std::size_t kCellsHeldMax = 64;
 
-struct MgetOptions {
-  Format format = Format::kColumns;
+struct Mget {
   bool some_fields = false;
-  bool dict = false;
+  Format format = Format::kColumns;
+  MgetOptions options;
 };
 
 Format ReadFormat(ArgReader& args) {
-  if (args.Option("COLUMNS")) {
-    return Format::kColumns;
+  for (const FormatName& row : kFormats) {
+    if (args.Option(row.name)) {
+      return row.format;
+    }
   }
-  if (args.Option("ROWS")) {
-    return Format::kRows;
-  }
-  if (args.Option("VALUES")) {
-    return Format::kValues;
-  }
-  args.Fail(Status(Code::kError,
-                   fmt::format("syntax error: FORMAT columns, rows or values is expected, not '{}'",
-                               store::Printable(args.Peek()))));
+  args.Fail(Status(Code::kError, fmt::format("syntax error: FORMAT columns, rows, values or "
+                                             "safetensors is expected, not '{}'",
+                                             store::Printable(args.Peek()))));
   return Format::kColumns;
 }
 
-MgetOptions ReadMgetOptions(Context& context, ArgReader& args) {
-  MgetOptions options;
+// `left | right <value>`, behind PAD.
+void ReadPadding(ArgReader& args, Padding& padding) {
+  padding.left = args.Option("LEFT");
+  if (!padding.left && !args.Option("RIGHT")) {
+    args.Fail(
+        Status(Code::kError, fmt::format("syntax error: PAD left or right is expected, not '{}'",
+                                         store::Printable(args.Peek()))));
+  }
+  padding.value = args.Word("the padding");
+}
+
+Mget ReadMget(Context& context, ArgReader& args) {
+  Mget mget;
   bool some_format = false;
   const auto once = [&args](bool& seen, std::string_view name) {
     if (seen) {
@@ -55,21 +72,28 @@ MgetOptions ReadMgetOptions(Context& context, ArgReader& args) {
   };
   while (args.HasMore()) {
     if (args.Option("FIELDS")) {
-      once(options.some_fields, "FIELDS");
+      once(mget.some_fields, "FIELDS");
       ReadFields(context, args);
     } else if (args.Option("FORMAT")) {
       once(some_format, "FORMAT");
-      options.format = ReadFormat(args);
+      mget.format = ReadFormat(args);
+    } else if (args.Option("PAD")) {
+      once(mget.options.padding.given, "PAD");
+      ReadPadding(args, mget.options.padding);
     } else if (args.Option("DICT")) {
-      once(options.dict, "DICT");
+      once(mget.options.dict, "DICT");
     } else {
       args.Unexpected();
     }
   }
-  if (options.dict && options.format != Format::kColumns) {
+  const bool columns = mget.format == Format::kColumns;
+  if (mget.options.dict && !columns) {
     args.Fail(Status(Code::kError, "syntax error: DICT goes with FORMAT columns only"));
   }
-  return options;
+  if (mget.options.padding.given && !columns && mget.format != Format::kSafetensors) {
+    args.Fail(Status(Code::kError, "syntax error: PAD goes with FORMAT columns or safetensors"));
+  }
+  return mget;
 }
 
 // libtorch, where one of the columns needs it for its text.
@@ -91,30 +115,46 @@ store::Result<const SluiceTorchApi*> TorchForText(Context& context) {
   return static_cast<const SluiceTorchApi*>(nullptr);
 }
 
-// KV.MGET partition KEYS list | ROWS blob [FIELDS list] [FORMAT columns | rows | values] [DICT]
+// What a padded column may take: an argument that large could be sent back, and memory there is.
+std::int64_t PaddedBytesMax(const Context& context) {
+  const store::Budget& budget = context.server.memory.GetBudget();
+  return std::clamp<std::int64_t>(budget.Limit() - budget.Used(), 0,
+                                  context.server.config.proto_max_bulk_len);
+}
+
+// KV.MGET partition KEYS list | ROWS blob | WHERE ... [FIELDS list]
+//         [FORMAT columns | rows | values | safetensors] [PAD left | right value] [DICT]
 Status KvMget(Context& context, ArgReader& args) {
   const std::string_view partition = args.Name("partition");
-  RowSet rows;
-  if (!ReadRows(context, args, rows)) {
-    args.Fail(Status(Code::kError, "syntax error: KEYS or ROWS is expected"));
-  }
-  const MgetOptions options = ReadMgetOptions(context, args);
+  RowChoice choice = ReadRowChoice(context, args);
+  Mget mget = ReadMget(context, args);
   TRY(args.Finish());
 
-  context.turn.Enter();
+  TRY(ChooseRows(context, partition, choice));
   store::ReadResult& read = context.scratch.read;
+  const bool strict = mget.format == Format::kColumns || mget.format == Format::kSafetensors;
   TRY(context.server.store.Read({.partition = partition,
-                                 .rows = rows,
+                                 .rows = choice.rows,
                                  .fields = context.scratch.fields,
-                                 .all_fields = !options.some_fields,
-                                 .strict = options.format == Format::kColumns},
+                                 .all_fields = !mget.some_fields,
+                                 .strict = strict,
+                                 .keys = mget.format == Format::kSafetensors},
                                 read));
-  if (read.cells.size() > kCellsHeldMax || options.format == Format::kValues) {
+  const bool quick = read.cells.size() <= kCellsHeldMax && !mget.options.padding.given &&
+                     (mget.format == Format::kColumns || mget.format == Format::kRows);
+  if (!quick) {
     context.turn.Leave();
   }
-  switch (options.format) {
+  if (mget.options.padding.given) {
+    mget.options.bytes_max = PaddedBytesMax(context);
+    const auto torch = TorchForText(context);
+    mget.options.torch = torch.ok() ? *torch : nullptr;
+  }
+  switch (mget.format) {
     case Format::kColumns:
-      return ReplyColumns(read, options.dict, context.reply);
+      return ReplyColumns(read, mget.options, context.reply);
+    case Format::kSafetensors:
+      return ReplySafetensors(read, partition, mget.options, context.reply);
     case Format::kRows:
       ReplyRows(read, context.reply);
       return {};
@@ -125,18 +165,15 @@ Status KvMget(Context& context, ArgReader& args) {
   return ReplyValues(read, torch, context.reply);
 }
 
-// KV.TAGS partition KEYS list | ROWS blob
+// KV.TAGS partition KEYS list | ROWS blob | WHERE ...
 Status KvTags(Context& context, ArgReader& args) {
   const std::string_view partition = args.Name("partition");
-  RowSet rows;
-  if (!ReadRows(context, args, rows)) {
-    args.Fail(Status(Code::kError, "syntax error: KEYS or ROWS is expected"));
-  }
+  RowChoice choice = ReadRowChoice(context, args);
   TRY(args.Finish());
 
-  context.turn.Enter();
+  TRY(ChooseRows(context, partition, choice));
   std::vector<store::Text>& tags = context.scratch.texts;
-  TRY(context.server.store.Tags(partition, rows, tags));
+  TRY(context.server.store.Tags(partition, choice.rows, tags));
   if (tags.size() > kCellsHeldMax) {
     context.turn.Leave();
   }
@@ -151,17 +188,22 @@ Status KvTags(Context& context, ArgReader& args) {
   return {};
 }
 
-constexpr Arg kFormatArgs[] = {{.name = "columns", .type = "pure-token", .token = "COLUMNS"},
-                               {.name = "rows", .type = "pure-token", .token = "ROWS"},
-                               {.name = "values", .type = "pure-token", .token = "VALUES"}};
+constexpr Arg kFormatArgs[] = {
+    {.name = "columns", .type = "pure-token", .token = "COLUMNS"},
+    {.name = "rows", .type = "pure-token", .token = "ROWS"},
+    {.name = "values", .type = "pure-token", .token = "VALUES"},
+    {.name = "safetensors", .type = "pure-token", .token = "SAFETENSORS"}};
+constexpr Arg kPadArgs[] = {{.name = "left-or-right", .type = "string"},
+                            {.name = "value", .type = "string"}};
 constexpr Arg kMgetArgs[] = {
     {.name = "partition", .type = "key"},
-    {.name = "rows", .type = "oneof", .args = kRowsArgs},
+    {.name = "rows", .type = "oneof", .args = kRowChoiceArgs},
     {.name = "fields", .type = "block", .token = "FIELDS", .optional = true, .args = kListArgs},
     {.name = "format", .type = "oneof", .token = "FORMAT", .optional = true, .args = kFormatArgs},
+    {.name = "padding", .type = "block", .token = "PAD", .optional = true, .args = kPadArgs},
     {.name = "dict", .type = "pure-token", .token = "DICT", .optional = true}};
 constexpr Arg kTagsArgs[] = {{.name = "partition", .type = "key"},
-                             {.name = "rows", .type = "oneof", .args = kRowsArgs}};
+                             {.name = "rows", .type = "oneof", .args = kRowChoiceArgs}};
 
 constexpr std::array kCommands = {
     Row({.name = "kv.mget",
@@ -173,7 +215,8 @@ constexpr std::array kCommands = {
          .since = "0.1.0",
          .complexity =
              "O(N) where N is the number of cells; payloads of 16 KiB and more are not copied",
-         .summary = "Returns fields of rows, as columns, row by row, or as text.",
+         .summary =
+             "Returns fields of rows, as columns, row by row, as text, or as a safetensors file.",
          .args = kMgetArgs}),
     Row({.name = "kv.tags",
          .arity = -4,

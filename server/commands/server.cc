@@ -1,14 +1,20 @@
-// Commands about the server as a whole: INFO, CONFIG, DBSIZE, FLUSHALL, SHUTDOWN.
+// Commands about the server as a whole: INFO, CONFIG, MEMORY, DBSIZE, FLUSHALL, SHUTDOWN.
 #include <array>
+#include <iterator>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include "server/arg_reader.h"
 #include "server/command_table.h"
 #include "server/context.h"
+#include "server/dismantling.h"
 #include "server/glob.h"
 #include "server/info.h"
+#include "server/memory_report.h"
 #include "server/runtime.h"
 #include "store/ids.h"
 
@@ -100,6 +106,42 @@ Status ConfigSet(Context& context, ArgReader& args) {
   return {};
 }
 
+// MEMORY STATS: Redis's names where the meaning is Redis's.
+Status MemoryStats(Context& context, ArgReader& /*args*/) {
+  context.turn.Enter();
+  const MemoryReport memory = ReportMemory(context.server);
+  const auto keys = static_cast<std::int64_t>(context.server.store.Names());
+  context.turn.Leave();
+  const std::pair<std::string_view, std::int64_t> lines[] = {
+      {"peak.allocated", memory.peak},
+      {"total.allocated", memory.used},
+      {"clients.normal", memory.clients},
+      {"overhead.total", memory.bookkeeping + memory.clients},
+      {"keys.count", keys},
+      {"dataset.bytes", memory.stored},
+      {"payload.stored", memory.stored},
+      {"payload.in-flight", memory.in_flight},
+      {"bookkeeping", memory.bookkeeping},
+      {"arena.free", memory.arena_free},
+      {"arena.touched-ahead", memory.arena_touched_ahead},
+      {"arena.reserved", memory.arena_reserved},
+      {"process.resident", memory.resident}};
+  context.reply.Map(std::size(lines));
+  for (const auto& [name, bytes] : lines) {
+    context.reply.Bulk(name);
+    context.reply.Integer(bytes);
+  }
+  return {};
+}
+
+// MEMORY PURGE
+Status MemoryPurge(Context& context, ArgReader& /*args*/) {
+  context.server.memory.GetArena().Purge();
+  malloc_trim(0);
+  context.reply.Simple("OK");
+  return {};
+}
+
 // DBSIZE
 Status DbSize(Context& context, ArgReader& /*args*/) {
   context.turn.Enter();
@@ -114,8 +156,9 @@ Status FlushAll(Context& context, ArgReader& args) {
   }
   TRY(args.Finish());
   context.turn.Enter();
-  context.server.store.Flush();
-  context.reply.Simple("OK");
+  std::unique_ptr<store::Remains> remains = context.server.store.Flush();
+  context.turn.Leave();
+  Dismantle(context, std::move(remains), [](resp::Reply& reply) { reply.Simple("OK"); });
   return {};
 }
 
@@ -179,6 +222,17 @@ constexpr std::array kCommands = {
                    .handler = ConfigSet,
                    .summary = "Changes options, all of them or none.",
                    .args = kConfigSetArgs})),
+    Row(ServerRow(
+        {.name = "memory", .arity = -2, .flags = kContainer, .summary = "Commands about memory."})),
+    Row(ServerRow({.name = "memory|stats",
+                   .arity = 2,
+                   .handler = MemoryStats,
+                   .summary = "Tells where memory is, in bytes."})),
+    Row(ServerRow({.name = "memory|purge",
+                   .arity = 2,
+                   .handler = MemoryPurge,
+                   .complexity = "O(N) where N is the free memory",
+                   .summary = "Gives free memory back to the system."})),
     Row(ServerRow({.name = "dbsize",
                    .arity = 1,
                    .flags = kReadOnly | kFast,

@@ -7,7 +7,17 @@
 #include <stdint.h>
 
 // As store::DType numbers them.
-typedef uint8_t SluiceDType;
+using SluiceDType = uint8_t;
+
+// Of `count` > 0 elements. A NaN among them makes min, mean and max NaN.
+struct SluiceTorchStats {
+  double min;
+  double mean;
+  double max;
+  int64_t int_min;  // these, exact, of integers and bools: `integer` is 1 then
+  int64_t int_max;
+  int integer;
+};
 
 // float16, bfloat16, float8_e4m3fn and float8_e5m2 to and from float32. `count` elements each; src
 // and dst need no alignment. from_float32 rounds as torch does: to nearest, ties to even; past the
@@ -18,9 +28,11 @@ struct SluiceTorchApi {
   const char* torch_version;  // "2.13.0"
   int (*to_float32)(SluiceDType dtype, const void* src, int64_t count, float* dst);
   int (*from_float32)(SluiceDType dtype, const float* src, int64_t count, void* dst);
+  // Of any dtype but the byte strings; src needs no alignment. 0, or -1.
+  int (*stats)(SluiceDType dtype, const void* src, int64_t count, SluiceTorchStats* stats);
 };
 
-inline constexpr uint32_t kSluiceTorchAbiVersion = 1;
+inline constexpr uint32_t kSluiceTorchAbiVersion = 2;
 
 // The symbol that the module exports: `extern "C" const SluiceTorchApi* sluice_torch_api()`.
 inline constexpr char kSluiceTorchSymbol[] = "sluice_torch_api";

@@ -20,9 +20,9 @@ constexpr std::size_t kValueBytes = std::size_t{64} << 20;
 constexpr auto kPause = std::chrono::microseconds(200);  // PING looks on, it is not the load
 
 void Ping(const Fd& socket) {
-  static const std::string request = Request({"PING"});
+  static const std::string kRequest = Request({"PING"});
   std::array<char, 64> reply{};
-  if (::send(socket.number(), request.data(), request.size(), MSG_NOSIGNAL) < 0 ||
+  if (::send(socket.number(), kRequest.data(), kRequest.size(), MSG_NOSIGNAL) < 0 ||
       ::recv(socket.number(), reply.data(), reply.size(), 0) <= 0) {
     ThrowErrno("PING");
   }

@@ -26,7 +26,7 @@ class ArenaModel {
     arena_ = *std::move(made);
     base_ = arena_->Allocate(1);
     arena_->Free(base_, 1);
-    touched_[0] = keep_ > 0;
+    touched_[0] = true;
     frontier_ = 1;
   }
 
@@ -60,12 +60,35 @@ class ArenaModel {
     const auto [begin, run] = *entry;
     live_.erase(entry);
     CheckMarks(begin, run);
-    const bool keep = FreeTouched() + run.pages <= keep_;
     arena_->Free(base_ + begin * kPage, run.pages * kPage);
     for (std::size_t page = begin; page < begin + run.pages; ++page) {
       used_[page] = false;
-      touched_[page] = keep;
     }
+  }
+
+  // The front of the first free run with a touched page, and so on.
+  void Trim() {
+    while (FreeTouched() > keep_) {
+      const std::size_t excess = FreeTouched() - keep_;
+      std::size_t begin = 0;
+      std::size_t end = 0;
+      do {
+        begin = end;
+        for (; used_[begin]; ++begin) {
+        }
+        for (end = begin; end < frontier_ && !used_[end]; ++end) {
+        }
+      } while (std::count(touched_.begin() + Signed(begin), touched_.begin() + Signed(end), true) ==
+               0);
+      Require(arena_->Trim(), "did not trim");
+      std::size_t given_back = 0;
+      for (std::size_t page = begin; page < end && given_back < excess; ++page) {
+        given_back += touched_[page] ? 1 : 0;
+        touched_[page] = false;
+      }
+      CheckStats();
+    }
+    Require(!arena_->Trim(), "trimmed what is to be kept");
   }
 
   void Purge() {
@@ -104,6 +127,7 @@ class ArenaModel {
     std::uint64_t mark;
   };
 
+  static std::ptrdiff_t Signed(std::size_t page) { return static_cast<std::ptrdiff_t>(page); }
   static void Require(bool holds, const char* what) {
     if (!holds) {
       FAIL(what);  // a REQUIRE for each page would be most of the test's time
@@ -169,10 +193,12 @@ void RunModel(unsigned seed) {
       model.Allocate(SomePages(model.Random()));
     } else if (choice < 96) {
       model.Free(model.Random()());
-    } else if (choice < 98) {
+    } else if (choice < 97) {
       model.Purge();
-    } else {
+    } else if (choice < 98) {
       model.SetKeep(model.Random()() % kPages);
+    } else {
+      model.Trim();
     }
     model.CheckStats();
   }

@@ -100,23 +100,26 @@ TEST_CASE("purge gives free pages back, leaves used ones, and touched runs are p
   CHECK(wall != nullptr);
 }
 
-TEST_CASE("what is freed beyond keep_bytes goes back at once", "[arena]") {
+TEST_CASE("Trim gives back what is free beyond keep_bytes, and no more", "[arena]") {
   const auto arena = MakeArena({.reserve_bytes = 16 * kMiB, .keep_bytes = kMiB});
-  char* const kept = arena->Allocate(kMiB);
-  char* const given_back = arena->Allocate(kMiB);
-  std::memset(kept, 1, kMiB);
-  std::memset(given_back, 2, kMiB);
-  arena->Free(kept, kMiB);
-  arena->Free(given_back, kMiB);
+  char* const first = arena->Allocate(2 * kMiB);
+  std::memset(first, 1, 2 * kMiB);
+  CHECK_FALSE(arena->Trim());
+  arena->Free(first, 2 * kMiB);
+  CHECK(arena->GetStats().free_bytes == 2 * kMiB);
+  CHECK(IsResident(first));
+  CHECK(arena->Trim());
+  CHECK_FALSE(arena->Trim());
   CHECK(arena->GetStats().free_bytes == kMiB);
-  CHECK(IsResident(kept));
-  CHECK_FALSE(IsResident(given_back));
+  CHECK_FALSE(IsResident(first));
+  CHECK(IsResident(first + kMiB));
 
   char* const both = arena->Allocate(2 * kMiB);  // one free run, half of it touched
-  REQUIRE(both == kept);
+  REQUIRE(both == first);
   CHECK(arena->GetStats().free_bytes == 0);
   arena->SetKeep(SIZE_MAX);
   arena->Free(both, 2 * kMiB);
+  CHECK_FALSE(arena->Trim());
   CHECK(arena->GetStats().free_bytes == 2 * kMiB);
 }
 

@@ -115,11 +115,12 @@ TEST_CASE("a value with a blob of its own costs at most 128 bytes more", "[chunk
   const auto used = static_cast<std::size_t>(memory.GetBudget().Used());
   CHECK(used >= kMiB);
   CHECK(used <= kMiB + 128);
-  // Ragged: an offset and a dim a slot.
+  // Ragged: an offset and a dim a slot; and a bit that says whether it is live.
   const Numbers lengths(1000, 1);
   const auto ragged = Chunk::Make(memory, Ragged(DType::kUint8, 1, lengths, bytes.substr(0, 1000)));
   REQUIRE(ragged.ok());
-  CHECK(static_cast<std::size_t>(memory.GetBudget().Used()) - used <= 1000 * 16 + 4096 + 128);
+  CHECK(static_cast<std::size_t>(memory.GetBudget().Used()) - used <=
+        1000 * 16 + 1000 / 8 + 4096 + 128);
 }
 
 TEST_CASE("where memory has no room for a chunk, nothing stays charged", "[chunk]") {
@@ -139,7 +140,7 @@ TEST_CASE("where memory has no room for a chunk, nothing stays charged", "[chunk
   CHECK(Chunk::Make(memory, source).ok());
 }
 
-TEST_CASE("an open ragged chunk takes each shape of its rank, and takes slots back", "[chunk]") {
+TEST_CASE("an open ragged chunk takes each shape of its rank", "[chunk]") {
   Memory memory = MakeMemory();
   const auto made = Chunk::MakeOpen(
       memory, {.dtype = DType::kUint8, .ragged = true, .dims = {}, .rank = 1, .bytes = 64});
@@ -150,18 +151,36 @@ TEST_CASE("an open ragged chunk takes each shape of its rank, and takes slots ba
   CHECK(chunk.Append(Numbers{2}, "de"));
   CHECK_FALSE(chunk.Append(Numbers{1, 1}, "f"));
   CHECK_FALSE(chunk.Append(Numbers{60}, std::string(60, 'x')));
-  chunk.Truncate(1);
-  CHECK(chunk.Append(Numbers{1}, "z"));
-  CHECK(chunk.Slots() == 2);
+  CHECK(chunk.Slots() == 3);
   CHECK(chunk.BytesOf(0) == "abc");
-  CHECK(chunk.BytesOf(1) == "z");
-  CHECK(chunk.Append(Numbers{60}, std::string(60, 'x')));
+  CHECK(chunk.BytesOf(2) == "de");
+  CHECK(chunk.Append(Numbers{59}, std::string(59, 'x')));
   CHECK_FALSE(chunk.Append(Numbers{1}, "y"));
   int empty = 0;
   while (chunk.Append(Numbers{0}, "")) {
     ++empty;
   }
-  CHECK(empty == 16 - 3);  // bounded, though a slot needs no byte
+  CHECK(empty == 16 - 4);  // bounded, though a slot needs no byte
+}
+
+TEST_CASE("a chunk knows which slots are live, however many cells share one", "[chunk]") {
+  Memory memory = MakeMemory();
+  const std::string bytes(std::size_t{100} * 100, 'v');
+  const Numbers dims = {100};
+  auto made = Chunk::Make(memory, Dense(DType::kUint8, 100, dims, bytes));
+  REQUIRE(made.ok());
+  Chunk& chunk = *made->get();
+  CHECK_FALSE(chunk.IsLive(70));
+  CHECK(chunk.PointAt(70) == 100);
+  CHECK(chunk.PointAt(70) == 0);
+  CHECK(chunk.PointAt(71) == 100);
+  CHECK(chunk.GetBlob().LiveBytes() == 200);
+  CHECK(chunk.UnpointAt(70) == 0);
+  CHECK(chunk.IsLive(70));
+  CHECK(chunk.UnpointAt(70) == 100);
+  CHECK_FALSE(chunk.IsLive(70));
+  CHECK(chunk.IsLive(71));
+  CHECK(chunk.GetBlob().LiveBytes() == 100);
 }
 
 TEST_CASE("an open chunk of empty values is bounded and costs no payload", "[chunk]") {

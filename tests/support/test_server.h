@@ -104,15 +104,22 @@ class TestClient {
       do {
         connection_.Run();
         output += TakeOutput();
-      } while (connection_.Paused());
+      } while (connection_.Paused() || connection_.HasMore());
     }
     return output;
+  }
+  // What a command that waits answers, if it was woken or its time is up.
+  std::string Resume() {
+    connection_.Run();
+    return TakeOutput();
   }
   // As Feed, but the output stays where it is (and nothing but the connection allocates).
   void FeedOnly(std::string_view bytes) {
     while (!bytes.empty() && !Closed()) {
       FeedSegment(bytes, SIZE_MAX);
-      connection_.Run();
+      do {
+        connection_.Run();
+      } while (connection_.HasMore() && !Closed());
     }
   }
   // The reply to one command, as wire bytes.

@@ -212,7 +212,8 @@ TEST_CASE("bad inputs get their answer over sockets", "[bad-input]") {
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized = true;  // its shadow memory is resident, too, and larger than what we measure
+constexpr bool kSanitized =
+    true;  // its shadow memory is resident, too, and larger than what we measure
 #else
 constexpr bool kSanitized = false;
 #endif

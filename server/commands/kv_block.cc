@@ -1,0 +1,142 @@
+#include "server/commands/kv_block.h"
+
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/command_table.h"
+#include "server/dispatch.h"
+
+namespace sluice::server {
+namespace {
+
+using store::Code;
+using store::Status;
+
+constexpr std::int64_t kMillisecondUs = 1000;
+
+// A write that was refused with OOM, and is run again whenever there may be room.
+class BlockedWrite final : public Parked {
+ public:
+  BlockedWrite(const Context& context, std::int64_t deadline_us)
+      : Parked(deadline_us), handler_(ResolveCommand(context.request)->handler) {
+    std::int64_t need = 0;
+    for (const RequestArg& arg : context.request) {
+      need += static_cast<std::int64_t>(arg.text.size());
+      RequestArg& kept = args_.emplace_back(arg);
+      if (arg.blob.IsNull()) {
+        kept.text = texts_.emplace_back(arg.text);
+      } else {
+        need -= static_cast<std::int64_t>(arg.text.size());  // it is here already
+      }
+    }
+    context.client.waker->Take();
+    ticket_ = context.server.room.Join(need, context.client.waker);
+  }
+
+  store::Result<bool> Resume(Context& context, bool time_is_up) override {
+    context.request = args_;
+    context.may_park = false;
+    ArgReader args(std::span<const RequestArg>(args_).subspan(1));
+    const Status status = handler_(context, args);
+    if (status.ok()) {
+      return true;
+    }
+    if (status.GetCode() != Code::kOom || time_is_up) {
+      return status;
+    }
+    ticket_->Refused();
+    return false;
+  }
+
+ private:
+  Handler handler_;
+  std::deque<std::string> texts_;  // of the small arguments
+  std::vector<RequestArg> args_;
+  std::unique_ptr<RoomQueue::Ticket> ticket_;
+};
+
+// Where BLOCK would stand: right behind the rows. 0: not to be seen yet.
+std::size_t BlockPosition(const Command& command, std::span<const resp::Argument> head) {
+  if (command.name != "kv.mput") {
+    return 3;
+  }
+  if (head.size() < 4) {
+    return 0;
+  }
+  const bool by_keys = EqualsIgnoreCase(head[2].text, "KEYS");
+  if (!by_keys || EqualsIgnoreCase(head[3].text, "LINES")) {
+    return by_keys ? 5 : 4;
+  }
+  std::int64_t keys = 0;
+  const bool valid =
+      ParseInteger(head[3].text, keys) && keys > 0 && keys < static_cast<std::int64_t>(head.size());
+  return valid ? 4 + static_cast<std::size_t>(keys) : 0;
+}
+
+}  // namespace
+
+std::int64_t ReadMilliseconds(ArgReader& args) {
+  std::int64_t ms = 0;
+  const std::string_view text = args.Word("a number of milliseconds");
+  if (args.ok() && !ParseInteger(text, ms)) {
+    args.Fail(Status(Code::kError, "timeout is not an integer or out of range"));
+  } else if (ms < 0) {
+    args.Fail(Status(Code::kError, "timeout is negative"));
+  }
+  return ms;
+}
+
+bool ReadBlock(ArgReader& args, Block& block) {
+  if (!args.Option("BLOCK")) {
+    return false;
+  }
+  if (block.given) {
+    args.Fail(Status(Code::kError, "syntax error: BLOCK is given twice"));
+  }
+  block = {.given = true, .ms = ReadMilliseconds(args)};
+  return true;
+}
+
+std::int64_t DeadlineAfter(std::int64_t now_us, std::int64_t ms) {
+  const std::int64_t room = (Parked::kNever - now_us) / kMillisecondUs;
+  return ms == 0 || ms >= room ? Parked::kNever : now_us + ms * kMillisecondUs;
+}
+
+std::optional<std::int64_t> BlockOf(const Command& command, std::span<const resp::Argument> head) {
+  if ((command.flags & kBlocking) == 0 || (command.flags & kWrite) == 0) {
+    return std::nullopt;
+  }
+  const std::size_t at = BlockPosition(command, head);
+  std::int64_t ms = 0;
+  const bool there = at != 0 && at + 1 < head.size() && EqualsIgnoreCase(head[at].text, "BLOCK") &&
+                     ParseInteger(head[at + 1].text, ms) && ms >= 0;
+  return there ? std::optional(ms) : std::nullopt;
+}
+
+Status WriteRows(Context& context, const store::WriteRequest& request) {
+  TRY(CheckMemory(context));
+  context.turn.Enter();
+  Server& server = context.server;
+  store::WriteResult& result = context.scratch.write;
+  TRY(server.store.Write(request, result));
+  if (server.row_waiters.Any(request.partition)) {
+    for (const store::RowIndex index : result.indexes) {
+      const store::Text key = server.store.KeyOf(request.partition, index);
+      server.row_waiters.RowChanged(request.partition, key.View(), index);
+    }
+  }
+  return {};
+}
+
+Status OrWait(Context& context, const Block& block, Status status) {
+  if (status.GetCode() != Code::kOom || !block.given || !context.may_park) {
+    return status;
+  }
+  context.turn.Leave();
+  context.parked = std::make_unique<BlockedWrite>(context, DeadlineAfter(context.now_us, block.ms));
+  return {};
+}
+
+}  // namespace sluice::server

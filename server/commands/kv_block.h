@@ -1,0 +1,41 @@
+// BLOCK: writes that wait for room instead of getting OOM.
+//
+// Where the payload is large, the wait comes before it is read (server/connection.cc asks
+// BlockOf()), so BLOCK is looked for right behind the rows. A small write has been read whole: it
+// is kept, and run again when there is room.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "resp/request_parser.h"
+#include "server/arg_reader.h"
+#include "server/command.h"
+#include "server/context.h"
+
+namespace sluice::server {
+
+struct Block {
+  bool given = false;
+  std::int64_t ms = 0;  // 0: no limit
+};
+
+// `BLOCK <ms>` or `TIMEOUT <ms>`, behind the word. Errors: kError with Redis's texts.
+std::int64_t ReadMilliseconds(ArgReader& args);
+// True where BLOCK was next.
+bool ReadBlock(ArgReader& args, Block& block);
+// So many milliseconds from now; 0: Parked::kNever.
+std::int64_t DeadlineAfter(std::int64_t now_us, std::int64_t ms);
+
+// The BLOCK of a request of which these arguments, its name first, have come; nullopt: none.
+std::optional<std::int64_t> BlockOf(const Command& command, std::span<const resp::Argument> head);
+
+// KV.PUT, KV.MPUT, KV.APPEND: carries the write out, fills context.scratch.write, and tells those
+// that wait for the rows. Enters the engine. Errors: as Store::Write; kOom over maxmemory.
+store::Status WriteRows(Context& context, const store::WriteRequest& request);
+
+// `status` of a write, or ok where it was kOom and the command waits now (context.parked).
+store::Status OrWait(Context& context, const Block& block, store::Status status);
+
+}  // namespace sluice::server

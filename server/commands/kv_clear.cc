@@ -1,0 +1,74 @@
+// KV.CLEAR.
+#include <array>
+#include <memory>
+#include <utility>
+
+#include "server/arg_reader.h"
+#include "server/command_table.h"
+#include "server/commands/kv_args.h"
+#include "server/context.h"
+#include "server/dismantling.h"
+
+namespace sluice::server {
+namespace {
+
+using store::Status;
+
+Status ClearPartition(Context& context, std::string_view partition) {
+  context.turn.Enter();
+  TRY_ASSIGN(store::Store::RemovedPartition removed,
+             context.server.store.RemovePartition(partition));
+  context.turn.Leave();
+  Dismantle(context, std::move(removed.remains),
+            [rows = removed.rows](resp::Reply& reply) { reply.Integer(rows); });
+  return {};
+}
+
+// KV.CLEAR partition [KEYS list | ROWS blob | WHERE ... [FIELDS list]]
+Status KvClear(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  if (args.ok() && !args.HasMore()) {
+    return ClearPartition(context, partition);
+  }
+  RowChoice choice = ReadRowChoice(context, args);
+  const bool some_fields = args.Option("FIELDS");
+  if (some_fields) {
+    ReadFields(context, args);
+  }
+  TRY(args.Finish());
+
+  TRY(ChooseRows(context, partition, choice));
+  store::Store& store = context.server.store;
+  const auto removed = some_fields
+                           ? store.ClearCells(partition, choice.rows, context.scratch.fields)
+                           : store.ClearRows(partition, choice.rows);
+  TRY(removed.GetStatus());
+  context.reply.Integer(*removed);
+  return {};
+}
+
+constexpr Arg kClearArgs[] = {
+    {.name = "partition", .type = "key"},
+    {.name = "rows", .type = "oneof", .optional = true, .args = kRowChoiceArgs},
+    {.name = "fields", .type = "block", .token = "FIELDS", .optional = true, .args = kListArgs}};
+
+constexpr std::array kCommands = {
+    Row({.name = "kv.clear",
+         .arity = -2,
+         .flags = kWrite,
+         .keys = {.first = 1, .last = 1, .step = 1},
+         .handler = KvClear,
+         .group = "kv",
+         .since = "0.1.0",
+         .complexity = "O(N) where N is the number of cells removed",
+         .summary = "Removes a partition, rows, or fields of rows.",
+         .args = kClearArgs}),
+};
+
+}  // namespace
+
+std::span<const Command> KvClearCommands() {
+  return kCommands;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,165 @@
+// KV.FIELDS, KV.SHOW: what is in a partition, and in a row.
+#include <array>
+#include <utility>
+#include <vector>
+
+#include <boost/container_hash/hash.hpp>
+#include <boost/unordered/unordered_flat_set.hpp>
+#include <fmt/format.h>
+
+#include "server/arg_reader.h"
+#include "server/command_table.h"
+#include "server/commands/kv_args.h"
+#include "server/context.h"
+#include "server/row_page.h"
+#include "store/shape.h"
+
+namespace sluice::server {
+namespace {
+
+using store::FieldSummary;
+using store::ReadResult;
+using store::Status;
+
+void Reply(const std::vector<FieldSummary>& fields, resp::Reply& reply) {
+  reply.Array(fields.size());
+  for (const FieldSummary& field : fields) {
+    reply.Array(5);
+    reply.Bulk(field.name.View());
+    reply.Bulk(store::NameOf(field.dtype));
+    if (field.dims) {
+      reply.Array(field.dims->size());
+      for (const std::int64_t dim : *field.dims) {
+        reply.Integer(dim);
+      }
+    } else {
+      reply.NullArray();
+    }
+    reply.Integer(field.ready_rows);
+    reply.Integer(static_cast<std::int64_t>(field.bytes));
+  }
+}
+
+// Of a column of rows that are all ready.
+FieldSummary Summarize(const ReadResult::Column& column, std::span<const ReadResult::Cell> cells) {
+  FieldSummary summary = {.name = column.name, .dtype = column.dtype, .dims = {}};
+  boost::unordered_flat_set<std::pair<const store::Chunk*, std::uint32_t>> seen;
+  store::CommonShape shape;
+  for (const ReadResult::Cell& cell : cells) {
+    shape.Add(cell.Shape());
+    if (seen.emplace(cell.chunk, cell.slot).second) {
+      summary.bytes += cell.Bytes().size();
+    }
+  }
+  summary.ready_rows = static_cast<std::int64_t>(cells.size());
+  summary.dims =
+      store::IsByteString(column.dtype) ? std::vector<std::int64_t>{-1} : std::move(shape).Take();
+  return summary;
+}
+
+Status FieldsOfRows(Context& context, std::string_view partition, RowChoice& choice,
+                    std::vector<FieldSummary>& fields) {
+  TRY(ChooseRows(context, partition, choice));
+  ReadResult& read = context.scratch.read;
+  TRY(context.server.store.Read({.partition = partition,
+                                 .rows = choice.rows,
+                                 .fields = {},
+                                 .all_fields = true,
+                                 .strict = true},
+                                read));
+  context.turn.Leave();
+  for (std::size_t c = 0; !read.indexes.empty() && c < read.columns.size(); ++c) {
+    fields.push_back(Summarize(read.columns[c], {read.CellsOf(c), read.indexes.size()}));
+  }
+  return {};
+}
+
+// KV.FIELDS partition [KEYS list | ROWS blob | WHERE ...]
+Status KvFields(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  const bool some_rows = args.HasMore();
+  RowChoice choice;
+  if (some_rows) {
+    choice = ReadRowChoice(context, args);
+  }
+  TRY(args.Finish());
+
+  std::vector<FieldSummary> fields;
+  if (some_rows) {
+    TRY(FieldsOfRows(context, partition, choice, fields));
+  } else {
+    context.turn.Enter();
+    TRY(context.server.store.Summarize(partition, fields));
+    context.turn.Leave();
+  }
+  Reply(fields, context.reply);
+  return {};
+}
+
+// KV.SHOW partition key [field]
+Status KvShow(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  const std::string_view key = args.Name("key");
+  const bool one_field = args.HasMore();
+  if (one_field) {
+    context.scratch.fields.push_back(args.Name("field"));
+  }
+  TRY(args.Finish());
+
+  context.turn.Enter();
+  const store::RowSet rows = {
+      .kind = store::RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}};
+  ReadResult& read = context.scratch.read;
+  TRY(context.server.store.Read({.partition = partition,
+                                 .rows = rows,
+                                 .fields = context.scratch.fields,
+                                 .all_fields = !one_field,
+                                 .strict = true},
+                                read));
+  std::vector<store::Text>& tags = context.scratch.texts;
+  TRY(context.server.store.Tags(partition, rows, tags));
+  context.turn.Leave();  // statistics take a while
+  context.reply.Verbatim(
+      RowPage({.partition = partition, .key = key, .tag = tags.front().View(), .whole = one_field},
+              read, context.server.torch));
+  return {};
+}
+
+constexpr Arg kFieldsArgs[] = {
+    {.name = "partition", .type = "key"},
+    {.name = "rows", .type = "oneof", .optional = true, .args = kRowChoiceArgs}};
+constexpr Arg kShowArgs[] = {{.name = "partition", .type = "key"},
+                             {.name = "row-key", .type = "string"},
+                             {.name = "field", .type = "string", .optional = true}};
+
+constexpr std::array kCommands = {
+    Row({.name = "kv.fields",
+         .arity = -2,
+         .flags = kReadOnly,
+         .keys = {.first = 1, .last = 1, .step = 1},
+         .handler = KvFields,
+         .group = "kv",
+         .since = "0.1.0",
+         .complexity = "O(N) where N is the number of fields, and of cells where rows are named",
+         .summary =
+             "Returns the fields of a partition, or of rows: dtype, shape, ready rows, bytes.",
+         .args = kFieldsArgs}),
+    Row({.name = "kv.show",
+         .arity = -3,
+         .flags = kReadOnly,
+         .keys = {.first = 1, .last = 1, .step = 1},
+         .handler = KvShow,
+         .group = "kv",
+         .since = "0.1.0",
+         .complexity = "O(N) where N is the number of values",
+         .summary = "Returns a page about one row, for people.",
+         .args = kShowArgs}),
+};
+
+}  // namespace
+
+std::span<const Command> KvFieldsCommands() {
+  return kCommands;
+}
+
+}  // namespace sluice::server

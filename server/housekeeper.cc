@@ -1,0 +1,67 @@
+#include "server/housekeeper.h"
+
+#include <chrono>
+
+namespace sluice::server {
+namespace {
+
+constexpr int kTickMs = 50;
+constexpr std::int64_t kWalkUs = 1000000;  // from the end of one walk to the beginning of the next
+
+}  // namespace
+
+Housekeeper::Housekeeper(Server& server)
+    : server_(server), compaction_(server.store, server.memory), thread_([this] { Run(); }) {}
+
+Housekeeper::~Housekeeper() {
+  {
+    const std::lock_guard lock(mutex_);
+    stop_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void Housekeeper::Run() {
+  std::int64_t next_walk_us = server_.clock.NowUs() + kWalkUs;
+  while (!Stopping()) {
+    const bool busy = CareForArena();
+    if (server_.clock.NowUs() >= next_walk_us) {
+      Compact();
+      next_walk_us = server_.clock.NowUs() + kWalkUs;
+    }
+    if (!busy && StopWithin(kTickMs)) {
+      return;
+    }
+  }
+}
+
+// True where there is more to do.
+bool Housekeeper::CareForArena() {
+  store::Arena& arena = server_.memory.GetArena();
+  const bool touched = arena.TouchAhead();
+  return arena.Trim() || touched;
+}
+
+// One walk over everything.
+void Housekeeper::Compact() {
+  for (bool more = true; more && !Stopping();) {
+    Engine::Turn turn(server_.engine, server_.clock);
+    if (compaction_.NeedsEngine()) {
+      turn.Enter();
+    }
+    more = compaction_.Step();
+  }
+}
+
+bool Housekeeper::Stopping() {
+  const std::lock_guard lock(mutex_);
+  return stop_;
+}
+
+bool Housekeeper::StopWithin(int milliseconds) {
+  std::unique_lock lock(mutex_);
+  return wake_.wait_for(lock, std::chrono::milliseconds(milliseconds), [this] { return stop_; });
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,40 @@
+// Housekeeper: the server's background thread. It touches payload memory ahead of need, gives free
+// memory beyond `arena-keep` back to the system, and moves the few live values out of large blobs
+// (store/compaction.h). It holds the engine for one small step at a time.
+//
+// Thread safety: make and destroy it on one thread.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "server/context.h"
+#include "store/compaction.h"
+
+namespace sluice::server {
+
+class Housekeeper {
+ public:
+  // `server` is borrowed.
+  explicit Housekeeper(Server& server);
+  ~Housekeeper();  // stops and joins
+  Housekeeper(const Housekeeper&) = delete;
+  Housekeeper& operator=(const Housekeeper&) = delete;
+
+ private:
+  void Run();
+  bool CareForArena();
+  void Compact();
+  [[nodiscard]] bool Stopping();
+  bool StopWithin(int milliseconds);
+
+  Server& server_;
+  store::Compaction compaction_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace sluice::server

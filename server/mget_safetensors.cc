@@ -1,0 +1,99 @@
+// KV.MGET with FORMAT safetensors.
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/mget_reply.h"
+#include "store/json_text.h"
+#include "store/safetensors.h"
+
+namespace sluice::server {
+namespace {
+
+using store::DType;
+using store::SafetensorsTensor;
+using store::Status;
+
+// One tensor of the file, and where its bytes come from.
+struct Part {
+  SafetensorsTensor tensor;
+  const ColumnPlan* plan = nullptr;
+  bool shapes = false;  // the plan's shapes, else its data
+};
+
+// A dense field is one tensor, a ragged one two; a padded one is dense and has its shapes, too.
+void AddParts(const ColumnPlan& plan, std::vector<Part>& parts) {
+  const std::string name(plan.column->name.View());
+  const auto rows = static_cast<std::int64_t>(plan.cells.size());
+  const DType dtype = plan.column->dtype;
+  Part data = {.tensor = {.name = name, .dtype = dtype, .shape = {}, .bytes = plan.bytes},
+               .plan = &plan};
+  if (plan.ragged) {
+    parts.push_back({.tensor = {.name = name + ".shapes",
+                                .dtype = DType::kInt64,
+                                .shape = {rows, static_cast<std::int64_t>(plan.dims.size())},
+                                .bytes = ShapesBytes(plan)},
+                     .plan = &plan,
+                     .shapes = true});
+  }
+  if (plan.ragged && !plan.padded) {
+    data.tensor.name += ".values";
+    data.tensor.shape = {static_cast<std::int64_t>(plan.bytes / store::SizeOf(dtype))};
+  } else {
+    data.tensor.shape = plan.dims;
+    data.tensor.shape.insert(data.tensor.shape.begin(), rows);
+  }
+  parts.push_back(std::move(data));
+}
+
+std::string KeysAsJson(const store::ReadResult& read) {
+  std::string keys = "[";
+  for (const store::Text& key : read.keys) {
+    keys += keys.size() > 1 ? "," : "";
+    store::AppendJsonString(key.View(), keys);
+  }
+  return keys + "]";
+}
+
+}  // namespace
+
+Status ReplySafetensors(store::ReadResult& read, std::string_view partition,
+                        const MgetOptions& options, resp::Reply& reply) {
+  const std::size_t columns = read.indexes.empty() ? 0 : read.columns.size();
+  std::vector<ColumnPlan> plans;
+  plans.reserve(columns);  // the parts point into it
+  std::vector<Part> parts;
+  std::vector<std::pair<std::string, std::string>> metadata = {
+      {"__partition__", std::string(partition)}, {"__keys__", KeysAsJson(read)}};
+  for (std::size_t c = 0; c < columns; ++c) {
+    const store::ReadResult::Column& column = read.columns[c];
+    TRY_ASSIGN(ColumnPlan plan,
+               PlanColumn(column, {read.CellsOf(c), read.indexes.size()}, options));
+    AddParts(plans.emplace_back(std::move(plan)), parts);
+    if (store::IsByteString(column.dtype)) {
+      metadata.emplace_back(column.name.View(), store::NameOf(column.dtype));
+    }
+  }
+  // Wide elements first, so that every tensor of the file is aligned for its dtype.
+  std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
+    return store::SizeOf(a.tensor.dtype) > store::SizeOf(b.tensor.dtype);
+  });
+  std::vector<SafetensorsTensor> tensors;
+  std::size_t bytes = 0;
+  for (const Part& part : parts) {
+    tensors.push_back(part.tensor);
+    bytes += part.tensor.bytes;
+  }
+  const std::string header = store::SafetensorsHeader(tensors, metadata);
+  reply.BeginPayload(header.size() + bytes);
+  reply.Copy(header);
+  for (const Part& part : parts) {
+    part.shapes ? WriteShapes(*part.plan, reply) : WriteData(*part.plan, reply);
+  }
+  reply.EndPayload();
+  HandOverPins(read, reply);
+  return {};
+}
+
+}  // namespace sluice::server

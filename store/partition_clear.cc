@@ -1,0 +1,102 @@
+// The removing half of Partition.
+#include <algorithm>
+#include <utility>
+
+#include "store/partition.h"
+#include "store/row_bytes.h"
+
+namespace sluice::store {
+
+Result<std::int64_t> Partition::ClearRows(const RowSet& rows, Revision revision) {
+  TRY(LocateAll(rows, false));
+  TRY(MakeAllWritable());
+  const bool logged = places_.size() <= RemovalLog::kKept;
+  removals_.Reserve(logged ? places_.size() : 0);
+  const std::size_t before = indexes_.size();
+  for (const RowPlace& place : places_) {
+    // A row that is named twice is gone by now, and its segment with it, if it was the last.
+    if (place.segment != nullptr && Locate(place.index).segment != nullptr) {
+      RemoveRow(place, revision, logged);
+    }
+  }
+  const std::size_t removed = before - indexes_.size();
+  if (removed > 0) {
+    last_removal_ = revision;
+  }
+  if (!logged) {
+    removals_.ForgetAll(revision);
+  }
+  for (std::size_t id = 0; id < fields_.size(); ++id) {
+    if (fields_[id] != nullptr) {
+      DropFieldIfEmpty(*fields_[id]);
+    }
+  }
+  return static_cast<std::int64_t>(removed);
+}
+
+Result<std::int64_t> Partition::ClearCells(const RowSet& rows,
+                                           std::span<const std::string_view> fields,
+                                           Revision revision) {
+  TRY(LocateAll(rows, false));
+  TRY(MakeAllWritable());
+  std::int64_t removed = 0;
+  for (const std::string_view name : fields) {
+    Field* const field = FindField(name);
+    if (field == nullptr) {
+      continue;
+    }
+    for (const RowPlace& place : places_) {
+      if (place.segment != nullptr && RemoveCell(*field, place)) {
+        place.segment->SetRevision(place.offset, revision);
+        ++removed;
+      }
+    }
+    DropFieldIfEmpty(*field);
+  }
+  return removed;
+}
+
+bool Partition::RemoveCell(Field& field, const RowPlace& place) noexcept {
+  if (!place.segment->GetCell(field.Id(), place.offset).Held()) {
+    return false;
+  }
+  const Cell old = std::exchange(place.segment->CellAt(field.Id(), place.offset), Cell());
+  field.Unpoint(old);
+  has_garbage = true;
+  --field.held_cells;
+  field.ready_cells -= old.Ready() ? 1 : 0;
+  return true;
+}
+
+void Partition::RemoveRow(const RowPlace& place, Revision revision, bool logged) noexcept {
+  for (Field* const field : order_) {
+    RemoveCell(*field, place);
+  }
+  Row& row = place.segment->At(place.offset);
+  memory_.GetBudget().Release(BookkeepingBytes(row));
+  indexes_.Remove(row.key.View());
+  if (logged) {
+    removals_.Add(std::move(row.key), revision);
+  }
+  row = Row();
+  if (--place.segment->live_rows == 0) {
+    segments_.erase(place.index / Segment::kRows);
+  }
+}
+
+// A field that no row holds is forgotten, and its dtype with it.
+void Partition::DropFieldIfEmpty(Field& field) noexcept {
+  if (field.held_cells != 0) {
+    return;
+  }
+  for (const auto& [number, segment] : segments_) {
+    if (segment->IsMine()) {  // else the cells stay: nobody finds one that is ready
+      segment->DropField(field.Id());
+    }
+  }
+  order_.erase(std::find(order_.begin(), order_.end(), &field));
+  fields_by_name_.erase(field.Name());
+  fields_[field.Id()].reset();
+}
+
+}  // namespace sluice::store
