@@ -1,4 +1,4 @@
-"""What the demo prints: a progress bar a stage, and the table at the end."""
+"""What the demo prints: progress bars, and the table at the end."""
 
 import sys
 import time
@@ -6,47 +6,44 @@ import time
 import numpy
 
 
-class Bar:
-    """On a terminal one line that is drawn again; elsewhere a line each 10 %."""
+class Progress:
+    """Stages that run at the same time. On a terminal one line that is drawn again; elsewhere a line each 10 %."""
 
-    def __init__(self, title, total):
-        self.title, self.total, self.done = title, total, 0
+    def __init__(self, totals):
+        self.totals = totals  # stage -> rows
+        self.done = dict.fromkeys(totals, 0)
         self.start = self.drawn = time.perf_counter()
-        self.tenths = 0
 
-    def add(self, rows):
-        self.done += rows
+    def add(self, stage, rows):
+        before, self.done[stage] = self.done[stage], self.done[stage] + rows
+        tenths = [10 * done // self.totals[stage] for done in (before, self.done[stage])]
         now = time.perf_counter()
-        full = self.done == self.total
-        if sys.stdout.isatty():
-            if full or now - self.drawn > 0.05:
-                self.drawn = now
-                width = 30 * self.done // self.total
-                bar = "#" * width + "-" * (30 - width)
-                end = "\n" if full else ""
-                print(f"\r{self.title:<28} [{bar}] {self._numbers(now)}", end=end, flush=True)
-        elif self.done * 10 // self.total > self.tenths:
-            self.tenths = self.done * 10 // self.total
-            print(f"{self.title:<28} {self._numbers(now)}", flush=True)
+        if not sys.stdout.isatty():
+            if tenths[0] != tenths[1]:
+                print(f"{self._text(stage)}  {self.done[stage]:,} rows, {now - self.start:.2f} s", flush=True)
+        elif now - self.drawn > 0.05 or self.done == self.totals:
+            self.drawn = now
+            end = "\n" if self.done == self.totals else ""
+            print("\r" + "   ".join(map(self._text, self.totals)), end=end, flush=True)
 
-    def _numbers(self, now):
-        rate = self.done / max(now - self.start, 1e-9)
-        return f"{100 * self.done // self.total:3d} %  {self.done:,} rows, {rate:,.0f} rows/s"
+    def _text(self, stage):
+        width = 20 * self.done[stage] // self.totals[stage]
+        return f"{stage} [{'#' * width}{'-' * (20 - width)}] {100 * self.done[stage] // self.totals[stage]:3d} %"
 
 
 HEADS = ("stage", "rows", "bytes", "rows/s", "GB/s", "calls", "p50 ms", "p99 ms", "verified")
 
 
-def table_row(title, seconds, outcomes):
-    """`outcomes` are those of the stage's jobs, `seconds` the stage's wall time."""
+def table_row(stage, outcomes):
     rows = sum(outcome.rows for outcome in outcomes)
     size = sum(outcome.bytes for outcome in outcomes)
     values = sum(outcome.values_checked for outcome in outcomes)
     tags = sum(outcome.tags_checked for outcome in outcomes)
     calls = numpy.concatenate([outcome.seconds for outcome in outcomes]) * 1000
+    seconds = max(outcome.end for outcome in outcomes) - min(outcome.start for outcome in outcomes)
     verified = f"{values:,} values" + (f", {tags:,} tags" if tags else "") if values else "each reply"
     return (
-        title,
+        stage,
         f"{rows:,}",
         f"{size:,}",
         f"{rows / seconds:,.0f}",

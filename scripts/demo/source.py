@@ -1,7 +1,7 @@
 """The demo's input: real text that every Debian machine has, cut into prompts, and the tensors of each row.
 
-Everything is a function of the row's id and of the files, so a reader can make a row again and compare it
-with what came out of the server, without having been told anything by the writer.
+Everything is a function of the row's id and of the files, so a trainer can make a row again and compare it
+with what came out of the server, without having been told anything by those who wrote it.
 """
 
 import dataclasses
@@ -14,78 +14,82 @@ import numpy
 
 FILES = ("/usr/share/common-licenses/*", "/usr/share/doc/*/copyright", "/usr/share/base-files/*")
 TEXT_BYTES_MAX = 8 << 20  # enough for variety, and read in no time
-PROMPT_BYTES = (16, 1024)
+PROMPT_TOKENS = (16, 1024)
+RESPONSE_TOKENS = (16, 512)
 LARGE_SHAPE = (256, 1024)  # float32: 1 MiB
 
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
     path: str
-    offset: int
+    offset: int  # in the file
+    start: int  # in all text
     length: int
 
 
 class Corpus:
-    """The texts by path, and the prompts (paragraphs) in them. Immutable once made."""
+    """All text, one token a byte, and the prompts (paragraphs) in it. Immutable once made."""
 
     def __init__(self):
-        self.texts = {}
-        self.prompts = []
-        total = 0
+        self.prompts, texts, total = [], [], 0
         for path in sorted(set(map(os.path.realpath, itertools.chain(*map(glob.glob, FILES))))):
             if total >= TEXT_BYTES_MAX or not os.path.isfile(path):
                 continue
             with open(path, "rb") as file:
-                self.texts[path] = text = file.read(TEXT_BYTES_MAX - total)
+                text = file.read(TEXT_BYTES_MAX - total)
+            self.prompts += prompts_of(path, text, total)
+            texts.append(text)
             total += len(text)
-            for paragraph in re.finditer(rb"(?:[^\n]*\S[^\n]*\n?)+", text):
-                start, length = paragraph.start(), min(len(paragraph.group()), PROMPT_BYTES[1])
-                if length >= PROMPT_BYTES[0]:
-                    self.prompts.append(Prompt(path, start, length))
         if not self.prompts:
             raise SystemExit("the demo reads " + ", ".join(FILES) + ", and found no text there")
-        self.bytes = numpy.frombuffer(b"".join(self.texts.values()), numpy.uint8)
-        counts = numpy.bincount(self.bytes, minlength=256)
-        self.logprob_of_byte = numpy.log((counts + 1) / (self.bytes.size + 256)).astype(numpy.float32)
+        self.files = len(texts)
+        self.tokens = numpy.frombuffer(b"".join(texts), numpy.uint8)
+        counts = numpy.bincount(self.tokens, minlength=256)
+        self.logprob_of_token = numpy.log((counts + 1) / (self.tokens.size + 256)).astype(numpy.float32)
+        enough = numpy.resize(self.tokens, max(self.tokens.size, 2 * LARGE_SHAPE[0] * LARGE_SHAPE[1]))
+        self.logprobs = self.logprob_of_token[enough]
 
-    def prompt(self, row_id):
-        return self.prompts[row_id % len(self.prompts)]
+    def inputs(self, row_id):
+        """What a rollout makes: a prompt, and as its response the text that follows."""
+        prompt = self.prompts[row_id % len(self.prompts)]
+        low, high = RESPONSE_TOKENS
+        length = low + row_id * 7919 % (high - low + 1)
+        return {
+            "prompt_ids": self._text(prompt.start, prompt.length),  # int64 [P]
+            "response_ids": self._text(prompt.start + prompt.length, length),  # int64 [R]
+        }
 
-    def tag(self, row_id):
+    def scores(self, prompt_ids, response_ids):
+        """What scorers make of these. The tokens are bytes."""
+        response = response_ids.astype(numpy.uint8)
+        in_prompt = numpy.zeros(256, bool)
+        in_prompt[prompt_ids.astype(numpy.uint8)] = True
+        return {
+            "reward": numpy.float32(in_prompt[response].mean()),  # scalar: the share of tokens that the prompt has too
+            "logprobs": self.logprob_of_token[response],  # float32 [R]
+        }
+
+    def row(self, row_id):
+        inputs = self.inputs(row_id)
+        return inputs | self.scores(**inputs)
+
+    def tag(self, row_id, step):
         """What the rollout worker writes beside the row's data."""
-        prompt = self.prompt(row_id)
-        return {
-            "id": row_id,
-            "global_steps": row_id // 256,
-            "source": prompt.path,
-            "offset": prompt.offset,
-            "length": prompt.length,
-            "status": "running",
-        }
-
-    def fields(self, row_id):
-        """What a rollout makes of a prompt: field -> array, or bytes. L is the number of bytes, one token each."""
-        prompt = self.prompt(row_id)
-        text = self.texts[prompt.path][prompt.offset : prompt.offset + prompt.length]
-        tokens = numpy.frombuffer(text, numpy.uint8)
-        return {
-            "prompt": text,
-            "input_ids": tokens.astype(numpy.int64),  # [L]
-            "attention_mask": tokens > 32,  # bool [L]: 0 at white space
-            "logprobs": self.logprob_of_byte[tokens],  # float32 [L]
-            "histogram": (numpy.bincount(tokens >> 4, minlength=16) / tokens.size).astype(numpy.float16),  # [16]
-        }
-
-    def reward(self, row_id):
-        """What a reward model says of it: float32 scalar, the share of letters."""
-        text = self.fields(row_id)["prompt"]
-        return numpy.float32(sum(map(text.count, (b"a", b"e", b"i", b"o", b"u"))) / len(text))
+        prompt = self.prompts[row_id % len(self.prompts)]
+        return {"id": row_id, "global_steps": step, "source": prompt.path, "offset": prompt.offset}
 
     def large(self, row_id):
-        """Hidden states of a model, 1 MiB of float32: the text from a place on, each byte looked up and scaled."""
-        places = numpy.arange(row_id * 4099, row_id * 4099 + LARGE_SHAPE[0] * LARGE_SHAPE[1])
-        table = self.logprob_of_byte * numpy.float32(row_id + 1)
-        return table[self.bytes.take(places, mode="wrap")].reshape(LARGE_SHAPE)
+        """Hidden states of a model, 1 MiB of float32: the logprobs of all text, from a place on. A view: no work."""
+        count = LARGE_SHAPE[0] * LARGE_SHAPE[1]
+        start = row_id * 4099 % (self.logprobs.size - count)
+        return self.logprobs[start : start + count].reshape(LARGE_SHAPE)
+
+    def _text(self, start, length):
+        return self.tokens.take(numpy.arange(start, start + length), mode="wrap").astype(numpy.int64)
 
 
-SCORED = {"status": "finished", "reward_model": "vowels"}  # merged into a row's tag with its reward
+def prompts_of(path, text, start):
+    for paragraph in re.finditer(rb"(?:[^\n]*\S[^\n]*\n?)+", text):
+        offset, length = paragraph.start(), min(len(paragraph.group()), PROMPT_TOKENS[1])
+        if length >= PROMPT_TOKENS[0]:
+            yield Prompt(path, offset, start + offset, length)

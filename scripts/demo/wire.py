@@ -1,29 +1,25 @@
 """Arguments of KV commands made of numpy arrays, and replies read back. Plain redis-py does the rest."""
 
 import json
+import struct
 
 import numpy
+
+SAFETENSORS_DTYPES = {"I64": "int64", "F32": "float32"}
 
 
 class Mismatch(Exception):
     """What came out of the server is not what went in."""
 
 
+# --- arguments
+
+
 def payload(value):
-    """The bytes of an array or of a byte string, without a copy where redis-py can send them so."""
-    if isinstance(value, bytes):
-        return value
+    """The bytes of an array, without a copy where redis-py can send them so."""
     if value.nbytes < 4096:
         return value.tobytes()
     return memoryview(numpy.ascontiguousarray(value)).cast("B")
-
-
-def dtype_name(value):
-    return "bytes" if isinstance(value, bytes) else value.dtype.name
-
-
-def shape_of(value):
-    return (len(value),) if isinstance(value, bytes) else value.shape
 
 
 def lines(items):
@@ -35,11 +31,10 @@ def packed(numbers):
 
 
 def field_arguments(fields):
-    """KV.PUT's FIELD ... BLOB for each field. A byte string has no dims."""
+    """FIELD ... BLOB of KV.PUT and KV.APPEND for each field."""
     arguments = []
     for name, value in fields.items():
-        dims = () if isinstance(value, bytes) else value.shape
-        arguments += ["FIELD", name, dtype_name(value), *dims, "BLOB", payload(value)]
+        arguments += ["FIELD", name, value.dtype.name, *value.shape, "BLOB", payload(value)]
     return arguments
 
 
@@ -48,67 +43,83 @@ def column_arguments(rows):
     arguments = []
     for name, first in rows[0].items():
         values = [row[name] for row in rows]
-        shapes = [shape_of(value) for value in values]
-        dense = not isinstance(first, bytes) and len(set(shapes)) == 1
-        dims = shapes[0] if dense else ("SHAPES", len(shapes[0]), packed(shapes))
-        blob = b"".join(map(payload, values))
-        arguments += ["COLUMN", name, dtype_name(first), *dims, "BLOB", blob]
+        shapes = [value.shape for value in values]
+        dims = first.shape if len(set(shapes)) == 1 else ("SHAPES", first.ndim, packed(shapes))
+        arguments += ["COLUMN", name, first.dtype.name, *dims, "BLOB", b"".join(map(payload, values))]
     return arguments
 
 
 def payload_bytes(rows):
-    return sum(len(payload(value)) for row in rows for value in row.values())
+    return sum(value.nbytes for row in rows for value in row.values())
 
 
-# --- checking: each returns how many values it compared, and raises Mismatch at the first that differs
+# --- replies
 
 
-def check_columns(reply, rows, who):
-    """`reply` is KV.MGET's columns: [name, dtype, shape, shapes, data] a field."""
-    columns = {name.decode(): rest for name, *rest in reply}
-    expect(sorted(columns), sorted(rows[0]), f"{who}: the fields")
-    for name, (dtype, shape, shapes, data) in columns.items():
-        values = [row[name] for row in rows]
-        where = f"{who}: field {name}"
-        expect(dtype.decode(), dtype_name(values[0]), f"{where}: dtype")
-        expect(shape[0], len(rows), f"{where}: rows")
-        if shapes is None:
-            got_shapes = [tuple(shape[1:])] * len(rows)
-        else:
-            got_shapes = list(map(tuple, numpy.frombuffer(shapes, numpy.int64).reshape(len(rows), -1).tolist()))
-        expect(got_shapes, list(map(shape_of, values)), f"{where}: shapes")
-        expect_bytes(data, b"".join(map(payload, values)), where)
-    return len(columns) * len(rows)
+def unpacked(blob):
+    return numpy.frombuffer(blob, numpy.int64)
 
 
-def check_rows(reply, rows, who):
-    """`reply` is KV.MGET's FORMAT rows: [[name, dtype, shape, data], ...] a row."""
-    expect(len(reply), len(rows), f"{who}: the number of rows")
-    for number, (entry, row) in enumerate(zip(reply, rows)):
-        if entry is None:
-            raise Mismatch(f"{who}: row {number} of the reply is missing")
-        got = {name.decode(): rest for name, *rest in entry}
-        expect(sorted(got), sorted(row), f"{who}: the fields of row {number}")
-        for name, (dtype, shape, data) in got.items():
-            where = f"{who}: row {number}, field {name}"
-            expect(dtype.decode(), dtype_name(row[name]), f"{where}: dtype")
-            expect(tuple(shape), shape_of(row[name]), f"{where}: shape")
-            expect_bytes(data, payload(row[name]), where)
-    return sum(map(len, rows))
+def pairs(reply):
+    """Of a map: a dict in RESP3, a flat list in RESP2."""
+    return reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2])
 
 
-def check_tags(reply, tags, who):
-    expect([None if tag is None else json.loads(tag) for tag in reply], tags, f"{who}: the tags")
-    return len(tags)
+def cells(dtype, shape, shapes, data):
+    """A field of rank 1 in KV.MGET's columns, as an array a row."""
+    values = numpy.frombuffer(data, dtype.decode())
+    return list(values.reshape(shape)) if shapes is None else numpy.split(values, unpacked(shapes).cumsum()[:-1])
+
+
+def safetensors(file):
+    """(columns, metadata) of KV.MGET ... PAD ... FORMAT safetensors; columns: name -> (dtype, shape, shapes, data)."""
+    (size,) = struct.unpack_from("<Q", file)
+    header = json.loads(file[8 : 8 + size])
+    about = header.pop("__metadata__")
+
+    def data(name):
+        start, end = header[name]["data_offsets"]
+        return file[8 + size + start : 8 + size + end]
+
+    columns = {}
+    for name, entry in header.items():
+        if not name.endswith(".shapes"):
+            shapes = data(f"{name}.shapes") if f"{name}.shapes" in header else None
+            columns[name] = (SAFETENSORS_DTYPES[entry["dtype"]], entry["shape"], shapes, data(name))
+    return columns, about
+
+
+# --- checks
+
+
+def check_padded(columns, rows, name_of):
+    """`columns`: name -> (dtype, shape, shapes, data), padded right with 0. `name_of(i)` names row i for people."""
+    expect(sorted(columns), sorted(rows[0]), f"the fields of {name_of(0)} and those with it")
+    for field, (dtype, shape, shapes, data) in columns.items():
+        wanted, wanted_shapes = padded([row[field] for row in rows])
+        got_shapes = [shape[1:]] * len(rows) if shapes is None else unpacked(shapes).reshape(len(rows), -1).tolist()
+        for at, (got, row) in enumerate(zip(got_shapes, rows)):
+            expect(got, list(row[field].shape), f"{name_of(at)}, field {field}: shape")
+        where = f"field {field} of {name_of(0)} and those with it"
+        expect((dtype, list(shape)), (wanted.dtype.name, list(wanted.shape)), f"{where}: dtype and shape")
+        expect(shapes, wanted_shapes, f"{where}: shapes")
+        expect(len(data), wanted.nbytes, f"{where}: bytes")
+        if data != wanted.tobytes():
+            got = numpy.frombuffer(data, numpy.uint8).reshape(len(rows), -1)
+            at, byte = numpy.argwhere(got != wanted.view(numpy.uint8).reshape(len(rows), -1))[0]
+            raise Mismatch(f"{name_of(at)}, field {field}: not what was written, from byte {byte} of its row on")
+
+
+def padded(values):
+    """Arrays of rank 0 or 1, or all of one shape: as one array; and their shapes, packed, None if all agree."""
+    if len({value.shape for value in values}) == 1:
+        return numpy.stack(values), None
+    dense = numpy.zeros((len(values), max(value.size for value in values)), values[0].dtype)
+    for row, value in zip(dense, values):
+        row[: value.size] = value
+    return dense, packed([value.shape for value in values])
 
 
 def expect(got, wanted, what):
     if got != wanted:
-        raise Mismatch(f"{what}: got {str(got)[:200]}, expected {str(wanted)[:200]}")
-
-
-def expect_bytes(got, wanted, what):
-    if got != wanted:
-        pairs = enumerate(zip(bytes(got), bytes(wanted)))
-        first = next((at for at, (a, b) in pairs if a != b), min(len(got), len(wanted)))
-        raise Mismatch(f"{what}: {len(got)} bytes came back, {len(wanted)} were sent; first difference at {first}")
+        raise Mismatch(f"{what}: got {str(got)[:300]}, expected {str(wanted)[:300]}")

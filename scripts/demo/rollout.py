@@ -1,0 +1,67 @@
+"""Rollout workers: they write prompts and responses, row by row or a batch at once, some responses as a stream."""
+
+import json
+
+import wire
+from plan import BATCH_ROWS, BATCHES, ROWS, WINDOW, batch_row, by_key
+
+CHUNK_TOKENS = 128  # of a streamed response
+
+
+def run(worker):
+    for batch in worker.plan.batches[worker.number :: 2]:
+        ids = worker.plan.ids(batch)
+        worker.at = f"rows {ids[0]} to {ids[-1]}"
+        if batch >= WINDOW:
+            wait_until_trained(worker, batch - WINDOW)
+        rows = list(map(worker.corpus.inputs, ids))
+        if worker.plan.row_by_row(batch):
+            for row_id, row in zip(ids, rows):
+                put = stream if worker.plan.streamed(row_id) else put_whole
+                put(worker, row_id, row)
+        else:
+            put_batch(worker, batch, rows)
+        worker.report("put", len(rows), wire.payload_bytes(rows))
+
+
+def wait_until_trained(worker, batch):
+    worker.wait(BATCHES, batch_row(batch), ["trained"])
+    wire.expect(worker.call("KV.CLEAR", BATCHES, "KEYS", 1, f"batch-{batch}"), 1, f"KV.CLEAR of batch {batch}")
+
+
+def tag(worker, row_id, status):
+    return json.dumps(worker.corpus.tag(row_id, row_id // BATCH_ROWS) | {"status": status})
+
+
+def put(worker, row_id, row, status):
+    arguments = ["TAG", tag(worker, row_id, status), *wire.field_arguments(row)]
+    wire.expect(worker.call("KV.PUT", ROWS, f"row-{row_id}", *arguments), 1, f"KV.PUT of row {row_id}")
+
+
+def put_whole(worker, row_id, row):
+    put(worker, row_id, row, "generated")
+
+
+def stream(worker, row_id, row):
+    """The prompt first, then the response as it grows; it is ready with its last chunk."""
+    put(worker, row_id, {"prompt_ids": row["prompt_ids"]}, "streaming")
+    response = row["response_ids"]
+    for end in range(CHUNK_TOKENS, response.size + CHUNK_TOKENS, CHUNK_TOKENS):
+        chunk = {"response_ids": response[end - CHUNK_TOKENS : end]}
+        more = ["MORE"] if end < response.size else []
+        size = worker.call("KV.APPEND", ROWS, f"row-{row_id}", *more, *wire.field_arguments(chunk))
+        wire.expect(size, min(end, response.size), f"KV.APPEND to row {row_id}")
+
+
+def put_batch(worker, batch, rows):
+    ids = worker.plan.ids(batch)
+    by_server = worker.plan.keys_by_server(batch)
+    which = ["NEW", len(ids)] if by_server else by_key(ids).arguments
+    tags = wire.lines([tag(worker, row_id, "generated") for row_id in ids])
+    new, indexes = worker.call("KV.MPUT", ROWS, *which, "TAGS", *tags, *wire.column_arguments(rows))
+    wire.expect(new, len(ids), f"new rows of KV.MPUT of {worker.at}")
+    indexes = wire.unpacked(indexes)
+    wire.expect(len(set(indexes.tolist())), len(ids), f"indexes of KV.MPUT of {worker.at}")
+    if by_server:  # the hand-over: where these rows are
+        handed = wire.field_arguments({"indexes": indexes})
+        wire.expect(worker.call("KV.PUT", BATCHES, f"batch-{batch}", *handed), 1, f"hand-over of {worker.at}")
