@@ -3,7 +3,7 @@
 #
 #   need_packages PKG...   Debian packages that are there afterwards
 #   need_build             all that a build takes: packages and .venv (CMake finds libtorch in it)
-#   need_tests, need_check what scripts/test and scripts/check take besides
+#   need_tests, need_check what scripts/test (also Node's packages) and scripts/check take besides
 #   build PRESET TARGET..  configures and builds; without a target, everything
 #   begin_parts, part, junit_file, closing_line     tests in parts, and the line they end with
 #
@@ -30,6 +30,8 @@ declare -A why=(
   [libxxhash-dev]="hashes keys"
   [redis-tools]="redis-cli, to talk to the server"
   [redis-server]="what tests and benchmarks compare with"
+  [nodejs]="runs the Node example of docs/"
+  [npm]="installs its Redis client"
   [clang-14]="a second compiler, with thread-safety analysis"
   [libclang-rt-14-dev]="sanitizers and fuzzing with clang"
   [clang-tidy-14]="lint"
@@ -146,7 +148,10 @@ need_build() {
   need_venv
 }
 
-need_tests() { need_packages redis-server; }
+need_tests() {
+  need_packages redis-server
+  need_node
+}
 
 need_check() { need_packages clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev; }
 
@@ -171,6 +176,23 @@ need_venv() {
 }
 
 venv_pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@"; }
+
+# --- Node
+
+# tests/node/node_modules holds exactly tests/node/package-lock.json; the stamp is as that of .venv.
+# A Node that is there already, from wherever, is good enough.
+need_node() {
+  local folder=$root/tests/node stamp
+  if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
+    need_packages nodejs npm
+  fi
+  stamp=$folder/node_modules/stamp-$(sha256sum <"$folder/package-lock.json" | cut -c1-16)
+  [[ ! -e $stamp ]] || return 0
+  quietly "npm ci" npm_ci "$folder" || exit 1
+  touch "$stamp"
+}
+
+npm_ci() { (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund); }
 
 # --- building
 

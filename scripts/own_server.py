@@ -1,0 +1,40 @@
+"""A server of its own for the scripts that ask one: the release build, or the one that SLUICE_SERVER names."""
+
+import contextlib
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def start(folder):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    binary = os.environ.get("SLUICE_SERVER", str(ROOT / "build/release/server/sluice-server"))
+    process = subprocess.Popen([binary, "--port", str(port), "--loglevel", "warning"], cwd=folder)
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        with socket.socket() as attempt:
+            if attempt.connect_ex(("127.0.0.1", port)) == 0:
+                return process, port
+        time.sleep(0.01)
+    process.kill()
+    sys.exit("the server does not start")
+
+
+@contextlib.contextmanager
+def own_server():
+    """Gives the port of an empty server, and ends the server afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        process, port = start(folder)
+        try:
+            yield port
+        finally:
+            process.terminate()
+            process.wait(20)
