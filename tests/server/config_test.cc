@@ -11,8 +11,10 @@
 namespace sluice::server {
 namespace {
 
+constexpr const char* kFile = SLUICE_SOURCE_DIR "/conf/sluice.conf";
+
 std::string ConfFile() {
-  std::ifstream stream(SLUICE_SOURCE_DIR "/conf/sluice.conf");
+  std::ifstream stream(kFile);
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
@@ -88,8 +90,7 @@ TEST_CASE("memory is understood as Redis understands it", "[config]") {
 
 TEST_CASE("the command line is a file, then options", "[config]") {
   Config config;
-  const std::string_view args[] = {
-      SLUICE_SOURCE_DIR "/conf/sluice.conf", "--port", "7000", "--bind", "127.0.0.1", "::1"};
+  const std::string_view args[] = {kFile, "--port", "7000", "--bind", "127.0.0.1", "::1"};
   REQUIRE(config.ReadCommandLine(args).ok());
   CHECK(config.port == 7000);
   CHECK(config.bind == "127.0.0.1 ::1");
