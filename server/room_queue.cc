@@ -15,14 +15,16 @@ RoomQueue::Ticket::~Ticket() {
 
 void RoomQueue::Ticket::Refused() {
   const std::lock_guard lock(queue_.mutex_);
-  place_->refused_at = queue_.budget_.Used();
   place_->woken = false;
+  place_->refused = !std::exchange(place_->again, false);
+  queue_.WakeThoseThatFit();  // itself again, or others with what it was granted
 }
 
 std::unique_ptr<RoomQueue::Ticket> RoomQueue::Join(std::int64_t need,
                                                    std::shared_ptr<Waker> waker) {
   const std::lock_guard lock(mutex_);
-  places_.push_back({.need = need, .waker = std::move(waker)});
+  places_.push_back(
+      {.need = need, .waker = std::move(waker), .thread = std::this_thread::get_id()});
   std::unique_ptr<Ticket> ticket;
   try {
     ticket.reset(new Ticket(*this, std::prev(places_.end())));
@@ -37,6 +39,10 @@ std::unique_ptr<RoomQueue::Ticket> RoomQueue::Join(std::int64_t need,
 
 void RoomQueue::Released() noexcept {
   const std::lock_guard lock(mutex_);
+  for (Ticket::Place& place : places_) {
+    place.refused = false;
+    place.again = place.again || (place.woken && place.thread != std::this_thread::get_id());
+  }
   WakeThoseThatFit();
 }
 
@@ -44,8 +50,7 @@ void RoomQueue::WakeThoseThatFit() noexcept {
   const std::int64_t limit = budget_.Limit();
   std::int64_t used = budget_.Used();  // with what those that are woken will take
   for (Ticket::Place& place : places_) {
-    const bool fits = place.need <= limit - used && used < place.refused_at;
-    if (!place.woken && fits) {
+    if (!place.woken && !place.refused && place.need <= limit - used) {
       place.woken = true;
       place.waker->Wake();
     }

@@ -9,6 +9,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <thread>
 
 #include "server/parked.h"
 #include "store/budget.h"
@@ -25,7 +26,8 @@ class RoomQueue final : public store::ReleaseListener {
     ~Ticket();  // leaves the queue
     Ticket(const Ticket&) = delete;
     Ticket& operator=(const Ticket&) = delete;
-    // It was woken, tried, and there was no room after all: not before some more is given back.
+    // It was woken, tried, and there was no room after all: not before some more is given back
+    // (or was, by another thread, while it tried). REQUIRES: the thread that joined.
     void Refused();
 
    private:
@@ -33,8 +35,10 @@ class RoomQueue final : public store::ReleaseListener {
     struct Place {
       std::int64_t need;
       std::shared_ptr<Waker> waker;
-      std::int64_t refused_at = INT64_MAX;  // not while so much memory is used
-      bool woken = false;
+      std::thread::id thread;  // where it tries: what its own attempt gives back does not count
+      bool woken = false;      // and not refused yet
+      bool refused = false;    // since memory was last given back
+      bool again = false;      // some was, after it was woken
     };
     Ticket(RoomQueue& queue, std::list<Place>::iterator place) : queue_(queue), place_(place) {}
     RoomQueue& queue_;

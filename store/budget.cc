@@ -23,7 +23,8 @@ void Budget::Charge(std::int64_t bytes) noexcept {
 }
 
 void Budget::Release(std::int64_t bytes) noexcept {
-  [[maybe_unused]] const std::int64_t before = used_.fetch_sub(bytes, std::memory_order_relaxed);
+  // In one order with SetListener(): who sets it and looks at Used() then sees this, or is told.
+  [[maybe_unused]] const std::int64_t before = used_.fetch_sub(bytes);
   assert(before >= bytes);
   if (bytes > 0) {
     TellListener();

@@ -35,7 +35,7 @@ class Budget {
   void Charge(std::int64_t bytes) noexcept;
   void Release(std::int64_t bytes) noexcept;
 
-  [[nodiscard]] std::int64_t Used() const noexcept { return used_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::int64_t Used() const noexcept { return used_.load(); }
   [[nodiscard]] std::int64_t Peak() const noexcept { return peak_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::int64_t Limit() const noexcept {
     return limit_.load(std::memory_order_relaxed);
