@@ -50,10 +50,9 @@ bool KeyIndex::TakeApart() noexcept {
   return tables_.empty();
 }
 
-// Splits one table in two. All that can fail comes first.
+// Splits one table in two. All that can fail comes before the table is replaced.
 void KeyIndex::Grow() {
   auto added = std::make_unique<Table>(0, hash_);
-  tables_.reserve(tables_.size() + 1);
   if (tables_.empty()) {
     tables_.push_back(std::move(added));
     return;
@@ -66,8 +65,8 @@ void KeyIndex::Grow() {
     const bool moves = (hash_(key) >> 20 & round_) != 0;
     (moves ? added : kept)->emplace(key, index);
   }
-  tables_[split] = std::move(kept);
   tables_.push_back(std::move(added));
+  tables_[split] = std::move(kept);
   if (tables_.size() == 2 * round_) {
     round_ *= 2;
   }
