@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "resp/limits.h"
+#include "store/shape.h"
 #include "store/values.h"
 
 namespace sluice::server {
@@ -246,7 +247,7 @@ void WriteData(const ColumnPlan& plan, Reply& reply) {
 
 void WriteShapes(const ColumnPlan& plan, Reply& reply) {
   for (const Cell& cell : plan.cells) {
-    reply.Copy(AsBytes(cell.Shape()));
+    reply.Copy(store::AsBytes(cell.Shape()));
   }
 }
 
@@ -259,10 +260,6 @@ void HandOverPins(ReadResult& read, Reply& reply) {
     reply.Hold(resp::Pin(pin.Detach(), store::Chunk::ReleasePin));
   }
   read.pins.clear();
-}
-
-std::string_view AsBytes(Dims dims) {
-  return {reinterpret_cast<const char*>(dims.data()), dims.size_bytes()};
 }
 
 }  // namespace sluice::server

@@ -60,7 +60,4 @@ void WriteShapes(const ColumnPlan& plan, resp::Reply& reply);
 // The reply's slices stay valid until they are sent, whatever happens to the rows.
 void HandOverPins(store::ReadResult& read, resp::Reply& reply);
 
-// Packed int64.
-std::string_view AsBytes(store::Dims dims);
-
 }  // namespace sluice::server

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "resp/limits.h"
+#include "store/shape.h"
 #include "store/values.h"
 
 namespace sluice::server {
@@ -44,7 +45,7 @@ void ReplyColumn(const ColumnPlan& plan, bool dict, Reply& reply) {
   WriteData(plan, reply);
   reply.EndPayload();
   if (dict) {
-    reply.Bulk(AsBytes(plan.positions));
+    reply.Bulk(store::AsBytes(plan.positions));
   }
 }
 

@@ -19,6 +19,10 @@ std::optional<std::int64_t> CheckedAdd(std::int64_t a, std::int64_t b) {
   return __builtin_add_overflow(a, b, &sum) ? std::nullopt : std::optional(sum);
 }
 
+std::string_view AsBytes(std::span<const std::int64_t> numbers) {
+  return {reinterpret_cast<const char*>(numbers.data()), numbers.size_bytes()};
+}
+
 std::string ShapeText(Dims dims) {
   return fmt::format("[{}]", fmt::join(dims, ", "));
 }

@@ -23,6 +23,9 @@ inline constexpr std::size_t kRankMax = 32;
 std::optional<std::int64_t> CheckedMul(std::int64_t a, std::int64_t b);
 std::optional<std::int64_t> CheckedAdd(std::int64_t a, std::int64_t b);
 
+// The numbers as they lie in memory: packed little-endian int64, as on the wire.
+std::string_view AsBytes(std::span<const std::int64_t> numbers);
+
 // "[2, 3]", "[]" for a scalar.
 std::string ShapeText(Dims dims);
 

@@ -19,8 +19,8 @@ using store::ColumnWrite;
 using store::RowSet;
 using store::Status;
 
-constexpr std::size_t kQuadraticMax =
-    16;  // up to here comparing all pairs is fastest, and allocates nothing
+// Up to here comparing all pairs is fastest, and allocates nothing.
+constexpr std::size_t kQuadraticMax = 16;
 
 // The first item that stands twice, or null.
 template <typename Item>

@@ -21,10 +21,6 @@ using store::ColumnWrite;
 using store::RowSet;
 using store::Status;
 
-std::string_view AsBytes(std::span<const std::int64_t> values) {
-  return {reinterpret_cast<const char*>(values.data()), values.size_bytes()};
-}
-
 // Each of 0..m-1 must be used, m being one more than the largest. Returns m.
 std::size_t CountDistinct(ArgReader& args, std::string_view field,
                           std::span<const std::int64_t> dict, std::vector<std::int64_t>& seen) {
@@ -207,7 +203,7 @@ Status KvMput(Context& context, ArgReader& args) {
   }
   context.reply.Array(2);
   context.reply.Integer(scratch.write.new_rows);
-  context.reply.Bulk(AsBytes(scratch.write.indexes));
+  context.reply.Bulk(store::AsBytes(scratch.write.indexes));
   return {};
 }
 
