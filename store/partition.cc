@@ -30,11 +30,12 @@ bool Partition::TakeApart() noexcept {
   }
   if (!segments_.empty()) {
     std::int64_t bytes = 0;
-    segments_.begin()->second->ForEach(0, 0, [&bytes](std::uint32_t /*offset*/, const Row& row) {
+    const auto last = std::prev(segments_.end());
+    last->second->ForEach(0, 0, [&bytes](std::uint32_t /*offset*/, const Row& row) {
       bytes += BookkeepingBytes(row);
     });
     memory_.GetBudget().Release(bytes);
-    segments_.erase(segments_.begin());
+    segments_.erase(last);
   }
   return segments_.empty() && indexes_.TakeApart() && removals_.TakeApart();
 }

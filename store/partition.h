@@ -8,10 +8,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <vector>
 
+#include <boost/container/flat_map.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "store/field.h"
@@ -150,7 +150,8 @@ class Partition final : public Remains {
   Revision last_removal_ = 0;
   RemovalLog removals_;
   KeyIndex indexes_;
-  std::map<RowIndex, SegmentRef> segments_;  // by index / Segment::kRows
+  // By index / Segment::kRows; in one piece, so that pinning all of them is a walk without jumps.
+  boost::container::flat_map<RowIndex, SegmentRef> segments_;
   RowIndex next_index_ = 0;
   std::vector<std::unique_ptr<Field>> fields_;  // by id; null: free
   std::vector<Field*> order_;                   // as they were made

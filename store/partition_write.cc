@@ -25,8 +25,9 @@ void WritePlan::Release() noexcept {
         partition.indexes_.Remove(keys_[i].View());
       }
     }
-    for (auto it = partition.segments_.begin(); it != partition.segments_.end();) {
-      it = it->second->live_rows == 0 ? partition.segments_.erase(it) : std::next(it);
+    auto& segments = partition.segments_;
+    while (!segments.empty() && std::prev(segments.end())->second->live_rows == 0) {
+      segments.erase(std::prev(segments.end()));  // made for new rows, so the last
     }
     partition.next_index_ = old_next_index_;
     partition.memory_.GetBudget().Release(charged_);
