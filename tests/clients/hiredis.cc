@@ -1,8 +1,5 @@
 // The conversation of test_clients.py by hiredis: hiredis_client PORT FOLDER PASSWORD
 
-#include <fmt/format.h>
-#include <hiredis/hiredis.h>
-
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -12,6 +9,9 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include <fmt/format.h>
+#include <hiredis/hiredis.h>
 
 namespace {
 
@@ -51,7 +51,9 @@ Reply Call(const Connection& server, const Words& words) {
   return Next(server);
 }
 
-std::string_view Text(const redisReply& reply) { return {reply.str, reply.len}; }
+std::string_view Text(const redisReply& reply) {
+  return {reply.str, reply.len};
+}
 
 std::string Quoted(std::string_view text) {
   std::string out = "\"";
@@ -88,7 +90,8 @@ class Conversation {
       : port_(port), folder_(std::move(folder)), password_(std::move(password)) {}
 
   void Talk() {
-    std::string saw = fmt::format(R"("version":"{}.{}.{}")", HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+    std::string saw =
+        fmt::format(R"("version":"{}.{}.{}")", HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
     const auto add = [&saw](std::string_view name, const std::string& json) {
       saw += fmt::format(",\"{}\":{}", name, json);
     };
@@ -99,7 +102,8 @@ class Conversation {
     add("watch", Watch());
     add("error", Json(*Call(client_, {"KV.MGET", "nowhere", "KEYS", "1", "k"})));
     const std::string small = Tensor("small", {"2", "3"});
-    add("tensors", fmt::format(R"({{"small":{},"large":{}}})", small, Tensor("large", {"1024", "512"})));
+    add("tensors",
+        fmt::format(R"({{"small":{},"large":{}}})", small, Tensor("large", {"1024", "512"})));
     add("message", Message());
     fmt::print("{{{}}}\n", saw);
   }
