@@ -128,24 +128,15 @@ void CpuSection(const Context& /*context*/, Lines& out) {
 void CommandStatsSection(const Context& context, Lines& out) {
   for (const auto family : Families()) {
     for (const Command& row : family) {
-      std::int64_t calls = 0;
-      std::int64_t microseconds = 0;
-      std::int64_t rejected = 0;
-      std::int64_t failed = 0;
-      for (const auto& thread : context.server.stats.threads) {
-        const CommandStats& stats = thread->by_command[OrdinalOf(row)];
-        calls += stats.calls.Get();
-        microseconds += stats.microseconds.Get();
-        rejected += stats.rejected.Get();
-        failed += stats.failed.Get();
-      }
-      if (calls + rejected > 0) {
+      const CommandTotals stats = context.server.stats.SumOf(OrdinalOf(row));
+      if (stats.calls + stats.rejected > 0) {
         Line(out, fmt::format("cmdstat_{}", row.name),
-             fmt::format(
-                 "calls={},usec={},usec_per_call={:.2f},rejected_calls={},failed_calls={}", calls,
-                 microseconds,
-                 calls == 0 ? 0.0 : static_cast<double>(microseconds) / static_cast<double>(calls),
-                 rejected, failed));
+             fmt::format("calls={},usec={},usec_per_call={:.2f},rejected_calls={},failed_calls={}",
+                         stats.calls, stats.microseconds,
+                         stats.calls == 0 ? 0.0
+                                          : static_cast<double>(stats.microseconds) /
+                                                static_cast<double>(stats.calls),
+                         stats.rejected, stats.failed));
       }
     }
   }
