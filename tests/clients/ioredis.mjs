@@ -14,7 +14,7 @@ async function pipeline() {
 
 async function transaction() {
   const multi = client.multi().incr("watched").append("word", "ab");
-  const replies = await multi.call("KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", 7).exec();
+  const replies = await multi.call("KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", 7).exec();
   return replies.map(([error, reply]) => error ?? reply);
 }
 

@@ -16,7 +16,7 @@ async function pipeline() {
 }
 
 function transaction() {
-  const put = ["KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", "7"];
+  const put = ["KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", "7"];
   return client.multi().incr("watched").append("word", "ab").addCommand(put).exec();
 }
 

@@ -30,6 +30,9 @@ def cli(server, *words, **more):
     return subprocess.run(command(server, *words), env=environment(server), **more).stdout
 
 
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
+
+
 class Terminal:
     """redis-cli at a terminal of 300 columns."""
 
@@ -58,24 +61,27 @@ class Terminal:
         while not re.search(pattern, self.seen):
             readable, _, _ = select.select([self.ours], [], [], max(0, deadline - time.monotonic()))
             assert readable, f"{pattern} does not come after {self.seen!r}"
-            self.seen += os.read(self.ours, 65536).decode()
+            self.seen = COLOURS.sub("", self.seen + os.read(self.ours, 65536).decode())
+
+
+PROMPT = r"127\.0\.0\.1:\d+> $"  # what is typed before it is discarded
 
 
 def test_a_terminal_shows_hints_and_completes_names(server):
     with Terminal(server) as terminal:
-        terminal.wait_for(r"127\.0\.0\.1:\d+> $")
+        terminal.wait_for(PROMPT)
         terminal.type("KV.PUT ")
         terminal.wait_for(r"partition row-key .*BLOCK.*TAG.*FIELD")
         terminal.type("train a ")
         terminal.wait_for(r"BLOCK")
         terminal.type("FIELD x uint8 1 VALUES 7\r")
-        terminal.wait_for(r"\(integer\) 1\r\n")
+        terminal.wait_for(r"\(integer\) 1\r\n(?s:.*)" + PROMPT)
         terminal.type("kv.mge\t")
-        terminal.wait_for(r"(?i)kv\.mget")
+        terminal.wait_for(r"KV\.MGET")
         terminal.type(" train KEYS 1 a FORMAT values\r")
-        terminal.wait_for(r'"7"\r\n')
+        terminal.wait_for(r'"7"\r\n(?s:.*)' + PROMPT)
         terminal.type("HELP KV.CLEAR\r")
-        terminal.wait_for(r"summary:.*\n")
+        terminal.wait_for(r"KV\.CLEAR partition.*\s+summary: Removes(?s:.*)group: kv\s+" + PROMPT)
         terminal.type("quit\r")
         assert terminal.process.wait(60) == 0
 
