@@ -110,6 +110,7 @@ const std::multimap<std::string, Words>& Requests() {
         "maxclients", "77", "loglevel", "warning"}},
       {"config|set", {"CONFIG", "SET", "timeout", "7", "maxclients", "none"}},
       {"memory|stats", {"MEMORY", "STATS"}},
+      {"memory|doctor", {"MEMORY", "DOCTOR"}},
       {"memory|purge", {"MEMORY", "PURGE"}},
       {"dbsize", {"DBSIZE"}},
       {"flushall", {"FLUSHALL"}},
