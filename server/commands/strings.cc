@@ -15,6 +15,17 @@ using store::Status;
 
 constexpr std::size_t kKeyBytesMax = std::size_t{16} << 20;
 
+store::StringValue ValueOf(RequestArg arg) {
+  store::StringValue value;
+  if (arg.blob.IsNull()) {
+    value.text = store::Text(arg.text);
+  } else {
+    value.blob_bytes = arg.blob.size();
+    value.blob = std::move(arg.blob);
+  }
+  return value;
+}
+
 // SET key value
 Status Set(Context& context, ArgReader& args) {
   const std::string_view key = args.Word("key");
@@ -23,14 +34,9 @@ Status Set(Context& context, ArgReader& args) {
   if (key.size() > kKeyBytesMax) {
     return Status(Code::kError, fmt::format("key too long: at most {} bytes", kKeyBytesMax));
   }
-  store::StringValue stored;
-  if (value.blob.IsNull()) {
-    stored.text = store::Text(value.text);
-  } else {
-    stored.blob = std::move(value.blob);
-  }
+  store::StringWrite write = {.key = key, .value = ValueOf(std::move(value))};
   context.turn.Enter();
-  TRY(context.server.store.SetString(key, std::move(stored)));
+  TRY(context.server.store.SetStrings(std::span(&write, 1)).GetStatus());
   context.reply.Simple("OK");
   return {};
 }

@@ -49,7 +49,7 @@ class TestServer {
                       UseClock clock = UseClock::kManual)
       : system_(clock == UseClock::kSystem),
         memory_(*store::Arena::Make({.reserve_bytes = arena_bytes}), arena_bytes / 4),
-        store_(memory_, 42) {
+        store_(memory_, system_ ? static_cast<const server::Clock&>(system_clock_) : clock_, 42) {
     stats_.threads.push_back(std::make_unique<server::ThreadStats>(server::CommandCount()));
     config_.maxmemory = 0;
     config_.prealloc = 0;
