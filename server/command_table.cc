@@ -41,9 +41,10 @@ const auto& ByName() {
 
 std::span<const std::span<const Command>> Families() {
   static const std::array kFamilies = {
-      ConnectionCommands(), IntrospectionCommands(), KvAppendCommands(), KvClearCommands(),
-      KvFieldsCommands(),   KvListCommands(),        KvMputCommands(),   KvPutCommands(),
-      KvReadCommands(),     KvWaitCommands(),        ServerCommands(),   StringCommands()};
+      ConnectionCommands(), ExpireCommands(),  IntrospectionCommands(), KeysCommands(),
+      KvAppendCommands(),   KvClearCommands(), KvFieldsCommands(),      KvListCommands(),
+      KvMputCommands(),     KvPutCommands(),   KvReadCommands(),        KvWaitCommands(),
+      ServerCommands(),     StringCommands(),  StringEditCommands()};
   return kFamilies;
 }
 

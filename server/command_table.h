@@ -12,7 +12,9 @@ namespace sluice::server {
 
 // One function per file of server/commands/. A new family adds a line here and one in Families().
 std::span<const Command> ConnectionCommands();
+std::span<const Command> ExpireCommands();
 std::span<const Command> IntrospectionCommands();
+std::span<const Command> KeysCommands();
 std::span<const Command> KvAppendCommands();
 std::span<const Command> KvClearCommands();
 std::span<const Command> KvFieldsCommands();
@@ -23,6 +25,7 @@ std::span<const Command> KvReadCommands();
 std::span<const Command> KvWaitCommands();
 std::span<const Command> ServerCommands();
 std::span<const Command> StringCommands();
+std::span<const Command> StringEditCommands();
 
 std::span<const std::span<const Command>> Families();
 

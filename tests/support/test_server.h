@@ -24,10 +24,11 @@ namespace sluice::tests {
 class ManualClock final : public server::Clock {
  public:
   [[nodiscard]] std::int64_t NowUs() const override { return now_us_; }
-  [[nodiscard]] std::int64_t WallUs() const override { return now_us_; }
+  [[nodiscard]] std::int64_t WallUs() const override { return kEpochUs + now_us_; }
   void Advance(std::int64_t us) { now_us_ += us; }
 
  private:
+  static constexpr std::int64_t kEpochUs = 1700000000000000;  // some day in 2023
   std::atomic<std::int64_t> now_us_{1};
 };
 
