@@ -332,6 +332,7 @@ void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) n
     }
   }
   result.revision = revision;
+  row_bytes_ += plan.charged_ - replaced_bytes;
   memory_.GetBudget().Release(replaced_bytes);
   plan.partition_ = nullptr;  // all of it is the partition's now
   plan.Release();
