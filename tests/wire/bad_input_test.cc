@@ -10,6 +10,8 @@
 #include <catch2/catch.hpp>
 #include <unistd.h>
 
+#include "tests/wire/pinger.h"
+
 namespace sluice::tests {
 namespace {
 
@@ -158,13 +160,6 @@ TEST_CASE("bad inputs get their answer in-process, however they are cut", "[bad-
 TEST_CASE("bad inputs get their answer over sockets", "[bad-input]") {
   PlayOverSockets(Cases(), kSettings);
 }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized =
-    true;  // its shadow memory is resident, too, and larger than what we measure
-#else
-constexpr bool kSanitized = false;
-#endif
 
 std::int64_t ResidentBytes() {
   std::ifstream stream("/proc/self/statm");
