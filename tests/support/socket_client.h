@@ -55,6 +55,13 @@ class SocketClient {
     SetOption(SOL_SOCKET, SO_LINGER, linger{.l_onoff = 1, .l_linger = 0});
     Close();
   }
+  // Its own, in network order. Over TCP.
+  [[nodiscard]] in_port_t Port() const {
+    sockaddr_in address = {};
+    socklen_t size = sizeof(address);
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    return address.sin_port;
+  }
   template <typename Option>
   void SetOption(int level, int name, const Option& value) {
     if (setsockopt(fd_, level, name, &value, sizeof(value)) != 0) {

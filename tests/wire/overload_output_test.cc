@@ -107,9 +107,8 @@ TEST_CASE(
       readers.back().Send(Repeat("KV.MGET p KEYS 1 k\r\n", 500));
     }
     const server::Stats& stats = server.Parts().Get().stats;
-    WaitUntil([&] {
-      return stats.Sum(&server::ThreadStats::output_limit_disconnections) == kReaders;
-    });
+    WaitUntil(
+        [&] { return stats.Sum(&server::ThreadStats::output_limit_disconnections) == kReaders; });
     WaitUntil([&] { return server.Clients() == 2; });
     for (Pinger* const pinger : {&first, &second}) {
       pinger->Stop();
