@@ -11,6 +11,9 @@
 namespace sluice::server {
 
 // One function per file of server/commands/. A new family adds a line here and one in Families().
+std::span<const Command> ClientCommands();
+std::span<const Command> ClientListCommands();
+std::span<const Command> ConfigCommands();
 std::span<const Command> ConnectionCommands();
 std::span<const Command> IntrospectionCommands();
 std::span<const Command> KvAppendCommands();
@@ -21,8 +24,12 @@ std::span<const Command> KvMputCommands();
 std::span<const Command> KvPutCommands();
 std::span<const Command> KvReadCommands();
 std::span<const Command> KvWaitCommands();
+std::span<const Command> PubSubCommands();
+std::span<const Command> RedisCommands();
 std::span<const Command> ServerCommands();
+std::span<const Command> SlowCommands();
 std::span<const Command> StringCommands();
+std::span<const Command> TransactionCommands();
 
 std::span<const std::span<const Command>> Families();
 
@@ -36,6 +43,10 @@ bool IsSubcommand(const Command& command);
 // 0..CommandCount()-1: the row's place in the table, for statistics kept by command.
 std::size_t CommandCount();
 std::size_t OrdinalOf(const Command& command);
+
+// Redis's categories of commands ("@write"), and whether a row is of one, named without the "@".
+std::span<const std::string_view> Categories();
+bool IsOfCategory(const Command& command, std::string_view category);
 
 // Redis's rule: the name counts, negative arity is a minimum.
 bool ArityMatches(const Command& command, std::size_t args);

@@ -112,6 +112,13 @@ std::unique_ptr<Partition> Store::Erase(std::string_view name) noexcept {
   return partition;
 }
 
+void Store::Changed(std::string_view name) noexcept {
+  ++revision_;
+  if (listener_ != nullptr) {
+    listener_->NameChanged(name);
+  }
+}
+
 Status Store::Write(const WriteRequest& request, WriteResult& result) {
   result.new_rows = 0;
   result.indexes.clear();
@@ -141,7 +148,8 @@ Status Store::Write(const WriteRequest& request, WriteResult& result) {
   WritePlan& plan = tables_->plan;
   TRY(partition->Reserve(request, plan));
   guard.store = nullptr;
-  partition->Apply(plan, ++revision_, result);
+  partition->Apply(plan, revision_ + 1, result);
+  Changed(request.partition);
   return {};
 }
 
@@ -222,9 +230,11 @@ Result<Store::RemovedPartition> Store::RemovePartition(std::string_view partitio
   if (found == nullptr) {
     return RemovedPartition();
   }
-  ++revision_;
-  const auto rows = static_cast<std::int64_t>(found->Rows());
-  return RemovedPartition{.rows = rows, .remains = Erase(partition)};
+  RemovedPartition removed;
+  removed.rows = static_cast<std::int64_t>(found->Rows());
+  removed.remains = Erase(partition);
+  Changed(partition);
+  return removed;
 }
 
 Text Store::KeyOf(std::string_view partition, RowIndex index) const {
@@ -239,7 +249,9 @@ Result<std::int64_t> Store::ClearRows(std::string_view partition, const RowSet& 
     return std::int64_t{0};
   }
   TRY_ASSIGN(const std::int64_t removed, found->ClearRows(rows, revision_ + 1));
-  revision_ += removed > 0 ? 1 : 0;
+  if (removed > 0) {
+    Changed(partition);
+  }
   return removed;
 }
 
@@ -250,7 +262,9 @@ Result<std::int64_t> Store::ClearCells(std::string_view partition, const RowSet&
     return std::int64_t{0};
   }
   TRY_ASSIGN(const std::int64_t removed, found->ClearCells(rows, fields, revision_ + 1));
-  revision_ += removed > 0 ? 1 : 0;
+  if (removed > 0) {
+    Changed(partition);
+  }
   return removed;
 }
 
@@ -258,7 +272,7 @@ Status Store::SetString(std::string_view key, StringValue value) {
   const auto it = tables_->by_name.find(key);
   if (it == tables_->by_name.end()) {
     TRY(Insert(key, nullptr, std::move(value)));
-    ++revision_;
+    Changed(key);
     return {};
   }
   if (it->second.partition != nullptr) {
@@ -273,7 +287,7 @@ Status Store::SetString(std::string_view key, StringValue value) {
   it->second.string.blob.AddHolder(-1);
   it->second.string = std::move(value);
   it->second.string.blob.AddHolder(1);
-  ++revision_;
+  Changed(key);
   return {};
 }
 
@@ -293,6 +307,9 @@ std::unique_ptr<Remains> Store::Flush() {
   remains->Swap(tables_->by_name);
   tables_->partitions.clear();
   ++revision_;
+  if (listener_ != nullptr) {
+    listener_->AllChanged();
+  }
   return remains;
 }
 

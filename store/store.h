@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "store/blob.h"
+#include "store/name_listener.h"
 #include "store/remains.h"
 #include "store/rows.h"
 #include "store/snapshot.h"
@@ -37,6 +38,9 @@ class Store {
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
+
+  // Told of every change from now on. Borrowed; null: nobody.
+  void SetListener(NameListener* listener) { listener_ = listener; }
 
   // KV.PUT, KV.MPUT. A missing partition is made, except for RowSet::kIndexes (kNoPartition).
   // `result` is reset first. REQUIRES: names checked (CheckName), sources checked (CheckColumn),
@@ -106,9 +110,12 @@ class Store {
   Status Insert(std::string_view name, std::unique_ptr<Partition> partition, StringValue string);
   [[nodiscard]] Partition* Find(std::string_view name) const;
   std::unique_ptr<Partition> Erase(std::string_view name) noexcept;
+  // After a change: takes the next revision, and tells the listener.
+  void Changed(std::string_view name) noexcept;
 
   Memory& memory_;
   std::uint64_t seed_;
+  NameListener* listener_ = nullptr;
   Revision revision_ = 0;
   std::unique_ptr<Tables> tables_;
 };

@@ -1,0 +1,58 @@
+// What the store tells its listener: every change of what a name stands for, and nothing else.
+#include <catch2/catch.hpp>
+
+#include "tests/support/test_server.h"
+
+namespace sluice::server {
+namespace {
+
+using Words = std::vector<std::string>;
+
+class Recorder final : public store::NameListener {
+ public:
+  void NameChanged(std::string_view name) noexcept override { told_ += std::string(name) + " "; }
+  void AllChanged() noexcept override { told_ += "* "; }
+  std::string Take() { return std::exchange(told_, {}); }
+
+ private:
+  std::string told_;
+};
+
+TEST_CASE("every change of what a name stands for is told, and nothing else", "[store]") {
+  const Words put = {"KV.PUT", "p", "k", "FIELD", "x", "utf8", "BLOB", "v"};
+  const std::vector<std::pair<Words, std::string>> steps = {
+      {{"KV.MPUT", "p", "ROWS", std::string(8, '\0')}, ""},  // no such row: nothing is made
+      {put, "p "},
+      {put, "p "},
+      {{"KV.PUT", "p", "k", "FIELD", "x", "int8", "VALUES", "1"}, ""},  // DTYPE
+      {{"KV.MPUT", "p", "NEW", "1"}, "p "},
+      {{"KV.PUT", "p", "k", "TAG", "{}"}, "p "},
+      {{"KV.APPEND", "p", "k", "FIELD", "x", "utf8", "BLOB", "v"}, "p "},
+      {{"KV.MGET", "p", "KEYS", "1", "k"}, ""},
+      {{"KV.CLEAR", "p", "KEYS", "1", "k", "FIELDS", "1", "nope"}, ""},
+      {{"KV.CLEAR", "p", "KEYS", "1", "k", "FIELDS", "1", "x"}, "p "},
+      {{"KV.CLEAR", "p", "KEYS", "1", "nope"}, ""},
+      {{"KV.CLEAR", "p", "KEYS", "1", "k"}, "p "},
+      {{"KV.CLEAR", "nope"}, ""},
+      {{"KV.CLEAR", "p"}, "p "},
+      {{"SET", "s", "1"}, "s "},
+      {{"SET", "s", "1"}, "s "},
+      {{"GET", "s"}, ""},
+      {{"FLUSHALL"}, "* "},
+  };
+  tests::TestServer server;
+  tests::TestClient client(server);
+  Recorder recorder;
+  server.Get().store.SetListener(&recorder);
+  for (const auto& [words, told] : steps) {
+    CAPTURE(words);
+    client.Run(words);
+    CHECK(recorder.Take() == told);
+  }
+  server.Get().store.SetListener(nullptr);
+  client.Run(put);
+  CHECK(recorder.Take().empty());
+}
+
+}  // namespace
+}  // namespace sluice::server
