@@ -41,10 +41,10 @@ const auto& ByName() {
 
 std::span<const std::span<const Command>> Families() {
   static const std::array kFamilies = {
-      ConnectionCommands(), ExpireCommands(),  IntrospectionCommands(), KeysCommands(),
-      KvAppendCommands(),   KvClearCommands(), KvFieldsCommands(),      KvListCommands(),
-      KvMputCommands(),     KvPutCommands(),   KvReadCommands(),        KvWaitCommands(),
-      ServerCommands(),     StringCommands(),  StringEditCommands()};
+      AiCommands(),     ConnectionCommands(), ExpireCommands(),  IntrospectionCommands(),
+      KeysCommands(),   KvAppendCommands(),   KvClearCommands(), KvFieldsCommands(),
+      KvListCommands(), KvMputCommands(),     KvPutCommands(),   KvReadCommands(),
+      KvWaitCommands(), ServerCommands(),     StringCommands(),  StringEditCommands()};
   return kFamilies;
 }
 
