@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -18,6 +19,7 @@ namespace sluice::server {
 
 // ASCII case does not matter.
 bool EqualsIgnoreCase(std::string_view a, std::string_view b);
+std::string UpperCase(std::string_view text);
 
 // Redis's rule: decimal, nothing before or after, no "+", no leading zeros. False otherwise.
 bool ParseInteger(std::string_view text, std::int64_t& out);

@@ -32,6 +32,9 @@ enum Flag : std::uint32_t {
   kLoading = 1U << 6,    // allowed while data is loaded
   kContainer = 1U << 7,  // has subcommands: rows named "parent|child"
   kBlocking = 1U << 8,   // may wait
+  kPubSub = 1U << 9,     // allowed in a RESP2 connection that is subscribed
+  kInMulti = 1U << 10,   // runs in MULTI at once instead of being queued
+  kSecret = 1U << 11,    // its arguments are shown to nobody: SLOWLOG, MONITOR
 };
 
 // Positions count the command name as 0. A negative `last` counts from the end; {} means no keys.

@@ -4,6 +4,7 @@
 #include <array>
 #include <cassert>
 #include <functional>
+#include <iterator>
 #include <string>
 
 #include <boost/unordered/unordered_flat_map.hpp>
@@ -41,10 +42,12 @@ const auto& ByName() {
 
 std::span<const std::span<const Command>> Families() {
   static const std::array kFamilies = {
-      AiCommands(),     ConnectionCommands(), ExpireCommands(),  IntrospectionCommands(),
-      KeysCommands(),   KvAppendCommands(),   KvClearCommands(), KvFieldsCommands(),
-      KvListCommands(), KvMputCommands(),     KvPutCommands(),   KvReadCommands(),
-      KvWaitCommands(), ServerCommands(),     StringCommands(),  StringEditCommands()};
+      AiCommands(),         ClientCommands(),     ClientListCommands(),    ConfigCommands(),
+      ConnectionCommands(), ExpireCommands(),     IntrospectionCommands(), KeysCommands(),
+      KvAppendCommands(),   KvClearCommands(),    KvFieldsCommands(),      KvListCommands(),
+      KvMputCommands(),     KvPutCommands(),      KvReadCommands(),        KvWaitCommands(),
+      PubSubCommands(),     RedisCommands(),      ServerCommands(),        SlowCommands(),
+      StringCommands(),     StringEditCommands(), TransactionCommands()};
   return kFamilies;
 }
 
@@ -82,6 +85,38 @@ std::size_t OrdinalOf(const Command& command) {
   }
   assert(false);
   return 0;
+}
+
+std::span<const std::string_view> Categories() {
+  static constexpr std::string_view kCategories[] = {
+      "@keyspace", "@read", "@write",    "@string",    "@pubsub",     "@admin",
+      "@fast",     "@slow", "@blocking", "@dangerous", "@connection", "@transaction"};
+  return kCategories;
+}
+
+bool IsOfCategory(const Command& command, std::string_view category) {
+  const auto has = [&command](Flag flag) { return (command.flags & flag) != 0; };
+  struct Rule {
+    std::string_view category;
+    bool holds;
+  };
+  const Rule rules[] = {
+      {"keyspace", command.keys.first != 0 && command.group != "string"},
+      {"read", has(kReadOnly)},
+      {"write", has(kWrite)},
+      {"string", command.group == "string"},
+      {"pubsub", command.group == "pubsub"},
+      {"admin", has(kAdmin)},
+      {"dangerous", has(kAdmin) || command.name == "flushall"},
+      {"fast", has(kFast)},
+      {"slow", !has(kFast)},
+      {"blocking", has(kBlocking)},
+      {"connection", command.group == "connection"},
+      {"transaction", command.group == "transactions"},
+  };
+  return std::any_of(std::begin(rules), std::end(rules), [category](const Rule& rule) {
+    return rule.holds && rule.category == category;
+  });
 }
 
 bool ArityMatches(const Command& command, std::size_t args) {

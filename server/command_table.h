@@ -12,6 +12,9 @@ namespace sluice::server {
 
 // One function per file of server/commands/. A new family adds a line here and one in Families().
 std::span<const Command> AiCommands();
+std::span<const Command> ClientCommands();
+std::span<const Command> ClientListCommands();
+std::span<const Command> ConfigCommands();
 std::span<const Command> ConnectionCommands();
 std::span<const Command> ExpireCommands();
 std::span<const Command> IntrospectionCommands();
@@ -24,9 +27,13 @@ std::span<const Command> KvMputCommands();
 std::span<const Command> KvPutCommands();
 std::span<const Command> KvReadCommands();
 std::span<const Command> KvWaitCommands();
+std::span<const Command> PubSubCommands();
+std::span<const Command> RedisCommands();
 std::span<const Command> ServerCommands();
+std::span<const Command> SlowCommands();
 std::span<const Command> StringCommands();
 std::span<const Command> StringEditCommands();
+std::span<const Command> TransactionCommands();
 
 std::span<const std::span<const Command>> Families();
 
@@ -40,6 +47,10 @@ bool IsSubcommand(const Command& command);
 // 0..CommandCount()-1: the row's place in the table, for statistics kept by command.
 std::size_t CommandCount();
 std::size_t OrdinalOf(const Command& command);
+
+// Redis's categories of commands ("@write"), and whether a row is of one, named without the "@".
+std::span<const std::string_view> Categories();
+bool IsOfCategory(const Command& command, std::string_view category);
 
 // Redis's rule: the name counts, negative arity is a minimum.
 bool ArityMatches(const Command& command, std::size_t args);

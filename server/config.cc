@@ -72,18 +72,33 @@ std::vector<std::string> Words(std::string_view text) {
   return {std::istream_iterator<std::string>(stream), {}};
 }
 
+// "normal 0 0 0 pubsub 32mb 8mb 60", either of them or both.
 std::optional<Config::Value> ParseOutputLimit(std::string_view text) {
   const std::vector<std::string> words = Words(text);
-  if (words.size() != 4 || !EqualsIgnoreCase(words[0], "normal")) {
-    return std::nullopt;
+  Config::Value value;
+  for (std::size_t i = 0; i < words.size(); i += 4) {
+    const bool normal = EqualsIgnoreCase(words[i], "normal");
+    if ((!normal && !EqualsIgnoreCase(words[i], "pubsub")) || words.size() - i < 4) {
+      return std::nullopt;
+    }
+    const auto hard = ParseMemory(words[i + 1]);
+    const auto soft = ParseMemory(words[i + 2]);
+    std::int64_t seconds = 0;
+    if (!hard || !soft || !ParseInteger(words[i + 3], seconds) || seconds < 0) {
+      return std::nullopt;
+    }
+    (normal ? value.normal : value.pubsub) = {
+        .given = true, .hard_bytes = *hard, .soft_bytes = *soft, .soft_seconds = seconds};
   }
-  const auto hard = ParseMemory(words[1]);
-  const auto soft = ParseMemory(words[2]);
-  std::int64_t seconds = 0;
-  if (!hard || !soft || !ParseInteger(words[3], seconds) || seconds < 0) {
-    return std::nullopt;
+  return words.empty() ? std::nullopt : std::optional(value);
+}
+
+void ApplyLimit(const Config::Value::Limit& value, OutputLimit& limit) {
+  if (value.given) {
+    limit.hard_bytes = value.hard_bytes;
+    limit.soft_bytes = value.soft_bytes;
+    limit.soft_seconds = value.soft_seconds;
   }
-  return Config::Value{.number = *hard, .soft_bytes = *soft, .soft_seconds = seconds, .text = {}};
 }
 
 Result<std::int64_t> ParseNumber(const Option& option, std::string_view value) {
@@ -111,6 +126,9 @@ Result<std::int64_t> ParseBytes(const Option& option, std::string_view value) {
 }
 
 Status CheckText(const Option& option, std::string_view value) {
+  if (std::any_of(value.begin(), value.end(), [](char c) { return c >= 0 && c < ' '; })) {
+    return Bad(option, "a text without control characters", value);
+  }
   const bool known =
       option.choices.empty() ||
       std::find(option.choices.begin(), option.choices.end(), value) != option.choices.end();
@@ -161,7 +179,7 @@ Result<Config::Value> Config::Parse(const Option& option, std::string_view value
     case Kind::kOutputLimit: {
       auto limit = ParseOutputLimit(value);
       if (!limit) {
-        return Bad(option, "normal <hard> <soft> <seconds>", value);
+        return Bad(option, "normal|pubsub <hard> <soft> <seconds>", value);
       }
       return *std::move(limit);
     }
@@ -174,14 +192,19 @@ Result<Config::Value> Config::Parse(const Option& option, std::string_view value
 }
 
 void Config::Apply(const Option& option, Value value) noexcept {
-  if (option.kind == Kind::kText) {
-    this->*option.text = std::move(value.text);
-    return;
-  }
-  this->*option.number = value.number;
-  if (option.kind == Kind::kOutputLimit) {
-    output_soft_bytes = value.soft_bytes;
-    output_soft_seconds = value.soft_seconds;
+  switch (option.kind) {
+    case Kind::kText:
+      this->*option.text = std::move(value.text);
+      break;
+    case Kind::kOutputLimit:
+      ApplyLimit(value.normal, output_normal);
+      ApplyLimit(value.pubsub, output_pubsub);
+      break;
+    case Kind::kNumber:
+    case Kind::kMemory:
+    case Kind::kBool:
+      this->*option.number = value.number;
+      break;
   }
 }
 
@@ -198,13 +221,23 @@ std::string Config::Get(const Option& option) const {
     case Kind::kBool:
       return this->*option.number != 0 ? "yes" : "no";
     case Kind::kOutputLimit:
-      return fmt::format("normal {} {} {}", output_hard_bytes.load(), output_soft_bytes.load(),
-                         output_soft_seconds.load());
+      return fmt::format("normal {} {} {} pubsub {} {} {}", output_normal.hard_bytes.load(),
+                         output_normal.soft_bytes.load(), output_normal.soft_seconds.load(),
+                         output_pubsub.hard_bytes.load(), output_pubsub.soft_bytes.load(),
+                         output_pubsub.soft_seconds.load());
     case Kind::kNumber:
     case Kind::kMemory:
       break;
   }
   return fmt::format("{}", (this->*option.number).load());
+}
+
+Config::Line Config::SplitLine(std::string_view line) {
+  line = Trimmed(line);
+  const std::size_t blank = line.find_first_of(" \t");
+  return {.name = line.substr(0, blank),
+          .value = blank == std::string_view::npos ? std::string_view()
+                                                   : Unquoted(Trimmed(line.substr(blank)))};
 }
 
 Status Config::ReadText(std::string_view text) {
@@ -215,11 +248,7 @@ Status Config::ReadText(std::string_view text) {
     if (line.empty() || line.front() == '#') {
       continue;
     }
-    const std::size_t blank = line.find_first_of(" \t");
-    const std::string_view name = line.substr(0, blank);
-    const std::string_view value = blank == std::string_view::npos
-                                       ? std::string_view()
-                                       : Unquoted(Trimmed(line.substr(blank)));
+    const auto [name, value] = SplitLine(line);
     const Option* const option = FindOption(name);
     const Status status =
         option == nullptr

@@ -12,6 +12,7 @@ using Kind = Option::Kind;
 constexpr std::array<std::string_view, 1> kPolicies = {"noeviction"};
 constexpr std::array<std::string_view, 1> kSave = {""};
 constexpr std::array<std::string_view, 1> kNo = {"no"};
+constexpr std::array<std::string_view, 1> kYes = {"yes"};
 constexpr std::array<std::string_view, 4> kLevels = {"debug", "verbose", "notice", "warning"};
 
 constexpr std::int64_t kGiB = std::int64_t{1} << 30;
@@ -42,8 +43,20 @@ constexpr std::array kOptions = {
     Option{.name = "protected-mode",
            .kind = Kind::kBool,
            .initial = "yes",
-           .summary = "Refuse peers from other machines.",
+           .summary = "Refuse peers from other machines while there is no password.",
            .number = &Config::protected_mode},
+    Option{.name = "requirepass",
+           .initial = "",
+           .summary = "Password that clients log in with, by AUTH or HELLO; empty: none is wanted.",
+           .secret = true,
+           .text = &Config::requirepass},
+    Option{
+        .name = "login-timeout",
+        .kind = Kind::kNumber,
+        .initial = "10",
+        .summary = "Seconds after which a connection that has not logged in is closed; 0: never.",
+        .max = INT32_MAX,
+        .number = &Config::login_timeout},
     Option{.name = "tcp-backlog",
            .kind = Kind::kNumber,
            .initial = "511",
@@ -109,13 +122,12 @@ constexpr std::array kOptions = {
     Option{
         .name = "client-output-buffer-limit",
         .kind = Kind::kOutputLimit,
-        .initial = "normal 32gb 1mb 60",
+        .initial = "normal 32gb 1mb 60 pubsub 32mb 8mb 60",
         .summary =
-            "normal <hard> <soft> <seconds>: a client is closed when more than <hard> bytes wait "
-            "for "
-            "it, or when more than <soft> bytes wait and it took none of them for <seconds>; 0: no "
-            "such limit.",
-        .number = &Config::output_hard_bytes},
+            "normal|pubsub <hard> <soft> <seconds>: a client, or one that subscribes, is closed "
+            "when "
+            "more than <hard> bytes wait for it, or when more than <soft> bytes wait and it took "
+            "none of them for <seconds>; 0: no such limit."},
     Option{.name = "prealloc",
            .kind = Kind::kMemory,
            .initial = "64mb",
@@ -150,6 +162,35 @@ constexpr std::array kOptions = {
            .immutable = true,
            .choices = kNo,
            .text = &Config::appendonly},
+    Option{.name = "replica-read-only",
+           .initial = "yes",
+           .summary = "Replicas do not exist yet; Redis tools ask for this name.",
+           .immutable = true,
+           .choices = kYes,
+           .text = &Config::replica_read_only},
+    Option{.name = "slave-read-only",
+           .initial = "yes",
+           .summary = "The older name of replica-read-only.",
+           .immutable = true,
+           .choices = kYes,
+           .text = &Config::replica_read_only},
+    Option{.name = "slowlog-log-slower-than",
+           .kind = Kind::kNumber,
+           .initial = "10000",
+           .summary = "Microseconds from which on SLOWLOG keeps a command; -1: none.",
+           .min = -1,
+           .number = &Config::slowlog_us},
+    Option{.name = "slowlog-max-len",
+           .kind = Kind::kNumber,
+           .initial = "128",
+           .summary = "Commands that SLOWLOG keeps.",
+           .max = 1000000,
+           .number = &Config::slowlog_entries_max},
+    Option{.name = "latency-monitor-threshold",
+           .kind = Kind::kNumber,
+           .initial = "0",
+           .summary = "Milliseconds from which on LATENCY keeps an event; 0: none.",
+           .number = &Config::latency_threshold_ms},
     Option{.name = "loglevel",
            .initial = "notice",
            .summary = "debug, verbose, notice or warning.",

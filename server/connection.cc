@@ -24,14 +24,28 @@ using store::Status;
 
 }  // namespace
 
-Connection::Connection(Server& server, ThreadStats& stats, std::function<void()> wake)
-    : server_(server), stats_(stats), parser_(limits_) {
+Connection::Connection(Server& server, ThreadStats& stats, std::function<void()> wake,
+                       ClientAddress address)
+    : server_(server), stats_(stats), parser_(limits_), client_(std::move(wake)) {
   client_.id = server_.next_client_id.fetch_add(1, std::memory_order_relaxed);
-  client_.waker = std::make_shared<Waker>(std::move(wake));
+  client_.address = std::move(address);
+  client_.connected_us = server_.clock.NowUs();
+  client_.active_us = client_.connected_us;
+  client_.authenticated = !server_.wants_password;
+  server_.clients.Join(client_);
 }
 
 Connection::~Connection() {
-  server_.parked_clients.fetch_sub(Parked() ? 1 : 0, std::memory_order_relaxed);
+  parked_ = nullptr;  // its end may enter the engine
+  server_.clients.Leave(client_);
+  server_.pubsub.UnsubscribeAll(client_);
+  server_.monitors.fetch_sub(client_.monitor ? 1 : 0);
+  if (!client_.transaction.watched.empty()) {
+    Engine::Turn turn(server_.engine, server_.clock);
+    turn.Enter();
+    server_.key_watchers.Forget(client_);
+  }
+  server_.parked_clients.fetch_sub(client_.blocked ? 1 : 0, std::memory_order_relaxed);
   server_.memory.GetBudget().Release(charged_);
   server_.client_bytes.fetch_sub(charged_, std::memory_order_relaxed);
 }
@@ -58,29 +72,46 @@ void Connection::Received(std::size_t count) {
 }
 
 void Connection::Run() {
-  limits_.bulk_bytes_max = server_.config.proto_max_bulk_len.load(std::memory_order_relaxed);
+  SetLimits();
   try {
     RunRequests();
   } catch (const std::bad_alloc&) {  // not even room for an error message: the client must not wait
                                      // for one
     closing_ = drop_output_ = true;
   }
-  CheckLimits();
-  ChargeBuffers();
+  TakeMail();
+  if (const bool waits = parked_ != nullptr || room_ != nullptr; waits != client_.blocked) {
+    client_.blocked = waits;
+    server_.parked_clients.fetch_add(waits ? 1 : -1, std::memory_order_relaxed);
+  }
+}
+
+// Before login a client may make us hold next to nothing.
+void Connection::SetLimits() {
+  constexpr std::int64_t kArgsBeforeLogin = 10;
+  constexpr std::int64_t kBulkBytesBeforeLogin = 16384;
+  const bool in = client_.authenticated;
+  limits_.before_login = !in;
+  limits_.args_max = in ? resp::Limits().args_max : kArgsBeforeLogin;
+  limits_.bulk_bytes_max = in ? server_.config.proto_max_bulk_len.load(std::memory_order_relaxed)
+                              : kBulkBytesBeforeLogin;
 }
 
 void Connection::RunRequests() {
   Engine::Turn turn(server_.engine, server_.clock);
   now_us_ = server_.clock.NowUs();
   held_back_ = false;
-  if (rest_ != nullptr && !rest_->Write(reply_)) {
-    rest_ = nullptr;
+  if (rest_ != nullptr) {
+    WriteRest();
   }
   while (!closing_ && !Paused() && rest_ == nullptr && ResumeParked(turn)) {
     switch (parser_.Next()) {
       case RequestParser::Event::kNeedMore:
         return;
       case RequestParser::Event::kRequest:
+        if (WaitsForUnpause()) {
+          return;
+        }
         RunRequest(turn);
         break;
       case RequestParser::Event::kBulk:
@@ -102,6 +133,9 @@ void Connection::RunRequests() {
 }
 
 std::int64_t Connection::DeadlineUs() const {
+  if (pause_us_ != 0) {
+    return pause_us_;
+  }
   return parked_ != nullptr ? parked_->DeadlineUs() : room_deadline_us_;
 }
 
@@ -110,23 +144,77 @@ bool Connection::ResumeParked(Engine::Turn& turn) {
   if (!Parked()) {
     return true;
   }
-  const bool time_is_up = now_us_ >= DeadlineUs();
+  bool time_is_up = now_us_ >= DeadlineUs();
   if (!time_is_up && !client_.waker->Take()) {
     return false;
   }
+  if (pause_us_ != 0) {
+    if (!WaitsForUnpause()) {
+      RunRequest(turn);
+    }
+    return !Parked() && rest_ == nullptr && !closing_;
+  }
+  const Unblock unblock = client_.unblock.exchange(Unblock::kNo);
+  time_is_up = time_is_up || unblock != Unblock::kNo;
   if (parked_ == nullptr) {
+    room_deadline_us_ = time_is_up ? now_us_ : room_deadline_us_;
     return true;  // the parser asks again for a place for the large argument
   }
+  if (unblock == Unblock::kError) {
+    parked_ = nullptr;
+    static_cast<void>(reply_.Prepare());
+    reply_.Error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    return true;
+  }
+  AnswerParked(turn, time_is_up);
+  return parked_ == nullptr && rest_ == nullptr;
+}
+
+void Connection::AnswerParked(Engine::Turn& turn, bool time_is_up) {
   Context context = MakeContext(turn);
+  const resp::Reply::Mark mark = reply_.Prepare();
   const bool answered = ResumeCommand(context, *parked_, time_is_up);
   now_us_ = context.now_us;
   if (answered) {
     turn.Leave();  // its end enters the engine
     parked_ = nullptr;
-    server_.parked_clients.fetch_sub(1, std::memory_order_relaxed);
     KeepWhatWaits(context);
+    if (muted_) {
+      reply_.Rewind(mark);
+    }
   }
-  return answered && rest_ == nullptr;
+}
+
+void Connection::WriteRest() {
+  const resp::Reply::Mark mark = reply_.Prepare();
+  if (!rest_->Write(reply_)) {
+    rest_ = nullptr;
+  }
+  if (muted_) {
+    reply_.Rewind(mark);
+  }
+}
+
+// True where CLIENT PAUSE holds the request back; it stays where the parser has it.
+bool Connection::WaitsForUnpause() {
+  const std::int64_t until_us = server_.pause.until_us.load(std::memory_order_relaxed);
+  pause_us_ = 0;
+  if (until_us <= now_us_) {
+    return false;
+  }
+  std::array<RequestArg, 2> head;
+  const std::span<const resp::Argument> args = parser_.Args();
+  const std::size_t known = std::min(args.size(), head.size());
+  for (std::size_t i = 0; i < known; ++i) {
+    head[i].text = args[i].text;
+  }
+  const Command* const command = ResolveCommand(std::span(head).first(known));
+  if (command == nullptr || !Pausable(*command, client_, server_.pause.writes_only)) {
+    return false;
+  }
+  client_.waker->Take();
+  pause_us_ = until_us;
+  return true;
 }
 
 bool Connection::Paused() const {
@@ -142,11 +230,32 @@ void Connection::RunRequest(Engine::Turn& turn) {
   }
   Context context = MakeContext(turn);
   context.request = args_;
+  const ReplyMode before = client_.reply_mode;
+  const resp::Reply::Mark mark = reply_.Prepare();
   Dispatch(context, drained_);
   now_us_ = context.now_us;
-  closing_ = client_.close_after_reply;
+  closing_ = client_.close_after_reply || client_.close_now;
+  drop_output_ = client_.close_now;
+  TakeReplyMode(before, mark);
   KeepWhatWaits(context);
   EndRequest();
+  if (limits_.before_login == client_.authenticated) {
+    SetLimits();
+  }
+}
+
+// CLIENT REPLY: takes back what is not to be sent.
+void Connection::TakeReplyMode(ReplyMode before, resp::Reply::Mark mark) {
+  ReplyMode& mode = client_.reply_mode;
+  muted_ = mode != ReplyMode::kOn;
+  if (mode == ReplyMode::kSkipNext) {
+    mode = ReplyMode::kSkip;
+  } else if (mode == ReplyMode::kSkip && before == ReplyMode::kSkip) {
+    mode = ReplyMode::kOn;
+  }
+  if (muted_) {
+    reply_.Rewind(mark);
+  }
 }
 
 Context Connection::MakeContext(Engine::Turn& turn) {
@@ -163,7 +272,7 @@ void Connection::KeepWhatWaits(Context& context) {
   rest_ = std::move(context.rest);
   if (context.parked != nullptr) {
     parked_ = std::move(context.parked);
-    server_.parked_clients.fetch_add(1, std::memory_order_relaxed);
+    client_.unblock = Unblock::kNo;
   }
 }
 
@@ -211,10 +320,7 @@ bool Connection::TakeBulk() {
     parser_.GivePlace(large_.back().data());
     bulk_filled_ = bytes - parser_.BulkRoom().size();
   }
-  if (room_ != nullptr) {
-    room_ = nullptr;
-    server_.parked_clients.fetch_sub(1, std::memory_order_relaxed);
-  }
+  room_ = nullptr;
   return true;
 }
 
@@ -247,7 +353,7 @@ bool Connection::WaitForRoom(const Command& command) {
     return now_us_ < room_deadline_us_;
   }
   const auto block_ms = BlockOf(command, parser_.Args());
-  if (!block_ms || need > server_.memory.GetBudget().Limit()) {
+  if (!block_ms || client_.transaction.active || need > server_.memory.GetBudget().Limit()) {
     return false;
   }
   try {
@@ -257,7 +363,7 @@ bool Connection::WaitForRoom(const Command& command) {
   } catch (const std::bad_alloc&) {
     return false;
   }
-  server_.parked_clients.fetch_add(1, std::memory_order_relaxed);
+  client_.unblock = Unblock::kNo;
   return true;
 }
 
@@ -273,34 +379,6 @@ void Connection::ProtocolError() {
   stats_.protocol_errors.Add(1);
   closing_ = true;
   reply_.Error(fmt::format("ERR Protocol error: {}", parser_.ErrorText()));
-}
-
-// The limits on what a client may make us hold.
-void Connection::CheckLimits() {
-  const Config& config = server_.config;
-  const auto over = [](std::size_t bytes, const std::atomic<std::int64_t>& limit) {
-    const std::int64_t max = limit.load(std::memory_order_relaxed);
-    return max != 0 && bytes > static_cast<std::size_t>(max);
-  };
-  if (over(parser_.BufferBytes(), config.client_query_buffer_limit)) {
-    stats_.query_limit_disconnections.Add(1);
-    closing_ = drop_output_ = true;
-  }
-  if (over(reply_.PendingBytes(), config.output_hard_bytes)) {
-    stats_.output_limit_disconnections.Add(1);
-    closing_ = drop_output_ = true;
-  }
-}
-
-void Connection::ChargeBuffers() {
-  const auto held = static_cast<std::int64_t>(parser_.BufferBytes() + reply_.CapacityBytes());
-  if (held > charged_) {
-    server_.memory.GetBudget().Charge(held - charged_);
-  } else {
-    server_.memory.GetBudget().Release(charged_ - held);
-  }
-  server_.client_bytes.fetch_add(held - charged_, std::memory_order_relaxed);
-  charged_ = held;
 }
 
 }  // namespace sluice::server

@@ -33,10 +33,11 @@ class Connection {
   static constexpr std::size_t kReadBytesMax = std::size_t{1} << 20;
 
   // `server` and `stats` are borrowed. `wake` is called, from any thread and maybe under the
-  // engine, when Run() has something to do although nothing was received; not once the connection
-  // has ended.
+  // engine, when Run() or TakeMail() has something to do although nothing was received; not once
+  // the connection has ended. Errors: std::bad_alloc.
   Connection(
-      Server& server, ThreadStats& stats, std::function<void()> wake = [] {});
+      Server& server, ThreadStats& stats, std::function<void()> wake = [] {},
+      ClientAddress address = {});
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -54,9 +55,15 @@ class Connection {
   void Run();
   [[nodiscard]] bool HasMore() const { return rest_ != nullptr || held_back_; }
 
+  // What others have for this client (its mailbox) becomes output, if no reply is half written.
+  // Also while the socket is read into ReadRoom().
+  void TakeMail();
+
   // A command waits, and Run() does nothing, until it is woken (client.waker) or DeadlineUs() of
   // the server's clock. REQUIRES: nothing is read meanwhile.
-  [[nodiscard]] bool Parked() const { return parked_ != nullptr || room_ != nullptr; }
+  [[nodiscard]] bool Parked() const {
+    return parked_ != nullptr || room_ != nullptr || pause_us_ != 0;
+  }
   [[nodiscard]] std::int64_t DeadlineUs() const;
 
   [[nodiscard]] resp::Reply& Output() { return reply_; }
@@ -73,6 +80,12 @@ class Connection {
  private:
   void RunRequests();
   void RunRequest(Engine::Turn& turn);
+  bool WaitsForUnpause();
+  void WriteRest();
+  void TakeReplyMode(ReplyMode before, resp::Reply::Mark mark);
+  void AnswerParked(Engine::Turn& turn, bool time_is_up);
+  void WriteMail(const Mail& mail);
+  void SetLimits();
   bool ResumeParked(Engine::Turn& turn);
   [[nodiscard]] Context MakeContext(Engine::Turn& turn);
   void KeepWhatWaits(Context& context);
@@ -83,6 +96,7 @@ class Connection {
   void ProtocolError();
   void EndRequest();
   void CheckLimits();
+  void CloseOver(Counter& counter);
   void ChargeBuffers();
   [[nodiscard]] const Command* CommandOfBulk();
 
@@ -103,9 +117,12 @@ class Connection {
   std::unique_ptr<server::Parked> parked_;   // the last command, which is not answered yet
   std::unique_ptr<RoomQueue::Ticket> room_;  // for the large argument whose header has come
   std::int64_t room_deadline_us_ = 0;
-  std::int64_t charged_ = 0;  // for buffers
-  std::int64_t now_us_ = 0;   // when the last command ended, or the run began
-  bool held_back_ = false;    // the last run ended since output waited: there may be more requests
+  std::int64_t pause_us_ = 0;  // not 0: the request is not run before, as CLIENT PAUSE wants it
+  bool muted_ = false;         // what rest_ or parked_ answers is thrown away: CLIENT REPLY
+  std::vector<Mail> mails_;    // scratch
+  std::int64_t charged_ = 0;   // for buffers
+  std::int64_t now_us_ = 0;    // when the last command ended, or the run began
+  bool held_back_ = false;     // the last run ended since output waited: there may be more requests
   bool closing_ = false;
   bool drop_output_ = false;
 };

@@ -14,13 +14,19 @@
 
 #include "controller/row_waiters.h"
 #include "resp/reply.h"
+#include "server/client.h"
 #include "server/clock.h"
 #include "server/config.h"
 #include "server/engine.h"
+#include "server/key_watchers.h"
 #include "server/long_reply.h"
 #include "server/parked.h"
+#include "server/pause.h"
+#include "server/pubsub.h"
+#include "server/rates.h"
 #include "server/request.h"
 #include "server/room_queue.h"
+#include "server/slow_log.h"
 #include "server/stats.h"
 #include "store/rows.h"
 #include "store/safetensors.h"
@@ -55,16 +61,15 @@ struct Server {
   std::atomic<std::int64_t> parked_clients{0};  // that wait for rows or for room
   RoomQueue room{memory.GetBudget()};
   controller::RowWaiters row_waiters{};  // under the engine only
-};
-
-// State of one connection that commands may read or change.
-struct Client {
-  std::int64_t id = 0;
-  std::string name = {};
-  std::string lib_name = {};
-  std::string lib_version = {};
-  bool close_after_reply = false;
-  std::shared_ptr<Waker> waker = {};  // resumes what is parked; the connection sets it
+  Clients clients{};
+  PubSub pubsub{};
+  KeyWatchers key_watchers{};  // under the engine only
+  Rates rates{};
+  SlowLog slow_log{};
+  LatencyEvents latency{};
+  std::atomic<bool> wants_password{false};  // requirepass is set
+  std::atomic<int> monitors{0};             // clients of MONITOR
+  Pause pause{};
 };
 
 // Vectors for a command's arguments and results, kept so that a command allocates nothing in the
@@ -104,7 +109,8 @@ struct Context {
   // answer.
   std::unique_ptr<LongReply> rest = nullptr;
   std::unique_ptr<Parked> parked = nullptr;
-  bool may_park = true;  // false: a command that is resumed, or may not wait
+  bool may_park = true;         // false: a command that is resumed, or may not wait
+  bool in_transaction = false;  // EXEC runs it
 };
 
 }  // namespace sluice::server

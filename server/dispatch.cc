@@ -9,6 +9,7 @@
 #include "server/arg_reader.h"
 #include "server/command_table.h"
 #include "server/error_reply.h"
+#include "server/observe.h"
 #include "store/ids.h"
 
 namespace sluice::server {
@@ -18,14 +19,6 @@ using store::Code;
 using store::Status;
 
 constexpr std::size_t kEchoedBytesMax = 128;
-
-std::string Upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  }
-  return out;
-}
 
 // What a client sent, for an error text: a line break becomes a space as in Redis, other bytes that
 // do not print are escaped.
@@ -53,7 +46,7 @@ Status UnknownCommand(std::span<const RequestArg> request) {
 Status UnknownSubcommand(const Command& parent, std::span<const RequestArg> request) {
   return Status(Code::kError,
                 fmt::format("unknown subcommand '{}'. Try {} HELP.",
-                            Echo(request[1].text, kEchoedBytesMax), Upper(parent.name)));
+                            Echo(request[1].text, kEchoedBytesMax), UpperCase(parent.name)));
 }
 
 // The gates: each says why the request does not run, or ok.
@@ -81,12 +74,46 @@ Status MemoryGate(const Command& command, const Context& context) {
   return CheckMemory(context);
 }
 
+Status LoginGate(const Command* command, const Client& client) {
+  const bool allowed =
+      client.authenticated || (command != nullptr && (command->flags & kNoAuth) != 0);
+  return allowed ? Status() : Status(Code::kNoAuth, "Authentication required.");
+}
+
+// In RESP2 a reply could not be told from a message.
+Status SubscriberGate(const Command& command, const Context& context) {
+  if (!context.client.Subscribed() || context.reply.GetVersion() == resp::Version::k3 ||
+      (command.flags & kPubSub) != 0) {
+    return {};
+  }
+  return Status(Code::kError,
+                fmt::format("Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                            "QUIT / RESET are allowed in this context",
+                            command.name));
+}
+
 Status PassGates(const Context& context, const Command* command,
                  std::span<const RequestArg> request, const Status& drained) {
+  TRY(LoginGate(command, context.client));
   TRY(KnownGate(command, request));
   TRY(ArityGate(*command, request));
   TRY(MemoryGate(*command, context));
+  TRY(SubscriberGate(*command, context));
   return drained;
+}
+
+bool IsQueued(const Context& context, const Command& command) {
+  return context.client.transaction.active && !context.in_transaction &&
+         (command.flags & kInMulti) == 0;
+}
+
+void Queue(Context& context, const Command& command) {
+  Transaction& transaction = context.client.transaction;
+  transaction.requests.emplace_back(context.request);
+  transaction.bytes += transaction.requests.back().Bytes();
+  transaction.writes = transaction.writes || (command.flags & kWrite) != 0;
+  context.client.queued = static_cast<std::int64_t>(transaction.requests.size());
+  context.reply.Simple("QUEUED");
 }
 
 // What was to wait, or to be written later, is not.
@@ -125,7 +152,8 @@ const Command* ResolveCommand(std::span<const RequestArg> request) {
     return nullptr;
   }
   if ((command->flags & kContainer) != 0 && request.size() > 1) {
-    return FindSubcommand(*command, request[1].text);
+    return EqualsIgnoreCase(request[1].text, "help") ? FindCommand("command|help")
+                                                     : FindSubcommand(*command, request[1].text);
   }
   return command;
 }
@@ -148,8 +176,18 @@ bool ResumeCommand(Context& context, Parked& parked, bool time_is_up) {
   return answered;
 }
 
+bool Pausable(const Command& command, const Client& client, bool writes_only) {
+  if (command.name.starts_with("client")) {
+    return false;  // how one unpauses
+  }
+  const bool writes =
+      (command.flags & kWrite) != 0 || (command.name == "exec" && client.transaction.writes);
+  return !writes_only || writes;
+}
+
 void Dispatch(Context& context, const Status& drained) {
   const std::span<const RequestArg> request = context.request;
+  const std::int64_t started_us = context.now_us;
   const resp::Reply::Mark mark = context.reply.Prepare();
   const Command* command = nullptr;
   bool ran = false;
@@ -157,29 +195,42 @@ void Dispatch(Context& context, const Status& drained) {
   try {
     command = ResolveCommand(request);
     status = PassGates(context, command, request, drained);
-    if (status.ok()) {
+    if (status.ok() && IsQueued(context, *command)) {
+      Queue(context, *command);
+    } else if (status.ok()) {
       ran = true;
+      context.client.last_command.store(command, std::memory_order_relaxed);
       ArgReader args(request.subspan(IsSubcommand(*command) ? 2 : 1));
       status = command->handler(context, args);
+    } else {
+      context.client.transaction.failed = true;  // of no effect where none is open
     }
     if (!status.ok()) {
       Refuse(context, mark, status);
     }
   } catch (const std::bad_alloc&) {
+    context.client.transaction.failed = true;
     NoMemory(context, mark);
     ran = true;
     status = {};
   }
   context.scratch.Reset();
-  const std::int64_t started_us = std::exchange(context.now_us, context.server.clock.NowUs());
+  context.now_us = context.server.clock.NowUs();
   context.turn.EndCommand(context.now_us);
   context.stats.commands.Add(1);
   if (command != nullptr) {
     CommandStats& stats = context.stats.by_command[OrdinalOf(*command)];
     stats.calls.Add(ran ? 1 : 0);
     stats.microseconds.Add(context.now_us - started_us);
-    stats.rejected.Add(ran ? 0 : 1);
+    stats.rejected.Add(ran || status.ok() ? 0 : 1);
     stats.failed.Add(ran && !status.ok() ? 1 : 0);
+    if (ran) {
+      stats.AddToHistogram(context.now_us - started_us);
+      Observe({.context = context,
+               .command = *command,
+               .request = request,
+               .microseconds = context.now_us - started_us});
+    }
   }
 }
 

@@ -16,6 +16,9 @@ namespace sluice::server {
 // run, and this is its error unless an earlier gate has one. REQUIRES: the request is not empty.
 void Dispatch(Context& context, const store::Status& drained);
 
+// Does CLIENT PAUSE hold it back?
+bool Pausable(const Command& command, const Client& client, bool writes_only);
+
 // The same for a command that waits. False: it waits on, and nothing was appended.
 bool ResumeCommand(Context& context, Parked& parked, bool time_is_up);
 

@@ -31,8 +31,13 @@ void Engine::Turn::Enter() {
   entered_us_ = clock_.NowUs();
 }
 
+void Engine::Turn::Pin() {
+  Enter();
+  pinned_ = true;
+}
+
 void Engine::Turn::Leave() {
-  if (entered_) {
+  if (entered_ && !pinned_) {
     entered_ = false;
     engine_.mutex_.unlock();
   }

@@ -32,12 +32,17 @@ class Engine {
     // Call after each command with the time it ended: lets go where the hold has lasted long
     // enough.
     void EndCommand(std::int64_t now_us);
+    // Enters, and does not leave until Unpin(), whatever is called: for commands that are to be one
+    // to others. Nothing may end meanwhile whose destructor enters the engine.
+    void Pin();
+    void Unpin() { pinned_ = false; }
     [[nodiscard]] bool Entered() const { return entered_; }
 
    private:
     Engine& engine_;
     const Clock& clock_;
     bool entered_ = false;
+    bool pinned_ = false;
     std::int64_t entered_us_ = 0;
   };
 

@@ -16,13 +16,21 @@ struct Prefix {
 };
 
 constexpr std::array kPrefixes = {
-    Prefix{Code::kError, "ERR"},         Prefix{Code::kNoPartition, "NOPARTITION"},
-    Prefix{Code::kNoKey, "NOKEY"},       Prefix{Code::kNoField, "NOFIELD"},
-    Prefix{Code::kNotReady, "NOTREADY"}, Prefix{Code::kDType, "DTYPE"},
-    Prefix{Code::kShape, "SHAPE"},       Prefix{Code::kBadTag, "BADTAG"},
-    Prefix{Code::kOom, "OOM"},           Prefix{Code::kWrongType, "WRONGTYPE"},
-    Prefix{Code::kNoProto, "NOPROTO"},   Prefix{Code::kWrongPass, "WRONGPASS"},
+    Prefix{Code::kError, "ERR"},
+    Prefix{Code::kNoPartition, "NOPARTITION"},
+    Prefix{Code::kNoKey, "NOKEY"},
+    Prefix{Code::kNoField, "NOFIELD"},
+    Prefix{Code::kNotReady, "NOTREADY"},
+    Prefix{Code::kDType, "DTYPE"},
+    Prefix{Code::kShape, "SHAPE"},
+    Prefix{Code::kBadTag, "BADTAG"},
+    Prefix{Code::kOom, "OOM"},
+    Prefix{Code::kWrongType, "WRONGTYPE"},
+    Prefix{Code::kNoProto, "NOPROTO"},
+    Prefix{Code::kWrongPass, "WRONGPASS"},
+    Prefix{Code::kNoAuth, "NOAUTH"},
     Prefix{Code::kDenied, "DENIED"},
+    Prefix{Code::kExecAbort, "EXECABORT"},
 };
 
 }  // namespace

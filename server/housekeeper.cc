@@ -28,6 +28,7 @@ void Housekeeper::Run() {
   while (!Stopping()) {
     const bool busy = CareForArena();
     Expire();
+    server_.rates.Sample(server_.stats, server_.clock.NowUs());
     if (server_.clock.NowUs() >= next_walk_us) {
       Compact();
       next_walk_us = server_.clock.NowUs() + kWalkUs;

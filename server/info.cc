@@ -57,7 +57,12 @@ void ServerSection(const Context& context, Lines& out) {
 void ClientsSection(const Context& context, Lines& out) {
   Line(out, "connected_clients", context.server.stats.Sum(&ThreadStats::clients));
   Line(out, "maxclients", context.server.config.maxclients.load());
+  std::int64_t subscribers = 0;
+  context.server.clients.ForEach(
+      [&subscribers](const Client& client) { subscribers += client.Subscribed() ? 1 : 0; });
   Line(out, "blocked_clients", context.server.parked_clients.load());
+  Line(out, "pubsub_clients", subscribers);
+  Line(out, "monitors", context.server.monitors.load());
 }
 
 void MemorySection(const Context& context, Lines& out) {
@@ -93,14 +98,26 @@ void PersistenceSection(const Context& /*context*/, Lines& out) {
 }
 
 void StatsSection(const Context& context, Lines& out) {
-  const Stats& stats = context.server.stats;
+  Server& server = context.server;
+  const Stats& stats = server.stats;
   Line(out, "total_connections_received", stats.Sum(&ThreadStats::connections));
   Line(out, "total_commands_processed", stats.Sum(&ThreadStats::commands));
+  const Rates& rates = context.server.rates;
+  constexpr double kKilobyte = 1024;
+  Line(out, "instantaneous_ops_per_sec", rates.commands.load());
+  Line(out, "instantaneous_input_kbps",
+       fmt::format("{:.2f}", static_cast<double>(rates.input_bytes) / kKilobyte));
+  Line(out, "instantaneous_output_kbps",
+       fmt::format("{:.2f}", static_cast<double>(rates.output_bytes) / kKilobyte));
   Line(out, "total_net_input_bytes", stats.Sum(&ThreadStats::input_bytes));
   Line(out, "total_net_output_bytes", stats.Sum(&ThreadStats::output_bytes));
   Line(out, "rejected_connections", stats.Sum(&ThreadStats::rejected_connections));
   Line(out, "keyspace_hits", stats.Sum(&ThreadStats::keyspace_hits));
   Line(out, "keyspace_misses", stats.Sum(&ThreadStats::keyspace_misses));
+  Line(out, "pubsub_channels", server.pubsub.Count(Channels::kPlain));
+  Line(out, "pubsub_patterns", server.pubsub.Count(Channels::kPattern));
+  Line(out, "pubsubshard_channels", server.pubsub.Count(Channels::kShard));
+  Line(out, "slowlog_len", server.slow_log.Size());
   Line(out, "evicted_keys", 0);
   Line(out, "expired_keys", context.server.store.ExpiredNames());
   Line(out, "total_error_replies", stats.Sum(&ThreadStats::error_replies));
@@ -128,24 +145,15 @@ void CpuSection(const Context& /*context*/, Lines& out) {
 void CommandStatsSection(const Context& context, Lines& out) {
   for (const auto family : Families()) {
     for (const Command& row : family) {
-      std::int64_t calls = 0;
-      std::int64_t microseconds = 0;
-      std::int64_t rejected = 0;
-      std::int64_t failed = 0;
-      for (const auto& thread : context.server.stats.threads) {
-        const CommandStats& stats = thread->by_command[OrdinalOf(row)];
-        calls += stats.calls.Get();
-        microseconds += stats.microseconds.Get();
-        rejected += stats.rejected.Get();
-        failed += stats.failed.Get();
-      }
-      if (calls + rejected > 0) {
+      const CommandTotals stats = context.server.stats.SumOf(OrdinalOf(row));
+      if (stats.calls + stats.rejected > 0) {
         Line(out, fmt::format("cmdstat_{}", row.name),
-             fmt::format(
-                 "calls={},usec={},usec_per_call={:.2f},rejected_calls={},failed_calls={}", calls,
-                 microseconds,
-                 calls == 0 ? 0.0 : static_cast<double>(microseconds) / static_cast<double>(calls),
-                 rejected, failed));
+             fmt::format("calls={},usec={},usec_per_call={:.2f},rejected_calls={},failed_calls={}",
+                         stats.calls, stats.microseconds,
+                         stats.calls == 0 ? 0.0
+                                          : static_cast<double>(stats.microseconds) /
+                                                static_cast<double>(stats.calls),
+                         stats.rejected, stats.failed));
       }
     }
   }

@@ -257,7 +257,7 @@ void Listener::Deal(Descriptor socket, const Peer& peer) {
   }
   Seat seat;
   std::string_view refusal;
-  if (server_.config.protected_mode != 0 && !local) {
+  if (server_.config.protected_mode != 0 && !local && !server_.wants_password) {
     refusal = kDenied;
   } else if (seat = TakeSeat(); seat == nullptr) {
     refusal = "-ERR max number of clients reached\r\n";

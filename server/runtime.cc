@@ -22,6 +22,7 @@ void ApplyConfig(Server& server) {
                                                            : config.maxmemory.load());
   server.memory.GetArena().SetPrealloc(static_cast<std::size_t>(config.prealloc));
   server.memory.GetArena().SetKeep(ArenaKeepBytes(config));
+  server.wants_password = !config.requirepass.empty();
   SetLogLevel(config.loglevel);
 }
 

@@ -16,6 +16,7 @@
 #include <poll.h>
 #include <sys/socket.h>
 
+#include "server/address.h"
 #include "server/log.h"
 
 namespace sluice::server {
@@ -40,7 +41,8 @@ Session::Session(Socket socket, Seat seat, Server& server, ThreadStats& stats,
       server_(server),
       stats_(stats),
       flushes_(flushes),
-      connection_(server, stats, [this] { WakeUp(); }),
+      connection_(
+          server, stats, [this] { WakeUp(); }, AddressOf(socket_.native_handle())),
       progress_(socket_.get_executor(), asio::steady_timer::time_point::max()),
       read_us_(server.clock.NowUs()),
       written_us_(read_us_) {
@@ -95,6 +97,7 @@ asio::awaitable<void> Session::Read() {
       break;  // the peer is gone, or has nothing more to say: what it asked for is still sent
     }
     read_us_ = server_.clock.NowUs();
+    connection_.GetClient().active_us.store(read_us_, std::memory_order_relaxed);
     connection_.Received(count);
   }
   finishing_ = true;
@@ -123,9 +126,22 @@ asio::awaitable<void> Session::WaitToResume() {
 void Session::WakeUp() {
   asio::post(socket_.get_executor(), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) {
-      self->progress_.cancel();
+      self->Woken();
     }
   });
+}
+
+// Maybe while Read() waits for bytes: of the connection, only what does not touch its input.
+void Session::Woken() {
+  if (!socket_.is_open()) {
+    return;
+  }
+  connection_.TakeMail();
+  if (connection_.DropOutput() || !Send()) {
+    CloseSocket();
+    return;
+  }
+  progress_.cancel();
 }
 
 // Null where there is no memory left for the client's input.
@@ -252,14 +268,28 @@ bool Session::FlushNow() {
 
 void Session::Tick(std::int64_t now_us) {
   const Config& config = server_.config;
-  const std::int64_t soft_bytes = config.output_soft_bytes;
-  const std::int64_t soft_us = config.output_soft_seconds * kSecondUs;
+  if (connection_.GetClient().mailbox.Woken()) {
+    Woken();  // it found no memory to say so itself
+    if (!socket_.is_open()) {
+      return;
+    }
+  }
+  const Client& client = connection_.GetClient();
+  const OutputLimit& limit =
+      client.Subscribed() || client.monitor ? config.output_pubsub : config.output_normal;
+  const std::int64_t soft_bytes = limit.soft_bytes;
+  const std::int64_t soft_us = limit.soft_seconds * kSecondUs;
   const auto pending = static_cast<std::int64_t>(connection_.Output().PendingBytes());
   const bool stuck = pending > soft_bytes || (finishing_ && pending > 0);
   if (soft_bytes != 0 && soft_us != 0 && stuck && now_us - written_us_ >= soft_us) {
     LogNotice("client {} closed: {} bytes wait for it, and it took none of them for {} s",
-              connection_.GetClient().id, pending, config.output_soft_seconds.load());
+              client.id, pending, limit.soft_seconds.load());
     stats_.output_limit_disconnections.Add(1);
+    CloseSocket();
+    return;
+  }
+  const std::int64_t login_us = config.login_timeout * kSecondUs;
+  if (!client.authenticated && login_us != 0 && now_us - client.connected_us >= login_us) {
     CloseSocket();
     return;
   }
@@ -268,7 +298,8 @@ void Session::Tick(std::int64_t now_us) {
     return;
   }
   const std::int64_t idle_us = config.timeout * kSecondUs;
-  if (idle_us != 0 && pending == 0 && now_us - read_us_ >= idle_us) {
+  const bool listens = client.Subscribed() || client.monitor;
+  if (idle_us != 0 && pending == 0 && !listens && now_us - read_us_ >= idle_us) {
     CloseSocket();
     return;
   }

@@ -52,6 +52,7 @@ class Session : public std::enable_shared_from_this<Session> {
   // Until a command that waits is woken, or its time is up, or output shrank.
   boost::asio::awaitable<void> WaitToResume();
   void WakeUp();
+  void Woken();
   void TickParked();
   std::optional<std::array<boost::asio::mutable_buffer, 2>> ReadBuffers();
   // Sends what the socket takes at once, at most about 1 MiB. False where the connection is broken.

@@ -1,12 +1,14 @@
 // What the server counts. Each I/O thread counts for itself; INFO adds them up.
 //
-// Thread safety: one writer each, any reader.
+// Thread safety: one writer each, any reader. Sums: under the engine.
 #pragma once
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
 #include <memory>
+#include <tuple>
 #include <vector>
 
 namespace sluice::server {
@@ -29,6 +31,14 @@ struct CommandStats {
   Counter microseconds;
   Counter rejected;  // by a gate: arity, memory
   Counter failed;    // by the handler
+  // Calls by time: [i] took less than 2^i microseconds, and not less than half of it.
+  std::array<Counter, 40> histogram;
+
+  void AddToHistogram(std::int64_t us) {
+    const auto width =
+        static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(us < 0 ? 0 : us)));
+    histogram[width < histogram.size() ? width : histogram.size() - 1].Add(1);
+  }
 };
 
 // Of one I/O thread.
@@ -50,18 +60,54 @@ struct ThreadStats {
   std::vector<CommandStats> by_command;  // by OrdinalOf()
 };
 
-// All of them. Fixed once the threads run.
+// Of one command, added up.
+struct CommandTotals {
+  std::int64_t calls = 0;
+  std::int64_t microseconds = 0;
+  std::int64_t rejected = 0;
+  std::int64_t failed = 0;
+  std::array<std::int64_t, std::tuple_size_v<decltype(CommandStats::histogram)>> histogram = {};
+
+  void Add(const CommandStats& stats, std::int64_t sign) {
+    calls += sign * stats.calls.Get();
+    microseconds += sign * stats.microseconds.Get();
+    rejected += sign * stats.rejected.Get();
+    failed += sign * stats.failed.Get();
+    for (std::size_t i = 0; i < histogram.size(); ++i) {
+      histogram[i] += sign * stats.histogram[i].Get();
+    }
+  }
+};
+
+// All of them, since the last Reset(). The threads are fixed once they run.
 struct Stats {
   std::vector<std::unique_ptr<ThreadStats>> threads;
+  std::unique_ptr<ThreadStats> before;  // what was counted before Reset(); null: nothing
 
-  template <typename Member>
-  [[nodiscard]] std::int64_t Sum(Member ThreadStats::*member) const {
+  [[nodiscard]] std::int64_t Sum(Counter ThreadStats::*member) const {
+    return Total(member) - (before == nullptr ? 0 : ((*before).*member).Get());
+  }
+  // As if Reset() had never been called. Any thread.
+  [[nodiscard]] std::int64_t Total(Counter ThreadStats::*member) const {
     std::int64_t sum = 0;
     for (const auto& thread : threads) {
-      sum += (*thread.*member).Get();
+      sum += ((*thread).*member).Get();
     }
     return sum;
   }
+  [[nodiscard]] CommandTotals SumOf(std::size_t ordinal) const {
+    CommandTotals totals;
+    if (before != nullptr) {
+      totals.Add(before->by_command[ordinal], -1);
+    }
+    for (const auto& thread : threads) {
+      totals.Add(thread->by_command[ordinal], 1);
+    }
+    return totals;
+  }
+  // Counters have one writer each, so they go on, and what they were is taken off from now on.
+  // REQUIRES: the engine. Errors: std::bad_alloc.
+  void Reset();
 };
 
 }  // namespace sluice::server

@@ -32,6 +32,8 @@ enum class Code : std::uint8_t {
   kWrongType,  // a name that holds a string, or a partition where a string is wanted
   kNoProto,    // the RESP version asked for does not exist
   kWrongPass,  // a user or password that is not right
+  kNoAuth,     // a password is wanted first
+  kExecAbort,  // a command of the transaction was refused
   kDenied,     // protected mode
 };
 

@@ -1,3 +1,4 @@
+// The connection itself: PING, HELLO, AUTH and the like.
 #include <algorithm>
 #include <array>
 
@@ -5,6 +6,8 @@
 
 #include "server/arg_reader.h"
 #include "server/command_table.h"
+#include "server/commands/client.h"
+#include "server/commands/transactions.h"
 #include "server/context.h"
 #include "server/runtime.h"
 #include "store/ids.h"
@@ -15,18 +18,6 @@ namespace {
 using store::Code;
 using store::Status;
 
-// Redis's rule for names of clients and libraries: what prints and is no space.
-bool IsPlainWord(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) { return c >= '!' && c <= '~'; });
-}
-
-Status CheckClientName(std::string_view name) {
-  return IsPlainWord(name)
-             ? Status()
-             : Status(Code::kError,
-                      "Client names cannot contain spaces, newlines or special characters.");
-}
-
 // PING [message]
 Status Ping(Context& context, ArgReader& args) {
   const bool has_message = args.HasMore();
@@ -34,7 +25,11 @@ Status Ping(Context& context, ArgReader& args) {
   if (args.HasMore()) {
     return Status(Code::kError, "wrong number of arguments for 'ping' command");
   }
-  if (has_message) {
+  if (context.client.Subscribed() && context.reply.GetVersion() == resp::Version::k2) {
+    context.reply.Array(2);
+    context.reply.Bulk("pong");
+    context.reply.Bulk(message);
+  } else if (has_message) {
     context.reply.Bulk(message);
   } else {
     context.reply.Simple("PONG");
@@ -50,17 +45,62 @@ Status Echo(Context& context, ArgReader& args) {
   return {};
 }
 
+struct Login {
+  std::string_view user;
+  std::string_view password;
+};
+
+// In a time that tells nothing of where the two differ.
+bool SameSecret(std::string_view given, std::string_view secret) {
+  unsigned different = given.size() == secret.size() ? 0 : 1;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    const char expected = secret.empty() ? '\0' : secret[i % secret.size()];
+    different |= static_cast<unsigned char>(given[i] ^ expected);
+  }
+  return different == 0;
+}
+
+// There is one user. Without `requirepass` it has no password, and any is right. Enters the engine.
+Status CheckLogin(Context& context, const Login& login) {
+  context.turn.Enter();
+  const std::string& secret = context.server.config.requirepass;
+  const bool right =
+      login.user == "default" && (secret.empty() || SameSecret(login.password, secret));
+  return right ? Status()
+               : Status(Code::kWrongPass, "invalid username-password pair or user is disabled.");
+}
+
+// AUTH [username] password
+Status Auth(Context& context, ArgReader& args) {
+  if (args.Left() > 2) {
+    return Status(Code::kError, "syntax error");
+  }
+  const bool has_user = args.Left() == 2;
+  const std::string_view user = has_user ? args.Word("username") : "default";
+  const std::string_view password = args.Word("password");
+  TRY(args.Finish());
+  if (!has_user && !context.server.wants_password) {
+    return Status(Code::kError,
+                  "AUTH <password> called without any password configured for the default user. "
+                  "Are you sure your configuration is correct?");
+  }
+  TRY(CheckLogin(context, {user, password}));
+  context.client.authenticated = true;
+  context.reply.Simple("OK");
+  return {};
+}
+
 struct HelloOptions {
   std::int64_t version = 0;  // 0: as it is
   std::string_view name;
   bool has_name = false;
+  Login login;
+  bool has_login = false;
 };
 
-// The one user that there is has no password, as Redis's default user without `requirepass`.
-Status CheckUser(std::string_view user) {
-  return user == "default"
-             ? Status()
-             : Status(Code::kWrongPass, "invalid username-password pair or user is disabled.");
+Status HelloSyntax(std::string_view option) {
+  return Status(Code::kError,
+                fmt::format("Syntax error in HELLO option '{}'", store::Printable(option)));
 }
 
 Status ReadHello(ArgReader& args, HelloOptions& options) {
@@ -75,38 +115,47 @@ Status ReadHello(ArgReader& args, HelloOptions& options) {
   }
   while (args.HasMore()) {
     const std::string_view option = args.Word("option");
-    const std::size_t values = EqualsIgnoreCase(option, "AUTH") ? 2 : 1;
-    if (values == 1 && !EqualsIgnoreCase(option, "SETNAME")) {
-      return Status(Code::kError,
-                    fmt::format("Syntax error in HELLO option '{}'", store::Printable(option)));
-    }
-    const std::string_view value = args.Word("value");
-    if (values == 2) {
-      static_cast<void>(args.Word("password"));
-    }
-    if (!args.ok()) {
-      return Status(Code::kError,
-                    fmt::format("Syntax error in HELLO option '{}'", store::Printable(option)));
-    }
-    TRY(values == 2 ? CheckUser(value) : CheckClientName(value));
-    if (values == 1) {
-      options.name = value;
+    if (EqualsIgnoreCase(option, "AUTH") && args.Left() >= 2) {
+      options.has_login = true;
+      options.login.user = args.Word("username");
+      options.login.password = args.Word("password");
+    } else if (EqualsIgnoreCase(option, "SETNAME") && args.Left() >= 1) {
       options.has_name = true;
+      options.name = args.Word("clientname");
+      TRY(CheckClientName(options.name));
+    } else {
+      return HelloSyntax(option);
     }
   }
   return args.Finish();
+}
+
+void SetVersion(Context& context, resp::Version version) {
+  context.reply.SetVersion(version);
+  context.client.version = static_cast<int>(version);
 }
 
 // HELLO [protover [AUTH username password] [SETNAME clientname]]
 Status Hello(Context& context, ArgReader& args) {
   HelloOptions options;
   TRY(ReadHello(args, options));
+  Client& client = context.client;
+  if (options.has_login) {
+    TRY(CheckLogin(context, options.login));
+  } else if (!client.authenticated) {
+    return Status(Code::kNoAuth,
+                  "HELLO must be called with the client already authenticated, otherwise the HELLO "
+                  "AUTH <user> <pass> option can be used to authenticate the client and select the "
+                  "RESP protocol version at the same time");
+  }
+  std::string name(options.name);
+  client.authenticated = true;
   if (options.has_name) {
-    context.client.name = std::string(options.name);
+    context.server.clients.Set(client.name, std::move(name));
   }
   resp::Reply& reply = context.reply;
   if (options.version != 0) {
-    reply.SetVersion(options.version == 3 ? resp::Version::k3 : resp::Version::k2);
+    SetVersion(context, options.version == 3 ? resp::Version::k3 : resp::Version::k2);
   }
   reply.Map(8);
   reply.Bulk("server");
@@ -138,8 +187,17 @@ Status Quit(Context& context, ArgReader& /*args*/) {
 // RESET
 Status Reset(Context& context, ArgReader& args) {
   TRY(args.Finish());
-  context.client.name.clear();
-  context.reply.SetVersion(resp::Version::k2);
+  Client& client = context.client;
+  context.turn.Enter();
+  CloseTransaction(context);
+  context.server.pubsub.UnsubscribeAll(client);
+  context.server.monitors.fetch_sub(client.monitor.exchange(false) ? 1 : 0);
+  context.server.clients.Set(client.name, {});
+  client.no_evict = false;
+  client.no_touch = false;
+  client.reply_mode = ReplyMode::kOn;
+  client.authenticated = !context.server.wants_password;
+  SetVersion(context, resp::Version::k2);
   context.reply.Simple("RESET");
   return {};
 }
@@ -155,52 +213,6 @@ Status Select(Context& context, ArgReader& args) {
   return {};
 }
 
-// CLIENT ID
-Status ClientId(Context& context, ArgReader& /*args*/) {
-  context.reply.Integer(context.client.id);
-  return {};
-}
-
-// CLIENT GETNAME
-Status ClientGetName(Context& context, ArgReader& /*args*/) {
-  if (context.client.name.empty()) {
-    context.reply.Null();
-  } else {
-    context.reply.Bulk(context.client.name);
-  }
-  return {};
-}
-
-// CLIENT SETNAME connection-name
-Status ClientSetName(Context& context, ArgReader& args) {
-  const std::string_view name = args.Word("name");
-  TRY(args.Finish());
-  TRY(CheckClientName(name));
-  context.client.name = std::string(name);
-  context.reply.Simple("OK");
-  return {};
-}
-
-// CLIENT SETINFO LIB-NAME|LIB-VER value
-Status ClientSetInfo(Context& context, ArgReader& args) {
-  const std::string_view attribute = args.Word("attribute");
-  const std::string_view value = args.Word("value");
-  TRY(args.Finish());
-  const bool is_name = EqualsIgnoreCase(attribute, "LIB-NAME");
-  if (!is_name && !EqualsIgnoreCase(attribute, "LIB-VER")) {
-    return Status(Code::kError,
-                  fmt::format("Unrecognized option '{}'", store::Printable(attribute)));
-  }
-  if (!IsPlainWord(value)) {
-    return Status(Code::kError,
-                  fmt::format("{} cannot contain spaces, newlines or special characters.",
-                              is_name ? "lib-name" : "lib-ver"));
-  }
-  (is_name ? context.client.lib_name : context.client.lib_version) = std::string(value);
-  context.reply.Simple("OK");
-  return {};
-}
-
 constexpr Arg kPingArgs[] = {{.name = "message", .type = "string", .optional = true}};
 constexpr Arg kEchoArgs[] = {{.name = "message", .type = "string"}};
 constexpr Arg kHelloAuthArgs[] = {{.name = "username", .type = "string"},
@@ -210,10 +222,8 @@ constexpr Arg kHelloArgs[] = {
     {.name = "auth", .type = "block", .token = "AUTH", .optional = true, .args = kHelloAuthArgs},
     {.name = "clientname", .type = "string", .token = "SETNAME", .optional = true}};
 constexpr Arg kSelectArgs[] = {{.name = "index", .type = "integer"}};
-constexpr Arg kSetNameArgs[] = {{.name = "connection-name", .type = "string"}};
-constexpr Arg kSetInfoArgs[] = {
-    {.name = "libname", .type = "string", .token = "LIB-NAME", .optional = true},
-    {.name = "libver", .type = "string", .token = "LIB-VER", .optional = true}};
+constexpr Arg kAuthArgs[] = {{.name = "username", .type = "string", .optional = true},
+                             {.name = "password", .type = "string"}};
 
 constexpr Command ConnectionRow(Command row) {
   row.group = "connection";
@@ -226,6 +236,7 @@ constexpr Command ConnectionRow(Command row) {
 constexpr std::array kCommands = {
     Row(ConnectionRow({.name = "ping",
                        .arity = -1,
+                       .flags = kPubSub,
                        .handler = Ping,
                        .summary = "Returns PONG, or the message.",
                        .args = kPingArgs})),
@@ -234,20 +245,26 @@ constexpr std::array kCommands = {
                        .handler = Echo,
                        .summary = "Returns the message.",
                        .args = kEchoArgs})),
+    Row(ConnectionRow({.name = "auth",
+                       .arity = -2,
+                       .flags = kNoAuth | kSecret,
+                       .handler = Auth,
+                       .summary = "Logs in.",
+                       .args = kAuthArgs})),
     Row(ConnectionRow({.name = "hello",
                        .arity = -1,
-                       .flags = kNoAuth,
+                       .flags = kNoAuth | kSecret,
                        .handler = Hello,
                        .summary = "Chooses the protocol version and describes the server.",
                        .args = kHelloArgs})),
     Row(ConnectionRow({.name = "quit",
                        .arity = -1,
-                       .flags = kNoAuth,
+                       .flags = kNoAuth | kPubSub | kInMulti,
                        .handler = Quit,
                        .summary = "Answers OK and closes the connection."})),
     Row(ConnectionRow({.name = "reset",
                        .arity = 1,
-                       .flags = kNoAuth,
+                       .flags = kNoAuth | kPubSub | kInMulti,
                        .handler = Reset,
                        .summary = "Makes the connection as it was when it was new."})),
     Row(ConnectionRow({.name = "select",
@@ -255,28 +272,6 @@ constexpr std::array kCommands = {
                        .handler = Select,
                        .summary = "Chooses the database; there is one, number 0.",
                        .args = kSelectArgs})),
-    Row(ConnectionRow({.name = "client",
-                       .arity = -2,
-                       .flags = kContainer,
-                       .summary = "Commands about the connection."})),
-    Row(ConnectionRow({.name = "client|id",
-                       .arity = 2,
-                       .handler = ClientId,
-                       .summary = "Returns the connection's number."})),
-    Row(ConnectionRow({.name = "client|getname",
-                       .arity = 2,
-                       .handler = ClientGetName,
-                       .summary = "Returns the connection's name."})),
-    Row(ConnectionRow({.name = "client|setname",
-                       .arity = 3,
-                       .handler = ClientSetName,
-                       .summary = "Names the connection.",
-                       .args = kSetNameArgs})),
-    Row(ConnectionRow({.name = "client|setinfo",
-                       .arity = 4,
-                       .handler = ClientSetInfo,
-                       .summary = "Tells which client library is at the other end.",
-                       .args = kSetInfoArgs})),
 };
 
 }  // namespace

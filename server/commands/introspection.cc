@@ -3,6 +3,8 @@
 #include <cassert>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "server/arg_reader.h"
 #include "server/command_table.h"
 #include "server/context.h"
@@ -51,38 +53,13 @@ std::vector<std::string_view> FlagNames(const Command& row) {
   };
   constexpr Name kNames[] = {{kWrite, "write"},    {kReadOnly, "readonly"}, {kDenyOom, "denyoom"},
                              {kAdmin, "admin"},    {kLoading, "loading"},   {kFast, "fast"},
-                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}};
+                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}, {kPubSub, "pubsub"}};
   std::vector<std::string_view> names;
   for (const Name& name : kNames) {
     if ((row.flags & name.flag) != 0) {
       names.push_back(name.text);
     }
   }
-  return names;
-}
-
-std::vector<std::string_view> AclCategories(const Command& row) {
-  std::vector<std::string_view> names;
-  if ((row.flags & kWrite) != 0) {
-    names.push_back("@write");
-  }
-  if ((row.flags & kReadOnly) != 0) {
-    names.push_back("@read");
-  }
-  if (row.group == "connection") {
-    names.push_back("@connection");
-  }
-  if (row.group == "string") {
-    names.push_back("@string");
-  }
-  if ((row.flags & kAdmin) != 0) {
-    names.push_back("@admin");
-    names.push_back("@dangerous");
-  }
-  if ((row.flags & kBlocking) != 0) {
-    names.push_back("@blocking");
-  }
-  names.push_back((row.flags & kFast) != 0 ? "@fast" : "@slow");
   return names;
 }
 
@@ -135,7 +112,13 @@ void Info(Reply& reply, const Command& row) {
   reply.Integer(row.keys.first);
   reply.Integer(row.keys.last);
   reply.Integer(row.keys.step);
-  Simples(reply, AclCategories(row));
+  std::vector<std::string_view> categories;
+  for (const std::string_view name : Categories()) {
+    if (IsOfCategory(row, name.substr(1))) {
+      categories.push_back(name);
+    }
+  }
+  Simples(reply, categories);
   reply.Set(0);  // tips
   KeySpecs(reply, row);
   const std::vector<const Command*> children = SubcommandsOf(row);
@@ -288,6 +271,21 @@ Status CommandGetKeys(Context& context, ArgReader& args) {
   return {};
 }
 
+// <container> HELP
+Status Help(Context& context, ArgReader& args) {
+  TRY(args.Finish());
+  const Command* const parent = FindCommand(context.request.front().text);
+  const std::vector<const Command*> children = SubcommandsOf(*parent);
+  context.reply.Array(children.size() * 2 + 1);
+  context.reply.Simple(fmt::format("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+                                   UpperCase(parent->name)));
+  for (const Command* const child : children) {
+    context.reply.Simple(UpperCase(child->name.substr(parent->name.size() + 1)));
+    context.reply.Simple(fmt::format("    {}", child->summary));
+  }
+  return {};
+}
+
 constexpr Arg kNamesArgs[] = {
     {.name = "command-name", .type = "string", .optional = true, .multiple = true}};
 constexpr Arg kGetKeysArgs[] = {
@@ -316,6 +314,10 @@ constexpr std::array kCommands = {
                           .arity = -2,
                           .handler = CommandList,
                           .summary = "Lists the commands' names."})),
+    Row(IntrospectionRow({.name = "command|help",
+                          .arity = 2,
+                          .handler = Help,
+                          .summary = "Lists the subcommands, of any command that has some."})),
     Row(IntrospectionRow({.name = "command|info",
                           .arity = -2,
                           .handler = CommandInfo,

@@ -200,31 +200,6 @@ Status ObjectRefCount(Context& context, ArgReader& args) {
   return ObjectFact(context, args, {});
 }
 
-// OBJECT HELP
-Status ObjectHelp(Context& context, ArgReader& /*args*/) {
-  constexpr std::array<std::string_view, 15> kLines = {
-      "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-      "ENCODING <key>",
-      "    Return the kind of internal representation used in order to store the value",
-      "    associated with a <key>.",
-      "FREQ <key>",
-      "    Return the access frequency index of the <key>. The returned integer is",
-      "    proportional to the logarithm of the recent access frequency of the key.",
-      "IDLETIME <key>",
-      "    Return the idle time of the <key>, that is the approximated number of",
-      "    seconds elapsed since the last access to the key.",
-      "REFCOUNT <key>",
-      "    Return the number of references of the value associated with the specified",
-      "    <key>.",
-      "HELP",
-      "    Prints this help."};
-  context.reply.Array(kLines.size());
-  for (const std::string_view line : kLines) {
-    context.reply.Simple(line);
-  }
-  return {};
-}
-
 // MEMORY USAGE key [SAMPLES count]
 Status MemoryUsage(Context& context, ArgReader& args) {
   const std::string_view key = args.Word("key");
@@ -360,10 +335,6 @@ constexpr std::array kCommands = {
                  .handler = ObjectRefCount,
                  .summary = "Returns 1.",
                  .args = kKeyArgs})),
-    Row(KeysRow({.name = "object|help",
-                 .arity = 2,
-                 .handler = ObjectHelp,
-                 .summary = "Lists the subcommands of OBJECT."})),
     Row(KeysRow({.name = "memory|usage",
                  .arity = -3,
                  .flags = kReadOnly,

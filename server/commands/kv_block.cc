@@ -1,9 +1,6 @@
 #include "server/commands/kv_block.h"
 
-#include <deque>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include "server/command_table.h"
 #include "server/dispatch.h"
@@ -20,25 +17,18 @@ constexpr std::int64_t kMillisecondUs = 1000;
 class BlockedWrite final : public Parked {
  public:
   BlockedWrite(const Context& context, std::int64_t deadline_us)
-      : Parked(deadline_us), handler_(ResolveCommand(context.request)->handler) {
-    std::int64_t need = 0;
-    for (const RequestArg& arg : context.request) {
-      need += static_cast<std::int64_t>(arg.text.size());
-      RequestArg& kept = args_.emplace_back(arg);
-      if (arg.blob.IsNull()) {
-        kept.text = texts_.emplace_back(arg.text);
-      } else {
-        need -= static_cast<std::int64_t>(arg.text.size());  // it is here already
-      }
-    }
+      : Parked(deadline_us),
+        handler_(ResolveCommand(context.request)->handler),
+        request_(context.request) {
     context.client.waker->Take();
+    const auto need = static_cast<std::int64_t>(request_.TextBytes());  // blobs are here already
     ticket_ = context.server.room.Join(need, context.client.waker);
   }
 
   store::Result<bool> Resume(Context& context, bool time_is_up) override {
-    context.request = args_;
+    context.request = request_.Args();
     context.may_park = false;
-    ArgReader args(std::span<const RequestArg>(args_).subspan(1));
+    ArgReader args(context.request.subspan(1));
     const Status status = handler_(context, args);
     if (status.ok()) {
       return true;
@@ -52,8 +42,7 @@ class BlockedWrite final : public Parked {
 
  private:
   Handler handler_;
-  std::deque<std::string> texts_;  // of the small arguments
-  std::vector<RequestArg> args_;
+  KeptRequest request_;
   std::unique_ptr<RoomQueue::Ticket> ticket_;
 };
 

@@ -1,4 +1,4 @@
-// Commands about the server as a whole: INFO, CONFIG, MEMORY, DBSIZE, FLUSHALL, SHUTDOWN.
+// Commands about the server as a whole: INFO, MEMORY, DBSIZE, FLUSHALL, SHUTDOWN.
 #include <array>
 #include <iterator>
 #include <memory>
@@ -12,11 +12,8 @@
 #include "server/command_table.h"
 #include "server/context.h"
 #include "server/dismantling.h"
-#include "server/glob.h"
 #include "server/info.h"
 #include "server/memory_report.h"
-#include "server/runtime.h"
-#include "store/ids.h"
 
 namespace sluice::server {
 namespace {
@@ -29,80 +26,6 @@ Status Info(Context& context, ArgReader& args) {
   const auto sections = args.Remaining();
   context.turn.Enter();
   context.reply.Verbatim(InfoText(context, sections));
-  return {};
-}
-
-// CONFIG GET pattern ...
-Status ConfigGet(Context& context, ArgReader& args) {
-  const auto patterns = args.Remaining();
-  for (const RequestArg& pattern : patterns) {
-    TRY(CheckGlob(pattern.text));
-  }
-  std::vector<const Option*> found;
-  for (const Option& option : Options()) {
-    for (const RequestArg& pattern : patterns) {
-      if (GlobMatches(pattern.text, option.name, GlobCase::kIgnore)) {
-        found.push_back(&option);
-        break;
-      }
-    }
-  }
-  context.turn.Enter();
-  context.reply.Map(found.size());
-  for (const Option* const option : found) {
-    context.reply.Bulk(option->name);
-    context.reply.Bulk(context.server.config.Get(*option));
-  }
-  return {};
-}
-
-Status ConfigSetFailed(std::string_view name, std::string_view why) {
-  return Status(Code::kError,
-                fmt::format("CONFIG SET failed (possibly related to argument '{}') - {}",
-                            store::Printable(name), why));
-}
-
-struct Setting {
-  const Option* option;
-  Config::Value value;
-};
-
-Status ReadSetting(ArgReader& args, std::vector<Setting>& settings) {
-  const std::string_view name = args.Word("option");
-  const Option* const option = FindOption(name);
-  if (option == nullptr || !args.HasMore()) {
-    return Status(Code::kError,
-                  fmt::format("Unknown option or number of arguments for CONFIG SET - '{}'",
-                              store::Printable(name)));
-  }
-  auto value = Config::Parse(*option, args.Word("value"));
-  for (const Setting& earlier : settings) {
-    if (earlier.option == option) {
-      return ConfigSetFailed(name, "duplicate parameter");
-    }
-  }
-  if (option->immutable) {
-    return ConfigSetFailed(name, "can't set immutable config");
-  }
-  if (!value.ok()) {
-    return ConfigSetFailed(name, value.GetStatus().Message());
-  }
-  settings.push_back({option, *std::move(value)});
-  return {};
-}
-
-// CONFIG SET option value [option value ...]
-Status ConfigSet(Context& context, ArgReader& args) {
-  std::vector<Setting> settings;
-  while (args.HasMore()) {
-    TRY(ReadSetting(args, settings));
-  }
-  context.turn.Enter();
-  for (Setting& setting : settings) {
-    context.server.config.Apply(*setting.option, std::move(setting.value));
-  }
-  ApplyConfig(context.server);
-  context.reply.Simple("OK");
   return {};
 }
 
@@ -131,6 +54,32 @@ Status MemoryStats(Context& context, ArgReader& /*args*/) {
     context.reply.Bulk(name);
     context.reply.Integer(bytes);
   }
+  return {};
+}
+
+// MEMORY DOCTOR
+Status MemoryDoctor(Context& context, ArgReader& /*args*/) {
+  context.turn.Enter();
+  const MemoryReport memory = ReportMemory(context.server);
+  context.turn.Leave();
+  std::string text;
+  const auto add = [&text](bool holds, std::string_view advice) {
+    text += holds ? fmt::format("- {}\n", advice) : "";
+  };
+  constexpr std::int64_t kLittle = std::int64_t{64} << 20;
+  add(memory.limit > 0 && memory.used > memory.limit / 10 * 9,
+      "More than nine tenths of maxmemory are used: soon writes get OOM.");
+  add(memory.arena_free > memory.payload + kLittle,
+      "More payload memory is kept free than is used: MEMORY PURGE gives it back, arena-keep "
+      "bounds "
+      "it.");
+  add(memory.in_flight > memory.stored + kLittle,
+      "More payload is on its way than is stored: clients that do not read hold it. CLIENT LIST "
+      "shows them (omem).");
+  add(memory.bookkeeping > memory.stored + kLittle,
+      "Bookkeeping takes more than payload: rows are many and small. KV.MPUT of columns is no "
+      "smaller, but rows that are done with can be cleared.");
+  context.reply.Verbatim(text.empty() ? "Nothing stands out.\n" : text);
   return {};
 }
 
@@ -177,11 +126,6 @@ Status Shutdown(Context& context, ArgReader& args) {
 
 constexpr Arg kInfoArgs[] = {
     {.name = "section", .type = "string", .optional = true, .multiple = true}};
-constexpr Arg kConfigGetArgs[] = {{.name = "parameter", .type = "pattern", .multiple = true}};
-constexpr Arg kConfigSetArgs[] = {
-    {.name = "parameter", .type = "string"},
-    {.name = "value", .type = "string"},
-    {.name = "parameter-value", .type = "string", .optional = true, .multiple = true}};
 constexpr Arg kFlushTypeArgs[] = {{.name = "async", .type = "pure-token", .token = "ASYNC"},
                                   {.name = "sync", .type = "pure-token", .token = "SYNC"}};
 constexpr Arg kFlushArgs[] = {
@@ -205,29 +149,16 @@ constexpr std::array kCommands = {
                    .handler = Info,
                    .summary = "Tells how the server is.",
                    .args = kInfoArgs})),
-    Row(ServerRow({.name = "config",
-                   .arity = -2,
-                   .flags = kContainer,
-                   .summary = "Commands about the configuration."})),
-    Row(ServerRow({.name = "config|get",
-                   .arity = -3,
-                   .flags = kAdmin | kLoading,
-                   .handler = ConfigGet,
-                   .complexity = "O(N) where N is the number of options",
-                   .summary = "Returns the options that match.",
-                   .args = kConfigGetArgs})),
-    Row(ServerRow({.name = "config|set",
-                   .arity = -4,
-                   .flags = kAdmin | kLoading,
-                   .handler = ConfigSet,
-                   .summary = "Changes options, all of them or none.",
-                   .args = kConfigSetArgs})),
     Row(ServerRow(
         {.name = "memory", .arity = -2, .flags = kContainer, .summary = "Commands about memory."})),
     Row(ServerRow({.name = "memory|stats",
                    .arity = 2,
                    .handler = MemoryStats,
                    .summary = "Tells where memory is, in bytes."})),
+    Row(ServerRow({.name = "memory|doctor",
+                   .arity = 2,
+                   .handler = MemoryDoctor,
+                   .summary = "Tells in words what stands out about memory."})),
     Row(ServerRow({.name = "memory|purge",
                    .arity = 2,
                    .handler = MemoryPurge,

@@ -31,7 +31,7 @@ std::string Joined(const std::vector<std::string>& args) {
 }
 
 const std::vector<std::vector<std::string>>& Requests() {
-  static const std::vector<std::vector<std::string>> requests = {
+  static const std::vector<std::vector<std::string>> kRequests = {
       {"PING"},
       {"ECHO", ""},
       {"ECHO", Binary()},
@@ -40,7 +40,7 @@ const std::vector<std::vector<std::string>>& Requests() {
       {"SET", "k", std::string(resp::kLargeBulkBytes, 'l')},
       {"SET", std::string(16'500, 'a'), "between", std::string(17'000, 'b'), "after"},
   };
-  return requests;
+  return kRequests;
 }
 
 // Puts bytes where the parser wants them and does not run it.

@@ -1,10 +1,13 @@
 #include "server/config.h"
 
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 
 #include <catch2/catch.hpp>
+#include <unistd.h>
 
 #include "tests/support/test_server.h"
 
@@ -126,6 +129,40 @@ TEST_CASE("CONFIG SET changes all or nothing, and what it changes counts at once
   CHECK(server.GetConfig().timeout == 5);
   CHECK(client.Run({"CONFIG", "GET", "TIME*", "nosuch"}) == "*2\r\n$7\r\ntimeout\r\n$1\r\n5\r\n");
   CHECK(client.Run({"CONFIG", "GET", "nosuch"}) == "*0\r\n");
+}
+
+TEST_CASE("CONFIG REWRITE keeps the file's lines, and changes what changed", "[config]") {
+  const std::string path = std::filesystem::temp_directory_path() / "sluice-rewrite-XXXXXX";
+  std::string name = path;
+  const int file = mkstemp(name.data());
+  REQUIRE(file >= 0);
+  close(file);
+  const struct Remove {
+    std::string name;
+    ~Remove() { std::filesystem::remove(name); }
+  } remove{name};
+  std::ofstream(name) << "# kept\nmaxmemory 1gb\n\n  timeout   5\nmaxclients 100\n";
+  Config config;
+  const std::string_view args[] = {name};
+  REQUIRE(config.ReadCommandLine(args).ok());
+  REQUIRE(config.Set(*FindOption("timeout"), "7").ok());
+  REQUIRE(config.Set(*FindOption("requirepass"), "two words").ok());
+  const store::Status status = config.RewriteFile();
+  CAPTURE(status.Message());
+  REQUIRE(status.ok());
+  std::ifstream stream(name);
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  CHECK(text ==
+        "# kept\nmaxmemory 1gb\n\ntimeout 7\nmaxclients 100\n\n# Written by CONFIG REWRITE\n"
+        "requirepass \"two words\"\n");
+  Config read;
+  REQUIRE(read.ReadCommandLine(args).ok());
+  for (const Option& option : Options()) {
+    CHECK(read.Get(option) == config.Get(option));
+  }
+  const std::filesystem::path folder = std::filesystem::path(name).parent_path();
+  config.file = folder / "no-such-folder" / "file";
+  CHECK_FALSE(config.RewriteFile().ok());
 }
 
 }  // namespace

@@ -44,11 +44,12 @@ TEST_CASE("what is no JSON object within the limits is refused", "[tag]") {
     CHECK(FreshTag(bad).GetStatus().GetCode() == Code::kBadTag);
   }
   const auto nested = [](int depth) {
-    std::string text = "{\"a\":1}";
+    std::string text;
     for (int i = 1; i < depth; ++i) {
-      text = "{\"a\":" + text + "}";
+      text += "{\"a\":";
     }
-    return text;
+    text += "{\"a\":1}";
+    return text.append(static_cast<std::size_t>(depth - 1), '}');
   };
   CHECK(FreshTag(nested(32)).ok());
   CHECK(FreshTag(nested(33)).GetStatus().GetCode() == Code::kBadTag);

@@ -84,43 +84,43 @@ class Random {
   }
 
   std::string Name() {
-    static const std::string names[] = {"a", "b", "q\"\\", "é"};
-    return Of(names);
+    static const std::string kNames[] = {"a", "b", "q\"\\", "é"};
+    return Of(kNames);
   }
   std::string String() {
-    static const std::string parts[] = {"a", "b", "\"", "\\", "\n", "\t",   "\x01",
-                                        "é", "😀", "}",  ",",  "1",  "\x7f", "u0"};
+    static const std::string kParts[] = {"a", "b", "\"", "\\", "\n", "\t",   "\x01",
+                                         "é", "😀", "}",  ",",  "1",  "\x7f", "u0"};
     std::string text;
     for (std::size_t i = Below(4); i > 0; --i) {
-      text += Of(parts);
+      text += Of(kParts);
     }
     return text;
   }
   std::string Number() {  // the doubles are such as Boost.JSON 1.81 reads exactly
-    static const std::string numbers[] = {"0",
-                                          "-0.0",
-                                          "1",
-                                          "1.0",
-                                          "-1",
-                                          "0.5",
-                                          "-0.5",
-                                          "1.5",
-                                          "10",
-                                          "9007199254740992",
-                                          "9007199254740993",
-                                          "9007199254740992.0",
-                                          "-9007199254740993",
-                                          "9223372036854775807",
-                                          "9223372036854775808",
-                                          "9.223372036854776e18",
-                                          "-9223372036854775808",
-                                          "18446744073709551615",
-                                          "1e20",
-                                          "-1e20",
-                                          "1e300",
-                                          "1e999",
-                                          "-1e999"};
-    return Below(4) == 0 ? std::to_string(static_cast<int>(Below(7)) - 3) : Of(numbers);
+    static const std::string kNumbers[] = {"0",
+                                           "-0.0",
+                                           "1",
+                                           "1.0",
+                                           "-1",
+                                           "0.5",
+                                           "-0.5",
+                                           "1.5",
+                                           "10",
+                                           "9007199254740992",
+                                           "9007199254740993",
+                                           "9007199254740992.0",
+                                           "-9007199254740993",
+                                           "9223372036854775807",
+                                           "9223372036854775808",
+                                           "9.223372036854776e18",
+                                           "-9223372036854775808",
+                                           "18446744073709551615",
+                                           "1e20",
+                                           "-1e20",
+                                           "1e300",
+                                           "1e999",
+                                           "-1e999"};
+    return Below(4) == 0 ? std::to_string(static_cast<int>(Below(7)) - 3) : Of(kNumbers);
   }
   std::string Value(int depth) {  // a JSON text
     switch (Below(depth == 0 ? 5 : 8)) {
@@ -155,10 +155,10 @@ class Random {
       }
       return text + "]";
     }
-    static const std::string others[] = {"true", "null", "false", "01", " 1", "[]", "{}", "nan"};
+    static const std::string kOthers[] = {"true", "null", "false", "01", " 1", "[]", "{}", "nan"};
     switch (Below(5)) {
       case 0:
-        return Of(others);
+        return Of(kOthers);
       case 1:
       case 2:
         return Number();
@@ -172,7 +172,7 @@ class Random {
 };
 
 TEST_CASE("random conditions on random tags match as the slow reading says", "[where]") {
-  static const std::string ops[] = {"=", "!=", "<", "<=", ">", ">=", "PREFIX", "IN"};
+  static const std::string kOps[] = {"=", "!=", "<", "<=", ">", ">=", "PREFIX", "IN"};
   std::size_t matched = 0;
   for (unsigned seed = 0; seed < 20000; ++seed) {
     CAPTURE(seed);
@@ -186,7 +186,7 @@ TEST_CASE("random conditions on random tags match as the slow reading says", "[w
     std::vector<Where::Condition> conditions;
     bool expected = true;
     for (std::size_t i = 1 + random.Below(2); i > 0; --i) {
-      const std::string& op = random.Of(ops);
+      const std::string& op = random.Of(kOps);
       texts.push_back(random.Name());
       texts.push_back(random.Argument(op));
       const std::string& name = texts[texts.size() - 2];

@@ -1,0 +1,134 @@
+// Client: one connection as commands see it. Clients: all of them, so that one can look at another
+// (CLIENT LIST), end it (CLIENT KILL) or wake it (CLIENT UNBLOCK).
+//
+// Thread safety: a client's own I/O thread, but for what says otherwise below. Clients: any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/mailbox.h"
+#include "server/parked.h"
+#include "server/request.h"
+
+namespace sluice::server {
+
+struct Command;
+
+// MULTI: what is queued until EXEC.
+struct Transaction {
+  bool active = false;
+  bool failed = false;  // a command was refused instead of queued
+  std::vector<KeptRequest> requests;
+  std::size_t bytes = 0;             // that `requests` take
+  bool writes = false;               // one of them does
+  std::vector<std::string> watched;  // these two under the engine: WATCH
+  bool dirty = false;                // one of the names was changed
+};
+
+enum class ReplyMode : std::uint8_t { kOn, kOff, kSkipNext, kSkip };  // kSkip: this command's
+enum class Unblock : std::uint8_t { kNo, kTimeOut, kError };
+
+// Names subscribed to, in the order that UNSUBSCRIBE confirms them.
+struct Subscriptions {
+  std::set<std::string, std::less<>> channels;
+  std::set<std::string, std::less<>> patterns;
+  std::set<std::string, std::less<>> shards;
+};
+
+// Where a connection comes from, as CLIENT LIST prints it.
+struct ClientAddress {
+  std::string peer;
+  std::string local;
+  int descriptor = -1;
+  bool unix_socket = false;
+};
+
+struct Client {
+  explicit Client(std::function<void()> wake)
+      : waker(std::make_shared<Waker>(wake)), mailbox(std::move(wake)) {}
+
+  // Fixed once it is one of the Clients.
+  std::int64_t id = 0;
+  std::int64_t connected_us = 0;  // of the clock
+  ClientAddress address;
+
+  // Others read them, so they are changed by Clients::Set().
+  std::string name;
+  std::string lib_name;
+  std::string lib_version;
+
+  // Any thread.
+  std::atomic<const Command*> last_command{nullptr};
+  std::atomic<std::int64_t> active_us{0};    // when it last sent something
+  std::atomic<std::int64_t> input_bytes{0};  // of its buffers
+  std::atomic<std::int64_t> output_bytes{0};
+  std::atomic<std::int64_t> pending_bytes{0};  // that wait to be sent
+  std::atomic<std::int64_t> queued{-1};        // commands in MULTI; -1: none is open
+  std::atomic<int> channels{0};                // subscribed to
+  std::atomic<int> patterns{0};
+  std::atomic<int> shards{0};
+  std::atomic<int> version{2};  // of the protocol
+  std::atomic<bool> watches{false};
+  std::atomic<bool> dirty{false};
+  std::atomic<bool> monitor{false};
+  std::atomic<bool> blocked{false};  // a command of it is parked
+  std::atomic<bool> no_evict{false};
+  std::atomic<bool> no_touch{false};
+  std::atomic<Unblock> unblock{Unblock::kNo};
+
+  const std::shared_ptr<Waker> waker;  // resumes what is parked
+  Mailbox mailbox;
+
+  bool authenticated = true;
+  bool close_after_reply = false;
+  bool close_now = false;  // without sending what waits
+  ReplyMode reply_mode = ReplyMode::kOn;
+  Transaction transaction;
+  Subscriptions subscriptions;
+
+  [[nodiscard]] bool Subscribed() const { return channels + patterns + shards > 0; }
+};
+
+class Clients {
+ public:
+  // Errors: std::bad_alloc.
+  void Join(Client& client);
+  void Leave(Client& client) noexcept;
+
+  // Changes a text of a client that others may be reading.
+  void Set(std::string& text, std::string value) noexcept;
+
+  // Calls function(client) for each, in the order of their ids. REQUIRES: it does not call us.
+  template <typename Function>
+  void ForEach(const Function& function) {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, client] : clients_) {
+      function(*client);
+    }
+  }
+  // Calls function(client) where there is one with this id.
+  template <typename Function>
+  bool With(std::int64_t id, const Function& function) {
+    const std::lock_guard lock(mutex_);
+    const auto it = clients_.find(id);
+    if (it != clients_.end()) {
+      function(*it->second);
+    }
+    return it != clients_.end();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::int64_t, Client*> clients_;
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,176 @@
+// Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
+#include "server/commands/transactions.h"
+
+#include <array>
+#include <new>
+#include <utility>
+
+#include "server/arg_reader.h"
+#include "server/command_table.h"
+#include "server/dispatch.h"
+
+namespace sluice::server {
+namespace {
+
+using store::Code;
+using store::Status;
+
+// MULTI
+Status Multi(Context& context, ArgReader& /*args*/) {
+  if (context.client.transaction.active) {
+    return Status(Code::kError, "MULTI calls can not be nested");
+  }
+  context.client.transaction.active = true;
+  context.client.transaction.failed = false;
+  context.client.queued = 0;
+  context.reply.Simple("OK");
+  return {};
+}
+
+// One command of the transaction. Errors: std::bad_alloc: not even its error could be written.
+void RunQueued(Context& context, const KeptRequest& request) {
+  context.request = request.Args();
+  Dispatch(context, {});
+  while (context.rest != nullptr) {  // the answer is whole before the next one begins
+    if (!context.rest->Write(context.reply)) {
+      context.rest = nullptr;
+    }
+  }
+}
+
+// EXEC
+Status Exec(Context& context, ArgReader& /*args*/) {
+  Transaction& transaction = context.client.transaction;
+  if (!transaction.active) {
+    return Status(Code::kError, "EXEC without MULTI");
+  }
+  const std::vector<KeptRequest> requests = std::move(transaction.requests);
+  const bool failed = transaction.failed;
+  const auto request = context.request;
+  context.turn.Pin();
+  for (const std::string& name : transaction.watched) {
+    static_cast<void>(context.server.store.KindOf(name));  // that it has expired is told now
+  }
+  const bool dirty = transaction.dirty;
+  CloseTransaction(context);
+  if (failed || dirty) {
+    context.turn.Unpin();
+  }
+  if (failed) {
+    return Status(Code::kExecAbort, "Transaction discarded because of previous errors.");
+  }
+  if (dirty) {
+    context.reply.NullArray();
+    return {};
+  }
+  context.in_transaction = true;
+  context.may_park = false;
+  try {
+    context.reply.Array(requests.size());
+    for (const KeptRequest& queued : requests) {
+      RunQueued(context, queued);
+    }
+  } catch (const std::bad_alloc&) {  // a part was carried out, and no error may say otherwise
+    context.rest = nullptr;
+    context.client.close_now = true;
+  }
+  context.in_transaction = false;
+  context.may_park = true;
+  context.request = request;
+  context.turn.Unpin();
+  return {};
+}
+
+// DISCARD
+Status Discard(Context& context, ArgReader& /*args*/) {
+  if (!context.client.transaction.active) {
+    return Status(Code::kError, "DISCARD without MULTI");
+  }
+  context.turn.Enter();
+  CloseTransaction(context);
+  context.reply.Simple("OK");
+  return {};
+}
+
+// WATCH key ...
+Status Watch(Context& context, ArgReader& args) {
+  if (context.client.transaction.active) {
+    return Status(Code::kError, "WATCH inside MULTI is not allowed");
+  }
+  const auto keys = args.Remaining();
+  context.turn.Enter();
+  for (const RequestArg& key : keys) {
+    static_cast<void>(context.server.store.KindOf(key.text));  // if it has expired, then before
+    context.server.key_watchers.Watch(key.text, context.client);
+  }
+  context.reply.Simple("OK");
+  return {};
+}
+
+// UNWATCH
+Status Unwatch(Context& context, ArgReader& /*args*/) {
+  context.turn.Enter();
+  context.server.key_watchers.Forget(context.client);
+  context.reply.Simple("OK");
+  return {};
+}
+
+constexpr Arg kWatchArgs[] = {{.name = "key", .type = "key", .multiple = true}};
+
+constexpr Command TransactionRow(Command row) {
+  row.group = "transactions";
+  row.since = "0.1.0";
+  row.flags |= kFast | kLoading;
+  if (row.complexity.empty()) {
+    row.complexity = "O(1)";
+  }
+  return row;
+}
+
+constexpr std::array kCommands = {
+    Row(TransactionRow({.name = "multi",
+                        .arity = 1,
+                        .flags = kInMulti,
+                        .handler = Multi,
+                        .summary = "Begins a transaction: commands are queued until EXEC."})),
+    Row(TransactionRow({.name = "exec",
+                        .arity = 1,
+                        .flags = kInMulti,
+                        .handler = Exec,
+                        .complexity = "that of the queued commands",
+                        .summary = "Runs the queued commands, as one to all others."})),
+    Row(TransactionRow({.name = "discard",
+                        .arity = 1,
+                        .flags = kInMulti,
+                        .handler = Discard,
+                        .complexity = "O(N) where N is the number of queued commands",
+                        .summary = "Forgets the queued commands."})),
+    Row(TransactionRow({.name = "watch",
+                        .arity = -2,
+                        .flags = kInMulti,
+                        .keys = {.first = 1, .last = -1, .step = 1},
+                        .handler = Watch,
+                        .complexity = "O(1) for each key",
+                        .summary = "Makes the next EXEC do nothing if one of the names changes.",
+                        .args = kWatchArgs})),
+    Row(TransactionRow({.name = "unwatch",
+                        .arity = 1,
+                        .handler = Unwatch,
+                        .complexity = "O(1) for each key",
+                        .summary = "Forgets the names that WATCH named."})),
+};
+
+}  // namespace
+
+void CloseTransaction(Context& context) noexcept {
+  Client& client = context.client;
+  context.server.key_watchers.Forget(client);
+  client.transaction = Transaction();
+  client.queued = -1;
+}
+
+std::span<const Command> TransactionCommands() {
+  return kCommands;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,106 @@
+// What a connection makes of others' mail, and the limits on what a client may make us hold.
+#include <new>
+
+#include "server/connection.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr std::size_t kOutputBytesBeforeLogin = std::size_t{64} << 10;
+
+// Keeps a message until its payload is sent.
+struct Kept {
+  std::shared_ptr<const Message> message;
+  static void Release(void* kept) noexcept { delete static_cast<Kept*>(kept); }
+};
+
+}  // namespace
+
+void Connection::TakeMail() {
+  if (client_.mailbox.Killed()) {
+    if (client_.mailbox.Overflowed()) {
+      CloseOver(stats_.output_limit_disconnections);
+    }
+    closing_ = drop_output_ = true;
+  } else if (rest_ == nullptr && !closing_ && client_.mailbox.Take(mails_)) {
+    try {
+      for (const Mail& mail : mails_) {
+        WriteMail(mail);
+      }
+    } catch (const std::bad_alloc&) {  // it must not miss one
+      closing_ = drop_output_ = true;
+    }
+    mails_ = {};
+  }
+  CheckLimits();
+  ChargeBuffers();
+}
+
+void Connection::WriteMail(const Mail& mail) {
+  const Message& message = *mail.message;
+  if (message.kind == Message::Kind::kMonitor) {
+    reply_.Simple(message.text);
+    return;
+  }
+  const bool shard = message.kind == Message::Kind::kShard;
+  reply_.Push(mail.pattern != nullptr ? 4 : 3);
+  reply_.Bulk(mail.pattern != nullptr ? "pmessage" : shard ? "smessage" : "message");
+  if (mail.pattern != nullptr) {
+    reply_.Bulk(*mail.pattern);
+  }
+  reply_.Bulk(message.channel);
+  if (message.blob.IsNull()) {
+    reply_.Bulk(message.text);
+    return;
+  }
+  auto kept = std::make_unique<Kept>(Kept{mail.message});
+  reply_.BeginPayload(message.blob.size());
+  reply_.Reference(message.blob.View());
+  reply_.EndPayload();
+  reply_.Hold(resp::Pin(kept.release(), Kept::Release));
+}
+
+void Connection::CheckLimits() {
+  const Config& config = server_.config;
+  const auto over = [](std::size_t bytes, const std::atomic<std::int64_t>& limit) {
+    const std::int64_t max = limit.load(std::memory_order_relaxed);
+    return max != 0 && bytes > static_cast<std::size_t>(max);
+  };
+  const std::size_t input = parser_.BufferBytes() + client_.transaction.bytes;
+  if (over(input, config.client_query_buffer_limit)) {
+    CloseOver(stats_.query_limit_disconnections);
+  }
+  const std::size_t output = reply_.PendingBytes();
+  const OutputLimit& limit =
+      client_.Subscribed() || client_.monitor ? config.output_pubsub : config.output_normal;
+  if (over(output, limit.hard_bytes) ||
+      (!client_.authenticated && output > kOutputBytesBeforeLogin)) {
+    CloseOver(stats_.output_limit_disconnections);
+  }
+}
+
+void Connection::CloseOver(Counter& counter) {
+  if (!drop_output_) {
+    counter.Add(1);
+  }
+  closing_ = drop_output_ = true;
+}
+
+void Connection::ChargeBuffers() {
+  const auto input = static_cast<std::int64_t>(parser_.BufferBytes() + client_.transaction.bytes);
+  const auto output = static_cast<std::int64_t>(reply_.CapacityBytes());
+  const std::int64_t held = input + output;
+  if (held > charged_) {
+    server_.memory.GetBudget().Charge(held - charged_);
+  } else {
+    server_.memory.GetBudget().Release(charged_ - held);
+  }
+  server_.client_bytes.fetch_add(held - charged_, std::memory_order_relaxed);
+  charged_ = held;
+  client_.input_bytes.store(input, std::memory_order_relaxed);
+  client_.output_bytes.store(output, std::memory_order_relaxed);
+  client_.pending_bytes.store(static_cast<std::int64_t>(reply_.PendingBytes()),
+                              std::memory_order_relaxed);
+}
+
+}  // namespace sluice::server

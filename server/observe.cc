@@ -1,0 +1,117 @@
+#include "server/observe.h"
+
+#include <new>
+#include <string>
+
+#include <fmt/format.h>
+
+#include "server/command_table.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr std::string_view kRedacted = "(redacted)";
+constexpr std::size_t kMonitorArgBytesMax = 1024;  // tensors are not shown whole
+
+// What may be shown: of a secret command its name only.
+std::span<const RequestArg> Shown(const RanCommand& ran) {
+  const std::size_t name = IsSubcommand(ran.command) ? 2 : 1;
+  const bool secret = (ran.command.flags & kSecret) != 0;
+  return ran.request.first(secret ? std::min(name, ran.request.size()) : ran.request.size());
+}
+
+// As redis-cli quotes: printable bytes as they are.
+void Quote(std::string_view text, std::string& out) {
+  out += '"';
+  for (const char c : text.substr(0, kMonitorArgBytesMax)) {
+    switch (c) {
+      case '"':
+      case '\\':
+        out += '\\';
+        out += c;
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      default:
+        if (c >= ' ' && c <= '~') {
+          out += c;
+        } else {
+          out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        }
+    }
+  }
+  out += '"';
+  if (text.size() > kMonitorArgBytesMax) {
+    out += fmt::format("... ({} more bytes)", text.size() - kMonitorArgBytesMax);
+  }
+}
+
+void TellMonitors(const RanCommand& ran) {
+  Server& server = ran.context.server;
+  const std::int64_t now_us = server.clock.WallUs();
+  std::string line = fmt::format("{}.{:06} [0 {}]", now_us / 1000000, now_us % 1000000,
+                                 ran.context.client.address.peer);
+  const auto shown = Shown(ran);
+  for (const RequestArg& arg : shown) {
+    line += ' ';
+    Quote(arg.text, line);
+  }
+  if (shown.size() < ran.request.size()) {
+    line += fmt::format(" \"{}\"", kRedacted);
+  }
+  const auto message = std::make_shared<const Message>(
+      Message{.kind = Message::Kind::kMonitor, .channel = {}, .text = std::move(line), .blob = {}});
+  const std::int64_t bytes_max = server.config.output_pubsub.hard_bytes;
+  server.clients.ForEach([&](Client& client) {
+    if (client.monitor) {
+      client.mailbox.Put({.message = message, .pattern = nullptr}, bytes_max);
+    }
+  });
+}
+
+void AddToSlowLog(const RanCommand& ran) {
+  Server& server = ran.context.server;
+  const auto shown = Shown(ran);
+  SlowCommand slow = {.time_s = server.clock.WallUs() / 1000000,
+                      .microseconds = ran.microseconds,
+                      .args = CutArgs(shown),
+                      .address = ran.context.client.address.peer,
+                      .name = ran.context.client.name};
+  if (shown.size() < ran.request.size()) {
+    slow.args.emplace_back(kRedacted);
+  }
+  server.slow_log.Add(std::move(slow), static_cast<std::size_t>(server.config.slowlog_entries_max));
+}
+
+}  // namespace
+
+void Observe(const RanCommand& ran) noexcept {
+  Server& server = ran.context.server;
+  const Config& config = server.config;
+  const std::int64_t slow_us = config.slowlog_us.load(std::memory_order_relaxed);
+  const std::int64_t latency_ms = config.latency_threshold_ms.load(std::memory_order_relaxed);
+  const bool admin = (ran.command.flags & kAdmin) != 0;
+  try {
+    if (server.monitors.load(std::memory_order_relaxed) > 0 && !admin) {
+      TellMonitors(ran);
+    }
+    if (slow_us >= 0 && ran.microseconds >= slow_us && ran.command.name != "exec") {
+      AddToSlowLog(ran);
+    }
+    if (latency_ms > 0 && ran.microseconds >= latency_ms * 1000) {
+      server.latency.Add(
+          (ran.command.flags & kFast) != 0 ? "fast-command" : "command",
+          {.time_s = server.clock.WallUs() / 1000000, .ms = ran.microseconds / 1000});
+    }
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,59 @@
+// PubSub: who gets what is published: subscribers by channel, by shard channel, and by pattern.
+//
+// Thread safety: any thread. A client's own lists (Client::subscriptions) are its I/O thread's.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/unordered/unordered_flat_set.hpp>
+
+#include "server/request.h"
+
+namespace sluice::server {
+
+struct Client;
+
+enum class Channels : std::uint8_t { kPlain, kPattern, kShard };
+
+class PubSub {
+ public:
+  // No effect where it is, or is not. `name` of a pattern: at most kGlobBytesMax bytes.
+  // Errors: std::bad_alloc; nothing changed then.
+  void Subscribe(Channels kind, std::string_view name, Client& client);
+  void Unsubscribe(Channels kind, std::string_view name, Client& client) noexcept;
+  void UnsubscribeAll(Client& client) noexcept;
+
+  // How many clients get it, one that has several fitting patterns counted for each. A client for
+  // which more than `waiting_bytes_max` (0: no limit) would wait is closed instead.
+  // Errors: std::bad_alloc; nobody got it then.
+  std::int64_t Publish(Channels kind, std::string_view channel, const RequestArg& payload,
+                       std::int64_t waiting_bytes_max);
+
+  // Of kPlain or kShard: names with a subscriber that fit `glob` (empty: all).
+  [[nodiscard]] std::vector<std::string> Names(Channels kind, std::string_view glob);
+  [[nodiscard]] std::int64_t Subscribers(Channels kind, std::string_view name);
+  // How many channels, or patterns, have a subscriber.
+  [[nodiscard]] std::int64_t Count(Channels kind);
+
+ private:
+  struct Group {
+    std::shared_ptr<const std::string> name;
+    boost::unordered_flat_set<Client*> clients;
+  };
+  using Groups = std::map<std::string, Group, std::less<>>;
+  Groups& GroupsOf(Channels kind);
+
+  std::mutex mutex_;
+  Groups plain_;
+  Groups patterns_;
+  Groups shards_;
+};
+
+}  // namespace sluice::server
