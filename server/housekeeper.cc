@@ -27,8 +27,8 @@ void Housekeeper::Run() {
   std::int64_t next_walk_us = server_.clock.NowUs() + kWalkUs;
   while (!Stopping()) {
     const bool busy = CareForArena();
-    Expire();
     server_.rates.Sample(server_.stats, server_.clock.NowUs());
+    Expire();
     if (server_.clock.NowUs() >= next_walk_us) {
       Compact();
       next_walk_us = server_.clock.NowUs() + kWalkUs;

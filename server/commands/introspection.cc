@@ -104,6 +104,7 @@ void KeySpecs(Reply& reply, const Command& row) {
   reply.Integer(0);
 }
 
+// A subcommand's key specifications are left out: Debian's hiredis does not read so deep.
 void Info(Reply& reply, const Command& row) {
   reply.Array(10);
   reply.Bulk(row.name);
@@ -120,7 +121,11 @@ void Info(Reply& reply, const Command& row) {
   }
   Simples(reply, categories);
   reply.Set(0);  // tips
-  KeySpecs(reply, row);
+  if (IsSubcommand(row)) {
+    reply.Set(0);
+  } else {
+    KeySpecs(reply, row);
+  }
   const std::vector<const Command*> children = SubcommandsOf(row);
   reply.Array(children.size());
   for (const Command* const child : children) {

@@ -25,11 +25,13 @@ def server_binary():
 
 
 class Server:
-    def __init__(self, folder):
+    def __init__(self, folder, *options, **popen):
+        """With more options, and more for subprocess.Popen."""
         self.port = free_port()
         self.path = str(folder / "s")
         self.process = subprocess.Popen(
-            [server_binary(), "--port", str(self.port), "--unixsocket", self.path, "--loglevel", "warning"]
+            [server_binary(), "--port", str(self.port), "--unixsocket", self.path, "--loglevel", "warning", *options],
+            **popen,
         )
         deadline = time.monotonic() + 20
         while True:
