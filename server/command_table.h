@@ -11,6 +11,7 @@
 namespace sluice::server {
 
 // One function per file of server/commands/. A new family adds a line here and one in Families().
+std::span<const Command> AiCommands();
 std::span<const Command> ClientCommands();
 std::span<const Command> ClientListCommands();
 std::span<const Command> ConfigCommands();

@@ -125,7 +125,8 @@ class Partition final : public Remains {
   Status ReserveSame(Field& field, const RowPlace& row, WritePlan& plan) const;
   Status ReserveTags(std::span<const TagWrite> tags, WritePlan& plan);
   Status ReserveBytes(WritePlan& plan);
-  Result<Field*> FieldForWrite(const ColumnWrite& column);
+  Result<Field*> FieldForWrite(const ColumnWrite& column, const WritePlan& plan);
+  [[nodiscard]] static bool HeldByNoOther(const Field& field, const WritePlan& plan);
 
   [[nodiscard]] RowPlace Locate(RowIndex index);
   [[nodiscard]] RowPlace Locate(std::string_view key);

@@ -70,9 +70,10 @@ void Simples(Reply& reply, const std::vector<std::string_view>& names) {
   }
 }
 
-// As COMMAND gives key positions since Redis 7: where keys begin, and how far they go.
+// As COMMAND gives key positions since Redis 7: where keys begin, and how far they go. Not of
+// subcommands: Debian's hiredis reads no deeper.
 void KeySpecs(Reply& reply, const Command& row) {
-  const bool has_keys = row.keys.first != 0;
+  const bool has_keys = row.keys.first != 0 && !IsSubcommand(row);
   reply.Set(has_keys ? 1 : 0);
   if (!has_keys) {
     return;
