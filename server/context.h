@@ -23,6 +23,7 @@
 #include "server/parked.h"
 #include "server/pause.h"
 #include "server/pubsub.h"
+#include "server/rates.h"
 #include "server/request.h"
 #include "server/room_queue.h"
 #include "server/slow_log.h"
@@ -63,6 +64,7 @@ struct Server {
   Clients clients{};
   PubSub pubsub{};
   KeyWatchers key_watchers{};  // under the engine only
+  Rates rates{};
   SlowLog slow_log{};
   LatencyEvents latency{};
   std::atomic<bool> wants_password{false};  // requirepass is set

@@ -57,7 +57,12 @@ void ServerSection(const Context& context, Lines& out) {
 void ClientsSection(const Context& context, Lines& out) {
   Line(out, "connected_clients", context.server.stats.Sum(&ThreadStats::clients));
   Line(out, "maxclients", context.server.config.maxclients.load());
+  std::int64_t subscribers = 0;
+  context.server.clients.ForEach(
+      [&subscribers](const Client& client) { subscribers += client.Subscribed() ? 1 : 0; });
   Line(out, "blocked_clients", context.server.parked_clients.load());
+  Line(out, "pubsub_clients", subscribers);
+  Line(out, "monitors", context.server.monitors.load());
 }
 
 void MemorySection(const Context& context, Lines& out) {
@@ -93,16 +98,28 @@ void PersistenceSection(const Context& /*context*/, Lines& out) {
 }
 
 void StatsSection(const Context& context, Lines& out) {
-  const Stats& stats = context.server.stats;
+  Server& server = context.server;
+  const Stats& stats = server.stats;
   Line(out, "total_connections_received", stats.Sum(&ThreadStats::connections));
   Line(out, "total_commands_processed", stats.Sum(&ThreadStats::commands));
+  const Rates& rates = context.server.rates;
+  constexpr double kKilobyte = 1024;
+  Line(out, "instantaneous_ops_per_sec", rates.commands.load());
+  Line(out, "instantaneous_input_kbps",
+       fmt::format("{:.2f}", static_cast<double>(rates.input_bytes) / kKilobyte));
+  Line(out, "instantaneous_output_kbps",
+       fmt::format("{:.2f}", static_cast<double>(rates.output_bytes) / kKilobyte));
   Line(out, "total_net_input_bytes", stats.Sum(&ThreadStats::input_bytes));
   Line(out, "total_net_output_bytes", stats.Sum(&ThreadStats::output_bytes));
   Line(out, "rejected_connections", stats.Sum(&ThreadStats::rejected_connections));
   Line(out, "keyspace_hits", stats.Sum(&ThreadStats::keyspace_hits));
   Line(out, "keyspace_misses", stats.Sum(&ThreadStats::keyspace_misses));
+  Line(out, "pubsub_channels", server.pubsub.Count(Channels::kPlain));
+  Line(out, "pubsub_patterns", server.pubsub.Count(Channels::kPattern));
+  Line(out, "pubsubshard_channels", server.pubsub.Count(Channels::kShard));
+  Line(out, "slowlog_len", server.slow_log.Size());
   Line(out, "evicted_keys", 0);
-  Line(out, "expired_keys", 0);
+  Line(out, "expired_keys", context.server.store.ExpiredNames());
   Line(out, "total_error_replies", stats.Sum(&ThreadStats::error_replies));
   Line(out, "protocol_errors", stats.Sum(&ThreadStats::protocol_errors));
   Line(out, "client_query_buffer_limit_disconnections",
@@ -147,8 +164,11 @@ void ClusterSection(const Context& /*context*/, Lines& out) {
 }
 
 void KeyspaceSection(const Context& context, Lines& out) {
-  if (const std::size_t names = context.server.store.Names(); names > 0) {
-    Line(out, "db0", fmt::format("keys={},expires=0,avg_ttl=0", names));
+  const store::Store& store = context.server.store;
+  if (store.Names() > 0) {
+    Line(out, "db0",
+         fmt::format("keys={},expires={},avg_ttl={}", store.Names(), store.Expiries(),
+                     store.AverageTtlMs()));
   }
 }
 

@@ -1,4 +1,5 @@
 // sluice-server: wiring only. Builds the parts, connects them, waits for a signal or SHUTDOWN.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include <boost/asio/signal_set.hpp>
 #include <fmt/format.h>
 #include <malloc.h>
+#include <sys/resource.h>
 
 #include "server/command_table.h"
 #include "server/config.h"
@@ -48,6 +50,23 @@ std::vector<std::string> TorchModulePaths(const Config& config) {
           folder / "libsluice_torch.so"};
 }
 
+// As many clients as there are descriptors for: one more gets its error instead of waiting for
+// ever.
+void FitClients(Config& config) {
+  constexpr rlim_t kForOthers = 32;  // loops, listeners, log, modules
+  const rlim_t wanted = static_cast<rlim_t>(config.maxclients) + kForOthers;
+  rlimit files = {};
+  getrlimit(RLIMIT_NOFILE, &files);
+  files.rlim_cur = std::max(files.rlim_cur, std::min(files.rlim_max, wanted));
+  setrlimit(RLIMIT_NOFILE, &files);
+  if (files.rlim_cur < wanted) {
+    config.maxclients =
+        static_cast<std::int64_t>(std::max(files.rlim_cur, kForOthers + 1) - kForOthers);
+    LogWarning("maxclients is {}: the system allows {} open files", config.maxclients.load(),
+               files.rlim_cur);
+  }
+}
+
 int Serve(Config& config) {
   boost::asio::io_context context;
   boost::asio::signal_set signals(context, SIGINT, SIGTERM);
@@ -63,7 +82,7 @@ int Serve(Config& config) {
     return Fail(arena.GetStatus());
   }
   store::Memory memory(*std::move(arena), ArenaReserveBytes() / 4);
-  store::Store data(memory, std::random_device()());
+  store::Store data(memory, clock, std::random_device()());
   Engine engine;
   Stats stats;
   store::TorchLoader torch(TorchModulePaths(config));
@@ -131,6 +150,7 @@ int Main(std::span<char*> argv) {
   // glibc would gather small freed blocks and join them all at once, 0.2 s after a million rows.
   mallopt(M_MXFAST, 0);
   std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c)
+  FitClients(config);
   return Serve(config);
 }
 

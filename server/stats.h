@@ -84,9 +84,12 @@ struct Stats {
   std::vector<std::unique_ptr<ThreadStats>> threads;
   std::unique_ptr<ThreadStats> before;  // what was counted before Reset(); null: nothing
 
-  template <typename Member>
-  [[nodiscard]] std::int64_t Sum(Member ThreadStats::*member) const {
-    std::int64_t sum = before == nullptr ? 0 : -((*before).*member).Get();
+  [[nodiscard]] std::int64_t Sum(Counter ThreadStats::*member) const {
+    return Total(member) - (before == nullptr ? 0 : ((*before).*member).Get());
+  }
+  // As if Reset() had never been called. Any thread.
+  [[nodiscard]] std::int64_t Total(Counter ThreadStats::*member) const {
+    std::int64_t sum = 0;
     for (const auto& thread : threads) {
       sum += ((*thread).*member).Get();
     }

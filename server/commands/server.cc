@@ -57,6 +57,32 @@ Status MemoryStats(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
+// MEMORY DOCTOR
+Status MemoryDoctor(Context& context, ArgReader& /*args*/) {
+  context.turn.Enter();
+  const MemoryReport memory = ReportMemory(context.server);
+  context.turn.Leave();
+  std::string text;
+  const auto add = [&text](bool holds, std::string_view advice) {
+    text += holds ? fmt::format("- {}\n", advice) : "";
+  };
+  constexpr std::int64_t kLittle = std::int64_t{64} << 20;
+  add(memory.limit > 0 && memory.used > memory.limit / 10 * 9,
+      "More than nine tenths of maxmemory are used: soon writes get OOM.");
+  add(memory.arena_free > memory.payload + kLittle,
+      "More payload memory is kept free than is used: MEMORY PURGE gives it back, arena-keep "
+      "bounds "
+      "it.");
+  add(memory.in_flight > memory.stored + kLittle,
+      "More payload is on its way than is stored: clients that do not read hold it. CLIENT LIST "
+      "shows them (omem).");
+  add(memory.bookkeeping > memory.stored + kLittle,
+      "Bookkeeping takes more than payload: rows are many and small. KV.MPUT of columns is no "
+      "smaller, but rows that are done with can be cleared.");
+  context.reply.Verbatim(text.empty() ? "Nothing stands out.\n" : text);
+  return {};
+}
+
 // MEMORY PURGE
 Status MemoryPurge(Context& context, ArgReader& /*args*/) {
   context.server.memory.GetArena().Purge();
@@ -129,6 +155,10 @@ constexpr std::array kCommands = {
                    .arity = 2,
                    .handler = MemoryStats,
                    .summary = "Tells where memory is, in bytes."})),
+    Row(ServerRow({.name = "memory|doctor",
+                   .arity = 2,
+                   .handler = MemoryDoctor,
+                   .summary = "Tells in words what stands out about memory."})),
     Row(ServerRow({.name = "memory|purge",
                    .arity = 2,
                    .handler = MemoryPurge,
@@ -145,6 +175,13 @@ constexpr std::array kCommands = {
                    .handler = FlushAll,
                    .complexity = "O(N) where N is the number of rows",
                    .summary = "Removes everything.",
+                   .args = kFlushArgs})),
+    Row(ServerRow({.name = "flushdb",
+                   .arity = -1,
+                   .flags = kWrite,
+                   .handler = FlushAll,
+                   .complexity = "O(N) where N is the number of rows",
+                   .summary = "Removes everything, as FLUSHALL does.",
                    .args = kFlushArgs})),
     Row(ServerRow({.name = "shutdown",
                    .arity = -1,

@@ -7,7 +7,7 @@ from live_server import Server
 
 @pytest.fixture(params=["", "secret"], ids=["open", "password"])
 def server(request, tmp_path):
-    running = Server(tmp_path, request.param)
+    running = Server(tmp_path, password=request.param)
     yield running
     running.stop()
 

@@ -24,13 +24,16 @@ def server_binary():
 
 
 class Server:
-    def __init__(self, folder, password=""):
+    def __init__(self, folder, *options, password="", **popen):
+        """With more options, and more for subprocess.Popen."""
         self.port = free_port()
         self.path = str(folder / "s")
         self.password = password
-        options = ["--unixsocket", self.path, "--loglevel", "warning"]
-        options += ["--requirepass", password] if password else []
-        self.process = subprocess.Popen([server_binary(), "--port", str(self.port), *options])
+        options += ("--requirepass", password) if password else ()
+        self.process = subprocess.Popen(
+            [server_binary(), "--port", str(self.port), "--unixsocket", self.path, "--loglevel", "warning", *options],
+            **popen,
+        )
         deadline = time.monotonic() + 20
         while True:
             try:

@@ -10,6 +10,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -49,6 +50,24 @@ class SocketClient {
     }
   }
   void HalfClose() { shutdown(fd_, SHUT_WR); }
+  // Closes by RST: what was not read yet is lost at both ends. Over TCP.
+  void Reset() {
+    SetOption(SOL_SOCKET, SO_LINGER, linger{.l_onoff = 1, .l_linger = 0});
+    Close();
+  }
+  // Its own, in network order. Over TCP.
+  [[nodiscard]] in_port_t Port() const {
+    sockaddr_in address = {};
+    socklen_t size = sizeof(address);
+    getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
+    return address.sin_port;
+  }
+  template <typename Option>
+  void SetOption(int level, int name, const Option& value) {
+    if (setsockopt(fd_, level, name, &value, sizeof(value)) != 0) {
+      throw std::runtime_error(std::string("setsockopt: ") + std::strerror(errno));
+    }
+  }
 
   // Sends all; a peer that has closed is no error here (reading will tell).
   void Send(std::string_view bytes) {
@@ -69,6 +88,12 @@ class SocketClient {
     return count > 0 ? static_cast<std::size_t>(count) : 0;
   }
 
+  // Appends what has come to `bytes`. False where nothing comes within `patience`, or ever again.
+  bool ReceiveSome(std::string& bytes, std::chrono::milliseconds patience) {
+    const bool more = Wait(POLLIN, patience) && ReadMore();
+    bytes += std::exchange(received_, {});
+    return more;
+  }
   // The next reply. Throws where the connection ends first, or nothing comes for too long.
   Value Receive() {
     for (;;) {
@@ -89,8 +114,7 @@ class SocketClient {
     return std::exchange(received_, {});
   }
   Value Ask(std::string_view inline_command) {
-    Send(inline_command);
-    Send("\r\n");
+    Send(std::string(inline_command) + "\r\n");  // at once: the system would hold back the rest
     return Receive();
   }
 

@@ -1,6 +1,8 @@
 // Rows 1-39 of the bad inputs that a server of this protocol must stand: each in-process, whole and
 // byte by byte, and over TCP and a Unix socket; after each a second connection gets its PONG and
 // memory is back.
+#include "tests/wire/bad_input.h"
+
 #include <fstream>
 #include <set>
 #include <vector>
@@ -8,29 +10,15 @@
 #include <catch2/catch.hpp>
 #include <unistd.h>
 
-#include "tests/support/live_server.h"
-#include "tests/support/test_server.h"
+#include "tests/wire/pinger.h"
 
 namespace sluice::tests {
 namespace {
 
 using std::string_literals::operator""s;
 
-const std::string kPing = "*1\r\n$4\r\nPING\r\n";
-const std::string kPong = "+PONG\r\n";
-
-std::string ProtocolError(const std::string& text) {
-  return "-ERR Protocol error: " + text + "\r\n";
-}
 std::string Unknown(const std::string& name, const std::string& args = "") {
   return "-ERR unknown command '" + name + "', with args beginning with: " + args + "\r\n";
-}
-std::string Repeat(const std::string& text, int count) {
-  std::string out;
-  for (int i = 0; i < count; ++i) {
-    out += text;
-  }
-  return out;
 }
 std::string AllBytes() {
   std::string bytes = "\0\r\n"s;
@@ -39,13 +27,6 @@ std::string AllBytes() {
   }
   return bytes;
 }
-
-struct Case {
-  int row;
-  std::string input;
-  std::string output;
-  bool closed = false;
-};
 
 std::vector<Case> InlineCases() {
   const std::string too_big = ProtocolError("too big inline request");
@@ -170,53 +151,15 @@ TEST_CASE("no row of the table is left out", "[bad-input]") {
   CHECK(*rows.rbegin() == 39);
 }
 
+const Settings kSettings = {{"proto-max-bulk-len", "512mb"}};
+
 TEST_CASE("bad inputs get their answer in-process, however they are cut", "[bad-input]") {
-  for (const Case& bad : Cases()) {
-    for (const std::size_t segment : {SIZE_MAX, std::size_t{1}, std::size_t{1000}}) {
-      CAPTURE(bad.row, segment, bad.input.substr(0, 60));
-      TestServer server(std::size_t{4} << 30);
-      server.Set("proto-max-bulk-len", "512mb");
-      {
-        TestClient client(server);
-        const std::string output = client.Feed(bad.input, segment);
-        CHECK(output == bad.output);
-        CHECK(client.Closed() == bad.closed);
-        CHECK(server.GetMemory().GetBudget().Used() < 2 << 20);
-        TestClient second(server);
-        CHECK(second.Feed(kPing) == kPong);
-      }
-      CHECK(server.GetMemory().GetBudget().Used() == 0);
-    }
-  }
+  PlayInProcess(Cases(), kSettings);
 }
 
 TEST_CASE("bad inputs get their answer over sockets", "[bad-input]") {
-  LiveServer server("proto-max-bulk-len", "512mb");
-  const std::int64_t before = server.UsedMemory();
-  for (const Case& bad : Cases()) {
-    for (const bool tcp : {true, false}) {
-      CAPTURE(bad.row, tcp, bad.input.substr(0, 60));
-      {
-        SocketClient second = tcp ? server.Tcp() : server.Unix();
-        SocketClient client = tcp ? server.Tcp() : server.Unix();
-        client.Send(bad.input);
-        if (!bad.closed) {
-          client.HalfClose();
-        }
-        CHECK(client.ReceiveUntilClosed() == bad.output);
-        CHECK(second.Ask("PING").text == "PONG");
-      }
-      WaitUntil([&] { return server.Clients() == 0 && server.UsedMemory() == before; });
-    }
-  }
+  PlayOverSockets(Cases(), kSettings);
 }
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kSanitized =
-    true;  // its shadow memory is resident, too, and larger than what we measure
-#else
-constexpr bool kSanitized = false;
-#endif
 
 std::int64_t ResidentBytes() {
   std::ifstream stream("/proc/self/statm");

@@ -111,21 +111,22 @@ class Child {
 
 class RealRedis final : public Peer {
  public:
-  RealRedis()
-      : child_({"redis-server", "--port", "0", "--unixsocket", folder_.Path() + "/s", "--dir",
-                folder_.Path(), "--save", "", "--appendonly", "no"}) {
+  // With more options of its command line.
+  explicit RealRedis(const std::vector<std::string>& options = {}) : child_(Command(options)) {
     WaitUntil([&] {
       if (child_.Ended()) {
         throw std::runtime_error("redis-server does not start: is it installed?");
       }
       try {
-        client_ = std::make_unique<SocketClient>(SocketClient::Unix(folder_.Path() + "/s"));
+        client_ = std::make_unique<SocketClient>(Connect());
       } catch (const std::runtime_error&) {
         return false;
       }
       return true;
     });
   }
+  // One more connection.
+  SocketClient Connect() { return SocketClient::Unix(folder_.Path() + "/s"); }
   Value Ask(const std::vector<std::string>& words) override {
     client_->Send(Encode(words));
     return client_->Receive();
@@ -154,6 +155,22 @@ class RealRedis final : public Peer {
    private:
     std::string path_;
   };
+
+  std::vector<std::string> Command(const std::vector<std::string>& options) {
+    std::vector<std::string> command = {"redis-server",
+                                        "--port",
+                                        "0",
+                                        "--unixsocket",
+                                        folder_.Path() + "/s",
+                                        "--dir",
+                                        folder_.Path(),
+                                        "--save",
+                                        "",
+                                        "--appendonly",
+                                        "no"};
+    command.insert(command.end(), options.begin(), options.end());
+    return command;
+  }
 
   Folder folder_;
   Child child_;

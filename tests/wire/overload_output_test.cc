@@ -1,0 +1,199 @@
+// Overload, rows 1, 2, 8 and 9: clients that do not read, that ask for much, or for what takes
+// long.
+#include <optional>
+
+#include <catch2/catch.hpp>
+
+#include "tests/wire/bad_input.h"
+#include "tests/wire/pinger.h"
+
+namespace sluice::tests {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::size_t kMiB = std::size_t{1} << 20;
+
+// "ECHO 0000000000000042" and its answer.
+std::string Numbered(std::string_view head, int number) {
+  const std::string digits = std::to_string(number);
+  return std::string(head) + std::string(16 - digits.size(), '0') + digits + "\r\n";
+}
+
+// The answers to ECHO 0, 1, 2 ..., however they are cut.
+class Answers {
+ public:
+  [[nodiscard]] int Count() const { return count_; }
+  // False at the first byte that is not what it should be.
+  bool Take(std::string& received) {
+    std::size_t used = 0;
+    for (; received.size() - used >= kBytes; used += kBytes) {
+      if (received.compare(used, kBytes, Numbered("$16\r\n", count_++)) != 0) {
+        return false;
+      }
+    }
+    received.erase(0, used);
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kBytes = 5 + 16 + 2;
+  int count_ = 0;
+};
+
+TEST_CASE("overload 1: a million commands, and nothing read: the server stops reading, and goes on",
+          "[overload]") {
+  constexpr int kCommands = 1000000;
+  constexpr std::int64_t kHeldBytesMax = 4 * kMiB;
+  LiveServer server;
+  Aftermath aftermath(server);
+  {
+    SocketClient other = server.Unix();
+    SocketClient client = server.Tcp();
+    client.SetOption(SOL_SOCKET, SO_RCVBUF, 65536);
+    client.SetOption(SOL_SOCKET, SO_SNDBUF, 65536);
+    CHECK(other.Ask("PING").text == "PONG");
+    const std::int64_t before = server.UsedMemory();
+
+    int next = 0;
+    std::string request;
+    const auto send = [&](milliseconds patience) {
+      while (request.size() < 65536 && next < kCommands) {
+        request += Numbered("ECHO ", next++);
+      }
+      const std::size_t sent = client.SendSome(request, patience);
+      request.erase(0, sent);
+      return sent > 0;
+    };
+    while (send(milliseconds(300))) {
+    }
+    CHECK(next < kCommands);  // it does not read any more
+    CHECK(server.UsedMemory() - before < kHeldBytesMax);
+    CHECK(other.Ask("PING").text == "PONG");
+
+    Answers answers;
+    std::string received;
+    while (answers.Count() < kCommands) {
+      const bool sent = send(milliseconds(0));
+      REQUIRE((client.ReceiveSome(received, milliseconds(sent ? 0 : 10000)) || sent));
+      REQUIRE(answers.Take(received));
+    }
+    CHECK(received.empty());
+  }
+  aftermath.Check();
+}
+
+void PutBig(LiveServer& server, std::size_t bytes) {
+  SocketClient writer = server.Unix();
+  writer.Send(Encode({"KV.PUT", "p", "k", "FIELD", "x", "uint8", std::to_string(bytes), "BLOB",
+                      std::string(bytes, 'b')}));
+  CHECK(writer.Receive().type == ':');
+}
+
+TEST_CASE(
+    "overload 2: readers that do not read are cut at the hard limit, and others do not notice",
+    "[overload]") {
+  constexpr int kReaders = 10;
+  LiveServer server;
+  Aftermath aftermath(server);
+  server.Parts().Set("client-output-buffer-limit", "normal 16mb 0 0");
+  PutBig(server, kMiB);
+  {
+    Pinger first(server.Tcp());
+    Pinger second(server.Tcp());
+    std::vector<SocketClient> readers;
+    for (int i = 0; i < kReaders; ++i) {
+      readers.push_back(i % 2 == 0 ? server.Tcp() : server.Unix());
+      readers.back().Send(Repeat("KV.MGET p KEYS 1 k\r\n", 500));
+    }
+    const server::Stats& stats = server.Parts().Get().stats;
+    WaitUntil(
+        [&] { return stats.Sum(&server::ThreadStats::output_limit_disconnections) == kReaders; });
+    WaitUntil([&] { return server.Clients() == 2; });
+    for (Pinger* const pinger : {&first, &second}) {
+      pinger->Stop();
+      CHECK(pinger->Failure().empty());
+      CHECK((kSanitized || pinger->QuantileMs(0.99) < 100));
+    }
+  }
+  aftermath.Check();
+}
+
+void PutManyRows(SocketClient& client, int count) {
+  constexpr int kAtOnce = 50000;
+  for (int first = 0; first < count; first += kAtOnce) {
+    std::string keys;
+    std::string tags;
+    for (int i = first; i < first + kAtOnce; ++i) {
+      keys += "row-" + std::to_string(i) + "\n";
+      tags += "{\"n\":" + std::to_string(i) + "}\n";
+    }
+    client.Send(Encode({"KV.MPUT", "p", "KEYS", "LINES", keys, "TAGS", "LINES", tags, "COLUMN", "x",
+                        "int8", "BLOB", std::string(kAtOnce, 'x')}));
+    CHECK(client.Receive().type != '-');
+  }
+}
+
+// A server that removed them in one go would answer each of the others once at most meanwhile.
+TEST_CASE("overload 8: others have their turns while very many rows are removed", "[overload]") {
+  constexpr int kRows = 400000;
+  const std::string command = GENERATE("KV.CLEAR p", "FLUSHALL");
+  LiveServer server;
+  Aftermath aftermath(server);
+  {
+    SocketClient client = server.Unix();
+    PutManyRows(client, kRows);
+    Pinger reader(server.Tcp(), "GET nosuch");
+    Pinger writer(server.Tcp(), "SET s value");
+    WaitUntil([&] { return reader.Count() > 0 && writer.Count() > 0; });
+    const std::size_t before = std::min(reader.Count(), writer.Count());
+    CHECK(client.Ask(command).type != '-');
+    const std::size_t during = std::min(reader.Count(), writer.Count()) - before;
+    CHECK(during > 8);
+    for (Pinger* const pinger : {&reader, &writer}) {
+      pinger->Stop();
+      CHECK(pinger->Failure().empty());
+      CHECK((kSanitized || pinger->QuantileMs(0.99) < 100));
+    }
+    CHECK(client.Ask("KV.FIELDS p").items.empty());
+  }
+  aftermath.Check();
+}
+
+TEST_CASE("overload 9: others have many turns while 64 MB are read and written", "[overload]") {
+  constexpr int kRounds = 3;
+  LiveServer server;
+  Aftermath aftermath(server);
+  PutBig(server, 64 * kMiB);
+  {
+    Pinger first(server.Tcp());
+    Pinger second(server.Tcp());  // connections are dealt in turn: one on each thread
+    std::atomic<int> failures{0};
+    const auto read = [&](SocketClient client) {
+      client.Send(Repeat("KV.MGET p KEYS 1 k\r\n", kRounds) + "QUIT\r\n");
+      std::size_t bytes = 0;
+      for (std::string some; client.ReceiveSome(some, milliseconds(10000)); some.clear()) {
+        bytes += some.size();
+      }
+      failures += bytes > kRounds * 64 * kMiB ? 0 : 1;
+    };
+    std::thread reader_1(read, server.Tcp());
+    std::thread reader_2(read, server.Unix());
+    for (int i = 0; i < kRounds; ++i) {
+      PutBig(server, 64 * kMiB);
+    }
+    reader_1.join();
+    reader_2.join();
+    CHECK(failures == 0);
+    for (Pinger* const pinger : {&first, &second}) {
+      pinger->Stop();
+      CHECK(pinger->Failure().empty());
+      CHECK(pinger->Count() > 10 * kRounds);  // of 64 MB in one go: 3 a round at most
+      CHECK((kSanitized || pinger->QuantileMs(0.99) < 100));
+    }
+  }
+  aftermath.Check();
+}
+
+}  // namespace
+}  // namespace sluice::tests
