@@ -105,10 +105,10 @@ TALKERS = [
 
 REDIS_CLI = Client(
     "redis-cli", functools.partial(debian, "redis-tools"), "2, 3",
-    "AUTH, hints in a terminal, --pipe, --scan, --bigkeys, --memkeys, --stat, --latency",
+    "AUTH, hints in a terminal, --pipe, --scan, --bigkeys, --memkeys, --stat, --latency" + CLUSTER,
 )  # fmt: skip
 REDIS_BENCHMARK = Client(
-    "redis-benchmark", functools.partial(debian, "redis-tools"), "2, 3", "AUTH, PING, SET, GET, MSET"
+    "redis-benchmark", functools.partial(debian, "redis-tools"), "2, 3", "AUTH, PING, SET, GET, MSET" + CLUSTER
 )
 EXPORTER = Client(
     "prometheus-redis-exporter", functools.partial(debian, "prometheus-redis-exporter"), "2",

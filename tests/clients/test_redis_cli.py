@@ -161,3 +161,11 @@ def test_latency(server, mode):
     least, most, mean, count = map(float, cli(server, *mode, "-i", "0.2").split())
     assert 0 <= least <= mean <= most
     assert count >= 1
+
+
+def test_cluster_is_refused(server):
+    assert cli(server, "-c", "ECHO", "hi") == "hi\n"
+    check = ["redis-cli", "--cluster", "check", f"127.0.0.1:{server.port}"]
+    done = subprocess.run(check, env=environment(server), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert f"Node 127.0.0.1:{server.port} is not configured as a cluster node" in done.stdout + done.stderr
