@@ -42,7 +42,7 @@ function cluster() {
     redisOptions: { password: PASSWORD },
     clusterRetryStrategy: null,
   });
-  return new Promise((resolve) => nodes.once("error", (error) => resolve(error.lastNodeError?.message ?? error.message)));
+  return new Promise((resolve) => nodes.once("error", (error) => resolve(error.lastNodeError.message)));
 }
 
 say({

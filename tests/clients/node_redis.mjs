@@ -11,7 +11,8 @@ const buffers = RESP_TYPES
   : commandOptions({ returnBuffers: true });
 
 async function pipeline() {
-  const replies = await Promise.all([...Array.from({ length: 1000 }, () => client.incr("counter")), client.get("counter")]);
+  const increments = Array.from({ length: 1000 }, () => client.incr("counter"));
+  const replies = await Promise.all([...increments, client.get("counter")]);
   return [replies[0], replies.at(-2), replies.at(-1)];
 }
 
