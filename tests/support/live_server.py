@@ -29,11 +29,9 @@ class Server:
         self.port = free_port()
         self.path = str(folder / "s")
         self.password = password
-        options += ("--requirepass", password) if password else ()
-        self.process = subprocess.Popen(
-            [server_binary(), "--port", str(self.port), "--unixsocket", self.path, "--loglevel", "warning", *options],
-            **popen,
-        )
+        command = [server_binary(), "--port", str(self.port), "--unixsocket", self.path, "--loglevel", "warning"]
+        command += ["--requirepass", password] if password else []
+        self.process = subprocess.Popen([*command, *options], **popen)
         deadline = time.monotonic() + 20
         while True:
             try:
