@@ -146,6 +146,15 @@ def test_pipe_counts_errors(server):
     assert b"errors: 1, replies: 3" in done.stdout
 
 
+def test_the_last_argument_from_a_file(server):
+    data = bytes(range(256)) + b"\r\n"
+    put = ["-x", "KV.PUT", "p", "k", "FIELD", "x", "uint8", str(len(data)), "BLOB"]
+    assert cli(server, *put, input=data, text=False) == b"1\n"
+    with server.client() as r:
+        [[*_, stored]] = r.execute_command("KV.MGET", "p", "KEYS", 1, "k")
+        assert stored == data
+
+
 def test_stat(server):
     fill(server)
     with Terminal(server, "--stat", "-i", "0.05") as terminal:
