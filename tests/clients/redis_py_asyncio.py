@@ -14,7 +14,7 @@ options = {"port": PORT, "password": PASSWORD, "socket_timeout": 60, **PROTOCOL}
 async def transaction(client, other):
     async with client.pipeline() as multi:
         multi.incr("watched").append("word", "ab")
-        multi.execute_command("KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", 7)
+        multi.execute_command("KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", 7)
         committed = await multi.execute()
         await multi.watch("watched")
         await other.incr("watched")
