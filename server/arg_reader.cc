@@ -99,6 +99,19 @@ std::int64_t ArgReader::Integer(IntegerRange range) {
   return value;
 }
 
+std::uint64_t ArgReader::Cursor() {
+  std::uint64_t cursor = 0;
+  const std::string_view text = Word("cursor");
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, cursor);
+  const bool valid = error == std::errc() && stop == end &&
+                     cursor <= std::uint64_t{std::numeric_limits<std::int64_t>::max()};
+  if (ok() && !valid) {
+    Fail(Status(Code::kError, "invalid cursor"));
+  }
+  return cursor;
+}
+
 std::span<const RequestArg> ArgReader::Remaining() {
   if (!ok()) {
     return {};

@@ -49,6 +49,8 @@ class ArgReader {
   std::string_view Name(std::string_view what);
   // Errors: kError "value is not an integer or out of range", Redis's text.
   std::int64_t Integer(IntegerRange range = {});
+  // Of SCAN and KV.SCAN. Errors: kError "invalid cursor", Redis's text.
+  std::uint64_t Cursor();
   // All that is left, maybe none.
   std::span<const RequestArg> Remaining();
 

@@ -7,9 +7,11 @@
 #include <chrono>
 #include <cstdint>
 
+#include "store/wall_clock.h"
+
 namespace sluice::server {
 
-class Clock {
+class Clock : public store::WallClock {
  public:
   Clock() = default;
   Clock(const Clock&) = delete;
@@ -17,8 +19,6 @@ class Clock {
   virtual ~Clock() = default;
   // Microseconds, steady, from an arbitrary start.
   [[nodiscard]] virtual std::int64_t NowUs() const = 0;
-  // Microseconds since 1970.
-  [[nodiscard]] virtual std::int64_t WallUs() const = 0;
 };
 
 class SystemClock final : public Clock {

@@ -11,11 +11,14 @@
 namespace sluice::server {
 
 // One function per file of server/commands/. A new family adds a line here and one in Families().
+std::span<const Command> AiCommands();
 std::span<const Command> ClientCommands();
 std::span<const Command> ClientListCommands();
 std::span<const Command> ConfigCommands();
 std::span<const Command> ConnectionCommands();
+std::span<const Command> ExpireCommands();
 std::span<const Command> IntrospectionCommands();
+std::span<const Command> KeysCommands();
 std::span<const Command> KvAppendCommands();
 std::span<const Command> KvClearCommands();
 std::span<const Command> KvFieldsCommands();
@@ -29,6 +32,7 @@ std::span<const Command> RedisCommands();
 std::span<const Command> ServerCommands();
 std::span<const Command> SlowCommands();
 std::span<const Command> StringCommands();
+std::span<const Command> StringEditCommands();
 std::span<const Command> TransactionCommands();
 
 std::span<const std::span<const Command>> Families();

@@ -57,7 +57,7 @@ Status Replace(const std::string& path, std::string_view text) {
   }
   if (fchmod(file.Number(), old.st_mode & 0777U) != 0 || !WriteAll(file.Number(), text) ||
       rename(temporary.c_str(), path.c_str()) != 0) {
-    const Status status = failed("can't write");
+    Status status = failed("can't write");
     unlink(temporary.c_str());
     return status;
   }

@@ -6,6 +6,7 @@ namespace sluice::server {
 namespace {
 
 constexpr int kTickMs = 50;
+constexpr std::size_t kNamesAtOnce = 256;  // so many expire in one hold of the engine
 constexpr std::int64_t kWalkUs = 1000000;  // from the end of one walk to the beginning of the next
 
 }  // namespace
@@ -27,6 +28,7 @@ void Housekeeper::Run() {
   while (!Stopping()) {
     const bool busy = CareForArena();
     server_.rates.Sample(server_.stats, server_.clock.NowUs());
+    Expire();
     if (server_.clock.NowUs() >= next_walk_us) {
       Compact();
       next_walk_us = server_.clock.NowUs() + kWalkUs;
@@ -42,6 +44,19 @@ bool Housekeeper::CareForArena() {
   store::Arena& arena = server_.memory.GetArena();
   const bool touched = arena.TouchAhead();
   return arena.Trim() || touched;
+}
+
+// All whose time is up; their rows are taken apart without the engine.
+void Housekeeper::Expire() {
+  for (bool more = true; more && !Stopping();) {
+    store::RemovedNames removed(server_.memory);
+    Engine::Turn turn(server_.engine, server_.clock);
+    turn.Enter();
+    more = !server_.store.RemoveExpired(kNamesAtOnce, removed);
+    turn.Leave();
+    while (!removed.TakeApart()) {
+    }
+  }
 }
 
 // One walk over everything.

@@ -1,6 +1,7 @@
 // Housekeeper: the server's background thread. It touches payload memory ahead of need, gives free
-// memory beyond `arena-keep` back to the system, and moves the few live values out of large blobs
-// (store/compaction.h). It holds the engine for one small step at a time.
+// memory beyond `arena-keep` back to the system, removes names whose time is up, and moves the few
+// live values out of large blobs (store/compaction.h). It holds the engine for one small step at a
+// time.
 //
 // Thread safety: make and destroy it on one thread.
 #pragma once
@@ -11,6 +12,7 @@
 
 #include "server/context.h"
 #include "store/compaction.h"
+#include "store/removed_names.h"
 
 namespace sluice::server {
 
@@ -25,6 +27,7 @@ class Housekeeper {
  private:
   void Run();
   bool CareForArena();
+  void Expire();
   void Compact();
   [[nodiscard]] bool Stopping();
   bool StopWithin(int milliseconds);

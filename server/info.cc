@@ -119,7 +119,7 @@ void StatsSection(const Context& context, Lines& out) {
   Line(out, "pubsubshard_channels", server.pubsub.Count(Channels::kShard));
   Line(out, "slowlog_len", server.slow_log.Size());
   Line(out, "evicted_keys", 0);
-  Line(out, "expired_keys", 0);
+  Line(out, "expired_keys", context.server.store.ExpiredNames());
   Line(out, "total_error_replies", stats.Sum(&ThreadStats::error_replies));
   Line(out, "protocol_errors", stats.Sum(&ThreadStats::protocol_errors));
   Line(out, "client_query_buffer_limit_disconnections",
@@ -164,8 +164,11 @@ void ClusterSection(const Context& /*context*/, Lines& out) {
 }
 
 void KeyspaceSection(const Context& context, Lines& out) {
-  if (const std::size_t names = context.server.store.Names(); names > 0) {
-    Line(out, "db0", fmt::format("keys={},expires=0,avg_ttl=0", names));
+  const store::Store& store = context.server.store;
+  if (store.Names() > 0) {
+    Line(out, "db0",
+         fmt::format("keys={},expires={},avg_ttl={}", store.Names(), store.Expiries(),
+                     store.AverageTtlMs()));
   }
 }
 

@@ -82,7 +82,7 @@ int Serve(Config& config) {
     return Fail(arena.GetStatus());
   }
   store::Memory memory(*std::move(arena), ArenaReserveBytes() / 4);
-  store::Store data(memory, std::random_device()());
+  store::Store data(memory, clock, std::random_device()());
   Engine engine;
   Stats stats;
   store::TorchLoader torch(TorchModulePaths(config));

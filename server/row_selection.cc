@@ -49,7 +49,7 @@ void SelectAgain(const Snapshot& changes, const store::Where& where,
 
 Status SelectRows(Context& context, std::string_view partition, const store::Where& where,
                   std::vector<RowIndex>& indexes) {
-  const store::Store& store = context.server.store;
+  store::Store& store = context.server.store;
   for (;;) {
     context.turn.Enter();
     Snapshot snapshot;

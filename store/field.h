@@ -40,6 +40,8 @@ class Field {
 
   [[nodiscard]] const Text& Name() const { return name_; }
   [[nodiscard]] DType GetDType() const { return dtype_; }
+  // REQUIRES: all chunks that cells point at have it, and none is open.
+  void SetDType(DType dtype) { dtype_ = dtype; }
   // Place of the field's cells in every segment.
   [[nodiscard]] std::uint32_t Id() const { return id_; }
   [[nodiscard]] const ChunkRef& ChunkOf(Cell cell) const { return chunks_[cell.chunk]; }

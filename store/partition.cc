@@ -275,4 +275,15 @@ void Partition::Summarize(std::vector<FieldSummary>& fields) const {
   }
 }
 
+std::int64_t Partition::Bytes() const {
+  std::int64_t bytes = row_bytes_;
+  for (const Field* const field : order_) {
+    bytes += static_cast<std::int64_t>(field->StoredBytes());
+  }
+  for (const auto& [number, segment] : segments_) {
+    bytes += segment->ChargedBytes();
+  }
+  return bytes;
+}
+
 }  // namespace sluice::store

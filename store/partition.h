@@ -96,6 +96,8 @@ class Partition final : public Remains {
   // Errors: std::bad_alloc.
   void TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot);
   void Summarize(std::vector<FieldSummary>& fields) const;
+  // Of values (what rows share counts once) and bookkeeping.
+  [[nodiscard]] std::int64_t Bytes() const;
 
   // How many rows or cells were removed. Errors: kOom; std::bad_alloc; nothing changed then.
   Result<std::int64_t> ClearRows(const RowSet& rows, Revision revision);
@@ -123,7 +125,8 @@ class Partition final : public Remains {
   Status ReserveSame(Field& field, const RowPlace& row, WritePlan& plan) const;
   Status ReserveTags(std::span<const TagWrite> tags, WritePlan& plan);
   Status ReserveBytes(WritePlan& plan);
-  Result<Field*> FieldForWrite(const ColumnWrite& column);
+  Result<Field*> FieldForWrite(const ColumnWrite& column, const WritePlan& plan);
+  [[nodiscard]] static bool HeldByNoOther(const Field& field, const WritePlan& plan);
 
   [[nodiscard]] RowPlace Locate(RowIndex index);
   [[nodiscard]] RowPlace Locate(std::string_view key);
@@ -156,6 +159,7 @@ class Partition final : public Remains {
   std::vector<std::unique_ptr<Field>> fields_;  // by id; null: free
   std::vector<Field*> order_;                   // as they were made
   boost::unordered_flat_map<Text, Field*, TextHash, TextEqual> fields_by_name_;
+  std::int64_t row_bytes_ = 0;    // BookkeepingBytes() of all rows
   std::vector<RowPlace> places_;  // scratch: of the rows of one read or clear
 };
 

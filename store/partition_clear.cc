@@ -73,7 +73,9 @@ void Partition::RemoveRow(const RowPlace& place, Revision revision, bool logged)
     RemoveCell(*field, place);
   }
   Row& row = place.segment->At(place.offset);
-  memory_.GetBudget().Release(BookkeepingBytes(row));
+  const std::int64_t bytes = BookkeepingBytes(row);
+  row_bytes_ -= bytes;
+  memory_.GetBudget().Release(bytes);
   indexes_.Remove(row.key.View());
   if (logged) {
     removals_.Add(std::move(row.key), revision);

@@ -123,7 +123,16 @@ Status Partition::ReserveNewRow(Text key, WritePlan& plan) {
   return {};
 }
 
-Result<Field*> Partition::FieldForWrite(const ColumnWrite& column) {
+// Than the rows of the plan.
+bool Partition::HeldByNoOther(const Field& field, const WritePlan& plan) {
+  std::int64_t held = 0;
+  for (const RowPlace& row : plan.rows_) {
+    held += row.segment->GetCell(field.Id(), row.offset).Held() ? 1 : 0;
+  }
+  return held == field.held_cells;
+}
+
+Result<Field*> Partition::FieldForWrite(const ColumnWrite& column, const WritePlan& plan) {
   const std::string_view name = column.source.field;
   Field* const known = FindField(name);
   if (column.same && known == nullptr) {
@@ -131,7 +140,8 @@ Result<Field*> Partition::FieldForWrite(const ColumnWrite& column) {
                   fmt::format("partition '{}' has no field '{}'", name_.View(), name));
   }
   if (known != nullptr) {
-    if (!column.same && known->GetDType() != column.source.dtype) {
+    if (!column.same && known->GetDType() != column.source.dtype &&
+        !(column.retype && HeldByNoOther(*known, plan))) {
       return WrongDType(*known, column.source.dtype);
     }
     return known;
@@ -174,11 +184,14 @@ Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
   if (column.same) {  // before the field is looked up: the order of errors is that of a read
     TRY_ASSIGN(same_row, RowOfSame(column.same_key));
   }
-  TRY_ASSIGN(Field* const field, FieldForWrite(column));
+  TRY_ASSIGN(Field* const field, FieldForWrite(column, plan));
   plan.fields_.push_back(field);
   TRY(EnsureCells(*field, plan));
   if (column.same) {
     return ReserveSame(*field, same_row, plan);
+  }
+  if (column.source.dtype != field->GetDType() && !column.chunk) {  // no chunk of the old dtype
+    TRY_ASSIGN(column.chunk, Chunk::Make(memory_, column.source));
   }
   TRY(ReserveSlots(*field, column, plan));
   struct Guard {  // the slots' chunks are held until cells point at them
@@ -331,7 +344,11 @@ void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) n
       }
     }
   }
+  for (std::size_t c = 0; rows > 0 && c < plan.fields_.size(); ++c) {  // ColumnWrite::retype
+    plan.fields_[c]->SetDType(plan.fields_[c]->ChunkOf(plan.cells_[c * rows])->GetDType());
+  }
   result.revision = revision;
+  row_bytes_ += plan.charged_ - replaced_bytes;
   memory_.GetBudget().Release(replaced_bytes);
   plan.partition_ = nullptr;  // all of it is the partition's now
   plan.Release();

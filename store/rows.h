@@ -42,6 +42,7 @@ struct ColumnWrite {
   std::string_view same_key;  // with `same`: the row whose cell is taken; dtype is the field's
   bool same = false;
   bool pending = false;  // the cells are not ready yet: KV.APPEND ... MORE
+  bool retype = false;   // the field may have another dtype where no other row holds it
 };
 
 // What a row's tag becomes: `fresh` where it has none, else its tag merged with `patch`.

@@ -87,6 +87,7 @@ class Segment {
   // The cell; unready where the field has none here. REQUIRES: as At().
   [[nodiscard]] Cell GetCell(std::uint32_t id, std::uint32_t offset) const;
   [[nodiscard]] RowIndex Number() const { return number_; }
+  [[nodiscard]] std::int64_t ChargedBytes() const { return charged_; }
   // The latest revision of any row, those that are gone included.
   [[nodiscard]] Revision Newest() const { return newest_; }
 

@@ -1,5 +1,8 @@
 // Store: the server's named things: partitions of rows, and byte strings as Redis has them.
 //
+// A name whose time is up is gone for every call; the next that meets it, or RemoveExpired(),
+// removes it.
+//
 // Every call is atomic: an error means that nothing changed. A write has two halves: reserve, which
 // may fail (checks, memory, keys), and apply, which cannot (noexcept); std::bad_alloc in the first
 // half leaves no trace either. Nothing is copied under a call but values under kSmallBytes.
@@ -16,25 +19,49 @@
 
 #include "store/blob.h"
 #include "store/name_listener.h"
+#include "store/name_table.h"
 #include "store/remains.h"
+#include "store/removed_names.h"
 #include "store/rows.h"
 #include "store/snapshot.h"
+#include "store/wall_clock.h"
 
 namespace sluice::store {
 
 class Partition;
 
-// A byte string of SET: small ones as text, large ones where they were received.
-struct StringValue {
-  Text text;
-  Blob blob;  // not null: the value
-  [[nodiscard]] std::string_view View() const { return blob.IsNull() ? text.View() : blob.View(); }
+// One string to be written.
+struct StringWrite {
+  static constexpr std::int64_t kKeepExpiry = -1;
+
+  std::string_view key;
+  StringValue value;
+  std::int64_t expires_ms = kNoExpiry;  // or kKeepExpiry
+};
+
+// Which writes of strings are carried out.
+enum class SetIf : std::uint8_t {
+  kAlways,
+  kMissing,  // none of the names exists
+  kPresent,  // all of them do
+};
+
+enum class NameKind : std::uint8_t { kNone, kString, kPartition };
+
+// Some names, in the order of their places (see NameTable).
+struct NamePage {
+  struct Listed {
+    Text name;
+    NameKind kind = NameKind::kNone;
+  };
+  std::vector<Listed> names;
+  std::uint64_t next = 0;  // where the next page begins; NameTable::kEnd: nowhere
 };
 
 class Store {
  public:
-  // `memory` is borrowed and must outlive the store; `seed` for the hash maps.
-  Store(Memory& memory, std::uint64_t seed);
+  // `memory` and `clock` are borrowed and must outlive the store; `seed` for the hash maps.
+  Store(Memory& memory, const WallClock& clock, std::uint64_t seed);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -52,27 +79,27 @@ class Store {
 
   // KV.MGET. `result` is reset first.
   // Errors, in this order: kWrongType, kNoPartition, kNoKey, kNoField, kNotReady.
-  Status Read(const ReadRequest& request, ReadResult& result) const;
+  Status Read(const ReadRequest& request, ReadResult& result);
 
   // KV.TAGS: the tags in the order asked; null: no such row; "{}" where none was written.
   // Errors: kWrongType, kNoPartition.
-  Status Tags(std::string_view partition, const RowSet& rows, std::vector<Text>& tags) const;
+  Status Tags(std::string_view partition, const RowSet& rows, std::vector<Text>& tags);
 
   // KV.LIST, KV.SCAN, KV.CHANGES, and WHERE: rows to look at without the engine. `snapshot` is new.
   // Errors: kWrongType; std::bad_alloc.
-  Status TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot) const;
+  Status TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot);
   // KV.LIST without arguments: names and numbers of rows, by name.
   void ListPartitions(std::vector<std::pair<Text, std::size_t>>& partitions) const;
   // KV.FIELDS without rows: one entry a field, in the order in which they were made.
   // Errors: kWrongType, kNoPartition; std::bad_alloc.
-  Status Summarize(std::string_view partition, std::vector<FieldSummary>& fields) const;
+  Status Summarize(std::string_view partition, std::vector<FieldSummary>& fields);
   // KV.WAIT: see Partition. A partition that does not exist has no row. Errors: kWrongType.
   Result<std::size_t> FirstUnready(std::string_view partition, const RowSet& rows, std::size_t from,
-                                   std::span<const std::string_view> fields) const;
+                                   std::span<const std::string_view> fields);
   // KV.APPEND: what is to grow; it is replaced by Write(). Errors: kWrongType, kDType.
-  Result<GrowingCell> CellToGrow(const AppendRequest& request) const;
+  Result<GrowingCell> CellToGrow(const AppendRequest& request);
   // The row's key; null where there is no such row.
-  [[nodiscard]] Text KeyOf(std::string_view partition, RowIndex index) const;
+  [[nodiscard]] Text KeyOf(std::string_view partition, RowIndex index);
 
   // KV.CLEAR: how many rows or cells were removed; what is not there counts 0.
   // Errors: kWrongType, kOom; std::bad_alloc.
@@ -86,10 +113,36 @@ class Store {
   };
   Result<RemovedPartition> RemovePartition(std::string_view partition);
 
-  // SET: keys are any bytes. Errors: kWrongType where `key` is a partition; kOom; std::bad_alloc.
-  Status SetString(std::string_view key, StringValue value);
-  // GET: nullopt where there is none. Errors: kWrongType.
-  Result<std::optional<StringValue>> GetString(std::string_view key) const;
+  // All of them or, where `condition` says so (false), none; of two with the same key the later
+  // stays. Keys are any bytes. Values are moved from on success.
+  // Errors: kWrongType where a key is a partition; kOom; std::bad_alloc.
+  Result<bool> SetStrings(std::span<StringWrite> writes, SetIf condition = SetIf::kAlways);
+  // Nullopt where there is none. Errors: kWrongType.
+  Result<std::optional<StringValue>> GetString(std::string_view key);
+
+  // What follows is about names of both kinds.
+  [[nodiscard]] NameKind KindOf(std::string_view name);
+  // False where there is none.
+  bool Remove(std::string_view name, RemovedNames& removed) noexcept;
+  // When it expires; kNoExpiry: never; nullopt: there is no such name.
+  [[nodiscard]] std::optional<std::int64_t> ExpiryOf(std::string_view name);
+  // kNoExpiry: never. No effect where there is no such name.
+  void SetExpiry(std::string_view name, std::int64_t expires_ms) noexcept;
+  // Bytes that are there for its sake; what is shared with others included. Nullopt: no such name.
+  [[nodiscard]] std::optional<std::int64_t> BytesOf(std::string_view name);
+  // Adds at most `count` names, from a place on, to `page`, and some more that share the last
+  // place. Errors: std::bad_alloc.
+  void ListNames(std::uint64_t from, std::size_t count, NamePage& page) const;
+  // Null where there is none.
+  [[nodiscard]] Text RandomName();
+
+  // Removes at most `count` names whose time is up; what is not given back yet, with what was met
+  // by others, goes to `removed`. False: there are more.
+  bool RemoveExpired(std::size_t count, RemovedNames& removed) noexcept;
+  [[nodiscard]] std::int64_t NowMs() const { return clock_.WallUs() / 1000; }
+  [[nodiscard]] std::size_t Expiries() const;  // names that have one
+  [[nodiscard]] std::int64_t AverageTtlMs() const;
+  [[nodiscard]] std::int64_t ExpiredNames() const { return expired_names_; }  // ever
 
   // Everything that was there. Row indexes start anew; the revision counts on.
   // Errors: std::bad_alloc; nothing changed then.
@@ -105,18 +158,26 @@ class Store {
  private:
   struct Tables;
   // Null where there is none. Errors: kWrongType.
-  [[nodiscard]] Result<Partition*> FindPartition(std::string_view name) const;
+  [[nodiscard]] Result<Partition*> FindPartition(std::string_view name);
+  // Null where there is none. A name that has expired is removed.
+  Name* Find(std::string_view name) noexcept;
   // Errors: kOom; std::bad_alloc. REQUIRES: the name is new.
-  Status Insert(std::string_view name, std::unique_ptr<Partition> partition, StringValue string);
-  [[nodiscard]] Partition* Find(std::string_view name) const;
-  std::unique_ptr<Partition> Erase(std::string_view name) noexcept;
+  Result<Name*> Insert(std::string_view name, std::unique_ptr<Partition> partition);
+  // Takes it out of all tables.
+  std::unique_ptr<Name> Unlink(Name& name) noexcept;
+  void Expire(Name& name) noexcept;
+  void PutString(Name& name, StringWrite& write) noexcept;
+  void PutExpiry(Name& name, std::int64_t expires_ms) noexcept;
   // After a change: takes the next revision, and tells the listener.
   void Changed(std::string_view name) noexcept;
 
   Memory& memory_;
+  const WallClock& clock_;
   std::uint64_t seed_;
   NameListener* listener_ = nullptr;
   Revision revision_ = 0;
+  std::int64_t expired_names_ = 0;
+  std::uint64_t random_;  // of RandomName()
   std::unique_ptr<Tables> tables_;
 };
 

@@ -98,6 +98,18 @@ struct Filter {
   }
 };
 
+// id id ..., to the end
+Status ReadIds(ArgReader& args, std::vector<std::int64_t>& ids) {
+  while (args.HasMore()) {
+    std::int64_t id = 0;
+    if (!ParseInteger(args.Word("id"), id)) {
+      return Status(Code::kError, "Invalid client ID");
+    }
+    ids.push_back(id);
+  }
+  return {};
+}
+
 // CLIENT LIST [TYPE type] [ID id ...]
 Status ClientList(Context& context, ArgReader& args) {
   Filter filter;
@@ -105,13 +117,7 @@ Status ClientList(Context& context, ArgReader& args) {
     if (args.Option("TYPE")) {
       TRY_ASSIGN(filter.type, ReadType(args));
     } else if (args.Option("ID") && args.HasMore()) {
-      while (args.HasMore()) {
-        std::int64_t id = 0;
-        if (!ParseInteger(args.Word("id"), id)) {
-          return Status(Code::kError, "Invalid client ID");
-        }
-        filter.ids.push_back(id);
-      }
+      TRY(ReadIds(args, filter.ids));
     } else {
       return Status(Code::kError, "syntax error");
     }

@@ -98,7 +98,20 @@ struct HelloOptions {
   bool has_login = false;
 };
 
-Status HelloSyntax(std::string_view option) {
+// AUTH username password, or SETNAME clientname
+Status ReadHelloOption(ArgReader& args, HelloOptions& options) {
+  const std::string_view option = args.Word("option");
+  if (EqualsIgnoreCase(option, "AUTH") && args.Left() >= 2) {
+    options.has_login = true;
+    options.login.user = args.Word("username");
+    options.login.password = args.Word("password");
+    return {};
+  }
+  if (EqualsIgnoreCase(option, "SETNAME") && args.Left() >= 1) {
+    options.has_name = true;
+    options.name = args.Word("clientname");
+    return CheckClientName(options.name);
+  }
   return Status(Code::kError,
                 fmt::format("Syntax error in HELLO option '{}'", store::Printable(option)));
 }
@@ -114,18 +127,7 @@ Status ReadHello(ArgReader& args, HelloOptions& options) {
     return Status(Code::kNoProto, "unsupported protocol version");
   }
   while (args.HasMore()) {
-    const std::string_view option = args.Word("option");
-    if (EqualsIgnoreCase(option, "AUTH") && args.Left() >= 2) {
-      options.has_login = true;
-      options.login.user = args.Word("username");
-      options.login.password = args.Word("password");
-    } else if (EqualsIgnoreCase(option, "SETNAME") && args.Left() >= 1) {
-      options.has_name = true;
-      options.name = args.Word("clientname");
-      TRY(CheckClientName(options.name));
-    } else {
-      return HelloSyntax(option);
-    }
+    TRY(ReadHelloOption(args, options));
   }
   return args.Finish();
 }

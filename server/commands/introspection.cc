@@ -70,9 +70,10 @@ void Simples(Reply& reply, const std::vector<std::string_view>& names) {
   }
 }
 
-// As COMMAND gives key positions since Redis 7: where keys begin, and how far they go.
+// As COMMAND gives key positions since Redis 7: where keys begin, and how far they go. Not of
+// subcommands: Debian's hiredis reads no deeper.
 void KeySpecs(Reply& reply, const Command& row) {
-  const bool has_keys = row.keys.first != 0;
+  const bool has_keys = row.keys.first != 0 && !IsSubcommand(row);
   reply.Set(has_keys ? 1 : 0);
   if (!has_keys) {
     return;
@@ -103,6 +104,7 @@ void KeySpecs(Reply& reply, const Command& row) {
   reply.Integer(0);
 }
 
+// A subcommand's key specifications are left out: Debian's hiredis does not read so deep.
 void Info(Reply& reply, const Command& row) {
   reply.Array(10);
   reply.Bulk(row.name);
@@ -119,7 +121,11 @@ void Info(Reply& reply, const Command& row) {
   }
   Simples(reply, categories);
   reply.Set(0);  // tips
-  KeySpecs(reply, row);
+  if (IsSubcommand(row)) {
+    reply.Set(0);
+  } else {
+    KeySpecs(reply, row);
+  }
   const std::vector<const Command*> children = SubcommandsOf(row);
   reply.Array(children.size());
   for (const Command* const child : children) {

@@ -1,6 +1,5 @@
 // KV.LIST, KV.SCAN, KV.CHANGES: which rows there are, and their tags.
 #include <array>
-#include <charconv>
 #include <optional>
 #include <string>
 #include <utility>
@@ -97,23 +96,11 @@ Status KvList(Context& context, ArgReader& args) {
   return Begin(context, std::move(listing));
 }
 
-// Redis's text.
-std::uint64_t ReadCursor(ArgReader& args) {
-  std::uint64_t cursor = 0;
-  const std::string_view text = args.Word("cursor");
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, cursor);
-  if (args.ok() && (error != std::errc() || stop != end || cursor > INT64_MAX)) {
-    args.Fail(Status(Code::kError, "invalid cursor"));
-  }
-  return cursor;
-}
-
 // KV.SCAN partition cursor [MATCH glob] [WHERE ...] [COUNT n]
 Status KvScan(Context& context, ArgReader& args) {
   constexpr std::int64_t kCountDefault = 10;
   const std::string_view partition = args.Name("partition");
-  const std::uint64_t cursor = ReadCursor(args);
+  const std::uint64_t cursor = args.Cursor();
   RowFilter filter;
   std::optional<std::int64_t> count;
   while (args.HasMore()) {

@@ -70,6 +70,34 @@ void MakeRoom(Context& context, std::span<const std::string_view> names) {
   context.reply.Reserve(bytes);
 }
 
+// Takes back, unless they are kept, what was subscribed to.
+class NewSubscriptions {
+ public:
+  NewSubscriptions(Context& context, Channels kind) : context_(context), kind_(kind) {}
+  NewSubscriptions(const NewSubscriptions&) = delete;
+  NewSubscriptions& operator=(const NewSubscriptions&) = delete;
+  ~NewSubscriptions() {
+    for (const std::string_view name : names_) {
+      context_.server.pubsub.Unsubscribe(kind_, name, context_.client);
+    }
+  }
+
+  // Errors: std::bad_alloc.
+  void Add(std::string_view name) {
+    if (!NamesOf(context_.client, kind_).contains(name)) {
+      names_.reserve(names_.size() + 1);
+      context_.server.pubsub.Subscribe(kind_, name, context_.client);
+      names_.push_back(name);
+    }
+  }
+  void Keep() { names_.clear(); }
+
+ private:
+  Context& context_;
+  Channels kind_;
+  std::vector<std::string_view> names_;
+};
+
 template <Channels kKind>
 Status Subscribe(Context& context, ArgReader& args) {
   std::vector<std::string_view>& names = context.scratch.keys;
@@ -80,38 +108,12 @@ Status Subscribe(Context& context, ArgReader& args) {
     names.push_back(name.text);
   }
   MakeRoom(context, names);
-  PubSub& pubsub = context.server.pubsub;
-  struct Undo {  // those that are new, unless all could be had
-    Context& context;
-    std::vector<std::string_view> names;
-    bool done = false;
-    ~Undo() {
-      for (std::size_t i = 0; !done && i < names.size(); ++i) {
-        context.server.pubsub.Unsubscribe(kKind, names[i], context.client);
-      }
-    }
-  } undo{context, {}};
-  undo.names.reserve(names.size());
-  const auto before = CountOf(context.client, kKind);
+  NewSubscriptions subscriptions(context, kKind);
   for (const std::string_view name : names) {
-    if (!NamesOf(context.client, kKind).contains(name)) {
-      pubsub.Subscribe(kKind, name, context.client);
-      undo.names.push_back(name);
-    }
+    subscriptions.Add(name);
+    Confirm(context, kKind, WordsOf(kKind).subscribe, &name);
   }
-  undo.done = true;
-  auto count = before;
-  std::size_t next_new = 0;
-  for (const std::string_view name : names) {
-    if (next_new < undo.names.size() && undo.names[next_new].data() == name.data()) {
-      ++next_new;
-      ++count;
-    }
-    context.reply.Push(3);
-    context.reply.Bulk(WordsOf(kKind).subscribe);
-    context.reply.Bulk(name);
-    context.reply.Integer(count);
-  }
+  subscriptions.Keep();
   return {};
 }
 

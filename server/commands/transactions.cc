@@ -48,6 +48,9 @@ Status Exec(Context& context, ArgReader& /*args*/) {
   const bool failed = transaction.failed;
   const auto request = context.request;
   context.turn.Pin();
+  for (const std::string& name : transaction.watched) {
+    static_cast<void>(context.server.store.KindOf(name));  // that it has expired is told now
+  }
   const bool dirty = transaction.dirty;
   CloseTransaction(context);
   if (failed || dirty) {
@@ -97,6 +100,7 @@ Status Watch(Context& context, ArgReader& args) {
   const auto keys = args.Remaining();
   context.turn.Enter();
   for (const RequestArg& key : keys) {
+    static_cast<void>(context.server.store.KindOf(key.text));  // if it has expired, then before
     context.server.key_watchers.Watch(key.text, context.client);
   }
   context.reply.Simple("OK");

@@ -119,6 +119,60 @@ const std::multimap<std::string, Words>& Requests() {
       {"set", {"SET", "new", "a value that does not fit in place at all"}},
       {"set", {"SET", "string", kLarge}},
       {"set", {"SET", "train", "no: a partition"}},
+      {"set", {"SET", "large", kLarge, "XX", "GET", "EX", "100"}},
+      {"set", {"SET", "new", "v", "NX", "PXAT", "1800000000000"}},
+      {"setnx", {"SETNX", "new", kLarge}},
+      {"setex", {"SETEX", "string", "10", "a value that does not fit in place at all"}},
+      {"psetex", {"PSETEX", "new", "10000", "v"}},
+      {"getset", {"GETSET", "large", "v"}},
+      {"getdel", {"GETDEL", "large"}},
+      {"getex", {"GETEX", "large", "EX", "100"}},
+      {"mget", {"MGET", "string", "large", "train", "nosuch"}},
+      {"mset", {"MSET", "string", "v", "new", kLarge, "large", "w", "new", "x"}},
+      {"mset", {"MSET", "new", "v", "train", "no: a partition"}},
+      {"msetnx", {"MSETNX", "new", "v", "other", kLarge}},
+      {"strlen", {"STRLEN", "string"}},
+      {"getrange", {"GETRANGE", "large", "1", "-2"}},
+      {"append", {"APPEND", "string", " and more, which does not fit in place"}},
+      {"append", {"APPEND", "large", "more"}},
+      {"setrange", {"SETRANGE", "large", "19990", "a long end of what is large"}},
+      {"setrange", {"SETRANGE", "new", "30000", "v"}},
+      {"incr", {"INCR", "new"}},
+      {"incr", {"INCR", "string"}},
+      {"decr", {"DECR", "new"}},
+      {"incrby", {"INCRBY", "new", "5"}},
+      {"decrby", {"DECRBY", "new", "5"}},
+      {"type", {"TYPE", "train"}},
+      {"exists", {"EXISTS", "train", "string", "nosuch"}},
+      {"touch", {"TOUCH", "train", "nosuch"}},
+      {"del", {"DEL", "train", "string", "nosuch"}},
+      {"unlink", {"UNLINK", "large"}},
+      {"randomkey", {"RANDOMKEY"}},
+      {"keys", {"KEYS", "*"}},
+      {"scan", {"SCAN", "0", "MATCH", "*a*", "COUNT", "100"}},
+      {"object|encoding", {"OBJECT", "ENCODING", "string"}},
+      {"object|freq", {"OBJECT", "FREQ", "string"}},
+      {"object|idletime", {"OBJECT", "IDLETIME", "string"}},
+      {"object|refcount", {"OBJECT", "REFCOUNT", "string"}},
+      {"memory|usage", {"MEMORY", "USAGE", "train"}},
+      {"expire", {"EXPIRE", "train", "100"}},
+      {"expire", {"EXPIRE", "train", "-1"}},
+      {"expire", {"EXPIRE", "train", "100", "NX", "GT"}},
+      {"pexpire", {"PEXPIRE", "string", "100000", "NX"}},
+      {"expireat", {"EXPIREAT", "string", "1800000000"}},
+      {"pexpireat", {"PEXPIREAT", "string", "1800000000000"}},
+      {"persist", {"PERSIST", "string"}},
+      {"ttl", {"TTL", "string"}},
+      {"pttl", {"PTTL", "string"}},
+      {"expiretime", {"EXPIRETIME", "string"}},
+      {"pexpiretime", {"PEXPIRETIME", "string"}},
+      {"flushdb", {"FLUSHDB"}},
+      {"ai.tensorset", {"AI.TENSORSET", "t", "INT64", "2", "VALUES", "5", "6"}},
+      {"ai.tensorset", {"AI.TENSORSET", "t", "FLOAT", "5000", "BLOB", kLarge}},
+      {"ai.tensorset", {"AI.TENSORSET", "new", "FLOAT", "5000"}},
+      {"ai.tensorset", {"AI.TENSORSET", "new", "STRING", "2", "VALUES", "one", "two"}},
+      {"ai.tensorget", {"AI.TENSORGET", "t"}},
+      {"ai.tensorget", {"AI.TENSORGET", "t", "META", "VALUES"}},
       {"get", {"GET", "string"}},
       {"get", {"GET", "large"}},
       {"kv.put",
@@ -188,6 +242,7 @@ void Populate(tests::TestClient& client) {
               "1", "2", "FIELD", "text", "utf8", "BLOB", "hi"});
   client.Run({"KV.PUT", "train", "k1", "FIELD", "ids", "int64", "2", "VALUES", "3", "4", "FIELD",
               "text", "utf8", "BLOB", kLarge});
+  client.Run({"AI.TENSORSET", "t", "DOUBLE", "2", "VALUES", "1", "2"});
   client.TakeOutput();
 }
 
@@ -196,10 +251,11 @@ std::string Dump(tests::TestServer& server) {
   tests::TestClient client(server);
   std::string dump = client.Run({"DBSIZE"}) + client.Run({"CONFIG", "GET", "*"});
   for (const char* const key : {"string", "large", "new"}) {
-    dump += client.Run({"GET", key});
+    dump += client.Run({"GET", key}) + client.Run({"PEXPIRETIME", key});
   }
-  for (const char* const partition : {"train", "fresh", "other"}) {
-    const Words rows = {"6", "k0", "k1", "k9", "2", "k", "a"};
+  dump += client.Run({"PEXPIRETIME", "train"});
+  for (const char* const partition : {"train", "fresh", "other", "ai"}) {
+    const Words rows = {"8", "k0", "k1", "k9", "2", "k", "a", "t", "new"};
     Words words = {"KV.MGET", partition, "KEYS"};
     words.insert(words.end(), rows.begin(), rows.end());
     words.insert(words.end(), {"FORMAT", "rows"});

@@ -13,11 +13,16 @@ namespace {
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 constexpr std::size_t kValueBytes = 10000;
 
+class NoClock final : public WallClock {
+ public:
+  [[nodiscard]] std::int64_t WallUs() const override { return 0; }
+};
+
 class CompactedStore {
  public:
   CompactedStore()
       : memory_(*Arena::Make({.reserve_bytes = 256 * kMiB}), 64 * kMiB),
-        store_(memory_, 1),
+        store_(memory_, clock_, 1),
         compaction_(store_, memory_) {}
 
   // One column of field `name` for rows "0", "1", ...: row i is so many bytes of 'a' + i % 26.
@@ -80,6 +85,7 @@ class CompactedStore {
   [[nodiscard]] std::size_t Used() { return memory_.GetArena().GetStats().used_bytes; }
 
  private:
+  NoClock clock_;
   Memory memory_;
   Store store_;
   Compaction compaction_;

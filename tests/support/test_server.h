@@ -24,10 +24,11 @@ namespace sluice::tests {
 class ManualClock final : public server::Clock {
  public:
   [[nodiscard]] std::int64_t NowUs() const override { return now_us_; }
-  [[nodiscard]] std::int64_t WallUs() const override { return now_us_; }
+  [[nodiscard]] std::int64_t WallUs() const override { return kEpochUs + now_us_; }
   void Advance(std::int64_t us) { now_us_ += us; }
 
  private:
+  static constexpr std::int64_t kEpochUs = 1700000000000000;  // some day in 2023
   std::atomic<std::int64_t> now_us_{1};
 };
 
@@ -49,7 +50,7 @@ class TestServer {
                       UseClock clock = UseClock::kManual)
       : system_(clock == UseClock::kSystem),
         memory_(*store::Arena::Make({.reserve_bytes = arena_bytes}), arena_bytes / 4),
-        store_(memory_, 42) {
+        store_(memory_, system_ ? static_cast<const server::Clock&>(system_clock_) : clock_, 42) {
     stats_.threads.push_back(std::make_unique<server::ThreadStats>(server::CommandCount()));
     config_.maxmemory = 0;
     config_.prealloc = 0;

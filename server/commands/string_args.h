@@ -1,0 +1,42 @@
+// What the string commands share: keys and values of requests, expiry times, and the reply of a
+// value.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+#include "server/arg_reader.h"
+#include "server/context.h"
+
+namespace sluice::server {
+
+// A key that may be made. Errors: kError "key too long".
+std::string_view ReadNewKey(ArgReader& args);
+
+// The argument as a value; a large one stays where it was received. Errors: std::bad_alloc.
+store::StringValue ValueOf(RequestArg arg);
+
+// The string of a command that reads it; counts a hit or a miss. REQUIRES: the engine.
+// Errors: kWrongType.
+store::Result<std::optional<store::StringValue>> ReadString(Context& context, std::string_view key);
+
+// A value, or `bytes` of it from `offset` on, as a bulk string; null where there is none.
+void ReplyString(Context& context, const std::optional<store::StringValue>& value);
+void ReplyString(Context& context, const store::StringValue& value, std::size_t offset,
+                 std::size_t bytes);
+
+// A time as a command gives it.
+struct Expiry {
+  std::string_view text;  // a number
+  bool seconds = false;   // or else milliseconds
+  bool absolute = false;  // since 1970, or else from now on
+};
+// `EX n`, `PX n`, `EXAT n` or `PXAT n`. True where one of them was next.
+bool ReadExpiry(ArgReader& args, std::optional<Expiry>& expiry);
+// In milliseconds since 1970, less than store::kNoExpiry. Errors: kError with Redis's texts, which
+// name the command; "invalid expire time" also for one that is less than `min`.
+store::Result<std::int64_t> ExpiryMs(const Context& context, const Expiry& expiry,
+                                     std::int64_t min = 1);
+
+}  // namespace sluice::server

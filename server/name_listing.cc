@@ -1,0 +1,60 @@
+#include "server/name_listing.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "server/glob.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr std::size_t kNamesAtOnce = 512;  // in one hold of the engine
+constexpr std::size_t kWrittenAtOnce = 4096;
+
+}  // namespace
+
+NameListing::NameListing(Engine& engine, const Clock& clock, store::Store& store, NameFilter filter,
+                         const Page& page)
+    : engine_(engine), clock_(clock), store_(store), filter_(std::move(filter)), page_(page) {}
+
+bool NameListing::Look() {
+  looked_at_.names.clear();
+  const std::size_t count = std::min(page_.names_max, kNamesAtOnce);
+  store_.ListNames(page_.from, count, looked_at_);
+  page_.from = looked_at_.next;
+  page_.names_max -= count;
+  for (const store::NamePage::Listed& listed : looked_at_.names) {
+    if ((!filter_.kind || *filter_.kind == listed.kind) &&
+        (!filter_.glob || GlobMatches(*filter_.glob, listed.name.View()))) {
+      fit_.push_back(listed.name);
+    }
+  }
+  looking_ = page_.names_max > 0 && page_.from != store::NameTable::kEnd;
+  return looking_;
+}
+
+bool NameListing::Write(resp::Reply& reply) {
+  if (looking_) {
+    Engine::Turn turn(engine_, clock_);
+    turn.Enter();
+    Look();
+    return true;
+  }
+  if (!head_written_) {
+    head_written_ = true;
+    if (page_.with_cursor) {
+      reply.Array(2);
+      reply.Bulk(fmt::format_int(page_.from == store::NameTable::kEnd ? 0 : page_.from).c_str());
+    }
+    reply.Array(fit_.size());
+  }
+  const std::size_t end = std::min(fit_.size(), written_ + kWrittenAtOnce);
+  for (; written_ < end; ++written_) {
+    reply.Bulk(fit_[written_].View());
+  }
+  return written_ < fit_.size();
+}
+
+}  // namespace sluice::server

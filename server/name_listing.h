@@ -1,0 +1,54 @@
+// NameListing: the replies that list names: KEYS and SCAN. Names are looked at some hundred at a
+// time, with the engine, and then written without it.
+//
+// What is there throughout is listed exactly once, what comes or goes meanwhile at most once; a
+// listing that one call of Look() completes is of one moment.
+//
+// Thread safety: as LongReply.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "server/engine.h"
+#include "server/long_reply.h"
+#include "store/store.h"
+
+namespace sluice::server {
+
+struct NameFilter {
+  std::optional<std::string> glob;
+  std::optional<store::NameKind> kind;  // kNone: nothing fits
+};
+
+class NameListing final : public LongReply {
+ public:
+  struct Page {
+    std::uint64_t from = 0;
+    std::size_t names_max = SIZE_MAX;  // to be looked at
+    bool with_cursor = false;          // SCAN: [next cursor, names]
+  };
+  // All but the filter are borrowed.
+  NameListing(Engine& engine, const Clock& clock, store::Store& store, NameFilter filter,
+              const Page& page);
+
+  // Looks at some names. True: there are more. REQUIRES: the engine.
+  bool Look();
+  // As LongReply. REQUIRES: not the engine.
+  bool Write(resp::Reply& reply) override;
+
+ private:
+  Engine& engine_;
+  const Clock& clock_;
+  store::Store& store_;
+  NameFilter filter_;
+  Page page_;  // `from` and `names_max` go on
+  bool looking_ = true;
+  bool head_written_ = false;
+  store::NamePage looked_at_;     // scratch
+  std::vector<store::Text> fit_;  // names
+  std::size_t written_ = 0;       // of them
+};
+
+}  // namespace sluice::server

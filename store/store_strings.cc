@@ -1,0 +1,84 @@
+// The part of Store that is about byte strings.
+#include <algorithm>
+#include <utility>
+
+#include "store/store_tables.h"
+
+namespace sluice::store {
+namespace {
+
+// Of what the name is charged; large values have been charged for themselves.
+std::int64_t GrowthOf(const Name& name, const StringWrite& write) {
+  return static_cast<std::int64_t>(write.value.text.View().size()) -
+         static_cast<std::int64_t>(name.string.text.View().size());
+}
+
+}  // namespace
+
+Result<bool> Store::SetStrings(std::span<StringWrite> writes, SetIf condition) {
+  Tables& tables = *tables_;
+  for (const StringWrite& write : writes) {
+    const Name* const found = Find(write.key);
+    if ((condition == SetIf::kMissing && found != nullptr) ||
+        (condition == SetIf::kPresent && found == nullptr)) {
+      return false;
+    }
+    if (found != nullptr && found->partition != nullptr) {
+      return WrongType();
+    }
+  }
+  tables.reserved.clear();
+  tables.reserved.reserve(writes.size());
+  tables.fresh.reserve(writes.size());
+  struct Guard {  // names that this call makes go with it
+    Store* store;
+    ~Guard() {
+      for (std::vector<Name*>& fresh = store->tables_->fresh; !fresh.empty(); fresh.pop_back()) {
+        RemovedNames(store->memory_).Add(store->Unlink(*fresh.back()));
+      }
+    }
+  } const guard{this};
+  std::int64_t growth = 0;  // at most
+  for (const StringWrite& write : writes) {
+    Name* name = tables.names.Find(write.key);
+    if (name == nullptr) {
+      TRY_ASSIGN(name, Insert(write.key, nullptr));
+      tables.fresh.push_back(name);
+    }
+    tables.reserved.push_back(name);
+    growth += std::max<std::int64_t>(GrowthOf(*name, write), 0);
+  }
+  if (!memory_.GetBudget().TryCharge(growth)) {
+    return OutOfMemory();
+  }
+  tables.fresh.clear();
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    growth -= GrowthOf(*tables.reserved[i], writes[i]);
+    PutString(*tables.reserved[i], writes[i]);
+  }
+  memory_.GetBudget().Release(growth);
+  return true;
+}
+
+void Store::PutString(Name& name, StringWrite& write) noexcept {
+  name.string.blob.AddHolder(-1);
+  name.string = std::move(write.value);
+  name.string.blob.AddHolder(1);
+  if (write.expires_ms != StringWrite::kKeepExpiry) {
+    PutExpiry(name, write.expires_ms);
+  }
+  Changed(name.name.View());
+}
+
+Result<std::optional<StringValue>> Store::GetString(std::string_view key) {
+  const Name* const found = Find(key);
+  if (found == nullptr) {
+    return std::optional<StringValue>();
+  }
+  if (found->partition != nullptr) {
+    return WrongType();
+  }
+  return std::optional<StringValue>(found->string);
+}
+
+}  // namespace sluice::store

@@ -1,0 +1,42 @@
+// Store::Tables: what the store keeps; for its own sources.
+#pragma once
+
+#include <map>
+#include <string_view>
+#include <vector>
+
+#include <boost/intrusive/set.hpp>
+
+#include "store/name_table.h"
+#include "store/partition.h"
+#include "store/removed_names.h"
+#include "store/store.h"
+
+namespace sluice::store {
+
+struct ExpiresBefore {
+  bool operator()(const Name& a, const Name& b) const { return a.expires_ms < b.expires_ms; }
+};
+// Names with an expiry, the soonest first. It allocates nothing: setting an expiry cannot fail.
+using ExpiryIndex = boost::intrusive::multiset<
+    Name, boost::intrusive::compare<ExpiresBefore>,
+    boost::intrusive::member_hook<Name, decltype(Name::by_expiry), &Name::by_expiry>>;
+
+// As in Redis, a name is still there in the millisecond in which it expires.
+bool HasExpired(const Name& name, std::int64_t now_ms);
+Status WrongType();
+
+struct Store::Tables {
+  Tables(Memory& memory, std::uint64_t seed) : names(seed), expired(memory) {}
+
+  NameTable names;
+  std::map<std::string_view, Name*> partitions;  // the keys are the partitions' own
+  ExpiryIndex expiries;
+  std::uint64_t expiry_sum = 0;  // of `expiries`, for their average; wraps around
+  RemovedNames expired;          // partitions that wait for TakeExpired()
+  WritePlan plan;
+  std::vector<Name*> fresh;     // scratch of SetStrings(): made by it
+  std::vector<Name*> reserved;  // all that it writes to
+};
+
+}  // namespace sluice::store
