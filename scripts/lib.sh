@@ -3,7 +3,8 @@
 #
 #   need_packages PKG...   Debian packages that are there afterwards
 #   need_build             all that a build takes: packages and .venv (CMake finds libtorch in it)
-#   need_tests, need_check what scripts/test (also Node's packages) and scripts/check take besides
+#   need_tests, need_check what scripts/test (need_clients, too) and scripts/check take besides
+#   need_clients           the Redis clients of tests/clients/: Debian's, Node's and Python's packages
 #   build PRESET TARGET..  configures and builds; without a target, everything
 #   begin_parts, part, junit_file, closing_line     tests in parts, and the line they end with
 #
@@ -30,8 +31,15 @@ declare -A why=(
   [libxxhash-dev]="hashes keys"
   [redis-tools]="redis-cli, to talk to the server"
   [redis-server]="what tests and benchmarks compare with"
-  [nodejs]="runs the Node example of docs/"
-  [npm]="installs its Redis client"
+  [nodejs]="runs the Redis clients of Node"
+  [npm]="installs them"
+  [php-cli]="runs the Redis clients of PHP"
+  [php-redis]="one of them: phpredis"
+  [php-predis]="another: predis"
+  [ruby-redis]="the Redis client of Ruby"
+  [libredis-perl]="the Redis client of Perl"
+  [python3-redis]="the redis-py that Debian has"
+  [prometheus-redis-exporter]="what monitors Redis with Prometheus"
   [clang-14]="a second compiler, with thread-safety analysis"
   [libclang-rt-14-dev]="sanitizers and fuzzing with clang"
   [clang-tidy-14]="lint"
@@ -121,11 +129,14 @@ need_packages() {
   install_packages "${missing[@]}"
 }
 
-# Debian starts a daemon as soon as it is installed, and again at each boot. We want redis-server's
-# binary only, so starting is forbidden meanwhile, the way policy-rc.d is meant for.
+# Debian starts a daemon as soon as it is installed, and again at each boot. We want the binaries of
+# these two only, so starting is forbidden meanwhile, the way policy-rc.d is meant for.
 install_packages() {
-  local policy=/usr/sbin/policy-rc.d status=0 guarded=
-  if [[ " $* " == *" redis-server "* && ! -e $policy ]]; then
+  local policy=/usr/sbin/policy-rc.d status=0 guarded= daemon daemons=()
+  for daemon in redis-server prometheus-redis-exporter; do
+    [[ " $* " != *" $daemon "* ]] || daemons+=("$daemon")
+  done
+  if ((${#daemons[@]} > 0)) && [[ ! -e $policy ]]; then
     guarded=yes
     trap 'as_root rm -f /usr/sbin/policy-rc.d' EXIT
     printf '#!/bin/sh\nexit 101\n' | as_root tee "$policy" >/dev/null
@@ -137,9 +148,9 @@ install_packages() {
     trap - EXIT
   fi
   ((status == 0)) || exit "$status"
-  if [[ " $* " == *" redis-server "* ]]; then
-    as_root update-rc.d redis-server disable >/dev/null 2>&1 || true
-  fi
+  for daemon in "${daemons[@]}"; do
+    as_root update-rc.d "$daemon" disable >/dev/null 2>&1 || true
+  done
 }
 
 need_build() {
@@ -150,7 +161,7 @@ need_build() {
 
 need_tests() {
   need_packages redis-server
-  need_node
+  need_clients
 }
 
 need_check() { need_packages clang-14 clang-tidy-14 clang-format-14 libclang-rt-14-dev; }
@@ -177,12 +188,19 @@ need_venv() {
 
 venv_pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@"; }
 
-# --- Node
+# --- Redis clients, for tests/clients/
 
-# tests/node/node_modules holds exactly tests/node/package-lock.json; the stamp is as that of .venv.
+need_clients() {
+  need_packages php-cli php-redis php-predis ruby-redis libredis-perl python3-redis prometheus-redis-exporter
+  need_node
+  need_python_client hiredis-py
+  need_python_client redisai-py
+}
+
+# node_modules holds exactly package-lock.json; the stamp is as that of .venv.
 # A Node that is there already, from wherever, is good enough.
 need_node() {
-  local folder=$root/tests/node stamp
+  local folder=$root/tests/clients stamp
   if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
     need_packages nodejs npm
   fi
@@ -193,6 +211,16 @@ need_node() {
 }
 
 npm_ci() { (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund); }
+
+# need_python_client NAME: what NAME.txt pins, in a folder of its own, since it does not go with that of .venv.
+need_python_client() {
+  local pins=$root/tests/clients/$1.txt folder=$root/tests/clients/packages/$1 stamp
+  stamp=$folder/stamp-$(sha256sum <"$pins" | cut -c1-16)
+  [[ ! -e $stamp ]] || return 0
+  rm -rf "$folder"
+  quietly "pip install $1" venv_pip install --no-deps --target "$folder" -r "$pins" || exit 1
+  touch "$stamp"
+}
 
 # --- building
 

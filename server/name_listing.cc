@@ -19,15 +19,22 @@ NameListing::NameListing(Engine& engine, const Clock& clock, store::Store& store
                          const Page& page)
     : engine_(engine), clock_(clock), store_(store), filter_(std::move(filter)), page_(page) {}
 
-bool NameListing::Look() {
-  looked_at_.names.clear();
+bool NameListing::Fits(const store::NamePage::Listed& listed) const {
+  return (!filter_.kind || *filter_.kind == listed.kind) &&
+         (!filter_.glob || GlobMatches(*filter_.glob, listed.name.View()));
+}
+
+bool NameListing::Look(Engine::Turn& turn) {
+  fetched_.names.clear();
   const std::size_t count = std::min(page_.names_max, kNamesAtOnce);
-  store_.ListNames(page_.from, count, looked_at_);
-  page_.from = looked_at_.next;
+  fetched_.names.reserve(count);
+  turn.Enter();
+  store_.ListNames(page_.from, count, fetched_);
+  turn.Leave();
+  page_.from = fetched_.next;
   page_.names_max -= count;
-  for (const store::NamePage::Listed& listed : looked_at_.names) {
-    if ((!filter_.kind || *filter_.kind == listed.kind) &&
-        (!filter_.glob || GlobMatches(*filter_.glob, listed.name.View()))) {
+  for (const store::NamePage::Listed& listed : fetched_.names) {
+    if (Fits(listed)) {
       fit_.push_back(listed.name);
     }
   }
@@ -38,8 +45,7 @@ bool NameListing::Look() {
 bool NameListing::Write(resp::Reply& reply) {
   if (looking_) {
     Engine::Turn turn(engine_, clock_);
-    turn.Enter();
-    Look();
+    Look(turn);
     return true;
   }
   if (!head_written_) {

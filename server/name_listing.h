@@ -1,5 +1,5 @@
 // NameListing: the replies that list names: KEYS and SCAN. Names are looked at some hundred at a
-// time, with the engine, and then written without it.
+// time, and then written.
 //
 // What is there throughout is listed exactly once, what comes or goes meanwhile at most once; a
 // listing that one call of Look() completes is of one moment.
@@ -33,12 +33,14 @@ class NameListing final : public LongReply {
   NameListing(Engine& engine, const Clock& clock, store::Store& store, NameFilter filter,
               const Page& page);
 
-  // Looks at some names. True: there are more. REQUIRES: the engine.
-  bool Look();
+  // Fetches some names, with the engine, and looks at them without it. True: there are more.
+  bool Look(Engine::Turn& turn);
   // As LongReply. REQUIRES: not the engine.
   bool Write(resp::Reply& reply) override;
 
  private:
+  [[nodiscard]] bool Fits(const store::NamePage::Listed& listed) const;
+
   Engine& engine_;
   const Clock& clock_;
   store::Store& store_;
@@ -46,7 +48,7 @@ class NameListing final : public LongReply {
   Page page_;  // `from` and `names_max` go on
   bool looking_ = true;
   bool head_written_ = false;
-  store::NamePage looked_at_;     // scratch
+  store::NamePage fetched_;       // scratch
   std::vector<store::Text> fit_;  // names
   std::size_t written_ = 0;       // of them
 };

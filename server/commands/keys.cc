@@ -83,10 +83,8 @@ Status List(Context& context, NameFilter filter, const NameListing::Page& page) 
   const Server& server = context.server;
   auto listing = std::make_unique<NameListing>(server.engine, server.clock, server.store,
                                                std::move(filter), page);
-  context.turn.Enter();
-  while (listing->Look() && !context.may_park) {
+  while (listing->Look(context.turn) && !context.may_park) {
   }
-  context.turn.Leave();
   if (listing->Write(context.reply)) {
     context.rest = std::move(listing);
   }

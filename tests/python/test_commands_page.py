@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import redis
-from conftest import ROOT
+from live_server import ROOT
 from test_readme import transcript
 
 PAGE = ROOT / "docs/commands.md"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, server_binary
+from live_server import ROOT, server_binary
 
 # A server that does harm: a client of its own gets at the first rows as soon as they are there.
 HARM = """#!{python}

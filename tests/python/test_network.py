@@ -4,7 +4,7 @@ import time
 
 import pytest
 import redis
-from conftest import wait_until
+from live_server import wait_until
 from proxy import STALL_SECONDS, Proxy
 from redis.backoff import NoBackoff
 from redis.retry import Retry

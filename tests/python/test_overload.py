@@ -6,7 +6,7 @@ import socket
 
 import pytest
 import redis
-from conftest import Server, wait_until
+from live_server import Server, wait_until
 
 FILES = 64
 WAIT_A_SECOND = ["KV.WAIT", "p", "KEYS", 1, "k", "FIELDS", 1, "x", "TIMEOUT", 1000]

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from conftest import ROOT
+from live_server import ROOT
 
 SAMPLE = """# A page
 

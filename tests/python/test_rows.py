@@ -4,7 +4,7 @@ import json
 
 import pytest
 import redis
-from conftest import wait_until
+from live_server import wait_until
 from tensors import columns, packed
 
 # RFC 7396, appendix A, as far as both sides are objects: tag, patch, result.

@@ -9,7 +9,7 @@ import safetensors
 import safetensors.numpy
 import safetensors.torch
 import torch
-from conftest import ROOT
+from live_server import ROOT
 from tensors import NUMPY, TORCH, columns, packed, random_tensor, same_bits, to_bytes
 from test_readme import transcript
 

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 import redis
-from conftest import Server, free_port, server_binary
+from live_server import Server, free_port, server_binary
 
 
 def run(*command, **more):

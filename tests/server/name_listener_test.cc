@@ -37,7 +37,26 @@ TEST_CASE("every change of what a name stands for is told, and nothing else", "[
       {{"KV.CLEAR", "p"}, "p "},
       {{"SET", "s", "1"}, "s "},
       {{"SET", "s", "1"}, "s "},
+      {{"SET", "s", "1", "NX"}, ""},
       {{"GET", "s"}, ""},
+      {{"MSET", "s", "1", "t", "2"}, "s t "},
+      {{"MSETNX", "s", "1", "u", "2"}, ""},
+      {{"APPEND", "s", "2"}, "s "},
+      {{"SETRANGE", "s", "0", ""}, ""},
+      {{"SETRANGE", "s", "0", "3"}, "s "},
+      {{"INCR", "s"}, "s "},
+      {{"EXPIRE", "s", "100"}, "s "},
+      {{"EXPIRE", "s", "100", "NX"}, ""},
+      {{"PERSIST", "s"}, "s "},
+      {{"PERSIST", "s"}, ""},
+      {{"GETEX", "s"}, ""},
+      {{"GETEX", "s", "EX", "10"}, "s "},
+      {{"GETDEL", "t"}, "t "},
+      {{"GETDEL", "t"}, ""},
+      {{"DEL", "s", "t"}, "s "},
+      {{"AI.TENSORSET", "x", "FLOAT", "1"}, "ai "},
+      {{"EXPIRE", "ai", "1"}, "ai "},
+      {{"PEXPIRE", "ai", "-1"}, "ai "},
       {{"FLUSHALL"}, "* "},
   };
   tests::TestServer server;
@@ -49,6 +68,12 @@ TEST_CASE("every change of what a name stands for is told, and nothing else", "[
     client.Run(words);
     CHECK(recorder.Take() == told);
   }
+  client.Run({"SET", "brief", "v", "PX", "5"});
+  CHECK(recorder.Take() == "brief ");
+  server.GetClock().Advance(6000);
+  CHECK(recorder.Take().empty());
+  client.Run({"EXISTS", "brief"});
+  CHECK(recorder.Take() == "brief ");
   server.Get().store.SetListener(nullptr);
   client.Run(put);
   CHECK(recorder.Take().empty());
