@@ -143,6 +143,31 @@ TEST_CASE("row 58: large arguments that MULTI queues count against maxmemory", "
   aftermath.Check();
 }
 
+TEST_CASE("row 58: answers of EXEC that maxmemory has no room for are dropped with their client",
+          "[bad-input]") {
+  constexpr std::int64_t kLimit = 16 * kMiB;
+  constexpr int kReads = 20000;  // 300 MB
+  LiveServer server;
+  server.Parts().Set("maxmemory", std::to_string(kLimit));
+  Aftermath aftermath(server);
+  {
+    SocketClient other = server.Unix();
+    other.Send(Encode({"SET", "k", std::string(15000, 'x')}));
+    CHECK(other.Receive().text == "OK");
+    SocketClient client = server.Tcp();
+    client.Send("MULTI\r\nSET first 1\r\n" + Repeat("GET k\r\n", kReads) + "SET last 1\r\n");
+    for (int i = 0; i < kReads + 3; ++i) {
+      client.Receive();
+    }
+    client.Send("EXEC\r\n");
+    CHECK(client.ReceiveUntilClosed().empty());
+    CHECK(server.Parts().GetMemory().GetBudget().Peak() < 2 * kLimit + 64 * kMiB);
+    CHECK(other.Ask("GET first").text == "1");  // all or nothing
+    CHECK(other.Ask("GET last").text == "1");
+  }
+  aftermath.Check();
+}
+
 TEST_CASE("row 60: a client that ends all clients, and itself", "[bad-input]") {
   LiveServer server;
   Aftermath aftermath(server);
