@@ -28,10 +28,10 @@ struct Transaction {
   bool active = false;
   bool failed = false;  // a command was refused instead of queued
   std::vector<KeptRequest> requests;
-  std::size_t bytes = 0;             // that `requests` take
-  bool writes = false;               // one of them does
-  std::vector<std::string> watched;  // these two under the engine: WATCH
-  bool dirty = false;                // one of the names was changed
+  std::size_t bytes = 0;                       // that `requests` and `watched` take
+  bool writes = false;                         // one of them does
+  std::set<std::string, std::less<>> watched;  // these two under the engine: WATCH
+  bool dirty = false;                          // one of the names was changed
 };
 
 enum class ReplyMode : std::uint8_t { kOn, kOff, kSkipNext, kSkip };  // kSkip: this command's
@@ -42,6 +42,10 @@ struct Subscriptions {
   std::set<std::string, std::less<>> channels;
   std::set<std::string, std::less<>> patterns;
   std::set<std::string, std::less<>> shards;
+  std::size_t bytes = 0;  // that they take
+
+  // Of one name, here and where all subscribers of it stand.
+  static std::size_t BytesOf(std::string_view name) { return 2 * name.size() + 256; }
 };
 
 // Where a connection comes from, as CLIENT LIST prints it.

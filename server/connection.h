@@ -95,6 +95,7 @@ class Connection {
   void DrainBulk(store::Status why);
   void ProtocolError();
   void EndRequest();
+  [[nodiscard]] std::size_t InputBytes() const;
   void CheckLimits();
   void CloseOver(Counter& counter);
   void ChargeBuffers();

@@ -60,14 +60,18 @@ void Connection::WriteMail(const Mail& mail) {
   reply_.Hold(resp::Pin(kept.release(), Kept::Release));
 }
 
+// What the client sent that we still hold, but for large arguments.
+std::size_t Connection::InputBytes() const {
+  return parser_.BufferBytes() + client_.transaction.bytes + client_.subscriptions.bytes;
+}
+
 void Connection::CheckLimits() {
   const Config& config = server_.config;
   const auto over = [](std::size_t bytes, const std::atomic<std::int64_t>& limit) {
     const std::int64_t max = limit.load(std::memory_order_relaxed);
     return max != 0 && bytes > static_cast<std::size_t>(max);
   };
-  const std::size_t input = parser_.BufferBytes() + client_.transaction.bytes;
-  if (over(input, config.client_query_buffer_limit)) {
+  if (over(InputBytes(), config.client_query_buffer_limit)) {
     CloseOver(stats_.query_limit_disconnections);
   }
   const std::size_t output = reply_.PendingBytes();

@@ -130,6 +130,7 @@ void Refuse(Context& context, resp::Reply::Mark mark, const Status& status) {
   context.reply.Rewind(mark);
   ErrorReply(context.reply, status);
   context.stats.error_replies.Add(1);
+  context.stats.errors[static_cast<std::size_t>(status.GetCode())].Add(1);
 }
 
 void NoMemory(Context& context, resp::Reply::Mark mark) {

@@ -9,6 +9,7 @@
 
 #include "server/arg_reader.h"
 #include "server/command_table.h"
+#include "server/error_reply.h"
 #include "server/memory_report.h"
 #include "server/runtime.h"
 
@@ -84,10 +85,12 @@ void MemorySection(const Context& context, Lines& out) {
   Line(out, "maxmemory", memory.limit);
   Line(out, "maxmemory_human", Human(memory.limit));
   Line(out, "maxmemory_policy", context.server.config.maxmemory_policy);
+  // Of what we know of: an idle server has little but memory that it touched ahead.
+  const std::int64_t known = memory.used + memory.arena_free + memory.arena_touched_ahead;
   Line(out, "mem_fragmentation_ratio",
-       fmt::format("{:.2f}", memory.used == 0 ? 0.0
-                                              : static_cast<double>(memory.resident) /
-                                                    static_cast<double>(memory.used)));
+       fmt::format(
+           "{:.2f}",
+           known == 0 ? 0.0 : static_cast<double>(memory.resident) / static_cast<double>(known)));
 }
 
 void PersistenceSection(const Context& /*context*/, Lines& out) {
@@ -159,6 +162,21 @@ void CommandStatsSection(const Context& context, Lines& out) {
   }
 }
 
+void ErrorStatsSection(const Context& context, Lines& out) {
+  const Stats& stats = context.server.stats;
+  for (auto code = store::Code::kError; code <= store::Code::kDenied;
+       code = static_cast<store::Code>(static_cast<int>(code) + 1)) {
+    const auto at = static_cast<std::size_t>(code);
+    std::int64_t count = stats.before == nullptr ? 0 : -stats.before->errors[at].Get();
+    for (const auto& thread : stats.threads) {
+      count += thread->errors[at].Get();
+    }
+    if (count > 0) {
+      Line(out, fmt::format("errorstat_{}", PrefixOf(code)), fmt::format("count={}", count));
+    }
+  }
+}
+
 void ClusterSection(const Context& /*context*/, Lines& out) {
   Line(out, "cluster_enabled", 0);
 }
@@ -178,11 +196,17 @@ struct Section {
 };
 
 constexpr Section kSections[] = {
-    {"Server", ServerSection},   {"Clients", ClientsSection},
-    {"Memory", MemorySection},   {"Persistence", PersistenceSection},
-    {"Stats", StatsSection},     {"Replication", ReplicationSection},
-    {"CPU", CpuSection},         {"Commandstats", CommandStatsSection},
-    {"Cluster", ClusterSection}, {"Keyspace", KeyspaceSection},
+    {"Server", ServerSection},
+    {"Clients", ClientsSection},
+    {"Memory", MemorySection},
+    {"Persistence", PersistenceSection},
+    {"Stats", StatsSection},
+    {"Replication", ReplicationSection},
+    {"CPU", CpuSection},
+    {"Commandstats", CommandStatsSection},
+    {"Errorstats", ErrorStatsSection},
+    {"Cluster", ClusterSection},
+    {"Keyspace", KeyspaceSection},
 };
 
 bool Wanted(std::string_view section, std::span<const RequestArg> names) {

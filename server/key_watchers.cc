@@ -1,11 +1,11 @@
 #include "server/key_watchers.h"
 
-#include <algorithm>
-
 #include "server/client.h"
 
 namespace sluice::server {
 namespace {
+
+constexpr std::size_t kWatchBytes = 256;  // a watch takes that, and its name twice
 
 void MakeDirty(const std::vector<Client*>& clients) noexcept {
   for (Client* const client : clients) {
@@ -17,27 +17,28 @@ void MakeDirty(const std::vector<Client*>& clients) noexcept {
 }  // namespace
 
 void KeyWatchers::Watch(std::string_view name, Client& client) {
-  std::vector<std::string>& watched = client.transaction.watched;
-  if (std::find(watched.begin(), watched.end(), name) != watched.end()) {
+  const auto [watched, is_new] = client.transaction.watched.emplace(name);
+  if (!is_new) {
     return;
   }
-  watched.reserve(watched.size() + 1);
-  std::string kept(name);
-  std::vector<Client*>& clients = by_name_[kept];
+  auto it = by_name_.end();
   try {
-    clients.push_back(&client);
+    it = by_name_.try_emplace(*watched).first;
+    it->second.push_back(&client);
   } catch (...) {
-    if (clients.empty()) {
-      by_name_.erase(by_name_.find(name));
+    client.transaction.watched.erase(watched);
+    if (it != by_name_.end() && it->second.empty()) {
+      by_name_.erase(it);
     }
     throw;
   }
-  watched.push_back(std::move(kept));
+  client.transaction.bytes += 2 * name.size() + kWatchBytes;
   client.watches = true;
 }
 
 void KeyWatchers::Forget(Client& client) noexcept {
   for (const std::string& name : client.transaction.watched) {
+    client.transaction.bytes -= 2 * name.size() + kWatchBytes;
     const auto it = by_name_.find(name);
     std::erase(it->second, &client);
     if (it->second.empty()) {

@@ -65,6 +65,7 @@ void PubSub::Subscribe(Channels kind, std::string_view name, Client& client) {
     throw;
   }
   own.count = static_cast<int>(own.names.size());
+  client.subscriptions.bytes += Subscriptions::BytesOf(name);
 }
 
 void PubSub::Unsubscribe(Channels kind, std::string_view name, Client& client) noexcept {
@@ -80,6 +81,7 @@ void PubSub::Unsubscribe(Channels kind, std::string_view name, Client& client) n
   if (it->second.clients.empty()) {
     groups.erase(it);
   }
+  client.subscriptions.bytes -= Subscriptions::BytesOf(name);
   own.names.erase(place);
   own.count = static_cast<int>(own.names.size());
 }

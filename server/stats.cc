@@ -27,6 +27,9 @@ void Stats::Reset() {
     for (Counter ThreadStats::*const counter : kCounters) {
       ((*now).*counter).Add(((*thread).*counter).Get());
     }
+    for (std::size_t i = 0; i < now->errors.size(); ++i) {
+      now->errors[i].Add(thread->errors[i].Get());
+    }
     for (std::size_t i = 0; i < commands; ++i) {
       CommandStats& sum = now->by_command[i];
       const CommandStats& part = thread->by_command[i];

@@ -55,6 +55,7 @@ struct ThreadStats {
   Counter query_limit_disconnections;
   Counter protocol_errors;
   Counter error_replies;
+  std::array<Counter, 32> errors;  // by store::Code
   Counter keyspace_hits;
   Counter keyspace_misses;
   std::vector<CommandStats> by_command;  // by OrdinalOf()

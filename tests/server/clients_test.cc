@@ -160,6 +160,33 @@ TEST_CASE("a transaction of too many bytes is closed, and its memory given back"
   CHECK(server.GetMemory().GetBudget().Used() == before);
 }
 
+TEST_CASE("what is watched and subscribed to counts as the client's memory", "[clients]") {
+  TestServer server;
+  server.Set("client-query-buffer-limit", "1mb");
+  const auto before = server.GetMemory().GetBudget().Used();
+  for (const char* const command : {"WATCH", "SUBSCRIBE", "PSUBSCRIBE", "SSUBSCRIBE"}) {
+    CAPTURE(command);
+    {
+      TestClient client(server);
+      client.Run({"HELLO", "3"});
+      int named = 0;
+      for (; named < 10000 && !client.Closed(); ++named) {
+        client.Run({command, "name-" + std::to_string(named)});
+      }
+      CHECK(client.Get().DropOutput());
+      CHECK(named < 5000);
+    }
+    CHECK(server.GetMemory().GetBudget().Used() == before);
+  }
+  TestClient client(server);
+  client.Run({"WATCH", "a", "b", "a"});
+  client.Run({"UNWATCH"});
+  client.Run({"SUBSCRIBE", "a", "b"});
+  client.Run({"UNSUBSCRIBE"});
+  CHECK(client.Get().GetClient().transaction.bytes == 0);
+  CHECK(client.Get().GetClient().subscriptions.bytes == 0);
+}
+
 TEST_CASE("CLIENT REPLY keeps answers back", "[clients]") {
   TestServer server;
   TestClient client(server);
