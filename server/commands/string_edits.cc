@@ -193,8 +193,6 @@ Status DecrBy(Context& context, ArgReader& args) {
   return AddTo(context, key, -decrement);
 }
 
-constexpr Arg kKeyArgs[] = {{.name = "key", .type = "key"}};
-constexpr Arg kAppendArgs[] = {{.name = "key", .type = "key"}, {.name = "value", .type = "string"}};
 constexpr Arg kSetRangeArgs[] = {{.name = "key", .type = "key"},
                                  {.name = "offset", .type = "integer"},
                                  {.name = "value", .type = "string"}};
@@ -205,13 +203,7 @@ constexpr Arg kDecrByArgs[] = {{.name = "key", .type = "key"},
 
 constexpr Command EditRow(Command row) {
   row.flags = kWrite | kDenyOom | kFast;
-  row.keys = {.first = 1, .last = 1, .step = 1};
-  row.group = "string";
-  row.since = "0.1.0";
-  if (row.complexity.empty()) {
-    row.complexity = "O(1)";
-  }
-  return row;
+  return StringRow(row);
 }
 
 constexpr std::array kCommands = {
@@ -220,7 +212,7 @@ constexpr std::array kCommands = {
                  .handler = Append,
                  .complexity = "O(N) where N is the number of bytes appended, amortized",
                  .summary = "Adds bytes to the end of a byte string.",
-                 .args = kAppendArgs})),
+                 .args = kKeyValueArgs})),
     Row(EditRow({.name = "setrange",
                  .arity = 4,
                  .handler = SetRange,
