@@ -113,7 +113,7 @@ need_packages() {
 
   say "Installing Debian packages that are missing:"
   for package in "${missing[@]}"; do
-    printf '      %-22s %s\n' "$package" "${why[$package]}"
+    printf '      %-26s %s\n' "$package" "${why[$package]}"
   done
   if ((EUID != 0)); then
     command -v sudo >/dev/null ||

@@ -38,6 +38,13 @@ void RunQueued(Context& context, const KeptRequest& request) {
   }
 }
 
+// The answers so far are more than maxmemory leaves, and what any command may take beyond it.
+bool AnswersTooLong(const Context& context) {
+  const store::Budget& budget = context.server.memory.GetBudget();
+  const auto held = static_cast<std::int64_t>(context.reply.ScratchBytes());
+  return budget.Used() + held - store::Budget::kOverdraftBytes > budget.Limit();
+}
+
 // EXEC
 Status Exec(Context& context, ArgReader& /*args*/) {
   Transaction& transaction = context.client.transaction;
@@ -68,7 +75,12 @@ Status Exec(Context& context, ArgReader& /*args*/) {
   try {
     context.reply.Array(requests.size());
     for (const KeptRequest& queued : requests) {
+      const resp::Reply::Mark mark = context.reply.Prepare();
       RunQueued(context, queued);
+      if (context.client.close_now || AnswersTooLong(context)) {  // still, all commands are run
+        context.client.close_now = true;
+        context.reply.Rewind(mark);
+      }
     }
   } catch (const std::bad_alloc&) {  // a part was carried out, and no error may say otherwise
     context.rest = nullptr;

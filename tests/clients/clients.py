@@ -1,4 +1,8 @@
-"""The clients that talk to the server in these tests: what they are, how they are run, what is checked of each."""
+"""The clients that talk to the server in these tests: what they are, how they are run, what is checked of each.
+
+A new one: its installation in scripts/lib.sh (need_clients), its script beside those here, a line in TALKERS, and the
+table in docs/clients.md, which test_page.py prints.
+"""
 
 import dataclasses
 import functools
@@ -9,6 +13,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 
 from live_server import ROOT, server_binary
 
@@ -36,15 +41,15 @@ def pypi(package, folder=None):
 @dataclasses.dataclass(frozen=True)
 class Client:
     name: str
-    version: functools.partial
+    version: Callable[[], str]
     protocol: str  # of RESP; the one it chooses by itself, where it may choose
     checks: str
-    script: tuple = ()  # holds the conversation of test_clients.py; PORT, FOLDER and PASSWORD are put behind {}
+    script: tuple[str, ...] = ()  # what holds the conversation of test_clients.py
+    last: str = ""  # its last argument, behind PORT, FOLDER and PASSWORD
     packages: str = ""  # of PyPI, beside those of .venv
 
     def command(self, port, folder, password):
-        given = [str(port), str(folder), password]
-        return [word for part in self.script for word in (given if part == "{}" else [part])]
+        return [*self.script, str(port), str(folder), password, *([self.last] if self.last else [])]
 
     def environment(self):
         return os.environ | {"PYTHONPATH": str(PACKAGES / self.packages) if self.packages else ""}
@@ -62,13 +67,12 @@ HIREDIS = os.fspath(server_binary().parents[1] / "tests/clients/hiredis_client")
 
 
 def redis_py(name, script, protocol, packages=""):
-    checks = TALK + POOL + CLUSTER
-    script = (sys.executable, script, "{}", protocol)
-    return Client(name, functools.partial(pypi, "redis"), protocol, checks, script, packages)
+    version = functools.partial(pypi, "redis")
+    return Client(name, version, protocol, TALK + POOL + CLUSTER, (sys.executable, script), protocol, packages)
 
 
-def node(package, protocol, checks, script, name=None):
-    return Client(name or package, functools.partial(npm, package), protocol, checks, ("node", script, package, "{}"))
+def node(name, package, protocol, script):
+    return Client(name, functools.partial(npm, package), protocol, TALK + CLUSTER, ("node", script), package)
 
 
 def of_debian(name, package, checks, *script):
@@ -84,31 +88,31 @@ TALKERS = [
     redis_py("redis-py with hiredis-py", "redis_py.py", "2", "hiredis-py"),
     redis_py("redis-py with hiredis-py, asyncio", "redis_py_asyncio.py", "3", "hiredis-py"),
     redis_py("redis-py with hiredis-py, asyncio", "redis_py_asyncio.py", "2", "hiredis-py"),
-    of_debian("redis-py of Debian", "python3-redis", TALK + POOL + CLUSTER, DEBIAN_PYTHON, "redis_py.py", "{}"),
+    of_debian("redis-py of Debian", "python3-redis", TALK + POOL + CLUSTER, DEBIAN_PYTHON, "redis_py.py"),
     of_debian(
         "redis-py of Debian, asyncio", "python3-redis", TALK + POOL + CLUSTER,
-        DEBIAN_PYTHON, "redis_py_asyncio.py", "{}",
+        DEBIAN_PYTHON, "redis_py_asyncio.py",
     ),
-    node("ioredis", "3", TALK + CLUSTER, "ioredis.mjs"),
-    node("ioredis-5", "2", TALK + CLUSTER, "ioredis.mjs", "ioredis"),
-    node("iovalkey", "2", TALK + CLUSTER, "ioredis.mjs"),
-    node("redis", "3", TALK + CLUSTER, "node_redis.mjs", "node-redis"),
-    node("redis-5", "2", TALK + CLUSTER, "node_redis.mjs", "node-redis"),
-    node("redis-4", "2", TALK + CLUSTER, "node_redis.mjs", "node-redis"),
-    node("@valkey/valkey-glide", "3", TALK + CLUSTER, "glide.mjs", "valkey-glide, Node"),
-    of_debian("hiredis, C and C++", "libhiredis-dev", TALK, HIREDIS, "{}"),
-    of_debian("phpredis, PHP", "php-redis", TALK + CLUSTER, "php", "phpredis.php", "{}"),
-    of_debian("predis, PHP", "php-predis", TALK, "php", "predis.php", "{}"),
-    of_debian("redis-rb, Ruby", "ruby-redis", TALK + CLUSTER, "ruby", "redis_rb.rb", "{}"),
-    of_debian("Redis, Perl", "libredis-perl", TALK, "perl", "perl_redis.pl", "{}"),
+    node("ioredis", "ioredis", "3", "ioredis.mjs"),
+    node("ioredis", "ioredis-5", "2", "ioredis.mjs"),
+    node("iovalkey", "iovalkey", "2", "ioredis.mjs"),
+    node("node-redis", "redis", "3", "node_redis.mjs"),
+    node("node-redis", "redis-5", "2", "node_redis.mjs"),
+    node("node-redis", "redis-4", "2", "node_redis.mjs"),
+    node("valkey-glide, Node", "@valkey/valkey-glide", "3", "glide.mjs"),
+    of_debian("hiredis, C and C++", "libhiredis-dev", TALK, HIREDIS),
+    of_debian("phpredis, PHP", "php-redis", TALK + CLUSTER, "php", "phpredis.php"),
+    of_debian("predis, PHP", "php-predis", TALK, "php", "predis.php"),
+    of_debian("redis-rb, Ruby", "ruby-redis", TALK + CLUSTER, "ruby", "redis_rb.rb"),
+    of_debian("Redis, Perl", "libredis-perl", TALK, "perl", "perl_redis.pl"),
 ]  # fmt: skip
 
 REDIS_CLI = Client(
     "redis-cli", functools.partial(debian, "redis-tools"), "2, 3",
-    "AUTH, hints in a terminal, --pipe, --scan, --bigkeys, --memkeys, --stat, --latency",
+    "AUTH, hints in a terminal, --pipe, --scan, --bigkeys, --memkeys, --stat, --latency" + CLUSTER,
 )  # fmt: skip
 REDIS_BENCHMARK = Client(
-    "redis-benchmark", functools.partial(debian, "redis-tools"), "2, 3", "AUTH, PING, SET, GET, MSET"
+    "redis-benchmark", functools.partial(debian, "redis-tools"), "2, 3", "AUTH, PING, SET, GET, MSET" + CLUSTER
 )
 EXPORTER = Client(
     "prometheus-redis-exporter", functools.partial(debian, "prometheus-redis-exporter"), "2",

@@ -19,7 +19,7 @@ async function pipeline() {
 }
 
 function transaction() {
-  const put = ["KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", "7"];
+  const put = ["KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", "7"];
   return client.exec(new Batch(true).incr("watched").append("word", "ab").customCommand(put), true);
 }
 

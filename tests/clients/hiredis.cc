@@ -137,7 +137,7 @@ class Conversation {
     Append(client_, {"MULTI"});
     Append(client_, {"INCR", "watched"});
     Append(client_, {"APPEND", "word", "ab"});
-    Append(client_, {"KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", "7"});
+    Append(client_, {"KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", "7"});
     Append(client_, {"EXEC"});
     for (int i = 0; i < 4; ++i) {
       Next(client_);

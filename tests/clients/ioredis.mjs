@@ -14,7 +14,7 @@ async function pipeline() {
 
 async function transaction() {
   const multi = client.multi().incr("watched").append("word", "ab");
-  const replies = await multi.call("KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", 7).exec();
+  const replies = await multi.call("KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", 7).exec();
   return replies.map(([error, reply]) => error ?? reply);
 }
 
@@ -42,7 +42,7 @@ function cluster() {
     redisOptions: { password: PASSWORD },
     clusterRetryStrategy: null,
   });
-  return new Promise((resolve) => nodes.once("error", (error) => resolve(error.lastNodeError?.message ?? error.message)));
+  return new Promise((resolve) => nodes.once("error", (error) => resolve(error.lastNodeError.message)));
 }
 
 say({

@@ -11,12 +11,13 @@ const buffers = RESP_TYPES
   : commandOptions({ returnBuffers: true });
 
 async function pipeline() {
-  const replies = await Promise.all([...Array.from({ length: 1000 }, () => client.incr("counter")), client.get("counter")]);
+  const increments = Array.from({ length: 1000 }, () => client.incr("counter"));
+  const replies = await Promise.all([...increments, client.get("counter")]);
   return [replies[0], replies.at(-2), replies.at(-1)];
 }
 
 function transaction() {
-  const put = ["KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", "7"];
+  const put = ["KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", "7"];
   return client.multi().incr("watched").append("word", "ab").addCommand(put).exec();
 }
 

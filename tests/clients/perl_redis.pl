@@ -27,7 +27,7 @@ sub transaction {
     $client->multi;
     $client->incr('watched');
     $client->append('word', 'ab');
-    $client->$put(qw(clients in_multi FIELD x int64 VALUES 7));
+    $client->$put(qw(clients in_multi FIELD n int64 VALUES 7));
     return [map { 0 + $_ } $client->exec];
 }
 

@@ -28,7 +28,7 @@ function pipeline(Redis $client): array
 function transaction(Redis $client): array
 {
     $multi = $client->multi()->incr('watched')->append('word', 'ab');
-    $multi->rawCommand('KV.PUT', 'clients', 'in_multi', 'FIELD', 'x', 'int64', 'VALUES', 7);
+    $multi->rawCommand('KV.PUT', 'clients', 'in_multi', 'FIELD', 'n', 'int64', 'VALUES', 7);
     return $multi->exec();
 }
 

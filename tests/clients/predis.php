@@ -30,7 +30,7 @@ function transaction(Client $client): array
     return $client->transaction(function ($multi) {
         $multi->incr('watched');
         $multi->append('word', 'ab');
-        $multi->executeCommand(new RawCommand(['KV.PUT', 'clients', 'in_multi', 'FIELD', 'x', 'int64', 'VALUES', 7]));
+        $multi->executeCommand(new RawCommand(['KV.PUT', 'clients', 'in_multi', 'FIELD', 'n', 'int64', 'VALUES', 7]));
     });
 }
 

@@ -17,7 +17,7 @@ options = {"port": PORT, "password": PASSWORD, "socket_timeout": 60, **PROTOCOL}
 def transaction(client, other):
     with client.pipeline() as multi:
         multi.incr("watched").append("word", "ab")
-        multi.execute_command("KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", 7)
+        multi.execute_command("KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", 7)
         yield multi.execute()
         multi.watch("watched")
         other.incr("watched")

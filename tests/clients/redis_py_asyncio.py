@@ -14,7 +14,7 @@ options = {"port": PORT, "password": PASSWORD, "socket_timeout": 60, **PROTOCOL}
 async def transaction(client, other):
     async with client.pipeline() as multi:
         multi.incr("watched").append("word", "ab")
-        multi.execute_command("KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", 7)
+        multi.execute_command("KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", 7)
         committed = await multi.execute()
         await multi.watch("watched")
         await other.incr("watched")
@@ -52,7 +52,7 @@ async def message(client):
 async def pool():
     """Tasks share two connections, which are idle for a time that calls for the PING of a health check."""
     connections = redis.asyncio.BlockingConnectionPool(
-        max_connections=2, timeout=60, health_check_interval=0.2, **options
+        max_connections=2, timeout=60, health_check_interval=0.5, **options
     )
     async with redis.asyncio.Redis(connection_pool=connections) as client:
 
@@ -61,7 +61,7 @@ async def pool():
                 await client.incr("pooled")
 
         await asyncio.gather(*(work() for _ in range(4)))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.6)
         await asyncio.gather(*(work() for _ in range(4)))
         count = await client.get("pooled")
     await connections.disconnect()

@@ -22,7 +22,7 @@ def transaction(client)
   client.multi do |multi|
     multi.incr("watched")
     multi.append("word", "ab")
-    multi.call("KV.PUT", "clients", "in_multi", "FIELD", "x", "int64", "VALUES", 7)
+    multi.call("KV.PUT", "clients", "in_multi", "FIELD", "n", "int64", "VALUES", 7)
   end
 end
 

@@ -8,7 +8,8 @@ const SHAPES = ['small' => [2, 3], 'large' => [1024, 512]];
 function put_words(string $key): array
 {
     global $folder;
-    return ['KV.PUT', 'clients', $key, 'FIELD', 'x', 'float32', ...SHAPES[$key], 'BLOB', file_get_contents("$folder/$key")];
+    $bytes = file_get_contents("$folder/$key");
+    return ['KV.PUT', 'clients', $key, 'FIELD', 'x', 'float32', ...SHAPES[$key], 'BLOB', $bytes];
 }
 
 // A reply of KV.MGET with one field: leaves the data where the test looks for it, and gives the rest.

@@ -30,6 +30,9 @@ def cli(server, *words, **more):
     return subprocess.run(command(server, *words), env=environment(server), **more).stdout
 
 
+COLOURS = re.compile(r"\x1b\[[\d;]*m")
+
+
 class Terminal:
     """redis-cli at a terminal of 300 columns."""
 
@@ -58,24 +61,27 @@ class Terminal:
         while not re.search(pattern, self.seen):
             readable, _, _ = select.select([self.ours], [], [], max(0, deadline - time.monotonic()))
             assert readable, f"{pattern} does not come after {self.seen!r}"
-            self.seen += os.read(self.ours, 65536).decode()
+            self.seen = COLOURS.sub("", self.seen + os.read(self.ours, 65536).decode())
+
+
+PROMPT = r"127\.0\.0\.1:\d+> $"  # what is typed before it is discarded
 
 
 def test_a_terminal_shows_hints_and_completes_names(server):
     with Terminal(server) as terminal:
-        terminal.wait_for(r"127\.0\.0\.1:\d+> $")
+        terminal.wait_for(PROMPT)
         terminal.type("KV.PUT ")
         terminal.wait_for(r"partition row-key .*BLOCK.*TAG.*FIELD")
         terminal.type("train a ")
         terminal.wait_for(r"BLOCK")
         terminal.type("FIELD x uint8 1 VALUES 7\r")
-        terminal.wait_for(r"\(integer\) 1\r\n")
+        terminal.wait_for(r"\(integer\) 1\r\n(?s:.*)" + PROMPT)
         terminal.type("kv.mge\t")
-        terminal.wait_for(r"(?i)kv\.mget")
+        terminal.wait_for(r"KV\.MGET")
         terminal.type(" train KEYS 1 a FORMAT values\r")
-        terminal.wait_for(r'"7"\r\n')
+        terminal.wait_for(r'"7"\r\n(?s:.*)' + PROMPT)
         terminal.type("HELP KV.CLEAR\r")
-        terminal.wait_for(r"summary:.*\n")
+        terminal.wait_for(r"KV\.CLEAR partition.*\s+summary: Removes(?s:.*)group: kv\s+" + PROMPT)
         terminal.type("quit\r")
         assert terminal.process.wait(60) == 0
 
@@ -140,11 +146,21 @@ def test_pipe_counts_errors(server):
     assert b"errors: 1, replies: 3" in done.stdout
 
 
+def test_the_last_argument_from_a_file(server):
+    data = bytes(range(256)) + b"\r\n"
+    put = ["-x", "KV.PUT", "p", "k", "FIELD", "x", "uint8", str(len(data)), "BLOB"]
+    assert cli(server, *put, input=data, text=False) == b"1\n"
+    with server.client() as r:
+        [[*_, stored]] = r.execute_command("KV.MGET", "p", "KEYS", 1, "k")
+        assert stored == data
+
+
 def test_stat(server):
     fill(server)
     with Terminal(server, "--stat", "-i", "0.05") as terminal:
-        # keys, memory, clients, blocked, requests, connections; twice, since the second line counts by the first
-        terminal.wait_for(r"33 +[\d.]+[BKM] +\d+ +0 +\d+ \(\+0\) +\d+ +\r?\n33 +[\d.]+[BKM] +\d+ +0 +\d+ \(\+[1-9]\d*\) ")
+        # keys, memory, clients, blocked, requests, connections; the second line counts requests since the first
+        line = r"33 +[\d.]+[BKM] +\d+ +0 +\d+ \(\+%s\) +\d+ +\r?\n"
+        terminal.wait_for(line % "0" + line % r"[1-9]\d*")
         terminal.process.send_signal(signal.SIGINT)
         terminal.process.wait(60)
 
@@ -155,3 +171,11 @@ def test_latency(server, mode):
     least, most, mean, count = map(float, cli(server, *mode, "-i", "0.2").split())
     assert 0 <= least <= mean <= most
     assert count >= 1
+
+
+def test_cluster_is_refused(server):
+    assert cli(server, "-c", "ECHO", "hi") == "hi\n"
+    check = ["redis-cli", "--cluster", "check", f"127.0.0.1:{server.port}"]
+    done = subprocess.run(check, env=environment(server), capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert f"Node 127.0.0.1:{server.port} is not configured as a cluster node" in done.stdout + done.stderr

@@ -64,18 +64,6 @@ TEST_CASE("a pipeline written whole before the first reply is read gets all of t
   }
 }
 
-TEST_CASE("one client more than maxclients is told so", "[limits]") {
-  LiveServer server("maxclients", "2");
-  SocketClient first = server.Tcp();
-  SocketClient second = server.Unix();
-  CHECK(first.Ask("PING").text == "PONG");
-  CHECK(second.Ask("PING").text == "PONG");
-  CHECK(server.Tcp().ReceiveUntilClosed() == "-ERR max number of clients reached\r\n");
-  second.Close();
-  WaitUntil([&] { return server.Clients() == 1; });
-  CHECK(server.Tcp().Ask("PING").text == "PONG");
-}
-
 TEST_CASE("maxclients holds for connections that come all at once, too", "[limits]") {
   constexpr std::int64_t kClientsMax = 4;
   constexpr std::int64_t kComing = 200;
