@@ -44,13 +44,13 @@ class Editor {
       TRY(CheckSize(size));
       TRY_ASSIGN(Value edited, size < resp::kLargeBulkBytes ? MakeSmall(old, at, size)
                                                             : MakeLarge(old, at, size));
-      if (edited) {
-        store::StringWrite write = {.key = key_,
-                                    .value = *std::move(edited),
-                                    .expires_ms = store::StringWrite::kKeepExpiry};
-        TRY(context_.server.store.SetStrings(std::span(&write, 1)).GetStatus());
-        return size;
+      if (!edited) {
+        continue;
       }
+      store::StringWrite write = {
+          .key = key_, .value = *std::move(edited), .expires_ms = store::StringWrite::kKeepExpiry};
+      TRY(context_.server.store.SetStrings(std::span(&write, 1)).GetStatus());
+      return size;
     }
   }
 
