@@ -42,12 +42,12 @@ const auto& ByName() {
 
 std::span<const std::span<const Command>> Families() {
   static const std::array kFamilies = {
-      AiCommands(),         ClientCommands(),     ClientListCommands(),    ConfigCommands(),
-      ConnectionCommands(), ExpireCommands(),     IntrospectionCommands(), KeysCommands(),
-      KvAppendCommands(),   KvClearCommands(),    KvFieldsCommands(),      KvListCommands(),
-      KvMputCommands(),     KvPutCommands(),      KvReadCommands(),        KvWaitCommands(),
-      PubSubCommands(),     RedisCommands(),      ServerCommands(),        SlowCommands(),
-      StringCommands(),     StringEditCommands(), TransactionCommands()};
+      AiCommands(),         ClientCommands(),    ClientListCommands(),    ConfigCommands(),
+      ConnectionCommands(), ExpireCommands(),    IntrospectionCommands(), KeysCommands(),
+      KvAppendCommands(),   KvClearCommands(),   KvFieldsCommands(),      KvListCommands(),
+      KvMputCommands(),     KvPutCommands(),     KvReadCommands(),        KvWaitCommands(),
+      PubSubCommands(),     RedisCommands(),     ServerCommands(),        SlowCommands(),
+      StringEditCommands(), StringGetCommands(), StringSetCommands(),     TransactionCommands()};
   return kFamilies;
 }
 

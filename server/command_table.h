@@ -31,8 +31,9 @@ std::span<const Command> PubSubCommands();
 std::span<const Command> RedisCommands();
 std::span<const Command> ServerCommands();
 std::span<const Command> SlowCommands();
-std::span<const Command> StringCommands();
 std::span<const Command> StringEditCommands();
+std::span<const Command> StringGetCommands();
+std::span<const Command> StringSetCommands();
 std::span<const Command> TransactionCommands();
 
 std::span<const std::span<const Command>> Families();

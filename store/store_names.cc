@@ -26,6 +26,7 @@ Name* Store::Find(std::string_view name) noexcept {
 Result<Name*> Store::Insert(std::string_view name, std::unique_ptr<Partition> partition) {
   auto made = std::make_unique<Name>(partition == nullptr ? Text(name) : partition->Name());
   made->partition = std::move(partition);
+  const Text kept = made->name;  // what stands in `partitions` must outlive a failure
   const std::int64_t bytes = NameBytes(*made);
   if (!memory_.GetBudget().TryCharge(bytes)) {
     return OutOfMemory();
@@ -36,7 +37,7 @@ Result<Name*> Store::Insert(std::string_view name, std::unique_ptr<Partition> pa
     }
     return tables_->names.Add(std::move(made));
   } catch (...) {
-    tables_->partitions.erase(name);
+    tables_->partitions.erase(kept.View());
     memory_.GetBudget().Release(bytes);
     throw;
   }

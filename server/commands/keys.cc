@@ -115,18 +115,17 @@ Status Scan(Context& context, ArgReader& args) {
   NameListing::Page page = {.from = args.Cursor(), .names_max = 10, .with_cursor = true};
   NameFilter filter;
   while (args.HasMore()) {
-    if (args.Left() == 1) {
-      args.Fail(syntax_error);
-    } else if (args.Option("MATCH")) {
+    const bool pair = args.Left() > 1;
+    if (pair && args.Option("MATCH")) {
       filter.glob = std::string(args.Word("the pattern"));
       args.Fail(CheckGlob(*filter.glob));
-    } else if (args.Option("COUNT")) {
+    } else if (pair && args.Option("COUNT")) {
       const std::int64_t count = args.Integer();
       page.names_max = static_cast<std::size_t>(count);
       if (args.ok() && count < 1) {
         args.Fail(syntax_error);
       }
-    } else if (args.Option("TYPE")) {
+    } else if (pair && args.Option("TYPE")) {
       ReadKind(args, filter);
     } else {
       args.Fail(syntax_error);

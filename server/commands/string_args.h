@@ -7,9 +7,33 @@
 #include <string_view>
 
 #include "server/arg_reader.h"
+#include "server/command.h"
 #include "server/context.h"
 
 namespace sluice::server {
+
+// The same times for COMMAND DOCS.
+inline constexpr Arg kExpiryArgs[] = {
+    {.name = "seconds", .type = "integer", .token = "EX"},
+    {.name = "milliseconds", .type = "integer", .token = "PX"},
+    {.name = "unix-time-seconds", .type = "unix-time", .token = "EXAT"},
+    {.name = "unix-time-milliseconds", .type = "unix-time", .token = "PXAT"}};
+inline constexpr Arg kKeyArgs[] = {{.name = "key", .type = "key"}};
+inline constexpr Arg kKeyValueArgs[] = {{.name = "key", .type = "key"},
+                                        {.name = "value", .type = "string"}};
+
+// What the rows of byte strings have in common; one key, where the row names none.
+constexpr Command StringRow(Command row) {
+  row.group = "string";
+  row.since = "0.1.0";
+  if (row.complexity.empty()) {
+    row.complexity = "O(1)";
+  }
+  if (row.keys.step == 0) {
+    row.keys = {.first = 1, .last = 1, .step = 1};
+  }
+  return row;
+}
 
 // A key that may be made. Errors: kError "key too long".
 std::string_view ReadNewKey(ArgReader& args);

@@ -34,7 +34,7 @@ class Editor {
   store::Result<std::size_t> Run(std::optional<std::size_t> offset) {
     for (;;) {
       context_.turn.Enter();
-      TRY_ASSIGN(const std::optional<StringValue> old, context_.server.store.GetString(key_));
+      TRY_ASSIGN(const Value old, context_.server.store.GetString(key_));
       const std::string_view bytes = old ? old->View() : std::string_view();
       const std::size_t at = offset.value_or(bytes.size());
       if (bytes_.empty() && (offset || old)) {
@@ -42,31 +42,21 @@ class Editor {
       }
       const std::size_t size = std::max(bytes.size(), at + bytes_.size());
       TRY(CheckSize(size));
-      StringValue edited;
-      if (size < resp::kLargeBulkBytes) {
-        std::string& text = context_.scratch.Bytes();
-        text.assign(bytes);
-        text.resize(size);
-        std::copy(bytes_.begin(), bytes_.end(), text.begin() + static_cast<std::ptrdiff_t>(at));
-        edited.text = store::Text(text);
-      } else {
-        edited = ClaimTail(old, at, size);
-        context_.turn.Leave();  // nobody waits while we copy; the string may change meanwhile
-        TRY(Fill(bytes, at, size, edited));
-        context_.turn.Enter();
-        TRY_ASSIGN(const std::optional<StringValue> now, context_.server.store.GetString(key_));
-        if (now.has_value() != old.has_value() || (now && !now->Same(*old))) {
-          continue;
-        }
+      TRY_ASSIGN(Value edited, size < resp::kLargeBulkBytes ? MakeSmall(old, at, size)
+                                                            : MakeLarge(old, at, size));
+      if (!edited) {
+        continue;
       }
       store::StringWrite write = {
-          .key = key_, .value = std::move(edited), .expires_ms = store::StringWrite::kKeepExpiry};
+          .key = key_, .value = *std::move(edited), .expires_ms = store::StringWrite::kKeepExpiry};
       TRY(context_.server.store.SetStrings(std::span(&write, 1)).GetStatus());
       return size;
     }
   }
 
  private:
+  using Value = std::optional<StringValue>;
+
   [[nodiscard]] Status CheckSize(std::size_t size) const {
     const std::int64_t most = context_.server.config.proto_max_bulk_len;
     return size <= static_cast<std::size_t>(most)
@@ -74,9 +64,29 @@ class Editor {
                : Status(Code::kError, "string exceeds maximum allowed size (proto-max-bulk-len)");
   }
 
+  store::Result<Value> MakeSmall(const Value& old, std::size_t at, std::size_t size) {
+    std::string& text = context_.scratch.Bytes();
+    text.assign(old ? old->View() : std::string_view());
+    text.resize(size);
+    std::copy(bytes_.begin(), bytes_.end(), text.begin() + static_cast<std::ptrdiff_t>(at));
+    StringValue edited;
+    edited.text = store::Text(text);
+    return Value(std::move(edited));
+  }
+
+  // Nullopt where the string has changed meanwhile.
+  store::Result<Value> MakeLarge(const Value& old, std::size_t at, std::size_t size) {
+    StringValue edited = ClaimTail(old, at, size);
+    context_.turn.Leave();  // nobody waits while we copy
+    TRY(Fill(old ? old->View() : std::string_view(), at, size, edited));
+    context_.turn.Enter();
+    TRY_ASSIGN(const Value now, context_.server.store.GetString(key_));
+    const bool same = now.has_value() == old.has_value() && (!now || now->Same(*old));
+    return same ? Value(std::move(edited)) : Value();
+  }
+
   // The old blob with the bytes behind the old value claimed; null where that can't be.
-  static StringValue ClaimTail(const std::optional<StringValue>& old, std::size_t at,
-                               std::size_t size) {
+  static StringValue ClaimTail(const Value& old, std::size_t at, std::size_t size) {
     StringValue claimed;
     if (!old || old->blob.IsNull() || at != old->blob_bytes) {
       return claimed;
@@ -193,8 +203,6 @@ Status DecrBy(Context& context, ArgReader& args) {
   return AddTo(context, key, -decrement);
 }
 
-constexpr Arg kKeyArgs[] = {{.name = "key", .type = "key"}};
-constexpr Arg kAppendArgs[] = {{.name = "key", .type = "key"}, {.name = "value", .type = "string"}};
 constexpr Arg kSetRangeArgs[] = {{.name = "key", .type = "key"},
                                  {.name = "offset", .type = "integer"},
                                  {.name = "value", .type = "string"}};
@@ -205,13 +213,7 @@ constexpr Arg kDecrByArgs[] = {{.name = "key", .type = "key"},
 
 constexpr Command EditRow(Command row) {
   row.flags = kWrite | kDenyOom | kFast;
-  row.keys = {.first = 1, .last = 1, .step = 1};
-  row.group = "string";
-  row.since = "0.1.0";
-  if (row.complexity.empty()) {
-    row.complexity = "O(1)";
-  }
-  return row;
+  return StringRow(row);
 }
 
 constexpr std::array kCommands = {
@@ -220,7 +222,7 @@ constexpr std::array kCommands = {
                  .handler = Append,
                  .complexity = "O(N) where N is the number of bytes appended, amortized",
                  .summary = "Adds bytes to the end of a byte string.",
-                 .args = kAppendArgs})),
+                 .args = kKeyValueArgs})),
     Row(EditRow({.name = "setrange",
                  .arity = 4,
                  .handler = SetRange,

@@ -53,8 +53,9 @@ std::vector<Case> PartitionCases() {
       {63, make + "TYPE p\r\n" + drop, ":1\r\n+partition\r\n:1\r\n", false, Differs::kFromRedis}};
   for (const char* const command :
        {"GET p", "INCR p", "SET p v", "APPEND p v", "MSET q v p v", "GETDEL p", "STRLEN p"}) {
-    cases.push_back({63, make + command + "\r\nKV.TAGS p KEYS 1 k\r\nEXISTS q\r\n" + drop,
-                     ":1\r\n" + wrong_type + "*1\r\n$2\r\n{}\r\n:0\r\n:1\r\n", false,
+    std::string input = make + command;
+    input += "\r\nKV.TAGS p KEYS 1 k\r\nEXISTS q\r\n" + drop;
+    cases.push_back({63, input, ":1\r\n" + wrong_type + "*1\r\n$2\r\n{}\r\n:0\r\n:1\r\n", false,
                      Differs::kFromRedis});
   }
   return cases;
