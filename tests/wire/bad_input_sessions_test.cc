@@ -47,11 +47,11 @@ std::vector<Case> PubSubCases() {
        false, Differs::kNo, Protocol::k3},
   };
   for (const std::string kind : {"unsubscribe", "punsubscribe", "sunsubscribe"}) {
-    cases.push_back({46, kind + "\r\n", Confirmed('*', kind, "", 0)});
-    cases.push_back({46, kind + "\r\n" + kPing, Confirmed('>', kind, "", 0) + kPong, false,
+    cases.push_back({46, Encode({kind}), Confirmed('*', kind, "", 0)});
+    cases.push_back({46, Encode({kind}) + kPing, Confirmed('>', kind, "", 0) + kPong, false,
                      Differs::kNo, Protocol::k3});
-    cases.push_back(
-        {46, kind + " a b\r\n", Confirmed('*', kind, "a", 0) + Confirmed('*', kind, "b", 0)});
+    cases.push_back({46, Encode({kind, "a", "b"}),
+                     Confirmed('*', kind, "a", 0) + Confirmed('*', kind, "b", 0)});
   }
   return cases;
 }
