@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "resp/reply.h"
@@ -97,7 +98,7 @@ class Connection {
   void EndRequest();
   [[nodiscard]] std::size_t InputBytes() const;
   void CheckLimits();
-  void CloseOver(Counter& counter);
+  void CloseOver(Counter& counter, std::string_view why);
   void ChargeBuffers();
   [[nodiscard]] const Command* CommandOfBulk();
 

@@ -2,6 +2,7 @@
 #include <new>
 
 #include "server/connection.h"
+#include "server/log.h"
 
 namespace sluice::server {
 namespace {
@@ -19,7 +20,7 @@ struct Kept {
 void Connection::TakeMail() {
   if (client_.mailbox.Killed()) {
     if (client_.mailbox.Overflowed()) {
-      CloseOver(stats_.output_limit_disconnections);
+      CloseOver(stats_.output_limit_disconnections, "too many messages wait for it");
     }
     closing_ = drop_output_ = true;
   } else if (rest_ == nullptr && !closing_ && client_.mailbox.Take(mails_)) {
@@ -72,20 +73,25 @@ void Connection::CheckLimits() {
     return max != 0 && bytes > static_cast<std::size_t>(max);
   };
   if (over(InputBytes(), config.client_query_buffer_limit)) {
-    CloseOver(stats_.query_limit_disconnections);
+    CloseOver(stats_.query_limit_disconnections, "it sent more than client-query-buffer-limit");
   }
   const std::size_t output = reply_.PendingBytes();
   const OutputLimit& limit =
       client_.Subscribed() || client_.monitor ? config.output_pubsub : config.output_normal;
   if (over(output, limit.hard_bytes) ||
       (!client_.authenticated && output > kOutputBytesBeforeLogin)) {
-    CloseOver(stats_.output_limit_disconnections);
+    CloseOver(stats_.output_limit_disconnections,
+              "more waits for it than client-output-buffer-limit");
   }
 }
 
-void Connection::CloseOver(Counter& counter) {
+void Connection::CloseOver(Counter& counter, std::string_view why) {
   if (!drop_output_) {
     counter.Add(1);
+    try {
+      LogNotice("client {} ({}) closed: {}", client_.id, client_.address.peer, why);
+    } catch (const std::bad_alloc&) {
+    }
   }
   closing_ = drop_output_ = true;
 }

@@ -110,17 +110,21 @@ Status ReadIds(ArgReader& args, std::vector<std::int64_t>& ids) {
   return {};
 }
 
+// TYPE type, or ID id ...
+Status ReadListFilter(ArgReader& args, Filter& filter) {
+  if (args.Option("TYPE")) {
+    TRY_ASSIGN(filter.type, ReadType(args));
+    return {};
+  }
+  return args.Option("ID") && args.HasMore() ? ReadIds(args, filter.ids)
+                                             : Status(Code::kError, "syntax error");
+}
+
 // CLIENT LIST [TYPE type] [ID id ...]
 Status ClientList(Context& context, ArgReader& args) {
   Filter filter;
   while (args.HasMore()) {
-    if (args.Option("TYPE")) {
-      TRY_ASSIGN(filter.type, ReadType(args));
-    } else if (args.Option("ID") && args.HasMore()) {
-      TRY(ReadIds(args, filter.ids));
-    } else {
-      return Status(Code::kError, "syntax error");
-    }
+    TRY(ReadListFilter(args, filter));
   }
   TRY(args.Finish());
   std::string text;

@@ -102,9 +102,7 @@ template <Channels kKind>
 Status Subscribe(Context& context, ArgReader& args) {
   std::vector<std::string_view>& names = context.scratch.keys;
   for (const RequestArg& name : args.Remaining()) {
-    if (kKind == Channels::kPattern) {
-      TRY(CheckGlob(name.text));
-    }
+    TRY(kKind == Channels::kPattern ? CheckGlob(name.text) : Status());
     names.push_back(name.text);
   }
   MakeRoom(context, names);
