@@ -140,6 +140,29 @@ std::vector<std::string> RowsOf(const std::vector<std::string>& words) {
   return rows;
 }
 
+bool HasInRedis(Peer& redis, std::string_view row) {
+  return redis.Ask({"COMMAND", "INFO", std::string(row)}).items.at(0).items.size() > 1;
+}
+
+TEST_CASE("what Redis has, too, is replayed against it", "[transcript]") {
+  std::set<std::string> replayed;
+  for (const std::string& name : TranscriptFiles(SLUICE_WIRE_DIR)) {
+    for (const Exchange& exchange : Exchanges(name)) {
+      const std::vector<std::string> rows = RowsOf(exchange.words);
+      if (name.starts_with("redis_")) {
+        replayed.insert(rows.begin(), rows.end());
+      }
+    }
+  }
+  RealRedis redis;
+  for (const auto family : server::Families()) {
+    for (const server::Command& row : family) {
+      CAPTURE(row.name);
+      CHECK((replayed.count(std::string(row.name)) == 1 || !HasInRedis(redis, row.name)));
+    }
+  }
+}
+
 void CollectTokens(std::span<const server::Arg> args, std::set<std::string>& tokens) {
   for (const server::Arg& arg : args) {
     if (!arg.token.empty()) {
