@@ -106,7 +106,7 @@ class Clients {
  public:
   // Errors: std::bad_alloc.
   void Join(Client& client);
-  void Leave(Client& client) noexcept;
+  void Leave(Client& client) noexcept;  // no effect where it did not join
 
   // Changes a text of a client that others may be reading.
   void Set(std::string& text, std::string value) noexcept;

@@ -32,12 +32,11 @@ Connection::Connection(Server& server, ThreadStats& stats, std::function<void()>
   client_.connected_us = server_.clock.NowUs();
   client_.active_us = client_.connected_us;
   client_.authenticated = !server_.wants_password;
-  server_.clients.Join(client_);
 }
 
 Connection::~Connection() {
-  parked_ = nullptr;  // its end may enter the engine
-  server_.clients.Leave(client_);
+  parked_ = nullptr;               // its end may enter the engine
+  server_.clients.Leave(client_);  // from now on nobody finds it
   server_.pubsub.UnsubscribeAll(client_);
   server_.monitors.fetch_sub(client_.monitor ? 1 : 0);
   if (!client_.transaction.watched.empty()) {

@@ -43,6 +43,10 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
+  // To be called once, first: from now on others find the client, and `wake` may be called.
+  // Errors: std::bad_alloc.
+  void Begin() { server_.clients.Join(client_); }
+
   // Where the next bytes go: the rest of a large argument first, then the input buffer. Either part
   // may be empty, not both. Errors: std::bad_alloc.
   std::array<std::span<char>, 2> ReadRoom();

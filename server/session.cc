@@ -50,6 +50,7 @@ Session::Session(Socket socket, Seat seat, Server& server, ThreadStats& stats,
 }
 
 void Session::Start() {
+  connection_.Begin();
   Spawn(&Session::Read);
 }
 

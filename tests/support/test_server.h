@@ -95,7 +95,9 @@ class TestServer {
 
 class TestClient {
  public:
-  explicit TestClient(TestServer& server) : connection_(server.Get(), server.GetStats()) {}
+  explicit TestClient(TestServer& server) : connection_(server.Get(), server.GetStats()) {
+    connection_.Begin();
+  }
 
   // Gives the connection `bytes`, in pieces of at most `segment` bytes, runs what is complete, and
   // returns all that it answers.
