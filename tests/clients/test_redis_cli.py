@@ -4,7 +4,6 @@ import fcntl
 import os
 import re
 import select
-import signal
 import struct
 import subprocess
 import termios
@@ -161,8 +160,6 @@ def test_stat(server):
         # keys, memory, clients, blocked, requests, connections; the second line counts requests since the first
         line = r"33 +[\d.]+[BKM] +\d+ +0 +\d+ \(\+%s\) +\d+ +\r?\n"
         terminal.wait_for(line % "0" + line % r"[1-9]\d*")
-        terminal.process.send_signal(signal.SIGINT)
-        terminal.process.wait(60)
 
 
 @pytest.mark.parametrize("mode", [["--latency", "--raw"], ["-3", "--latency", "--raw"]])
