@@ -187,7 +187,8 @@ std::int64_t Kill(Context& context, const Filter& filter) {
   std::int64_t killed = 0;
   context.server.clients.ForEach([&](Client& client) {
     const bool self = &client == &context.client;
-    if (filter.Fits(client, context.now_us) && !(self && filter.skip_me)) {
+    const bool left_out = client.mailbox.Killed() || (self && filter.skip_me);
+    if (filter.Fits(client, context.now_us) && !left_out) {
       ++killed;
       if (self) {
         client.close_after_reply = true;

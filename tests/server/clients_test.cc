@@ -243,9 +243,10 @@ TEST_CASE("CLIENT KILL closes others at once, and oneself after the answer", "[c
   TestClient other(server);
   const std::string id = std::to_string(other.Get().GetClient().id);
   CHECK(client.Run({"CLIENT", "KILL", "ID", id}) == ":1\r\n");
+  CHECK(client.Run({"CLIENT", "KILL", "ID", id}) == ":0\r\n");  // it is as good as gone
   other.Get().TakeMail();
   CHECK(other.Get().DropOutput());
-  CHECK(client.Run({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"}) == ":2\r\n");
+  CHECK(client.Run({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"}) == ":1\r\n");
   CHECK(client.Closed());
   CHECK_FALSE(client.Get().DropOutput());
 }
