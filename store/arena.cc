@@ -1,7 +1,7 @@
 #include "store/arena.h"
 
 #include <algorithm>
-#include <bit>
+#include <memory>
 
 #include <sys/mman.h>
 
@@ -53,8 +53,9 @@ Arena::Arena(std::size_t reserve_bytes) noexcept
   if (!Mapped()) {
     return;
   }
-  const std::size_t into_huge = std::bit_cast<std::uintptr_t>(region_.data()) % kHugeBytes;
-  base_ = region_.data() + (kHugeBytes - into_huge) % kHugeBytes;
+  void* base = region_.data();
+  std::size_t room = reserve_bytes + kHugeBytes;
+  base_ = static_cast<char*>(std::align(kHugeBytes, reserve_bytes, base, room));
   madvise(base_, reserve_bytes, MADV_HUGEPAGE);  // helps where it can; any failure is fine
   Poison(base_, kHugeBytes);
 }
