@@ -32,6 +32,10 @@ bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
   return true;
 }
 
+store::Status SyntaxError() {
+  return store::Status(store::Code::kError, "syntax error");
+}
+
 std::string UpperCase(std::string_view text) {
   std::string out(text);
   for (char& c : out) {
@@ -183,7 +187,7 @@ void ArgReader::Unexpected() {
 
 Status ArgReader::Finish() {
   if (HasMore()) {
-    Fail(Status(Code::kError, "syntax error"));
+    Fail(SyntaxError());
   }
   return std::move(status_);
 }

@@ -20,6 +20,8 @@ namespace sluice::server {
 // ASCII case does not matter.
 bool EqualsIgnoreCase(std::string_view a, std::string_view b);
 std::string UpperCase(std::string_view text);
+// kError with Redis's text.
+store::Status SyntaxError();
 
 // Redis's rule: decimal, nothing before or after, no "+", no leading zeros. False otherwise.
 bool ParseInteger(std::string_view text, std::int64_t& out);

@@ -23,6 +23,13 @@ namespace sluice::server {
 
 struct Command;
 
+// What a name that a client watches or subscribes to is taken to cost: it stands with the client,
+// and where all clients of that name do.
+inline std::size_t NameBytes(std::string_view name) {
+  constexpr std::size_t kOverhead = 256;
+  return 2 * name.size() + kOverhead;
+}
+
 // MULTI: what is queued until EXEC.
 struct Transaction {
   bool active = false;
@@ -43,9 +50,6 @@ struct Subscriptions {
   std::set<std::string, std::less<>> patterns;
   std::set<std::string, std::less<>> shards;
   std::size_t bytes = 0;  // that they take
-
-  // Of one name, here and where all subscribers of it stand.
-  static std::size_t BytesOf(std::string_view name) { return 2 * name.size() + 256; }
 };
 
 // Where a connection comes from, as CLIENT LIST prints it.
@@ -81,7 +85,6 @@ struct Client {
   std::atomic<int> patterns{0};
   std::atomic<int> shards{0};
   std::atomic<int> version{2};  // of the protocol
-  std::atomic<bool> watches{false};
   std::atomic<bool> dirty{false};
   std::atomic<bool> monitor{false};
   std::atomic<bool> blocked{false};  // a command of it is parked

@@ -42,7 +42,7 @@ Connection::~Connection() {
   if (!client_.transaction.watched.empty()) {
     Engine::Turn turn(server_.engine, server_.clock);
     turn.Enter();
-    server_.key_watchers.Forget(client_);
+    server_.key_watchers.ForgetAll(client_);
   }
   server_.parked_clients.fetch_sub(client_.blocked ? 1 : 0, std::memory_order_relaxed);
   server_.memory.GetBudget().Release(charged_);

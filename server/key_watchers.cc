@@ -1,11 +1,10 @@
 #include "server/key_watchers.h"
 
 #include "server/client.h"
+#include "store/store.h"
 
 namespace sluice::server {
 namespace {
-
-constexpr std::size_t kWatchBytes = 256;  // a watch takes that, and its name twice
 
 void MakeDirty(const std::vector<Client*>& clients) noexcept {
   for (Client* const client : clients) {
@@ -16,10 +15,10 @@ void MakeDirty(const std::vector<Client*>& clients) noexcept {
 
 }  // namespace
 
-void KeyWatchers::Watch(std::string_view name, Client& client) {
+bool KeyWatchers::Watch(std::string_view name, Client& client) {
   const auto [watched, is_new] = client.transaction.watched.emplace(name);
   if (!is_new) {
-    return;
+    return false;
   }
   auto it = by_name_.end();
   try {
@@ -32,22 +31,26 @@ void KeyWatchers::Watch(std::string_view name, Client& client) {
     }
     throw;
   }
-  client.transaction.bytes += 2 * name.size() + kWatchBytes;
-  client.watches = true;
+  client.transaction.bytes += NameBytes(name);
+  return true;
 }
 
-void KeyWatchers::Forget(Client& client) noexcept {
-  for (const std::string& name : client.transaction.watched) {
-    client.transaction.bytes -= 2 * name.size() + kWatchBytes;
-    const auto it = by_name_.find(name);
-    std::erase(it->second, &client);
-    if (it->second.empty()) {
-      by_name_.erase(it);
-    }
+void KeyWatchers::Forget(std::string_view name, Client& client) noexcept {
+  const auto watched = client.transaction.watched.find(name);
+  const auto it = by_name_.find(name);
+  client.transaction.bytes -= NameBytes(name);
+  std::erase(it->second, &client);
+  if (it->second.empty()) {
+    by_name_.erase(it);
   }
-  client.transaction.watched.clear();
+  client.transaction.watched.erase(watched);
+}
+
+void KeyWatchers::ForgetAll(Client& client) noexcept {
+  while (!client.transaction.watched.empty()) {
+    Forget(*client.transaction.watched.begin(), client);
+  }
   client.transaction.dirty = false;
-  client.watches = false;
   client.dirty = false;
 }
 
@@ -60,9 +63,11 @@ void KeyWatchers::NameChanged(std::string_view name) noexcept {
   }
 }
 
-void KeyWatchers::AllChanged() noexcept {
+void KeyWatchers::AllGoes(store::Store& before) noexcept {
   for (const auto& [name, clients] : by_name_) {
-    MakeDirty(clients);
+    if (before.KindOf(name) != store::NameKind::kNone) {
+      MakeDirty(clients);
+    }
   }
 }
 

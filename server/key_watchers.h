@@ -17,13 +17,15 @@ struct Client;
 
 class KeyWatchers final : public store::NameListener {
  public:
-  // Until Forget(), a change of `name` makes the client's transaction dirty.
-  // Errors: std::bad_alloc; nothing changed then.
-  void Watch(std::string_view name, Client& client);
-  void Forget(Client& client) noexcept;
+  // Until it is forgotten, a change of `name` makes the client's transaction dirty. False: it was
+  // watched already. Errors: std::bad_alloc; nothing changed then.
+  bool Watch(std::string_view name, Client& client);
+  // REQUIRES: the client watches it.
+  void Forget(std::string_view name, Client& client) noexcept;
+  void ForgetAll(Client& client) noexcept;
 
   void NameChanged(std::string_view name) noexcept override;
-  void AllChanged() noexcept override;
+  void AllGoes(store::Store& before) noexcept override;
 
  private:
   struct Hash {

@@ -65,7 +65,7 @@ void PubSub::Subscribe(Channels kind, std::string_view name, Client& client) {
     throw;
   }
   own.count = static_cast<int>(own.names.size());
-  client.subscriptions.bytes += Subscriptions::BytesOf(name);
+  client.subscriptions.bytes += NameBytes(name);
 }
 
 void PubSub::Unsubscribe(Channels kind, std::string_view name, Client& client) noexcept {
@@ -81,7 +81,7 @@ void PubSub::Unsubscribe(Channels kind, std::string_view name, Client& client) n
   if (it->second.clients.empty()) {
     groups.erase(it);
   }
-  client.subscriptions.bytes -= Subscriptions::BytesOf(name);
+  client.subscriptions.bytes -= NameBytes(name);
   own.names.erase(place);
   own.count = static_cast<int>(own.names.size());
 }

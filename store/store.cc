@@ -182,14 +182,14 @@ Result<std::int64_t> Store::ClearCells(std::string_view partition, const RowSet&
 
 std::unique_ptr<Remains> Store::Flush() {
   auto remains = std::make_unique<FlushedNames>(memory_, seed_);
+  if (listener_ != nullptr) {
+    listener_->AllGoes(*this);
+  }
   tables_->partitions.clear();
   tables_->expiries.clear();
   tables_->expiry_sum = 0;
   remains->Take(tables_->names, tables_->expired);
   ++revision_;
-  if (listener_ != nullptr) {
-    listener_->AllChanged();
-  }
   return remains;
 }
 

@@ -19,10 +19,6 @@ namespace {
 using store::Code;
 using store::Status;
 
-Status SyntaxError() {
-  return Status(Code::kError, "syntax error");
-}
-
 // CLIENT ID
 Status ClientId(Context& context, ArgReader& /*args*/) {
   context.reply.Integer(context.client.id);

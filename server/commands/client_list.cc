@@ -116,8 +116,7 @@ Status ReadListFilter(ArgReader& args, Filter& filter) {
     TRY_ASSIGN(filter.type, ReadType(args));
     return {};
   }
-  return args.Option("ID") && args.HasMore() ? ReadIds(args, filter.ids)
-                                             : Status(Code::kError, "syntax error");
+  return args.Option("ID") && args.HasMore() ? ReadIds(args, filter.ids) : SyntaxError();
 }
 
 // CLIENT LIST [TYPE type] [ID id ...]
@@ -149,7 +148,7 @@ Status ReadKillFilter(ArgReader& args, Filter& filter) {
   filter.skip_me = true;
   while (args.HasMore()) {
     if (args.Left() < 2) {
-      return Status(Code::kError, "syntax error");
+      return SyntaxError();
     }
     if (args.Option("ID")) {
       std::int64_t id = 0;
@@ -174,10 +173,10 @@ Status ReadKillFilter(ArgReader& args, Filter& filter) {
     } else if (args.Option("SKIPME")) {
       filter.skip_me = args.Option("YES");
       if (!filter.skip_me && !args.Option("NO")) {
-        return Status(Code::kError, "syntax error");
+        return SyntaxError();
       }
     } else {
-      return Status(Code::kError, "syntax error");
+      return SyntaxError();
     }
   }
   return args.Finish();

@@ -73,7 +73,7 @@ Status CheckLogin(Context& context, const Login& login) {
 // AUTH [username] password
 Status Auth(Context& context, ArgReader& args) {
   if (args.Left() > 2) {
-    return Status(Code::kError, "syntax error");
+    return SyntaxError();
   }
   const bool has_user = args.Left() == 2;
   const std::string_view user = has_user ? args.Word("username") : "default";

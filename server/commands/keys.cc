@@ -111,7 +111,6 @@ void ReadKind(ArgReader& args, NameFilter& filter) {
 
 // SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]
 Status Scan(Context& context, ArgReader& args) {
-  const Status syntax_error(Code::kError, "syntax error");
   NameListing::Page page = {.from = args.Cursor(), .names_max = 10, .with_cursor = true};
   NameFilter filter;
   while (args.HasMore()) {
@@ -123,12 +122,12 @@ Status Scan(Context& context, ArgReader& args) {
       const std::int64_t count = args.Integer();
       page.names_max = static_cast<std::size_t>(count);
       if (args.ok() && count < 1) {
-        args.Fail(syntax_error);
+        args.Fail(SyntaxError());
       }
     } else if (pair && args.Option("TYPE")) {
       ReadKind(args, filter);
     } else {
-      args.Fail(syntax_error);
+      args.Fail(SyntaxError());
     }
   }
   TRY(args.Finish());
@@ -203,7 +202,7 @@ Status MemoryUsage(Context& context, ArgReader& args) {
   if (args.Left() > 1 && args.Option("SAMPLES")) {
     const std::int64_t samples = args.Integer();  // nothing here needs to be estimated
     if (args.ok() && samples < 0) {
-      args.Fail(Status(Code::kError, "syntax error"));
+      args.Fail(SyntaxError());
     }
   }
   TRY(args.Finish());

@@ -110,7 +110,7 @@ Status KvScan(Context& context, ArgReader& args) {
     if (!count && args.Option("COUNT")) {
       count = args.Integer();
       if (args.ok() && *count < 1) {
-        args.Fail(Status(Code::kError, "syntax error"));  // as in Redis
+        args.Fail(SyntaxError());  // as in Redis
       }
     } else {
       args.Unexpected();

@@ -73,7 +73,11 @@ void MakeRoom(Context& context, std::span<const std::string_view> names) {
 // Takes back, unless they are kept, what was subscribed to.
 class NewSubscriptions {
  public:
-  NewSubscriptions(Context& context, Channels kind) : context_(context), kind_(kind) {}
+  // Of `count` names at most. Errors: std::bad_alloc.
+  NewSubscriptions(Context& context, Channels kind, std::size_t count)
+      : context_(context), kind_(kind) {
+    names_.reserve(count);
+  }
   NewSubscriptions(const NewSubscriptions&) = delete;
   NewSubscriptions& operator=(const NewSubscriptions&) = delete;
   ~NewSubscriptions() {
@@ -85,7 +89,6 @@ class NewSubscriptions {
   // Errors: std::bad_alloc.
   void Add(std::string_view name) {
     if (!NamesOf(context_.client, kind_).contains(name)) {
-      names_.reserve(names_.size() + 1);
       context_.server.pubsub.Subscribe(kind_, name, context_.client);
       names_.push_back(name);
     }
@@ -106,7 +109,7 @@ Status Subscribe(Context& context, ArgReader& args) {
     names.push_back(name.text);
   }
   MakeRoom(context, names);
-  NewSubscriptions subscriptions(context, kKind);
+  NewSubscriptions subscriptions(context, kKind, names.size());
   for (const std::string_view name : names) {
     subscriptions.Add(name);
     Confirm(context, kKind, WordsOf(kKind).subscribe, &name);

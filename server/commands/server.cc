@@ -101,7 +101,7 @@ Status DbSize(Context& context, ArgReader& /*args*/) {
 // FLUSHALL [ASYNC | SYNC]
 Status FlushAll(Context& context, ArgReader& args) {
   if (args.HasMore() && !args.Option("ASYNC") && !args.Option("SYNC")) {
-    return Status(Code::kError, "syntax error");
+    return SyntaxError();
   }
   TRY(args.Finish());
   context.turn.Enter();

@@ -85,7 +85,7 @@ Status GetEx(Context& context, ArgReader& args) {
   std::optional<Expiry> expiry;
   const bool persist = args.Option("PERSIST");
   if (args.HasMore() && (persist || !ReadExpiry(args, expiry))) {
-    args.Fail(Status(Code::kError, "syntax error"));
+    args.Fail(SyntaxError());
   }
   TRY(args.Finish());
   std::int64_t expires_ms = store::kNoExpiry;

@@ -19,10 +19,6 @@ using store::Status;
 using store::StringValue;
 using store::StringWrite;
 
-Status SyntaxError() {
-  return Status(Code::kError, "syntax error");
-}
-
 struct SetOptions {
   SetIf condition = SetIf::kAlways;
   bool get = false;

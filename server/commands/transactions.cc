@@ -3,7 +3,9 @@
 
 #include <array>
 #include <new>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include "server/arg_reader.h"
 #include "server/command_table.h"
@@ -104,6 +106,32 @@ Status Discard(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
+// Forgets, unless they are kept, the names that were not watched before.
+class NewWatches {
+ public:
+  // Of `count` names at most. Errors: std::bad_alloc.
+  NewWatches(Context& context, std::size_t count) : context_(context) { names_.reserve(count); }
+  NewWatches(const NewWatches&) = delete;
+  NewWatches& operator=(const NewWatches&) = delete;
+  ~NewWatches() {
+    for (const std::string_view name : names_) {
+      context_.server.key_watchers.Forget(name, context_.client);
+    }
+  }
+
+  // Errors: std::bad_alloc.
+  void Add(std::string_view name) {
+    if (context_.server.key_watchers.Watch(name, context_.client)) {
+      names_.push_back(name);
+    }
+  }
+  void Keep() { names_.clear(); }
+
+ private:
+  Context& context_;
+  std::vector<std::string_view> names_;
+};
+
 // WATCH key ...
 Status Watch(Context& context, ArgReader& args) {
   if (context.client.transaction.active) {
@@ -111,10 +139,12 @@ Status Watch(Context& context, ArgReader& args) {
   }
   const auto keys = args.Remaining();
   context.turn.Enter();
+  NewWatches watches(context, keys.size());
   for (const RequestArg& key : keys) {
     static_cast<void>(context.server.store.KindOf(key.text));  // if it has expired, then before
-    context.server.key_watchers.Watch(key.text, context.client);
+    watches.Add(key.text);
   }
+  watches.Keep();
   context.reply.Simple("OK");
   return {};
 }
@@ -122,7 +152,7 @@ Status Watch(Context& context, ArgReader& args) {
 // UNWATCH
 Status Unwatch(Context& context, ArgReader& /*args*/) {
   context.turn.Enter();
-  context.server.key_watchers.Forget(context.client);
+  context.server.key_watchers.ForgetAll(context.client);
   context.reply.Simple("OK");
   return {};
 }
@@ -176,7 +206,7 @@ constexpr std::array kCommands = {
 
 void CloseTransaction(Context& context) noexcept {
   Client& client = context.client;
-  context.server.key_watchers.Forget(client);
+  context.server.key_watchers.ForgetAll(client);
   client.transaction = Transaction();
   client.queued = -1;
 }

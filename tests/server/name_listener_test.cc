@@ -11,7 +11,7 @@ using Words = std::vector<std::string>;
 class Recorder final : public store::NameListener {
  public:
   void NameChanged(std::string_view name) noexcept override { told_ += std::string(name) + " "; }
-  void AllChanged() noexcept override { told_ += "* "; }
+  void AllGoes(store::Store& /*before*/) noexcept override { told_ += "* "; }
   std::string Take() { return std::exchange(told_, {}); }
 
  private:
