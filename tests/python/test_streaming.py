@@ -8,8 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from live_server import wait_until
+from live_server import ROOT, wait_until
 from streams import Workers, connect, fetch, fetch_all, numbers, pairs, put_rows, status, wait_for_blocked
+from test_readme import transcript
 
 
 @pytest.fixture
@@ -36,6 +37,11 @@ def each_once(batches, wanted):
     times = collections.Counter(value for batch in batches for value in batch)
     assert {value: count for value, count in times.items() if count != 1} == {}
     assert sorted(times) == sorted(wanted)
+
+
+def test_the_examples_of_the_page_run():
+    done = transcript("--check", ROOT / "docs/streaming.md")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # --- workers that are killed
