@@ -75,6 +75,12 @@ def test_the_leased_rows_of_a_killed_trainer_go_to_another(r, workers, lease):
     assert status(r, "p", "train") == {"total": 64, "expected": None} | consumed
 
 
+def used_memory_when_empty(r):
+    r.flushall()
+    wait_until(lambda: r.info("clients")["connected_clients"] == 1, "connections are left")
+    return r.info("memory")["used_memory"]
+
+
 def fetch_two(client, _, *more):
     return fetch(client, "p", "train", "COUNT", 2, "BLOCK", 0, *more).rows
 
@@ -92,9 +98,7 @@ def one_is_killed_in_line(r, port):
         assert told() == rows
     wait_for_blocked(r, 0)
     assert status(r, "p", "train")["consumed"] == 2
-    r.flushall()
-    wait_until(lambda: r.info("clients")["connected_clients"] == 1, "connections are left")
-    return r.info("memory")["used_memory"]
+    return used_memory_when_empty(r)
 
 
 @pytest.mark.parametrize("partition_is_there", [True, False])
@@ -106,6 +110,30 @@ def test_the_place_in_line_of_a_killed_client_is_gone(r, server, partition_is_th
 
     first = once()
     assert [once() for _ in range(10)] == [first] * 10  # used_memory: nothing stays behind
+
+
+def put_value(client, _, values):
+    blob = bytes(8 * values)
+    return client.execute_command("KV.MPUT", "p", "NEW", 1, "BLOCK", 0, "COLUMN", "x", "int64", values, "BLOB", blob)[0]
+
+
+def test_the_place_in_line_of_a_killed_producer_is_gone(r, server):
+    def once():
+        r.execute_command("PARTITION.CREATE", "p", "MAXROWS", 1)
+        put_rows(r, "p", [1], '{"old":1}')
+        with Workers(server.port) as workers:
+            first, _ = workers.start(put_value, 1_000_000)
+            wait_for_blocked(r, 1)
+            _, told = workers.start(put_value, 1)
+            wait_for_blocked(r, 2)
+            kill(first)
+            wait_for_blocked(r, 1)
+            r.execute_command("KV.CLEAR", "p", "WHERE", 1, "old", "=", 1)
+            assert told() == 1
+        return used_memory_when_empty(r)
+
+    first = once()
+    assert [once() for _ in range(5)] == [first] * 5
 
 
 # --- the end
