@@ -141,16 +141,16 @@ std::int64_t TagGroups::Possible(const Sampler::MayCome& may_come) {
   return possible;
 }
 
-void TagGroups::Explain(const Sampler::MayCome& may_come, std::vector<std::string>& lines) {
+void TagGroups::Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) {
   Refresh();
   std::size_t explained = 0;
   for (const auto& [text, value] : values_) {
     for (std::size_t at = 0; at < value.rows.size(); at += Size()) {
-      GroupState state = {.size = size_};
       const std::size_t end = std::min(at + Size(), value.rows.size());
+      GroupState state = {.too_few = end - at < Size() && !prospects.more_are_made, .size = size_};
       for (std::size_t i = at; i < end; ++i) {
         state.ready += from_.ready.Contains(value.rows[i]) ? 1 : 0;
-        state.torn = state.torn || !may_come(value.rows[i]);
+        state.torn = state.torn || !prospects.may_come(value.rows[i]);
       }
       if (state.ready > 0 && state.ready < size_) {
         lines.push_back(ExplainGroup(
