@@ -1,0 +1,247 @@
+#include "tests/server/stream_run.h"
+
+#include <algorithm>
+
+#include <catch2/catch.hpp>
+
+namespace sluice::tests {
+namespace {
+
+template <typename T>
+void TickStreams(T& server) {
+  if constexpr (requires { server.Get().streams.Tick(server.GetClock().NowUs()); }) {
+    server.Get().streams.Tick(server.GetClock().NowUs());
+  }
+}
+
+constexpr std::size_t kClients = 20;
+constexpr std::size_t kIdleLeast = 5;      // with fewer that do not wait, time passes
+constexpr int kStepsBetweenCompares = 20;  // of the whole state
+
+}  // namespace
+
+StreamRun::StreamRun(unsigned seed)
+    : StreamPicks(seed, model_), clients_(kClients), probe_(server_) {
+  model_.now_us = server_.GetClock().NowUs();
+  for (std::size_t client = 0; client < kClients; ++client) {
+    Connect(client);
+  }
+}
+
+void StreamRun::Connect(std::size_t number) {
+  clients_[number].connection.reset();  // the one that goes, before another comes
+  clients_[number].connection = std::make_unique<TestClient>(server_);
+  clients_[number].waiting.reset();
+  if (number % 2 == 0) {
+    clients_[number].connection->Run({"HELLO", "3"});
+  }
+}
+
+std::vector<std::size_t> StreamRun::Idle() const {
+  std::vector<std::size_t> idle;
+  for (std::size_t client = 0; client < clients_.size(); ++client) {
+    if (!clients_[client].waiting) {
+      idle.push_back(client);
+    }
+  }
+  return idle;
+}
+
+std::vector<std::size_t> StreamRun::InOrderOfArrival() const {
+  std::vector<std::size_t> waiting;
+  for (std::size_t client = 0; client < clients_.size(); ++client) {
+    if (clients_[client].waiting) {
+      waiting.push_back(client);
+    }
+  }
+  std::sort(waiting.begin(), waiting.end(), [this](std::size_t a, std::size_t b) {
+    return clients_[a].waiting->arrival < clients_[b].waiting->arrival;
+  });
+  return waiting;
+}
+
+void StreamRun::Step() {
+  const std::vector<std::size_t> idle = Idle();
+  const std::size_t what = Pick(100);
+  if (idle.size() < kIdleLeast || what < 5) {
+    LetTimePass();
+  } else if (what < 7) {
+    Disconnect(Pick(clients_.size()));
+  } else {
+    const std::size_t client = OneOf(idle);
+    what < 12 ? RunTransaction(client) : RunOne(client);
+    const std::vector<std::size_t> waiting = InOrderOfArrival();
+    Settle(!waiting.empty() && Chance(5) ? std::optional(OneOf(waiting)) : std::nullopt);
+  }
+  if (++steps_ % kStepsBetweenCompares == 0) {
+    CompareState();
+  }
+}
+
+Value StreamRun::Ask(TestClient& client, const std::string& who, const Words& words) {
+  const std::string output = client.Run(words);
+  log_.Note(who, words, output);
+  const std::vector<Value> values = DecodeAll(output);
+  if (values.size() != 1) {
+    log_.Fail("one answer expected");
+  }
+  return values[0];
+}
+
+void StreamRun::RunOne(std::size_t number) {
+  Client& client = clients_[number];
+  const Command command = PickCommand(number);
+  ++counts_[command.words[0]];
+  if (!command.fetch) {
+    command.judge(Ask(*client.connection, Who(number), command.words));
+    return;
+  }
+  const FetchRequest& request = *command.fetch;
+  const std::string output = client.connection->Run(command.words);
+  log_.Note(Who(number), command.words, output);
+  if (!output.empty()) {
+    JudgeFetch(number, request, !request.block_ms, DecodeAll(output).at(0));
+    return;
+  }
+  if (!client.connection->Get().Parked() || !request.block_ms ||
+      model_.PlanFetch(request, false).kind != Plan::Kind::kWaits) {
+    log_.Fail("it is not to wait");
+  }
+  ++counts_["waits"];
+  model_.NoteFetch(request);
+  client.waiting = {.request = request, .deadline_us = {}, .arrival = arrivals_++};
+  if (*request.block_ms > 0) {
+    client.waiting->deadline_us = model_.now_us + *request.block_ms * 1000;
+  }
+}
+
+void StreamRun::RunTransaction(std::size_t number) {
+  TestClient& client = *clients_[number].connection;
+  ++counts_["EXEC"];
+  std::vector<Command> commands;
+  Ask(client, Who(number), {"MULTI"});
+  for (std::size_t n = Pick(4) + 1; n > 0; --n) {
+    commands.push_back(PickCommand(number));
+    log_.Expect("queued", "QUEUED", Flat(Ask(client, Who(number), commands.back().words)));
+  }
+  const Value reply = Ask(client, Who(number), {"EXEC"});
+  if (reply.items.size() != commands.size()) {
+    log_.Fail("an answer for each command expected");
+  }
+  in_transaction_ = true;
+  for (std::size_t i = 0; i < commands.size(); ++i) {
+    if (commands[i].fetch) {
+      JudgeFetch(number, *commands[i].fetch, true, reply.items[i]);
+    } else {
+      commands[i].judge(reply.items[i]);
+    }
+  }
+  in_transaction_ = false;
+}
+
+void StreamRun::Tick() {
+  model_.EndLeases();
+  TickStreams(server_);
+}
+
+void StreamRun::LetTimePass() {
+  const std::int64_t ms = Between(1, 40);
+  server_.GetClock().Advance(ms * 1000);
+  model_.now_us = server_.GetClock().NowUs();
+  log_.Note("time", {std::to_string(ms) + " ms"}, "");
+  Tick();
+  Settle();
+  for (const std::size_t number : InOrderOfArrival()) {
+    Client& client = clients_[number];
+    if (!client.waiting || !TimeIsUp(*client.waiting)) {
+      continue;
+    }
+    ++counts_["time-out"];
+    const FetchRequest request = client.waiting->request;
+    const std::string output = client.connection->Resume();
+    log_.Note(Who(number), {"its time is up:", request.ToWords()[2]}, output);
+    if (output.empty()) {
+      log_.Fail("an answer expected");
+    }
+    client.waiting.reset();
+    JudgeFetch(number, request, true, DecodeAll(output).at(0));
+    Settle();
+  }
+}
+
+bool StreamRun::TimeIsUp(const Waiting& waiting) const {
+  return waiting.deadline_us && *waiting.deadline_us <= model_.now_us;
+}
+
+void StreamRun::Disconnect(std::size_t number) {
+  ++counts_[clients_[number].waiting ? "goes while it waits" : "goes"];
+  log_.Note(Who(number), {"goes"}, "");
+  Connect(number);
+  model_.ClientGone(static_cast<int>(number));
+  Settle();
+}
+
+void StreamRun::Settle(std::optional<std::size_t> doomed) {
+  std::optional<NotTold> not_told;
+  while (SettleOnce(doomed, not_told)) {
+  }
+  for (const std::size_t number : InOrderOfArrival()) {
+    Client& client = clients_[number];
+    if (number == doomed || TimeIsUp(*client.waiting)) {
+      continue;
+    }
+    if (const std::string output = client.connection->Resume(); !output.empty()) {
+      log_.Note(Who(number), client.waiting->request.ToWords(), output);
+      log_.Fail("it was to wait on");
+    }
+  }
+  if (!doomed || !clients_[*doomed].waiting) {
+    return;
+  }
+  if (not_told) {
+    ++counts_["goes before it is told"];
+    model_.GiveBack(clients_[*doomed].waiting->request, not_told->plan, not_told->lease);
+  }
+  Disconnect(*doomed);
+}
+
+bool StreamRun::SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told) {
+  for (const std::size_t number : InOrderOfArrival()) {
+    Client& client = clients_[number];
+    const FetchRequest& request = client.waiting->request;
+    const Plan plan = model_.PlanFetch(request, false);
+    if (plan.kind == Plan::Kind::kWaits || (number == doomed && not_told)) {
+      continue;
+    }
+    if (number == doomed && !plan.known_step && !request.sampler.Random()) {
+      not_told = {.plan = plan, .lease = {}};
+      model_.NoteFetch(request);
+      if (plan.kind == Plan::Kind::kRows) {
+        not_told->lease = model_.TakeFetch(request, plan, plan.rows, static_cast<int>(number));
+      }
+      return true;
+    }
+    const std::string output = client.connection->Resume();
+    log_.Note(Who(number) + " waited", request.ToWords(), output);
+    if (output.empty()) {
+      log_.Fail("an answer expected");
+    }
+    ++counts_["served"];
+    const FetchRequest served = request;
+    client.waiting.reset();
+    JudgeFetch(number, served, false, DecodeAll(output).at(0));
+    return true;
+  }
+  return false;
+}
+
+void StreamRun::Finish() {
+  Ask(probe_, "probe", {"FLUSHALL"});
+  model_.partitions.clear();
+  Settle();
+  clients_.clear();
+  CHECK(server_.GetMemory().GetArena().GetStats().used_bytes == 0);
+  CHECK(server_.Get().parked_clients == 0);
+}
+
+}  // namespace sluice::tests
