@@ -88,30 +88,60 @@ Value StreamRun::Ask(TestClient& client, const std::string& who, const Words& wo
   return values[0];
 }
 
+bool StreamRun::IsToWait(const Command& command, bool time_is_up) const {
+  if (command.fetch) {
+    return !command.fetch->Wrong() &&
+           model_.PlanFetch(*command.fetch, time_is_up).kind == Plan::Kind::kWaits;
+  }
+  return command.write && !time_is_up && model_.Waits(*command.write);
+}
+
 void StreamRun::RunOne(std::size_t number) {
-  Client& client = clients_[number];
+  TestClient& client = *clients_[number].connection;
   const Command command = PickCommand(number);
   ++counts_[command.words[0]];
-  if (!command.fetch) {
-    command.judge(Ask(*client.connection, Who(number), command.words));
-    return;
-  }
-  const FetchRequest& request = *command.fetch;
-  const std::string output = client.connection->Run(command.words);
+  const bool waits = IsToWait(command, command.fetch && !command.fetch->block_ms);
+  const std::string output = client.Run(command.words);
   log_.Note(Who(number), command.words, output);
-  if (!output.empty()) {
-    JudgeFetch(number, request, !request.block_ms, DecodeAll(output).at(0));
-    return;
+  if (waits != (output.empty() && client.Get().Parked())) {
+    log_.Fail(waits ? "it is to wait" : "it is not to wait");
   }
-  if (!client.connection->Get().Parked() || !request.block_ms ||
-      model_.PlanFetch(request, false).kind != Plan::Kind::kWaits) {
-    log_.Fail("it is not to wait");
+  if (waits) {
+    Park(number, command);
+  } else if (command.fetch) {
+    JudgeFetch(number, *command.fetch, !command.fetch->block_ms, DecodeAll(output).at(0));
+  } else {
+    command.judge(DecodeAll(output).at(0));
   }
-  ++counts_["waits"];
-  model_.NoteFetch(request);
-  client.waiting = {.request = request, .deadline_us = {}, .arrival = arrivals_++};
-  if (*request.block_ms > 0) {
-    client.waiting->deadline_us = model_.now_us + *request.block_ms * 1000;
+}
+
+void StreamRun::Park(std::size_t number, const Command& command) {
+  if (command.fetch) {
+    model_.NoteFetch(*command.fetch);
+  }
+  ++counts_[command.fetch ? "waits: fetch" : "waits: write"];
+  const std::int64_t ms = command.fetch ? *command.fetch->block_ms : *command.write->block_ms;
+  clients_[number].waiting = {.command = command, .arrival = arrivals_++};
+  if (ms > 0) {
+    clients_[number].waiting->deadline_us = model_.now_us + ms * 1000;
+  }
+}
+
+void StreamRun::Answer(std::size_t number, bool time_is_up) {
+  Client& client = clients_[number];
+  const Command command = client.waiting->command;
+  const std::string output = client.connection->Resume();
+  log_.Note(Who(number) + (time_is_up ? " (time is up)" : " (waited)"), command.words, output);
+  if (output.empty()) {
+    log_.Fail("an answer expected");
+  }
+  ++counts_[time_is_up ? "time-out" : command.fetch ? "served: fetch" : "served: write"];
+  client.waiting.reset();
+  const Value reply = DecodeAll(output).at(0);
+  if (command.fetch) {
+    JudgeFetch(number, *command.fetch, time_is_up, reply);
+  } else {
+    command.judge(reply);
   }
 }
 
@@ -152,20 +182,10 @@ void StreamRun::LetTimePass() {
   Tick();
   Settle();
   for (const std::size_t number : InOrderOfArrival()) {
-    Client& client = clients_[number];
-    if (!client.waiting || !TimeIsUp(*client.waiting)) {
-      continue;
+    if (clients_[number].waiting && TimeIsUp(*clients_[number].waiting)) {
+      Answer(number, true);
+      Settle();
     }
-    ++counts_["time-out"];
-    const FetchRequest request = client.waiting->request;
-    const std::string output = client.connection->Resume();
-    log_.Note(Who(number), {"its time is up:", request.ToWords()[2]}, output);
-    if (output.empty()) {
-      log_.Fail("an answer expected");
-    }
-    client.waiting.reset();
-    JudgeFetch(number, request, true, DecodeAll(output).at(0));
-    Settle();
   }
 }
 
@@ -191,48 +211,55 @@ void StreamRun::Settle(std::optional<std::size_t> doomed) {
       continue;
     }
     if (const std::string output = client.connection->Resume(); !output.empty()) {
-      log_.Note(Who(number), client.waiting->request.ToWords(), output);
+      log_.Note(Who(number), client.waiting->command.words, output);
       log_.Fail("it was to wait on");
     }
   }
-  if (!doomed || !clients_[*doomed].waiting) {
-    return;
+  if (doomed && clients_[*doomed].waiting) {
+    if (not_told) {
+      ++counts_["goes before it is told"];
+      model_.GiveBack(*clients_[*doomed].waiting->command.fetch, not_told->plan, not_told->lease);
+    }
+    Disconnect(*doomed);
   }
-  if (not_told) {
-    ++counts_["goes before it is told"];
-    model_.GiveBack(clients_[*doomed].waiting->request, not_told->plan, not_told->lease);
-  }
-  Disconnect(*doomed);
 }
 
+// Serves the first that can be served. Fetches are served by the command that makes it possible,
+// writes by their own connections afterwards.
 bool StreamRun::SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told) {
-  for (const std::size_t number : InOrderOfArrival()) {
-    Client& client = clients_[number];
-    const FetchRequest& request = client.waiting->request;
-    const Plan plan = model_.PlanFetch(request, false);
-    if (plan.kind == Plan::Kind::kWaits || (number == doomed && not_told)) {
-      continue;
-    }
-    if (number == doomed && !plan.known_step && !request.sampler.Random()) {
-      not_told = {.plan = plan, .lease = {}};
-      model_.NoteFetch(request);
-      if (plan.kind == Plan::Kind::kRows) {
-        not_told->lease = model_.TakeFetch(request, plan, plan.rows, static_cast<int>(number));
+  for (const bool fetches : {true, false}) {
+    for (const std::size_t number : InOrderOfArrival()) {
+      const Command& command = clients_[number].waiting->command;
+      const bool told = number != doomed;
+      if (fetches != command.fetch.has_value() || (!told && (not_told || !fetches)) ||
+          IsToWait(command, false)) {
+        continue;
       }
+      if (!told && ServeUntold(number, not_told)) {
+        return true;
+      }
+      Answer(number, false);
       return true;
     }
-    const std::string output = client.connection->Resume();
-    log_.Note(Who(number) + " waited", request.ToWords(), output);
-    if (output.empty()) {
-      log_.Fail("an answer expected");
-    }
-    ++counts_["served"];
-    const FetchRequest served = request;
-    client.waiting.reset();
-    JudgeFetch(number, served, false, DecodeAll(output).at(0));
-    return true;
   }
   return false;
+}
+
+// False where it must be told, since the model cannot know what it got.
+bool StreamRun::ServeUntold(std::size_t number, std::optional<NotTold>& not_told) {
+  const FetchRequest& request = *clients_[number].waiting->command.fetch;
+  const Plan plan = model_.PlanFetch(request, false);
+  if (plan.known_step || request.sampler.Random()) {
+    return false;
+  }
+  not_told = {.plan = plan, .lease = {}};
+  if (plan.kind != Plan::Kind::kError) {
+    model_.NoteFetch(request);
+  }
+  if (plan.kind == Plan::Kind::kRows) {
+    not_told->lease = model_.TakeFetch(request, plan, plan.rows, static_cast<int>(number));
+  }
+  return true;
 }
 
 void StreamRun::Finish() {

@@ -30,9 +30,17 @@ class StreamRun : private StreamPicks {
   [[nodiscard]] const std::map<std::string, int>& Counts() const { return counts_; }
 
  private:
-  // What waits in a client, and since when.
+  // A command and what is to be done with its answer. It is judged by the model as it is when the
+  // answer was made.
+  struct Command {
+    Words words = {};
+    std::function<void(const Value&)> judge = {};
+    // What may wait: a fetch, which is judged by JudgeFetch(), or a write.
+    std::optional<FetchRequest> fetch = {};
+    std::optional<WriteRequest> write = {};
+  };
   struct Waiting {
-    FetchRequest request = {};
+    Command command = {};
     std::optional<std::int64_t> deadline_us = {};
     std::int64_t arrival = 0;
   };
@@ -40,14 +48,6 @@ class StreamRun : private StreamPicks {
     std::unique_ptr<TestClient> connection = {};
     std::optional<Waiting> waiting = {};
   };
-  // A command and what is to be done with its answer. It is judged by the model as it is when the
-  // answer was made.
-  struct Command {
-    Words words = {};
-    std::function<void(const Value&)> judge;
-    std::optional<FetchRequest> fetch = std::nullopt;  // one that may wait: judged by JudgeFetch()
-  };
-
   // What a client was served with that went before it was told.
   struct NotTold {
     Plan plan = {};
@@ -88,6 +88,10 @@ class StreamRun : private StreamPicks {
   void CheckFields(const FetchRequest& request, const Indexes& rows);
 
   void RunOne(std::size_t client);
+  [[nodiscard]] bool IsToWait(const Command& command, bool time_is_up) const;
+  void Park(std::size_t client, const Command& command);
+  // It waited, and must be answered now.
+  void Answer(std::size_t client, bool time_is_up);
   void RunTransaction(std::size_t client);
   void LetTimePass();
   // All leases that are over end now.
@@ -96,6 +100,7 @@ class StreamRun : private StreamPicks {
   // Everybody who can be served is, in order of arrival. `doomed` goes before it is told.
   void Settle(std::optional<std::size_t> doomed = std::nullopt);
   bool SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told);
+  bool ServeUntold(std::size_t client, std::optional<NotTold>& not_told);
   Value Ask(TestClient& client, const std::string& who, const Words& words);
   void CompareState();
   void CompareTask(const std::string& partition, const std::string& task);

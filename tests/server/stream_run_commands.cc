@@ -39,8 +39,13 @@ StreamRun::Command StreamRun::PickWriteCommand() {
     const AppendRequest request = PickAppend();
     return Same(request.ToWords(), [this, request] { return model_.Append(request); });
   }
-  const WriteRequest request = what < 5 ? PickNewRows() : PickPut();
-  return Same(request.ToWords(), [this, request] { return model_.Write(request); });
+  WriteRequest request = what < 5 ? PickNewRows() : PickPut();
+  if (Chance(20)) {
+    request.block_ms = Between(0, 6) * 10;
+  }
+  Command command = Same(request.ToWords(), [this, request] { return model_.Write(request); });
+  command.write = request;
+  return command;
 }
 
 StreamRun::Command StreamRun::PickClearCommand() {
