@@ -214,11 +214,20 @@ bool StreamModel::Waits(const WriteRequest& request) const {
          (!partition.maxbytes || bytes <= *partition.maxbytes);
 }
 
+// The partition, made where there is none.
+StreamPartition& StreamModel::Made(const std::string& name) {
+  StreamPartition& partition = partitions[name];
+  if (partition.number == 0) {
+    partition.number = ++partitions_made_;
+  }
+  return partition;
+}
+
 std::string StreamModel::Write(const WriteRequest& request) {
   if (const std::string problem = Problem(request); !problem.empty()) {
     return problem;
   }
-  StreamPartition& partition = partitions[request.partition];
+  StreamPartition& partition = Made(request.partition);
   Indexes indexes;
   int made = 0;
   for (const RowWrite& row : request.rows) {

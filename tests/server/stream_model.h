@@ -66,6 +66,7 @@ struct StreamTask {
 };
 
 struct StreamPartition {
+  int number = 0;  // among all partitions, ever
   std::map<Index, StreamRow> rows = {};
   Index made = 0;  // rows, ever
   std::map<std::string, StreamTask> tasks = {};
@@ -136,10 +137,12 @@ class StreamModel {
   std::optional<int> TakeClaim(const ClaimRequest& request, const Indexes& rows, int client);
 
   // A fetch is planned, answered, and taken. `time_is_up`: it may not wait (any longer).
-  [[nodiscard]] Plan PlanFetch(const FetchRequest& request, bool time_is_up) const;
+  // STRICT does not matter any more where the fetch waits in the partition of this number.
+  [[nodiscard]] Plan PlanFetch(const FetchRequest& request, bool time_is_up,
+                               int admitted = 0) const;
   // It came: its task is made, and remembers the fields.
   void NoteFetch(const FetchRequest& request);
-  // `rows` are taken. Returns the lease that its answer names.
+  // `rows` are taken. Returns the lease that its answer names. AUTOEVICT comes with the answer.
   std::optional<int> TakeFetch(const FetchRequest& request, const Plan& plan, const Indexes& rows,
                                int client);
   // The client went before it was told.
@@ -151,6 +154,9 @@ class StreamModel {
   [[nodiscard]] std::string Info(const std::string& partition) const;
   [[nodiscard]] std::string ReadyRows(const std::string& partition, const Words& fields) const;
   std::string Evict(const std::string& partition, const Words& tasks);
+
+  // Of the partition, those of the rows that all of TASKS have consumed go.
+  void AutoEvict(const std::string& partition, const Indexes& rows);
 
   // Leases end: those whose time is up; those bound to a client that went.
   void EndLeases();
@@ -165,10 +171,12 @@ class StreamModel {
   std::optional<int> TakeAgain(const FetchRequest& request, StreamStep& step, int client);
   // A new lease of these rows; of none, where there are none.
   std::optional<int> Hold(StreamTask& task, const StreamLease& lease);
-  void AutoEvict(StreamPartition& partition);
   std::string Unknown(const std::string& partition, const std::string& task) const;
 
+  StreamPartition& Made(const std::string& partition);
+
   int leases_made_ = 0;
+  int partitions_made_ = 0;
 };
 
 }  // namespace sluice::tests

@@ -27,7 +27,7 @@ std::size_t Potential(const StreamPartition& partition, const FetchRequest& requ
   for (const auto& [index, row] : partition.rows) {
     rows += consumed(index) ? 0 : 1;
   }
-  return rows / sampler.ranks;
+  return rows / sampler.ranks / sampler.size * sampler.size;
 }
 
 bool Ended(const StreamPartition& partition, const std::string& task) {
@@ -101,14 +101,15 @@ std::string Plan::KindName() const {
   }
 }
 
-Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up) const {
+Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up, int admitted) const {
   const Plan nothing{.kind = time_is_up ? Plan::Kind::kNil : Plan::Kind::kWaits};
   const auto found = partitions.find(request.partition);
   if (found == partitions.end()) {
     return nothing;
   }
   const StreamPartition& partition = found->second;
-  if (const std::string error = partition.Forbids(request.task, request.fields); !error.empty()) {
+  const std::string error = partition.Forbids(request.task, request.fields);
+  if (admitted != partition.number && !error.empty()) {
     return {.kind = Plan::Kind::kError, .error = error};
   }
   if (const auto task = partition.tasks.find(request.task);
@@ -197,9 +198,7 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
   StreamPartition& partition = partitions[request.partition];
   StreamTask& task = partition.tasks[request.task];
   if (plan.known_step) {
-    const auto lease = TakeAgain(request, task.steps[*request.step], client);
-    AutoEvict(partition);
-    return lease;
+    return TakeAgain(request, task.steps[*request.step], client);
   }
   std::vector<Indexes> shares = plan.shares;
   const bool balanced = !shares.empty();
@@ -237,7 +236,6 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
       task.steps[{of, request.step->step}] = step;
     }
   }
-  AutoEvict(partition);
   return told;
 }
 
@@ -266,8 +264,8 @@ std::optional<int> StreamModel::TakeAgain(const FetchRequest& request, StreamSte
 
 void StreamModel::GiveBack(const FetchRequest& request, const Plan& plan,
                            std::optional<int> lease) {
-  if (plan.kind != Plan::Kind::kRows) {
-    return;
+  if (plan.kind != Plan::Kind::kRows || !plan.shares.empty()) {
+    return;  // the shares of one deal stay as they are
   }
   StreamTask& task = partitions[request.partition].tasks[request.task];
   if (lease) {

@@ -32,7 +32,7 @@ std::string StreamModel::Create(const CreateRequest& request) {
   if (request.autoevict && !has_tasks) {
     return "-ERR";
   }
-  StreamPartition& partition = partitions[request.partition];
+  StreamPartition& partition = Made(request.partition);
   SetLimit(partition.expect, request.expect);
   SetLimit(partition.maxrows, request.maxrows);
   SetLimit(partition.maxbytes, request.maxbytes);
@@ -47,7 +47,11 @@ std::string StreamModel::Create(const CreateRequest& request) {
   }
   partition.strict = partition.strict || request.strict;
   partition.autoevict = partition.autoevict || request.autoevict;
-  AutoEvict(partition);
+  Indexes rows;
+  for (const auto& [index, row] : partition.rows) {
+    rows.push_back(index);
+  }
+  AutoEvict(request.partition, rows);
   return "OK";
 }
 
@@ -137,14 +141,14 @@ std::string StreamModel::Evict(const std::string& name, const Words& tasks) {
   return std::to_string(removed);
 }
 
-void StreamModel::AutoEvict(StreamPartition& partition) {
-  if (!partition.autoevict) {
+void StreamModel::AutoEvict(const std::string& name, const Indexes& rows) {
+  const auto found = partitions.find(name);
+  if (found == partitions.end() || !found->second.autoevict) {
     return;
   }
-  const StreamPartition before = partition;
-  for (const auto& [index, row] : before.rows) {
-    if (ConsumedByAll(before, before.named_tasks, index)) {
-      partition.Remove(index);
+  for (const Index row : rows) {
+    if (ConsumedByAll(found->second, found->second.named_tasks, row)) {
+      found->second.Remove(row);
     }
   }
 }

@@ -57,7 +57,7 @@ std::string StreamModel::Ack(const std::string& partition, const std::string& ta
       ++consumed;
     }
   }
-  AutoEvict(partitions[partition]);
+  AutoEvict(partition, partitions[partition].Choose(rows));
   return std::to_string(consumed);
 }
 
@@ -184,9 +184,11 @@ std::string StreamModel::PlanClaim(const ClaimRequest& request, Indexes& rows) c
     return error;
   }
   const auto task = partition.tasks.find(request.task);
-  std::size_t named = 0;
-  for (const Index row : partition.Choose(request.rows)) {
-    ++named;
+  const Indexes there = partition.Choose(request.rows);
+  const std::size_t named = request.rows.keys      ? request.rows.keys->size()
+                            : request.rows.indexes ? request.rows.indexes->size()
+                                                   : there.size();
+  for (const Index row : there) {
     if (partition.rows.at(row).Ready(request.fields) &&
         (task == partition.tasks.end() || task->second.Free(row))) {
       rows.push_back(row);
@@ -209,7 +211,7 @@ std::optional<int> StreamModel::TakeClaim(const ClaimRequest& request, const Ind
                        .rows = {rows.begin(), rows.end()}});
   }
   task.consumed.insert(rows.begin(), rows.end());
-  AutoEvict(partition);
+  AutoEvict(request.partition, rows);
   return std::nullopt;
 }
 

@@ -88,16 +88,27 @@ const Value* Member(const Value& map, const std::string& name) {
   return nullptr;
 }
 
-std::string FlatByName(const Value& map) {
+std::string FlatByName(const Words& names_and_values) {
   std::map<std::string, std::string> members;
-  for (std::size_t i = 0; i + 1 < map.items.size(); i += 2) {
-    members[map.items[i].text] = Flat(map.items[i + 1]);
+  for (std::size_t i = 0; i + 1 < names_and_values.size(); i += 2) {
+    members[names_and_values[i]] = names_and_values[i + 1];
   }
   Words items;
   for (const auto& [name, value] : members) {
     items.insert(items.end(), {name, value});
   }
   return FlatList(items);
+}
+
+std::string FlatByName(const Value& map) {
+  if (map.type == '-' || map.type == '_') {
+    return Flat(map);
+  }
+  Words items;
+  for (const Value& item : map.items) {
+    items.push_back(Flat(item));
+  }
+  return FlatByName(items);
 }
 
 std::string FlatSorted(const Value& array) {

@@ -17,6 +17,7 @@ std::string FlatList(const Words& items);
 const Value* Member(const Value& map, const std::string& name);
 // The names and values of a map, flat, by name.
 std::string FlatByName(const Value& map);
+std::string FlatByName(const Words& names_and_values);
 // The items of an array, by their text.
 std::string FlatSorted(const Value& array);
 

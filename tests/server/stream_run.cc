@@ -88,10 +88,10 @@ Value StreamRun::Ask(TestClient& client, const std::string& who, const Words& wo
   return values[0];
 }
 
-bool StreamRun::IsToWait(const Command& command, bool time_is_up) const {
+bool StreamRun::IsToWait(const Command& command, bool time_is_up, int admitted) const {
   if (command.fetch) {
     return !command.fetch->Wrong() &&
-           model_.PlanFetch(*command.fetch, time_is_up).kind == Plan::Kind::kWaits;
+           model_.PlanFetch(*command.fetch, time_is_up, admitted).kind == Plan::Kind::kWaits;
   }
   return command.write && !time_is_up && model_.Waits(*command.write);
 }
@@ -109,7 +109,9 @@ void StreamRun::RunOne(std::size_t number) {
   if (waits) {
     Park(number, command);
   } else if (command.fetch) {
-    JudgeFetch(number, *command.fetch, !command.fetch->block_ms, DecodeAll(output).at(0));
+    JudgeFetchAndEvict(*command.fetch,
+                       {.client = number, .time_is_up = !command.fetch->block_ms, .admitted = 0},
+                       DecodeAll(output).at(0));
   } else {
     command.judge(DecodeAll(output).at(0));
   }
@@ -122,6 +124,9 @@ void StreamRun::Park(std::size_t number, const Command& command) {
   ++counts_[command.fetch ? "waits: fetch" : "waits: write"];
   const std::int64_t ms = command.fetch ? *command.fetch->block_ms : *command.write->block_ms;
   clients_[number].waiting = {.command = command, .arrival = arrivals_++};
+  if (command.fetch && model_.partitions.count(command.fetch->partition) != 0) {
+    clients_[number].waiting->admitted = model_.partitions[command.fetch->partition].number;
+  }
   if (ms > 0) {
     clients_[number].waiting->deadline_us = model_.now_us + ms * 1000;
   }
@@ -130,6 +135,8 @@ void StreamRun::Park(std::size_t number, const Command& command) {
 void StreamRun::Answer(std::size_t number, bool time_is_up) {
   Client& client = clients_[number];
   const Command command = client.waiting->command;
+  const Asked asked = {
+      .client = number, .time_is_up = time_is_up, .admitted = client.waiting->admitted};
   const std::string output = client.connection->Resume();
   log_.Note(Who(number) + (time_is_up ? " (time is up)" : " (waited)"), command.words, output);
   if (output.empty()) {
@@ -138,10 +145,12 @@ void StreamRun::Answer(std::size_t number, bool time_is_up) {
   ++counts_[time_is_up ? "time-out" : command.fetch ? "served: fetch" : "served: write"];
   client.waiting.reset();
   const Value reply = DecodeAll(output).at(0);
-  if (command.fetch) {
-    JudgeFetch(number, *command.fetch, time_is_up, reply);
-  } else {
+  if (!command.fetch) {
     command.judge(reply);
+  } else if (time_is_up) {
+    JudgeFetchAndEvict(*command.fetch, asked, reply);
+  } else {
+    to_evict_.push_back({command.fetch->partition, JudgeFetch(*command.fetch, asked, reply)});
   }
 }
 
@@ -161,7 +170,8 @@ void StreamRun::RunTransaction(std::size_t number) {
   in_transaction_ = true;
   for (std::size_t i = 0; i < commands.size(); ++i) {
     if (commands[i].fetch) {
-      JudgeFetch(number, *commands[i].fetch, true, reply.items[i]);
+      JudgeFetchAndEvict(*commands[i].fetch, {.client = number, .time_is_up = true, .admitted = 0},
+                         reply.items[i]);
     } else {
       commands[i].judge(reply.items[i]);
     }
@@ -203,8 +213,10 @@ void StreamRun::Disconnect(std::size_t number) {
 
 void StreamRun::Settle(std::optional<std::size_t> doomed) {
   std::optional<NotTold> not_told;
-  while (SettleOnce(doomed, not_told)) {
-  }
+  do {
+    while (SettleOnce(doomed, not_told)) {
+    }
+  } while (EvictOnce());
   for (const std::size_t number : InOrderOfArrival()) {
     Client& client = clients_[number];
     if (number == doomed || TimeIsUp(*client.waiting)) {
@@ -224,15 +236,44 @@ void StreamRun::Settle(std::optional<std::size_t> doomed) {
   }
 }
 
+// Those that wait for a partition are let in once it is there, unless it is STRICT.
+void StreamRun::Admit() {
+  for (const std::size_t number : InOrderOfArrival()) {
+    Waiting& waiting = *clients_[number].waiting;
+    if (!waiting.command.fetch) {
+      continue;
+    }
+    const FetchRequest& request = *waiting.command.fetch;
+    const auto found = model_.partitions.find(request.partition);
+    if (found != model_.partitions.end() && found->second.number != waiting.admitted &&
+        found->second.Forbids(request.task, request.fields).empty()) {
+      waiting.admitted = found->second.number;
+      model_.NoteFetch(request);
+    }
+  }
+}
+
+// Rows that fetches have consumed which waited go when their clients are answered, and that is when
+// all have been served that could be.
+bool StreamRun::EvictOnce() {
+  if (to_evict_.empty()) {
+    return false;
+  }
+  model_.AutoEvict(to_evict_.front().partition, to_evict_.front().rows);
+  to_evict_.pop_front();
+  return true;
+}
+
 // Serves the first that can be served. Fetches are served by the command that makes it possible,
 // writes by their own connections afterwards.
 bool StreamRun::SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told) {
+  Admit();
   for (const bool fetches : {true, false}) {
     for (const std::size_t number : InOrderOfArrival()) {
       const Command& command = clients_[number].waiting->command;
       const bool told = number != doomed;
       if (fetches != command.fetch.has_value() || (!told && (not_told || !fetches)) ||
-          IsToWait(command, false)) {
+          IsToWait(command, false, clients_[number].waiting->admitted)) {
         continue;
       }
       if (!told && ServeUntold(number, not_told)) {
@@ -248,7 +289,7 @@ bool StreamRun::SettleOnce(std::optional<std::size_t> doomed, std::optional<NotT
 // False where it must be told, since the model cannot know what it got.
 bool StreamRun::ServeUntold(std::size_t number, std::optional<NotTold>& not_told) {
   const FetchRequest& request = *clients_[number].waiting->command.fetch;
-  const Plan plan = model_.PlanFetch(request, false);
+  const Plan plan = model_.PlanFetch(request, false, clients_[number].waiting->admitted);
   if (plan.known_step || request.sampler.Random()) {
     return false;
   }

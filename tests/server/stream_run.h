@@ -3,6 +3,7 @@
 // if the model says so.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -43,6 +44,7 @@ class StreamRun : private StreamPicks {
     Command command = {};
     std::optional<std::int64_t> deadline_us = {};
     std::int64_t arrival = 0;
+    int admitted = 0;  // to the partition of this number
   };
   struct Client {
     std::unique_ptr<TestClient> connection = {};
@@ -58,6 +60,11 @@ class StreamRun : private StreamPicks {
     std::string task = {};
   };
 
+  struct ToEvict {
+    std::string partition;
+    Indexes rows;
+  };
+
   void Connect(std::size_t number);
   static std::string Who(std::size_t client) { return "c" + std::to_string(client); }
   std::vector<std::size_t> Idle() const;
@@ -71,7 +78,7 @@ class StreamRun : private StreamPicks {
   Command PickTaskCommand();
   Command PickLookCommand();
   Command PickPartitionCommand();
-  Command FetchCommand(std::size_t client);
+  Command FetchCommand();
   Command ClaimCommand(std::size_t client);
   Command ExplainCommand();
   Command AckCommand(bool release);
@@ -79,8 +86,14 @@ class StreamRun : private StreamPicks {
   Command Same(Words words, std::function<std::string()> model);
 
   // stream_run_fetch.cc
-  void JudgeFetch(std::size_t client, const FetchRequest& request, bool time_is_up,
-                  const Value& reply);
+  struct Asked {
+    std::size_t client = 0;
+    bool time_is_up = false;
+    int admitted = 0;
+  };
+  // Returns the rows that the answer consumed.
+  Indexes JudgeFetch(const FetchRequest& request, const Asked& asked, const Value& reply);
+  void JudgeFetchAndEvict(const FetchRequest& request, const Asked& asked, const Value& reply);
   void JudgeClaim(std::size_t client, const ClaimRequest& request, const Value& reply);
   Indexes CheckRows(const FetchRequest& request, const Plan& plan, const Value& reply);
   Words Expected(const FetchRequest& request, const Plan& plan, const Indexes& rows);
@@ -88,7 +101,7 @@ class StreamRun : private StreamPicks {
   void CheckFields(const FetchRequest& request, const Indexes& rows);
 
   void RunOne(std::size_t client);
-  [[nodiscard]] bool IsToWait(const Command& command, bool time_is_up) const;
+  [[nodiscard]] bool IsToWait(const Command& command, bool time_is_up, int admitted = 0) const;
   void Park(std::size_t client, const Command& command);
   // It waited, and must be answered now.
   void Answer(std::size_t client, bool time_is_up);
@@ -99,6 +112,8 @@ class StreamRun : private StreamPicks {
   void Disconnect(std::size_t client);
   // Everybody who can be served is, in order of arrival. `doomed` goes before it is told.
   void Settle(std::optional<std::size_t> doomed = std::nullopt);
+  void Admit();
+  bool EvictOnce();
   bool SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told);
   bool ServeUntold(std::size_t client, std::optional<NotTold>& not_told);
   Value Ask(TestClient& client, const std::string& who, const Words& words);
@@ -113,6 +128,7 @@ class StreamRun : private StreamPicks {
   TestClient probe_;
   std::map<std::string, int> counts_;
   std::map<std::string, std::string> seeded_;  // what SEED chose from the same, earlier
+  std::deque<ToEvict> to_evict_;               // what those were answered with that waited
   bool in_transaction_ = false;
   std::int64_t arrivals_ = 0;
   int steps_ = 0;

@@ -30,15 +30,14 @@ Value Normal(Value reply) {
 
 }  // namespace
 
-void StreamRun::JudgeFetch(std::size_t client, const FetchRequest& request, bool time_is_up,
-                           const Value& reply) {
+Indexes StreamRun::JudgeFetch(const FetchRequest& request, const Asked& asked, const Value& reply) {
   if (request.Wrong()) {
     ++counts_["fetch: wrong"];
     log_.Expect("a wrong fetch", "-ERR", Flat(reply));
-    return;
+    return {};
   }
-  const Plan plan = model_.PlanFetch(request, time_is_up);
-  ++counts_[std::string("fetch: ") + plan.KindName()];
+  const Plan plan = model_.PlanFetch(request, asked.time_is_up, asked.admitted);
+  ++counts_["fetch: " + plan.KindName()];
   ++counts_["sampler: " + request.sampler.name];
   if (plan.kind != Plan::Kind::kError) {
     model_.NoteFetch(request);
@@ -46,25 +45,30 @@ void StreamRun::JudgeFetch(std::size_t client, const FetchRequest& request, bool
   if (plan.kind != Plan::Kind::kRows && plan.kind != Plan::Kind::kEnd) {
     log_.Expect("the fetch", plan.kind == Plan::Kind::kError ? plan.error : plan.KindName(),
                 Flat(reply));
-    return;
+    return {};
   }
-  const Indexes rows = plan.kind == Plan::Kind::kRows ? CheckRows(request, plan, reply) : Indexes();
+  const bool some = plan.kind == Plan::Kind::kRows;
+  const Indexes rows = some ? CheckRows(request, plan, reply) : Indexes();
   Words expected = Expected(request, plan, rows);
-  std::optional<int> lease;
-  if (plan.kind == Plan::Kind::kRows) {
-    lease = model_.TakeFetch(request, plan, rows, static_cast<int>(client));
-  }
+  const std::optional<int> lease =
+      some ? model_.TakeFetch(request, plan, rows, static_cast<int>(asked.client)) : std::nullopt;
   if (request.lease_ms) {
-    expected.insert(expected.begin() + 6,
+    expected.insert(expected.end(),
                     {"lease", CheckLease({request.partition, request.task}, lease, reply)});
   }
-  log_.Expect("the fetch", FlatList(expected), Flat(Normal(reply)));
+  log_.Expect("the fetch", FlatByName(expected), FlatByName(Normal(reply)));
   if (const std::string wrong = ledger_.Fetched(request, reply); !wrong.empty()) {
     log_.Fail(wrong);
   }
   if (!plan.known_step && !in_transaction_) {
     CheckFields(request, rows);
   }
+  return request.lease_ms || request.keep ? Indexes() : rows;
+}
+
+void StreamRun::JudgeFetchAndEvict(const FetchRequest& request, const Asked& asked,
+                                   const Value& reply) {
+  model_.AutoEvict(request.partition, JudgeFetch(request, asked, reply));
 }
 
 Indexes StreamRun::CheckRows(const FetchRequest& request, const Plan& plan, const Value& reply) {
@@ -87,8 +91,8 @@ Indexes StreamRun::CheckRows(const FetchRequest& request, const Plan& plan, cons
   }
   if (request.sampler.seed) {
     std::string from =
-        fmt::format("{} {} {} {}", request.partition, plan.count,
-                    fmt::join(request.sampler.ToWords(), " "), fmt::join(plan.rows, " "));
+        fmt::format("{} {} {}", plan.count, fmt::join(request.sampler.ToWords(), " "),
+                    fmt::join(plan.rows, " "));
     for (const auto& [row, weight] : plan.weights) {
       from += " " + Number(weight);
     }

@@ -9,85 +9,67 @@
 namespace sluice::tests {
 namespace {
 
-// One part while it is being put together: sum, then (position, weight) of what is in it.
 struct Part {
   double sum = 0;
-  std::vector<std::pair<std::size_t, double>> items;
-
-  friend bool operator<(const Part& a, const Part& b) {
-    if (a.sum != b.sum) {
-      return a.sum < b.sum;
-    }
-    if (a.items.size() != b.items.size()) {
-      return a.items.size() < b.items.size();
-    }
-    return a.items < b.items;
-  }
+  std::vector<std::size_t> positions;
 };
 
-using Parts = std::vector<Part>;  // from the largest to the smallest
+using Parts = std::vector<Part>;  // from the heaviest to the lightest
 
 double Spread(const Parts& parts) {
   return parts.front().sum - parts.back().sum;
 }
 
-// Which of the two is taken first: that of the larger spread, then of the larger first part.
-bool Before(const Parts& a, const Parts& b) {
-  return Spread(a) != Spread(b) ? Spread(a) > Spread(b) : b[0] < a[0];
-}
-
-void SortFalling(Parts& parts) {
-  std::sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) { return b < a; });
-}
-
-Parts TakeFirst(std::vector<Parts>& states) {
-  const auto first = std::min_element(states.begin(), states.end(), Before);
-  Parts taken = *first;
-  states.erase(first);
-  return taken;
+// The one of the largest spread; of several, the one that began with the heaviest.
+std::size_t MostUneven(const std::vector<Parts>& deals) {
+  std::size_t most = 0;
+  for (std::size_t i = 1; i < deals.size(); ++i) {
+    most = Spread(deals[i]) > Spread(deals[most]) ? i : most;
+  }
+  return most;
 }
 
 }  // namespace
 
 std::vector<std::vector<std::size_t>> Deal(const std::vector<double>& weights, std::size_t parts) {
-  std::vector<std::pair<double, std::size_t>> sorted;
+  std::vector<std::size_t> order;
   for (std::size_t i = 0; i < weights.size(); ++i) {
-    sorted.emplace_back(weights[i], i);
+    order.push_back(i);
   }
-  std::sort(sorted.begin(), sorted.end());
-  std::vector<Parts> states;
-  for (std::size_t begin = 0; begin < sorted.size(); begin += parts) {
-    Parts state;
-    for (std::size_t i = begin; i < begin + parts; ++i) {
-      state.push_back({sorted[i].first, {{sorted[i].second, sorted[i].first}}});
+  std::stable_sort(order.begin(), order.end(),
+                   [&weights](std::size_t a, std::size_t b) { return weights[a] > weights[b]; });
+  std::vector<Parts> deals;
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    if (i % parts == 0) {
+      deals.emplace_back();
     }
-    SortFalling(state);
-    states.push_back(state);
+    deals.back().push_back({weights[order[i]], {order[i]}});
   }
-  while (states.size() > 1) {
-    Parts merged = TakeFirst(states);
-    const Parts other = TakeFirst(states);
+  while (deals.size() > 1) {
+    const std::size_t first = MostUneven(deals);
+    const Parts other = deals[first];
+    deals.erase(deals.begin() + static_cast<std::ptrdiff_t>(first));
+    Parts& joined = deals[MostUneven(deals)];
     for (std::size_t i = 0; i < parts; ++i) {
-      const Part& added = other[parts - 1 - i];
-      merged[i].sum += added.sum;
-      merged[i].items.insert(merged[i].items.end(), added.items.begin(), added.items.end());
+      const Part& added = other[parts - 1 - i];  // the lightest to the heaviest
+      joined[i].sum += added.sum;
+      joined[i].positions.insert(joined[i].positions.end(), added.positions.begin(),
+                                 added.positions.end());
     }
-    SortFalling(merged);
-    states.push_back(merged);
+    std::stable_sort(joined.begin(), joined.end(),
+                     [](const Part& a, const Part& b) { return a.sum > b.sum; });
   }
-  std::vector<std::vector<std::size_t>> dealt(parts);
-  for (std::size_t i = 0; i < parts; ++i) {
-    for (const auto& [position, weight] : states[0][i].items) {
-      dealt[i].push_back(position);
-    }
-    std::sort(dealt[i].begin(), dealt[i].end());
+  std::vector<std::vector<std::size_t>> dealt;
+  for (Part& part : deals.at(0)) {
+    std::sort(part.positions.begin(), part.positions.end());
+    dealt.push_back(part.positions);
   }
   return dealt;
 }
 
 double WeightOf(const StreamRow& row, const std::string& member) {
   const boost::json::value* const value = row.tag.if_contains(member);
-  return value != nullptr && value->is_number() ? value->to_number<double>() : 0;
+  return value != nullptr && value->is_number() ? std::max(0.0, value->to_number<double>()) : 0;
 }
 
 std::vector<Indexes> WholeGroups(const StreamPartition& partition, const SamplerSpec& sampler) {
