@@ -194,7 +194,7 @@ std::string StreamModel::Problem(const WriteRequest& request) const {
     }
   }
   const bool full = (grows && partition.maxrows && rows > *partition.maxrows) ||
-                    (partition.maxbytes && bytes > *partition.maxbytes);
+                    (bytes > partition.Bytes() && partition.maxbytes && bytes > *partition.maxbytes);
   return full ? "-FULL" : "";
 }
 

@@ -144,7 +144,7 @@ Plan StreamModel::PlanAgain(const FetchRequest& request, const StreamStep& step)
   const StreamPartition& partition = partitions.at(request.partition);
   const StreamTask& task = partition.tasks.at(request.task);
   const auto fails = [](const std::string& error) {
-    return Plan{.kind = Plan::Kind::kError, .error = error};
+    return Plan{.kind = Plan::Kind::kError, .error = error, .known_step = true};
   };
   if (step.count != request.count || step.sampler != request.sampler.ToWords()) {
     return fails("-ERR");

@@ -7,11 +7,12 @@
 namespace sluice::tests {
 namespace {
 
-template <typename T>
-void TickStreams(T& server) {
-  if constexpr (requires { server.Get().streams.Tick(server.GetClock().NowUs()); }) {
-    server.Get().streams.Tick(server.GetClock().NowUs());
-  }
+// What the housekeeper does.
+template <typename Server>
+void EndLeases(Server& server) {
+  server::Engine::Turn turn(server.engine, server.clock);
+  turn.Enter();
+  server.streams.EndLeases(server.clock.NowUs());
 }
 
 constexpr std::size_t kClients = 20;
@@ -80,7 +81,9 @@ void StreamRun::Step() {
 
 Value StreamRun::Ask(TestClient& client, const std::string& who, const Words& words) {
   const std::string output = client.Run(words);
-  log_.Note(who, words, output);
+  if (&client != &probe_) {
+    log_.Note(who, words, output);
+  }
   const std::vector<Value> values = DecodeAll(output);
   if (values.size() != 1) {
     log_.Fail("one answer expected");
@@ -110,7 +113,7 @@ void StreamRun::RunOne(std::size_t number) {
     Park(number, command);
   } else if (command.fetch) {
     JudgeFetchAndEvict(*command.fetch,
-                       {.client = number, .time_is_up = !command.fetch->block_ms, .admitted = 0},
+                       {.client = number, .time_is_up = !command.fetch->block_ms},
                        DecodeAll(output).at(0));
   } else {
     command.judge(DecodeAll(output).at(0));
@@ -136,7 +139,7 @@ void StreamRun::Answer(std::size_t number, bool time_is_up) {
   Client& client = clients_[number];
   const Command command = client.waiting->command;
   const Asked asked = {
-      .client = number, .time_is_up = time_is_up, .admitted = client.waiting->admitted};
+      .client = number, .time_is_up = time_is_up, .waited = true, .admitted = client.waiting->admitted};
   const std::string output = client.connection->Resume();
   log_.Note(Who(number) + (time_is_up ? " (time is up)" : " (waited)"), command.words, output);
   if (output.empty()) {
@@ -170,7 +173,7 @@ void StreamRun::RunTransaction(std::size_t number) {
   in_transaction_ = true;
   for (std::size_t i = 0; i < commands.size(); ++i) {
     if (commands[i].fetch) {
-      JudgeFetchAndEvict(*commands[i].fetch, {.client = number, .time_is_up = true, .admitted = 0},
+      JudgeFetchAndEvict(*commands[i].fetch, {.client = number, .time_is_up = true},
                          reply.items[i]);
     } else {
       commands[i].judge(reply.items[i]);
@@ -181,7 +184,7 @@ void StreamRun::RunTransaction(std::size_t number) {
 
 void StreamRun::Tick() {
   model_.EndLeases();
-  TickStreams(server_);
+  EndLeases(server_.Get());
 }
 
 void StreamRun::LetTimePass() {
@@ -294,9 +297,6 @@ bool StreamRun::ServeUntold(std::size_t number, std::optional<NotTold>& not_told
     return false;
   }
   not_told = {.plan = plan, .lease = {}};
-  if (plan.kind != Plan::Kind::kError) {
-    model_.NoteFetch(request);
-  }
   if (plan.kind == Plan::Kind::kRows) {
     not_told->lease = model_.TakeFetch(request, plan, plan.rows, static_cast<int>(number));
   }

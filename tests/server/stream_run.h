@@ -89,6 +89,7 @@ class StreamRun : private StreamPicks {
   struct Asked {
     std::size_t client = 0;
     bool time_is_up = false;
+    bool waited = false;
     int admitted = 0;
   };
   // Returns the rows that the answer consumed.

@@ -39,7 +39,7 @@ Indexes StreamRun::JudgeFetch(const FetchRequest& request, const Asked& asked, c
   const Plan plan = model_.PlanFetch(request, asked.time_is_up, asked.admitted);
   ++counts_["fetch: " + plan.KindName()];
   ++counts_["sampler: " + request.sampler.name];
-  if (plan.kind != Plan::Kind::kError) {
+  if (plan.kind != Plan::Kind::kError && !asked.waited) {
     model_.NoteFetch(request);
   }
   if (plan.kind != Plan::Kind::kRows && plan.kind != Plan::Kind::kEnd) {
