@@ -30,6 +30,8 @@ struct TaskRows {
 class StreamLedger {
  public:
   std::string Fetched(const FetchRequest& request, const Value& reply);
+  // It was answered, and its client went before it was told.
+  void NotTold(const FetchRequest& request);
   std::string Claimed(const ClaimRequest& request, const Value& reply);
   void Acked(const TaskRows& about, std::size_t count);  // `count`: the reply
   void Released(const TaskRows& about);
@@ -49,6 +51,8 @@ class StreamLedger {
     std::map<std::string, std::set<Index>> leases;  // what each was given with
     std::map<StepId, Step> steps = {};
   };
+  // Did a rank ask for this step?
+  static bool Dealt(const Task& task, std::int64_t step);
   std::string TakeOnce(Task& task, const Indexes& rows, const Value* lease);
 
   std::map<std::pair<std::string, std::string>, Task> tasks_;

@@ -156,7 +156,7 @@ Plan StreamModel::PlanAgain(const FetchRequest& request, const StreamStep& step)
   }
   for (const Index row : step.came_back) {
     if (!task.Free(row)) {
-      return fails("-ERR");
+      return fails("-ERR the rows of rank");
     }
   }
   if (request.format == "columns") {

@@ -7,7 +7,7 @@
 namespace sluice::tests {
 namespace {
 
-constexpr std::int64_t kFetchesAStep = 12;  // before its number moves on
+constexpr std::size_t kStepsToAskAgain = 8;
 constexpr std::size_t kKeys = 24;
 constexpr std::size_t kRowsToHave = 26;
 
@@ -209,50 +209,68 @@ SamplerSpec StreamPicks::PickSampler() {
 // What may differ from call to call of one step.
 void StreamPicks::PickWaysToTake(FetchRequest& request) {
   static const std::vector<std::string> kFormats = {"rows", "columns", "values"};
-  request.block_ms = Chance(40) ? std::optional(Between(0, 6) * 10) : std::nullopt;
+  request.block_ms = Chance(45) ? std::optional(Between(0, 12) * 10) : std::nullopt;
   request.lease_ms =
       !request.keep && Chance(45) ? std::optional(Between(1, 12) * 10) : std::nullopt;
   request.bound = request.lease_ms && Chance(30);
   request.format = Chance(25) ? OneOf(kFormats) : "";
 }
 
-FetchRequest StreamPicks::PickFetch() {
+FetchRequest StreamPicks::PickNewFetch() {
   FetchRequest request{.partition = PickPartition(),
                        .task = PickTask(),
                        .fields = PickFields(),
                        .sampler = PickSampler()};
-  request.count = (Pick(4) + 1) * (request.sampler.Grouped() ? request.sampler.size : 1);
-  if (Chance(35)) {
+  request.count = (Pick(3) + 1) * request.sampler.size;
+  if (Chance(40)) {
     request.min = Pick(request.count) + 1;
   }
-  if (Chance(20)) {
+  if (Chance(12)) {
     request.where = PickWhere();
   }
   request.keep = Chance(10);
-  const bool balanced = request.sampler.name == "balanced";
-  if (balanced || request.sampler.name == "ranked" || Chance(25)) {
-    // Steps that 4 divides are balanced, the last before them are kept, so that those meet which
-    // have something to say to each other.
-    StepId id{
-        .rank = Between(0, balanced ? static_cast<std::int64_t>(request.sampler.ranks) - 1 : 1),
-        .step = fetches_++ / kFetchesAStep * 4 + (balanced ? 0 : Between(1, 3))};
-    request.keep = id.step % 4 == 3;
-    const auto asked = asked_.find({request.partition, request.task, id});
-    if (asked != asked_.end() && !Chance(10)) {
-      request = asked->second;
-    }
-    request.step = id;
-    asked_[{request.partition, request.task, id}] = request;
-    if (balanced) {  // the other ranks are to ask for the same
-      for (std::size_t rank = 0; rank < request.sampler.ranks; ++rank) {
-        asked_.insert(
-            {{request.partition, request.task, {static_cast<std::int64_t>(rank), id.step}},
-             request});
-      }
+  if (request.sampler.NeedsStep() || Chance(20)) {
+    request.step = {.rank = Between(0, static_cast<std::int64_t>(request.sampler.ranks) - 1),
+                    .step = next_step_++};
+  }
+  return request;
+}
+
+// A step that was asked for before, by whatever rank of it, mostly in the same way.
+FetchRequest StreamPicks::PickStepAgain() {
+  FetchRequest request = asked_[Pick(asked_.size())];
+  request.step->rank = Between(0, static_cast<std::int64_t>(request.sampler.ranks) - 1);
+  switch (Pick(20)) {
+    case 0:
+      request.count += request.sampler.size;
+      break;
+    case 1:
+      request.sampler = {.name = request.sampler.name == "lifo" ? "ranked" : "lifo"};
+      request.step->rank = 0;
+      break;
+    case 2:
+    case 3:
+      request.fields = PickFields();
+      break;
+    case 4:
+      request.keep = !request.keep;
+      break;
+    default:
+      break;
+  }
+  return request;
+}
+
+FetchRequest StreamPicks::PickFetch() {
+  FetchRequest request = !asked_.empty() && Chance(30) ? PickStepAgain() : PickNewFetch();
+  PickWaysToTake(request);
+  if (request.step) {
+    asked_.push_back(request);
+    if (asked_.size() > kStepsToAskAgain) {
+      asked_.pop_front();
     }
   }
-  PickWaysToTake(request);
-  if (Chance(3)) {
+  if (Chance(2)) {
     Spoil(request);
   }
   return request;
@@ -302,7 +320,7 @@ CreateRequest StreamPicks::PickCreate() {
   const auto found = model_.partitions.find(request.partition);
   const bool there = found != model_.partitions.end();
   if (Chance(60)) {
-    request.expect = Chance(20) ? 0 : Between(1, 10) + (there ? found->second.made : 0);
+    request.expect = Chance(20) ? 0 : Between(0, 7) + (there ? found->second.made : 1);
   }
   if (Chance(30)) {
     request.maxrows = Chance(40) ? 0 : Between(15, 30);

@@ -1,10 +1,8 @@
 // Random requests of the streaming API: few names, rows and steps, so that they often meet.
 #pragma once
 
-#include <map>
-#include <set>
+#include <deque>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "tests/server/random_picks.h"
@@ -50,12 +48,14 @@ class StreamPicks : protected RandomPicks {
   CellWrite PickCell(const std::string& field);
   std::string PickTag();
   SamplerSpec PickSampler();
+  FetchRequest PickNewFetch();
+  FetchRequest PickStepAgain();
   void PickWaysToTake(FetchRequest& request);
   void Spoil(FetchRequest& request);
 
   const StreamModel& model_;
-  std::map<std::tuple<std::string, std::string, StepId>, FetchRequest> asked_;
-  std::int64_t fetches_ = 0;
+  std::deque<FetchRequest> asked_;  // the last ones that were for a step
+  std::int64_t next_step_ = 0;
 };
 
 }  // namespace sluice::tests

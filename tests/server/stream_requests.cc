@@ -142,9 +142,8 @@ Words SamplerSpec::ToWords() const {
 }
 
 bool FetchRequest::Wrong() const {
-  const bool needs_step = sampler.name == "ranked" || sampler.name == "balanced";
   return count < 1 || Least() < 1 || Least() > count || count % sampler.size != 0 ||
-         (needs_step && !step) ||
+         (sampler.NeedsStep() && !step) ||
          (sampler.name == "balanced" && step->rank >= static_cast<std::int64_t>(sampler.ranks)) ||
          (lease_ms && *lease_ms < 1) || (bound && !lease_ms) || (keep && lease_ms);
 }

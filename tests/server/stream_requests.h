@@ -71,6 +71,7 @@ struct SamplerSpec {
   std::optional<std::int64_t> seed = {};
 
   [[nodiscard]] bool Grouped() const { return name == "group" || name == "balanced"; }
+  [[nodiscard]] bool NeedsStep() const { return name == "ranked" || name == "balanced"; }
   [[nodiscard]] bool Random() const { return name == "random" || name == "priority"; }
   // Name and options: two that are alike have the same words.
   [[nodiscard]] Words ToWords() const;

@@ -37,14 +37,15 @@ Indexes StreamRun::JudgeFetch(const FetchRequest& request, const Asked& asked, c
     return {};
   }
   const Plan plan = model_.PlanFetch(request, asked.time_is_up, asked.admitted);
-  ++counts_["fetch: " + plan.KindName()];
+  ++counts_["fetch: " + plan.KindName() + plan.error + (plan.known_step ? " (a known step)" : "")];
   ++counts_["sampler: " + request.sampler.name];
   if (plan.kind != Plan::Kind::kError && !asked.waited) {
     model_.NoteFetch(request);
   }
   if (plan.kind != Plan::Kind::kRows && plan.kind != Plan::Kind::kEnd) {
+    const bool error = plan.kind == Plan::Kind::kError && ("-" + reply.text).starts_with(plan.error);
     log_.Expect("the fetch", plan.kind == Plan::Kind::kError ? plan.error : plan.KindName(),
-                Flat(reply));
+                error ? plan.error : Flat(reply));
     return {};
   }
   const bool some = plan.kind == Plan::Kind::kRows;
