@@ -92,9 +92,6 @@ store::Result<Outcome> Controller::TryFetch(const Fetch& fetch, const Moment& mo
   if (fetch.step && task.GetSteps().IsForgotten(*fetch.step)) {
     return TooOld(*fetch.step);
   }
-  if (task.last_fields != fetch.selection.fields) {
-    task.last_fields = fetch.selection.fields;
-  }
   View& view = ViewOf(task, fetch.selection);
   Line& line = view.LineOf(fetch.sampler);
   const Decision decision = Decide(task, fetch, *line.sampler, moment.time_is_up);

@@ -27,7 +27,9 @@ std::int64_t NeedOf(const Fetch& fetch) {
 
 void Controller::Wait(Waiter& waiter) {
   const Fetch& fetch = waiter.fetch;
-  Line& line = ViewOf(GetTask(fetch.task), fetch.selection).LineOf(fetch.sampler);
+  Task& task = GetTask(fetch.task);
+  Line& line = ViewOf(task, fetch.selection).LineOf(fetch.sampler);
+  task.last_fields = fetch.selection.fields;
   const bool first = line.waiters.empty();
   if (first) {
     lines_.reserve(lines_.size() + 1);

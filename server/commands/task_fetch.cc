@@ -282,9 +282,11 @@ Status TaskFetch(Context& context, ArgReader& args) {
     Stream& stream = server.streams.Of(*partition);
     TRY(CheckTask(*partition, fetch.fetch.task));
     TRY(CheckFields(*partition, fetch.fetch.selection.fields));
-    TRY(GetTask(context, stream, fetch.fetch.task).GetStatus());
+    TRY_ASSIGN(controller::Task* const task, GetTask(context, stream, fetch.fetch.task));
+    std::vector<std::string> fields = fetch.fetch.selection.fields;
     FetchAnswer answer;
     TRY_ASSIGN(const Outcome outcome, TryNow(server, stream, fetch, !waits, answer));
+    task->last_fields = std::move(fields);
     if (outcome == Outcome::kRows) {
       return Deliver(context, fetch, answer);
     }
