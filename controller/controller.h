@@ -66,7 +66,7 @@ class Controller {
   // It could not be answered: its rows are free again, as if it had not been.
   void GiveBack(const Fetch& fetch, const Fetched& fetched) noexcept;
   // TASK.EXPLAIN: a line a reason. Errors: std::bad_alloc.
-  void Explain(const Fetch& fetch, std::int64_t now_us, std::vector<std::string>& lines);
+  void Explain(const Fetch& fetch, const Moment& moment, std::vector<std::string>& lines);
 
   // The fetch waits until it is answered or leaves. REQUIRES: TryFetch said so, just now, and the
   // waiter does not wait. Errors: std::bad_alloc.

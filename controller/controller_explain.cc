@@ -95,7 +95,7 @@ void Controller::ExplainExpect(const Task& task, const Fetch& fetch, std::int64_
   }
 }
 
-void Controller::Explain(const Fetch& fetch, std::int64_t now_us, Lines& lines) {
+void Controller::Explain(const Fetch& fetch, const Moment& moment, Lines& lines) {
   Refresh();
   Task fresh(fetch.task, existing_, source_, 0);  // where there is none of this name
   Task* const known = FindTask(fetch.task);
@@ -103,7 +103,7 @@ void Controller::Explain(const Fetch& fetch, std::int64_t now_us, Lines& lines) 
   View& view = ViewOf(task, fetch.selection);
   Sampler& sampler = *view.LineOf(fetch.sampler).sampler;
   const std::int64_t available = sampler.Available();
-  const Decision decision = Decide(task, fetch, sampler, true);
+  const Decision decision = Decide(task, fetch, sampler, moment.time_is_up);
   if (fetch.step && task.GetSteps().Find(*fetch.step) != nullptr) {
     lines.push_back(fmt::format("ok: step {} of rank {} was taken, and is given again",
                                 fetch.step->step, fetch.step->rank));
@@ -120,7 +120,7 @@ void Controller::Explain(const Fetch& fetch, std::int64_t now_us, Lines& lines) 
   }
   const Obstacles found = FindObstacles(task, existing_, source_, positions);
   ExplainMissing(fetch, found, lines);
-  ExplainTaken(task, now_us, lines);
+  ExplainTaken(task, moment.now_us, lines);
   const std::int64_t ready = view.Rows().Count();
   if (found.complete > ready) {
     lines.push_back(fmt::format("where: {} complete rows do not fit WHERE; their tags must change",

@@ -312,7 +312,9 @@ Status TaskExplain(Context& context, ArgReader& args) {
   TRY(CheckTask(stream->GetPartition(), fetch.fetch.task));
   TRY(CheckFields(stream->GetPartition(), fetch.fetch.selection.fields));
   std::vector<std::string> lines;
-  stream->Tasks().Explain(fetch.fetch, context.server.clock.NowUs(), lines);
+  stream->Tasks().Explain(
+      fetch.fetch, {.now_us = context.server.clock.NowUs(), .time_is_up = !fetch.block.given},
+      lines);
   context.turn.Leave();
   std::string text;
   for (const std::string& line : lines) {
