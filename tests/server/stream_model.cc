@@ -193,8 +193,9 @@ std::string StreamModel::Problem(const WriteRequest& request) const {
       }
     }
   }
-  const bool full = (grows && partition.maxrows && rows > *partition.maxrows) ||
-                    (bytes > partition.Bytes() && partition.maxbytes && bytes > *partition.maxbytes);
+  const bool full =
+      (grows && partition.maxrows && rows > *partition.maxrows) ||
+      (bytes > partition.Bytes() && partition.maxbytes && bytes > *partition.maxbytes);
   return full ? "-FULL" : "";
 }
 

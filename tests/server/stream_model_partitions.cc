@@ -108,13 +108,6 @@ std::string StreamModel::ReadyRows(const std::string& name, const Words& fields)
   if (found == partitions.end()) {
     return "-NOPARTITION";
   }
-  if (found->second.strict && !found->second.schema.empty()) {
-    for (const std::string& field : fields) {
-      if (found->second.schema.count(field) == 0) {
-        return "-NOFIELD";
-      }
-    }
-  }
   Indexes rows;
   std::string ready;
   for (const auto& [index, row] : found->second.rows) {

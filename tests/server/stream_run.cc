@@ -112,8 +112,7 @@ void StreamRun::RunOne(std::size_t number) {
   if (waits) {
     Park(number, command);
   } else if (command.fetch) {
-    JudgeFetchAndEvict(*command.fetch,
-                       {.client = number, .time_is_up = !command.fetch->block_ms},
+    JudgeFetchAndEvict(*command.fetch, {.client = number, .time_is_up = !command.fetch->block_ms},
                        DecodeAll(output).at(0));
   } else {
     command.judge(DecodeAll(output).at(0));
@@ -138,8 +137,10 @@ void StreamRun::Park(std::size_t number, const Command& command) {
 void StreamRun::Answer(std::size_t number, bool time_is_up) {
   Client& client = clients_[number];
   const Command command = client.waiting->command;
-  const Asked asked = {
-      .client = number, .time_is_up = time_is_up, .waited = true, .admitted = client.waiting->admitted};
+  const Asked asked = {.client = number,
+                       .time_is_up = time_is_up,
+                       .waited = true,
+                       .admitted = client.waiting->admitted};
   const std::string output = client.connection->Resume();
   log_.Note(Who(number) + (time_is_up ? " (time is up)" : " (waited)"), command.words, output);
   if (output.empty()) {
@@ -309,6 +310,7 @@ void StreamRun::Finish() {
   model_.partitions.clear();
   Settle();
   clients_.clear();
+  Ask(probe_, "probe", {"FLUSHALL"});  // of what was written by those that had waited for room
   CHECK(server_.GetMemory().GetArena().GetStats().used_bytes == 0);
   CHECK(server_.Get().parked_clients == 0);
 }

@@ -40,7 +40,7 @@ StreamRun::Command StreamRun::PickWriteCommand() {
     return Same(request.ToWords(), [this, request] { return model_.Append(request); });
   }
   WriteRequest request = what < 5 ? PickNewRows() : PickPut();
-  if (Chance(0)) {
+  if (request.rows[0].key.empty() && Chance(20)) {  // B7
     request.block_ms = Between(0, 6) * 10;
   }
   Command command = Same(request.ToWords(), [this, request] { return model_.Write(request); });
@@ -147,11 +147,11 @@ StreamRun::Command StreamRun::ExplainCommand() {
   const Words words = request.ToWords("TASK.EXPLAIN");
   return {.words = words, .judge = [=, this](const Value& reply) {
             const bool there = model_.partitions.count(request.partition) != 0;
-            const Plan plan = model_.PlanFetch(request, !request.block_ms);
             if (request.Wrong() || !there) {
               log_.Expect("explain", request.Wrong() ? "-ERR" : "-NOPARTITION", Flat(reply));
               return;
             }
+            const Plan plan = model_.PlanFetch(request, !request.block_ms);
             if (plan.kind == Plan::Kind::kError) {  // of STRICT, or of a known step
               log_.Expect("explain", plan.known_step ? "" : plan.error,
                           reply.type == '-' ? Flat(reply) : "");

@@ -43,7 +43,8 @@ Indexes StreamRun::JudgeFetch(const FetchRequest& request, const Asked& asked, c
     model_.NoteFetch(request);
   }
   if (plan.kind != Plan::Kind::kRows && plan.kind != Plan::Kind::kEnd) {
-    const bool error = plan.kind == Plan::Kind::kError && ("-" + reply.text).starts_with(plan.error);
+    const bool error =
+        plan.kind == Plan::Kind::kError && ("-" + reply.text).starts_with(plan.error);
     log_.Expect("the fetch", plan.kind == Plan::Kind::kError ? plan.error : plan.KindName(),
                 error ? plan.error : Flat(reply));
     return {};
