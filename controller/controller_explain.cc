@@ -100,15 +100,17 @@ void Controller::Explain(const Fetch& fetch, const Moment& moment, Lines& lines)
   Task fresh(fetch.task, existing_, source_, 0);  // where there is none of this name
   Task* const known = FindTask(fetch.task);
   Task& task = known == nullptr ? fresh : *known;
+  const auto step = KnownStep(fetch);
+  if (!step.ok() || *step != nullptr) {
+    lines.push_back(step.ok() ? fmt::format("ok: step {} of rank {} was taken, and is given again",
+                                            fetch.step->step, fetch.step->rank)
+                              : fmt::format("sampler: {}", step.GetStatus().Message()));
+    return;
+  }
   View& view = ViewOf(task, fetch.selection);
   Sampler& sampler = *view.LineOf(fetch.sampler).sampler;
   const std::int64_t available = sampler.Available();
   const Decision decision = Decide(task, fetch, sampler, moment.time_is_up);
-  if (fetch.step && task.GetSteps().Find(*fetch.step) != nullptr) {
-    lines.push_back(fmt::format("ok: step {} of rank {} was taken, and is given again",
-                                fetch.step->step, fetch.step->rank));
-    return;
-  }
   if (decision.outcome == Outcome::kRows && decision.count > 0) {
     lines.push_back(fmt::format("ok: {} rows can be had, {} are asked for{}", available,
                                 fetch.count, fetch.sampler.ranks > 1 ? ", for each rank" : ""));
