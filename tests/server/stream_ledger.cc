@@ -143,9 +143,11 @@ void StreamLedger::Released(const TaskRows& about) {
     if (!about.lease) {
       task.consumed.erase(row);
     }
-    for (auto& [step_id, step] : task.steps) {
-      step.may_be_forgotten |=
-          std::find(step.rows.begin(), step.rows.end(), row) != step.rows.end();
+    for (const auto& [id, step] : task.steps) {
+      const bool is_one = std::find(step.rows.begin(), step.rows.end(), row) != step.rows.end();
+      for (auto& [other_id, other] : task.steps) {  // another rank's may be of the same call
+        other.may_be_forgotten |= is_one && other_id.step == id.step;
+      }
     }
   }
 }

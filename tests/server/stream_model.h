@@ -48,6 +48,7 @@ struct StreamStep {
   std::size_t count = 0;
   Words sampler = {};
   Indexes rows = {};
+  int deal = 0;  // of all shares of one call the same
   std::vector<double> weights = {};
   std::optional<int> lease = {};
   std::set<Index> came_back = {};  // rows that the lease did not hold to the end
@@ -63,6 +64,8 @@ struct StreamTask {
   [[nodiscard]] bool Free(Index row) const;
   // A lease without rows is over.
   void TakeFromLeases(Index row);
+  // And the other ranks' shares of the same calls.
+  void ForgetStepsOf(Index row);
 };
 
 struct StreamPartition {
@@ -167,6 +170,8 @@ class StreamModel {
 
  private:
   [[nodiscard]] std::string Problem(const WriteRequest& request) const;
+  // Is a step of this number known of any of the ranks that share in the fetch?
+  [[nodiscard]] static bool SharesStep(const StreamTask& task, const FetchRequest& request);
   [[nodiscard]] Plan PlanAgain(const FetchRequest& request, const StreamStep& step) const;
   std::optional<int> TakeAgain(const FetchRequest& request, StreamStep& step, int client);
   // A new lease of these rows; of none, where there are none.
@@ -176,6 +181,7 @@ class StreamModel {
   StreamPartition& Made(const std::string& partition);
 
   int leases_made_ = 0;
+  int deals_made_ = 0;
   int partitions_made_ = 0;
 };
 

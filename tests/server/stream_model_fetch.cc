@@ -118,6 +118,9 @@ Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up, int ad
         step != task->second.steps.end()) {
       return PlanAgain(request, step->second);
     }
+    if (SharesStep(task->second, request)) {
+      return {.kind = Plan::Kind::kError, .error = "-ERR", .known_step = true};
+    }
   }
   const std::vector<Indexes> offer = Offer(partition, request);
   const std::size_t available = offer.size() / request.sampler.ranks * request.sampler.size;
@@ -138,6 +141,16 @@ Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up, int ad
   }
   return time_is_up && available >= request.Least() ? Take(partition, request, available, offer)
                                                     : nothing;
+}
+
+bool StreamModel::SharesStep(const StreamTask& task, const FetchRequest& request) {
+  for (std::size_t rank = 0; rank < request.sampler.ranks; ++rank) {
+    const StepId id = {.rank = static_cast<std::int64_t>(rank), .step = request.step->step};
+    if (request.sampler.name == "balanced" && task.steps.count(id) != 0) {
+      return true;
+    }
+  }
+  return false;
 }
 
 Plan StreamModel::PlanAgain(const FetchRequest& request, const StreamStep& step) const {
@@ -206,6 +219,7 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
     shares = {rows};
   }
   std::optional<int> told;
+  ++deals_made_;
   for (std::size_t rank = 0; rank < shares.size(); ++rank) {
     const bool own = !balanced || static_cast<std::int64_t>(rank) == request.step->rank;
     std::optional<int> lease;
@@ -224,6 +238,7 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
       StreamStep step{.count = request.count,
                       .sampler = request.sampler.ToWords(),
                       .rows = shares[rank],
+                      .deal = deals_made_,
                       .weights = {},
                       .lease = lease,
                       .came_back = {}};

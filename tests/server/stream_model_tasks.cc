@@ -25,6 +25,16 @@ void StreamTask::TakeFromLeases(Index row) {
   std::erase_if(leases, [](const auto& lease) { return lease.second.rows.empty(); });
 }
 
+void StreamTask::ForgetStepsOf(Index row) {
+  std::set<int> deals;
+  for (const auto& [id, step] : steps) {
+    if (std::find(step.rows.begin(), step.rows.end(), row) != step.rows.end()) {
+      deals.insert(step.deal);
+    }
+  }
+  std::erase_if(steps, [&deals](const auto& step) { return deals.count(step.second.deal) != 0; });
+}
+
 // "", or the error where one of them does not exist.
 std::string StreamModel::Unknown(const std::string& partition, const std::string& task) const {
   const auto found = partitions.find(partition);
@@ -75,10 +85,7 @@ std::string StreamModel::Release(const std::string& partition, const std::string
     ++released;
     task.TakeFromLeases(row);
     task.consumed.erase(row);
-    std::erase_if(task.steps, [row](const auto& step) {
-      const Indexes& of_step = step.second.rows;
-      return std::find(of_step.begin(), of_step.end(), row) != of_step.end();
-    });
+    task.ForgetStepsOf(row);
   }
   return std::to_string(released);
 }

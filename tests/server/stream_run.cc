@@ -307,6 +307,9 @@ bool StreamRun::ServeUntold(std::size_t number, std::optional<NotTold>& not_told
 
 void StreamRun::Finish() {
   Ask(probe_, "probe", {"FLUSHALL"});
+  for (const auto& [name, partition] : model_.partitions) {
+    ledger_.Dropped(name);
+  }
   model_.partitions.clear();
   Settle();
   clients_.clear();

@@ -145,18 +145,17 @@ StreamRun::Command StreamRun::PickTaskCommand() {
 StreamRun::Command StreamRun::ExplainCommand() {
   FetchRequest request = PickFetch();
   const Words words = request.ToWords("TASK.EXPLAIN");
+  request.format.clear();  // it is about the rows
   return {.words = words, .judge = [=, this](const Value& reply) {
             const bool there = model_.partitions.count(request.partition) != 0;
-            if (request.Wrong() || !there) {
-              log_.Expect("explain", request.Wrong() ? "-ERR" : "-NOPARTITION", Flat(reply));
+            const std::string forbidden =
+                there ? model_.partitions[request.partition].Forbids(request.task, request.fields)
+                      : "-NOPARTITION";
+            if (request.Wrong() || !forbidden.empty()) {
+              log_.Expect("explain", request.Wrong() ? "-ERR" : forbidden, Flat(reply));
               return;
             }
             const Plan plan = model_.PlanFetch(request, !request.block_ms);
-            if (plan.kind == Plan::Kind::kError) {  // of STRICT, or of a known step
-              log_.Expect("explain", plan.known_step ? "" : plan.error,
-                          reply.type == '-' ? Flat(reply) : "");
-              return;
-            }
             std::string text = Flat(reply);
             bool ok = false;
             while (!text.empty()) {
