@@ -172,16 +172,14 @@ Plan StreamModel::PlanAgain(const FetchRequest& request, const StreamStep& step)
       return fails("-ERR the rows of rank");
     }
   }
-  if (request.format == "columns") {
-    for (const std::string& field : request.fields) {
-      if (!partition.Holds(field)) {
-        return fails("-NOFIELD");
-      }
+  for (const std::string& field : request.format.empty() ? Words() : request.fields) {
+    if (!partition.Holds(field)) {
+      return fails("-NOFIELD");
     }
-    for (const Index row : step.rows) {
-      if (!partition.rows.at(row).Ready(request.fields)) {
-        return fails("-NOTREADY");
-      }
+  }
+  for (const Index row : request.format == "columns" ? step.rows : Indexes()) {
+    if (!partition.rows.at(row).Ready(request.fields)) {
+      return fails("-NOTREADY");
     }
   }
   Plan plan{.kind = Plan::Kind::kRows, .rows = step.rows, .known_step = true};

@@ -70,7 +70,12 @@ Indexes StreamRun::JudgeFetch(const FetchRequest& request, const Asked& asked, c
 
 void StreamRun::JudgeFetchAndEvict(const FetchRequest& request, const Asked& asked,
                                    const Value& reply) {
-  model_.AutoEvict(request.partition, JudgeFetch(request, asked, reply));
+  const Indexes rows = JudgeFetch(request, asked, reply);
+  if (request.format == "values" && !in_transaction_) {
+    to_evict_.push_back({request.partition, rows});  // the text is made while others may act
+  } else {
+    model_.AutoEvict(request.partition, rows);
+  }
 }
 
 Indexes StreamRun::CheckRows(const FetchRequest& request, const Plan& plan, const Value& reply) {
