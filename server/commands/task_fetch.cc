@@ -164,10 +164,13 @@ store::Result<Outcome> TryNow(Server& server, Stream& stream, const FetchArgs& a
       const Outcome outcome,
       stream.Tasks().TryFetch(
           args.fetch, {.now_us = server.clock.NowUs(), .time_is_up = time_is_up}, answer.fetched));
-  if (outcome != Outcome::kRows || known != nullptr) {
+  if (outcome != Outcome::kRows) {
     return outcome;
   }
   server.streams.MakeUnsettled(stream);  // it may be the end for others, or they share its step
+  if (known != nullptr) {
+    return outcome;
+  }
   struct Guard {
     Server& server;
     const FetchArgs& args;
