@@ -43,6 +43,7 @@ class TagGroups final : public Groups {
   void MakeDirty(Value& value);
   void Refresh();
   void RefreshCut(Value& value, std::size_t at);
+  [[nodiscard]] GroupState StateOf(const Cut& cut, const Sampler::Prospects& prospects) const;
   [[nodiscard]] std::size_t Size() const { return static_cast<std::size_t>(size_); }
 
   std::int64_t size_;
