@@ -30,7 +30,7 @@ class Counter {
 
 struct CommandStats {
   Counter calls;
-  Counter microseconds;
+  Counter microseconds;  // of those
   Counter rejected;  // by a gate: arity, memory
   Counter failed;    // by the handler
   // Calls by time: [i] took less than 2^i microseconds, and not less than half of it.
