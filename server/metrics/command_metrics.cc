@@ -13,10 +13,8 @@ namespace {
 // 67 s, waited or was a very large reply.
 constexpr auto kBounds = [] {
   std::array<double, 27> bounds = {};
-  double microseconds = 1;
-  for (double& bound : bounds) {
-    bound = microseconds / 1e6;
-    microseconds *= 2;
+  for (std::size_t i = 0; i < bounds.size(); ++i) {
+    bounds[i] = SecondsOf(std::int64_t{1} << i);
   }
   return bounds;
 }();
@@ -46,10 +44,9 @@ void CommandMetrics(Server& server, PrometheusText& text) {
   const std::vector<Called> called = CalledCommands(server.stats);
   text.Histogram("command_duration_seconds", "Time that calls took, by command.");
   for (const auto& [command, totals] : called) {
-    text.Sample({{"command", command->name}},
-                {.bounds = kBounds,
-                 .counts = totals.histogram,
-                 .sum = static_cast<double>(totals.microseconds) / 1e6});
+    text.Sample(
+        {{"command", command->name}},
+        {.bounds = kBounds, .counts = totals.histogram, .sum = SecondsOf(totals.microseconds)});
   }
   text.Counter("commands_failed_total", "Calls that were answered by an error, by command.");
   for (const auto& [command, totals] : called) {

@@ -16,6 +16,11 @@
 
 namespace sluice::server {
 
+// Prometheus wants seconds. Divided, not multiplied by 1e-6: 3989 is then 0.003989.
+constexpr double SecondsOf(std::int64_t microseconds) {
+  return static_cast<double>(microseconds) / 1e6;
+}
+
 class PrometheusText {
  public:
   static constexpr std::string_view kContentType = "text/plain; version=0.0.4; charset=utf-8";

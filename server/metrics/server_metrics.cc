@@ -8,10 +8,8 @@
 namespace sluice::server {
 namespace {
 
-constexpr double kMicrosecond = 1e-6;
-
-double Seconds(const timeval& time) {
-  return static_cast<double>(time.tv_sec) + kMicrosecond * static_cast<double>(time.tv_usec);
+std::int64_t Microseconds(const timeval& time) {
+  return std::int64_t{time.tv_sec} * 1000000 + time.tv_usec;
 }
 
 }  // namespace
@@ -20,12 +18,12 @@ void ServerMetrics(Server& server, PrometheusText& text) {
   text.Gauge("build_info", "1; the labels say which Sluice, and which Redis it behaves like.");
   text.Sample({{"version", kSluiceVersion}, {"redis_version", kRedisVersion}}, std::int64_t{1});
   text.Gauge("uptime_seconds", "Since the server started.");
-  text.Sample({}, kMicrosecond * static_cast<double>(server.clock.NowUs() - server.started_us));
+  text.Sample({}, SecondsOf(server.clock.NowUs() - server.started_us));
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
   text.Counter("cpu_seconds_total", "Processor time of the process.");
-  text.Sample({{"mode", "user"}}, Seconds(usage.ru_utime));
-  text.Sample({{"mode", "system"}}, Seconds(usage.ru_stime));
+  text.Sample({{"mode", "user"}}, SecondsOf(Microseconds(usage.ru_utime)));
+  text.Sample({{"mode", "system"}}, SecondsOf(Microseconds(usage.ru_stime)));
 }
 
 void ClientMetrics(Server& server, PrometheusText& text) {
@@ -103,7 +101,7 @@ void NameMetrics(Server& server, PrometheusText& text) {
   text.Gauge("names_with_expiry", "Names that have a time to live.");
   text.Sample({}, expiries);
   text.Gauge("names_average_ttl_seconds", "Of those.");
-  text.Sample({}, 1e-3 * static_cast<double>(average_ttl_ms));
+  text.Sample({}, static_cast<double>(average_ttl_ms) / 1e3);
   text.Counter("names_expired_total", "Names whose time was up.");
   text.Sample({}, expired);
   text.Counter("lookups_total", "Names that commands of Redis looked for, by result.");
