@@ -2,7 +2,6 @@
 
 #include <array>
 #include <chrono>
-#include <exception>
 #include <new>
 #include <utility>
 
@@ -20,7 +19,6 @@
 #include <boost/beast/http/write.hpp>
 #include <fmt/format.h>
 
-#include "server/log.h"
 #include "server/metrics/metrics.h"
 #include "server/metrics/prometheus_text.h"
 #include "server/tcp_acceptors.h"
@@ -178,39 +176,35 @@ void MetricsListener::Take(tcp::socket socket) {
     }
     connections_.pop_front();
   }
-  asio::co_spawn(context_, Talk(connection), asio::detached);
+  asio::co_spawn(context_, Talk(connection), asio::detached);  // what it throws ends it
 }
 
 asio::awaitable<void> MetricsListener::Talk(std::shared_ptr<Connection> connection) {
   beast::tcp_stream& stream = connection->stream;
   error_code error;
   const asio::ip::address peer = stream.socket().remote_endpoint(error).address();
-  try {
-    beast::flat_buffer buffer(kHeaderBytesMax + kBodyBytesMax);
-    for (bool keep_alive = true; keep_alive;) {
-      http::request_parser<http::string_body> parser;
-      parser.header_limit(kHeaderBytesMax);
-      parser.body_limit(kBodyBytesMax);
-      stream.expires_after(kPatience);
-      const auto read = co_await http::async_read(stream, buffer, parser, kToken);
-      error = std::get<0>(read);
-      if (error && !IsMalformed(error)) {
-        co_return;
-      }
-      Response response = error ? Refusal(http::status::bad_request, parser.get(),
-                                          "the request is malformed or too large\n")
-                                : Answer(server_, parser.get(), peer);
-      keep_alive = response.keep_alive();
-      stream.expires_after(kPatience);
-      const auto written = co_await http::async_write(stream, response, kToken);
-      if (std::get<0>(written)) {
-        co_return;
-      }
+  beast::flat_buffer buffer(kHeaderBytesMax + kBodyBytesMax);
+  for (bool keep_alive = true; keep_alive;) {
+    http::request_parser<http::string_body> parser;
+    parser.header_limit(kHeaderBytesMax);
+    parser.body_limit(kBodyBytesMax);
+    stream.expires_after(kPatience);
+    const auto read = co_await http::async_read(stream, buffer, parser, kToken);
+    error = std::get<0>(read);
+    if (error && !IsMalformed(error)) {
+      co_return;
     }
-    co_await Linger(stream);
-  } catch (const std::exception& failure) {
-    LogWarning("a connection for metrics ends: {}", failure.what());
+    Response response = error ? Refusal(http::status::bad_request, parser.get(),
+                                        "the request is malformed or too large\n")
+                              : Answer(server_, parser.get(), peer);
+    keep_alive = response.keep_alive();
+    stream.expires_after(kPatience);
+    const auto written = co_await http::async_write(stream, response, kToken);
+    if (std::get<0>(written)) {
+      co_return;
+    }
   }
+  co_await Linger(stream);
 }
 
 }  // namespace sluice::server

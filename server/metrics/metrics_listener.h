@@ -34,6 +34,8 @@ class MetricsListener {
   // Binds and begins to serve; does nothing where `metrics-port` is 0. REQUIRES: server.stats has
   // all its threads. Errors: kError naming the address and the system's reason.
   store::Status Open();
+  // Its thread's loop.
+  boost::asio::io_context& GetContext() { return context_; }
 
  private:
   struct Connection;
