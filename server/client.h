@@ -97,7 +97,8 @@ struct Client {
 
   bool authenticated = true;
   bool close_after_reply = false;
-  bool close_now = false;  // without sending what waits
+  bool close_now = false;   // without sending what waits
+  bool has_leases = false;  // that end with it: LEASE ... BOUND
   ReplyMode reply_mode = ReplyMode::kOn;
   Transaction transaction;
   Subscriptions subscriptions;

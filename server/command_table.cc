@@ -41,13 +41,34 @@ const auto& ByName() {
 }  // namespace
 
 std::span<const std::span<const Command>> Families() {
-  static const std::array kFamilies = {
-      AiCommands(),         ClientCommands(),    ClientListCommands(),    ConfigCommands(),
-      ConnectionCommands(), ExpireCommands(),    IntrospectionCommands(), KeysCommands(),
-      KvAppendCommands(),   KvClearCommands(),   KvFieldsCommands(),      KvListCommands(),
-      KvMputCommands(),     KvPutCommands(),     KvReadCommands(),        KvWaitCommands(),
-      PubSubCommands(),     RedisCommands(),     ServerCommands(),        SlowCommands(),
-      StringEditCommands(), StringGetCommands(), StringSetCommands(),     TransactionCommands()};
+  static const std::array kFamilies = {AiCommands(),
+                                       ClientCommands(),
+                                       ClientListCommands(),
+                                       ConfigCommands(),
+                                       ConnectionCommands(),
+                                       ExpireCommands(),
+                                       IntrospectionCommands(),
+                                       KeysCommands(),
+                                       KvAppendCommands(),
+                                       KvClearCommands(),
+                                       KvFieldsCommands(),
+                                       KvListCommands(),
+                                       KvMputCommands(),
+                                       KvPutCommands(),
+                                       KvReadCommands(),
+                                       KvWaitCommands(),
+                                       PartitionCommands(),
+                                       PartitionCreateCommands(),
+                                       PubSubCommands(),
+                                       RedisCommands(),
+                                       ServerCommands(),
+                                       SlowCommands(),
+                                       StringEditCommands(),
+                                       StringGetCommands(),
+                                       StringSetCommands(),
+                                       TaskCommands(),
+                                       TaskFetchCommands(),
+                                       TransactionCommands()};
   return kFamilies;
 }
 

@@ -27,6 +27,8 @@ std::span<const Command> KvMputCommands();
 std::span<const Command> KvPutCommands();
 std::span<const Command> KvReadCommands();
 std::span<const Command> KvWaitCommands();
+std::span<const Command> PartitionCommands();
+std::span<const Command> PartitionCreateCommands();
 std::span<const Command> PubSubCommands();
 std::span<const Command> RedisCommands();
 std::span<const Command> ServerCommands();
@@ -34,6 +36,8 @@ std::span<const Command> SlowCommands();
 std::span<const Command> StringEditCommands();
 std::span<const Command> StringGetCommands();
 std::span<const Command> StringSetCommands();
+std::span<const Command> TaskCommands();
+std::span<const Command> TaskFetchCommands();
 std::span<const Command> TransactionCommands();
 
 std::span<const std::span<const Command>> Families();

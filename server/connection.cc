@@ -39,10 +39,11 @@ Connection::~Connection() {
   server_.clients.Leave(client_);  // from now on nobody finds it
   server_.pubsub.UnsubscribeAll(client_);
   server_.monitors.fetch_sub(client_.monitor ? 1 : 0);
-  if (!client_.transaction.watched.empty()) {
+  if (!client_.transaction.watched.empty() || client_.has_leases) {
     Engine::Turn turn(server_.engine, server_.clock);
     turn.Enter();
     server_.key_watchers.ForgetAll(client_);
+    server_.streams.ClientGone(client_.id);
   }
   server_.parked_clients.fetch_sub(client_.blocked ? 1 : 0, std::memory_order_relaxed);
   server_.memory.GetBudget().Release(charged_);

@@ -28,6 +28,7 @@
 #include "server/room_queue.h"
 #include "server/slow_log.h"
 #include "server/stats.h"
+#include "server/streams.h"
 #include "store/rows.h"
 #include "store/safetensors.h"
 #include "store/store.h"
@@ -63,7 +64,8 @@ struct Server {
   controller::RowWaiters row_waiters{};  // under the engine only
   Clients clients{};
   PubSub pubsub{};
-  KeyWatchers key_watchers{};  // under the engine only
+  KeyWatchers key_watchers{};                                 // under the engine only
+  Streams streams{store, engine, clock, memory.GetBudget()};  // under the engine only
   Rates rates{};
   SlowLog slow_log{};
   LatencyEvents latency{};

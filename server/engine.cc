@@ -36,16 +36,27 @@ void Engine::Turn::Pin() {
   pinned_ = true;
 }
 
+void Engine::Settle() noexcept {
+  while (unsettled_) {
+    unsettled_ = false;
+    settler_->Settle();
+  }
+}
+
 void Engine::Turn::Leave() {
   if (entered_ && !pinned_) {
+    engine_.Settle();
     entered_ = false;
     engine_.mutex_.unlock();
   }
 }
 
 void Engine::Turn::EndCommand(std::int64_t now_us) {
-  if (entered_ && now_us - entered_us_ >= kHoldUs) {
-    Leave();
+  if (entered_ && !pinned_) {
+    engine_.Settle();
+    if (now_us - entered_us_ >= kHoldUs) {
+      Leave();
+    }
   }
 }
 

@@ -15,6 +15,16 @@
 
 namespace sluice::server {
 
+// Who must do something before the engine is let go of, or the next command acts: answer those that
+// wait for what was changed.
+class Settler {
+ public:
+  virtual void Settle() noexcept = 0;
+
+ protected:
+  ~Settler() = default;
+};
+
 class Engine {
  public:
   static constexpr std::int64_t kHoldUs = 100;
@@ -29,8 +39,8 @@ class Engine {
 
     void Enter();  // no effect where already entered
     void Leave();  // no effect where not entered
-    // Call after each command with the time it ended: lets go where the hold has lasted long
-    // enough.
+    // Call after each command with the time it ended: settles, and lets go where the hold has
+    // lasted long enough.
     void EndCommand(std::int64_t now_us);
     // Enters, and does not leave until Unpin(), whatever is called: for commands that are to be one
     // to others. Nothing may end meanwhile whose destructor enters the engine.
@@ -46,8 +56,17 @@ class Engine {
     std::int64_t entered_us_ = 0;
   };
 
+  // Borrowed; must outlive every turn.
+  void SetSettler(Settler& settler) { settler_ = &settler; }
+  // There is something to settle. REQUIRES: the caller is in.
+  void Unsettle() noexcept { unsettled_ = true; }
+
  private:
+  void Settle() noexcept;
+
   std::mutex mutex_;
+  Settler* settler_ = nullptr;
+  bool unsettled_ = false;
 };
 
 }  // namespace sluice::server

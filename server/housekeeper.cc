@@ -1,11 +1,13 @@
 #include "server/housekeeper.h"
 
+#include <algorithm>
 #include <chrono>
 
 namespace sluice::server {
 namespace {
 
 constexpr int kTickMs = 50;
+constexpr std::int64_t kMillisecondUs = 1000;
 constexpr std::size_t kNamesAtOnce = 256;  // so many expire in one hold of the engine
 constexpr std::int64_t kWalkUs = 1000000;  // from the end of one walk to the beginning of the next
 
@@ -29,14 +31,24 @@ void Housekeeper::Run() {
     const bool busy = CareForArena();
     server_.rates.Sample(server_.stats, server_.clock.NowUs());
     Expire();
+    const std::int64_t next_lease_us = EndLeases();
     if (server_.clock.NowUs() >= next_walk_us) {
       Compact();
       next_walk_us = server_.clock.NowUs() + kWalkUs;
     }
-    if (!busy && StopWithin(kTickMs)) {
+    const std::int64_t lease_ms = (next_lease_us - server_.clock.NowUs()) / kMillisecondUs + 1;
+    const auto wait_ms = static_cast<int>(std::clamp<std::int64_t>(lease_ms, 1, kTickMs));
+    if (!busy && StopWithin(wait_ms)) {
       return;
     }
   }
+}
+
+// When the next one ends.
+std::int64_t Housekeeper::EndLeases() {
+  Engine::Turn turn(server_.engine, server_.clock);
+  turn.Enter();
+  return server_.streams.EndLeases(server_.clock.NowUs());
 }
 
 // True where there is more to do.

@@ -28,6 +28,7 @@ class Housekeeper {
   void Run();
   bool CareForArena();
   void Expire();
+  std::int64_t EndLeases();
   void Compact();
   [[nodiscard]] bool Stopping();
   bool StopWithin(int milliseconds);

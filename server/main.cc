@@ -97,7 +97,7 @@ int Serve(Config& config) {
                 .stop = [&context] { context.stop(); },
                 .started_us = clock.NowUs(),
                 .run_id = NewRunId()};
-  data.SetListener(&server.key_watchers);
+  data.AddListener(server.key_watchers);
   ApplyConfig(server);
 
   std::vector<std::unique_ptr<IoThread>> threads;

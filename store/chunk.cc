@@ -220,6 +220,10 @@ void Chunk::SetShapes(const ColumnSource& source) {
   }
 }
 
+std::size_t Chunk::BytesHeldAlone(std::uint32_t slot) const {
+  return sharers_ != nullptr && sharers_->contains(slot) ? 0 : BytesOf(slot).size();
+}
+
 std::int64_t* Chunk::Numbers() {
   return static_cast<std::int64_t*>(static_cast<void*>(this + 1));
 }

@@ -71,6 +71,8 @@ class Chunk {
   std::size_t PointAt(std::uint32_t slot);
   std::size_t UnpointAt(std::uint32_t slot) noexcept;
   [[nodiscard]] bool IsLive(std::uint32_t slot) const;
+  // What UnpointAt(slot) would return. REQUIRES: a cell points at it.
+  [[nodiscard]] std::size_t BytesHeldAlone(std::uint32_t slot) const;
   // A field of the store begins (1) or ends (-1) to hold the chunk: see Blob::AddHolder.
   void HoldBlob(int count) noexcept { blob_.AddHolder(count); }
   [[nodiscard]] Blob& GetBlob() { return blob_; }

@@ -15,6 +15,8 @@ Partition::Partition(Text name, Memory& memory, const Birth& birth)
       made_(birth.made),
       removals_(memory.GetBudget()),
       indexes_(birth.seed),
+      created_ms_(birth.now_ms),
+      touched_ms_(birth.now_ms),
       fields_by_name_(0, TextHash{birth.seed}) {}
 
 Partition::~Partition() {
@@ -23,6 +25,7 @@ Partition::~Partition() {
 }
 
 bool Partition::TakeApart() noexcept {
+  follower_ = nullptr;
   for (const auto& field : fields_) {
     if (field != nullptr && !field->DropChunks(Segment::kRows)) {
       return false;
@@ -275,11 +278,21 @@ void Partition::Summarize(std::vector<FieldSummary>& fields) const {
   }
 }
 
-std::int64_t Partition::Bytes() const {
-  std::int64_t bytes = row_bytes_;
+std::optional<std::uint32_t> Partition::FieldId(std::string_view name) {
+  const Field* const field = FindField(name);
+  return field == nullptr ? std::nullopt : std::optional(field->Id());
+}
+
+std::int64_t Partition::ValueBytes() const {
+  std::int64_t bytes = 0;
   for (const Field* const field : order_) {
     bytes += static_cast<std::int64_t>(field->StoredBytes());
   }
+  return bytes;
+}
+
+std::int64_t Partition::Bytes() const {
+  std::int64_t bytes = row_bytes_ + ValueBytes();
   for (const auto& [number, segment] : segments_) {
     bytes += segment->ChargedBytes();
   }

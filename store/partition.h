@@ -15,8 +15,10 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "store/field.h"
+#include "store/follower.h"
 #include "store/hash.h"
 #include "store/key_index.h"
+#include "store/partition_terms.h"
 #include "store/remains.h"
 #include "store/removal_log.h"
 #include "store/rows.h"
@@ -42,6 +44,8 @@ class WritePlan {
   WritePlan(const WritePlan&) = delete;
   WritePlan& operator=(const WritePlan&) = delete;
 
+  // After Reserve() failed with kFull.
+  [[nodiscard]] const WriteResult::Wants& Wants() const { return wants_; }
   // Takes back what is reserved and not applied.
   void Release() noexcept;
 
@@ -57,6 +61,7 @@ class WritePlan {
   std::vector<Cell> cells_;     // cells_[column * rows + row], pointed at already
   std::size_t pointed_ = 0;     // so many of them
   std::vector<Cell> slots_;     // of one column while it is reserved
+  WriteResult::Wants wants_;    // where Reserve() failed with kFull
 };
 
 class Partition final : public Remains {
@@ -67,6 +72,7 @@ class Partition final : public Remains {
   struct Birth {
     Revision made = 0;
     std::uint64_t seed = 0;  // for the hash maps
+    std::int64_t now_ms = 0;
   };
   Partition(Text name, Memory& memory, const Birth& birth);
   ~Partition() override;
@@ -74,6 +80,22 @@ class Partition final : public Remains {
   [[nodiscard]] const Text& Name() const { return name_; }
   [[nodiscard]] Revision Made() const { return made_; }
   [[nodiscard]] std::size_t Rows() const { return indexes_.size(); }
+  [[nodiscard]] std::int64_t RowsMade() const { return rows_made_; }  // ever
+  [[nodiscard]] std::int64_t CreatedMs() const { return created_ms_; }
+
+  // A command named it.
+  void Touch(std::int64_t now_ms) noexcept { touched_ms_ = now_ms; }
+  [[nodiscard]] std::int64_t TouchedMs() const { return touched_ms_; }
+  // It has a TTL, and was not used for longer; what is used at this moment is touched.
+  [[nodiscard]] bool IsIdle(std::int64_t now_ms) noexcept;
+
+  [[nodiscard]] const PartitionTerms& Terms() const { return terms_; }
+  // Errors: kDType, where a field has another dtype than the schema says.
+  Status SetTerms(PartitionTerms terms);
+
+  // Null: nobody follows its rows.
+  [[nodiscard]] Follower* GetFollower() const { return follower_.get(); }
+  void SetFollower(std::unique_ptr<Follower> follower) { follower_ = std::move(follower); }
 
   // Errors: as Store::Write; `plan` is released then.
   Status Reserve(const WriteRequest& request, WritePlan& plan);
@@ -92,11 +114,25 @@ class Partition final : public Remains {
   [[nodiscard]] std::size_t FirstUnready(const RowSet& rows, std::size_t from,
                                          std::span<const std::string_view> fields);
   [[nodiscard]] const Row* FindRow(RowIndex index);
+  [[nodiscard]] RowPlace Locate(RowIndex index);
+  [[nodiscard]] RowPlace Locate(std::string_view key);
+  // Whoever knows ids of fields asks again where this differs.
+  [[nodiscard]] std::uint64_t FieldsVersion() const { return fields_version_; }
+  [[nodiscard]] std::optional<std::uint32_t> FieldId(std::string_view name);
+  // Calls function(segment) for each, in order.
+  template <typename Function>
+  void ForEachSegment(const Function& function) const {
+    for (const auto& [number, segment] : segments_) {
+      function(*segment);
+    }
+  }
 
   // Errors: std::bad_alloc.
   void TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot);
   void Summarize(std::vector<FieldSummary>& fields) const;
-  // Of values (what rows share counts once) and bookkeeping.
+  // Of values: what rows share counts once.
+  [[nodiscard]] std::int64_t ValueBytes() const;
+  // Of these and of bookkeeping.
   [[nodiscard]] std::int64_t Bytes() const;
 
   // How many rows or cells were removed. Errors: kOom; std::bad_alloc; nothing changed then.
@@ -123,13 +159,13 @@ class Partition final : public Remains {
   Result<RowPlace> RowOfSame(std::string_view key);
   static void PointFromPlan(Field& field, Cell cell, WritePlan& plan);
   Status ReserveSame(Field& field, const RowPlace& row, WritePlan& plan) const;
+  Status CheckShapes(const Field& field, const WritePlan& plan) const;
+  Status CheckRoom(std::int64_t bytes_before, WritePlan& plan) const;
   Status ReserveTags(std::span<const TagWrite> tags, WritePlan& plan);
   Status ReserveBytes(WritePlan& plan);
   Result<Field*> FieldForWrite(const ColumnWrite& column, const WritePlan& plan);
   [[nodiscard]] static bool HeldByNoOther(const Field& field, const WritePlan& plan);
 
-  [[nodiscard]] RowPlace Locate(RowIndex index);
-  [[nodiscard]] RowPlace Locate(std::string_view key);
   [[nodiscard]] RowPlace Locate(const RowSet& rows, std::size_t position);
   // The same row in a segment that may be changed.
   Status MakeWritable(RowPlace& place, std::int64_t overdraft);
@@ -156,6 +192,12 @@ class Partition final : public Remains {
   // By index / Segment::kRows; in one piece, so that pinning all of them is a walk without jumps.
   boost::container::flat_map<RowIndex, SegmentRef> segments_;
   RowIndex next_index_ = 0;
+  std::int64_t rows_made_ = 0;
+  std::int64_t created_ms_;
+  std::int64_t touched_ms_;
+  PartitionTerms terms_;
+  std::unique_ptr<Follower> follower_;
+  std::uint64_t fields_version_ = 1;
   std::vector<std::unique_ptr<Field>> fields_;  // by id; null: free
   std::vector<Field*> order_;                   // as they were made
   boost::unordered_flat_map<Text, Field*, TextHash, TextEqual> fields_by_name_;

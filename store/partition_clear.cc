@@ -49,6 +49,9 @@ Result<std::int64_t> Partition::ClearCells(const RowSet& rows,
       if (place.segment != nullptr && RemoveCell(*field, place)) {
         place.segment->SetRevision(place.offset, revision);
         ++removed;
+        if (follower_ != nullptr) {
+          follower_->RowWritten(place.index);
+        }
       }
     }
     DropFieldIfEmpty(*field);
@@ -81,6 +84,9 @@ void Partition::RemoveRow(const RowPlace& place, Revision revision, bool logged)
     removals_.Add(std::move(row.key), revision);
   }
   row = Row();
+  if (follower_ != nullptr) {
+    follower_->RowGone(place.index);
+  }
   if (--place.segment->live_rows == 0) {
     segments_.erase(place.index / Segment::kRows);
   }
@@ -96,6 +102,7 @@ void Partition::DropFieldIfEmpty(Field& field) noexcept {
       segment->DropField(field.Id());
     }
   }
+  ++fields_version_;
   order_.erase(std::find(order_.begin(), order_.end(), &field));
   fields_by_name_.erase(field.Name());
   fields_[field.Id()].reset();

@@ -54,7 +54,9 @@ Status Partition::Reserve(const WriteRequest& request, WritePlan& plan) {
   plan.Release();
   plan.partition_ = this;
   plan.old_next_index_ = next_index_;
+  plan.wants_ = {};
   const std::size_t rows = request.rows.size();
+  const std::int64_t bytes_before = terms_.bytes_max ? ValueBytes() : 0;
   plan.rows_.reserve(rows);
   plan.keys_.reserve(rows);
   plan.fields_.reserve(request.columns.size());
@@ -63,6 +65,7 @@ Status Partition::Reserve(const WriteRequest& request, WritePlan& plan) {
   for (ColumnWrite& column : request.columns) {
     TRY(ReserveColumn(column, plan));
   }
+  TRY(CheckRoom(bytes_before, plan));
   TRY(ReserveTags(request.tags, plan));
   TRY(ReserveBytes(plan));
   guard.plan = nullptr;
@@ -135,6 +138,17 @@ bool Partition::HeldByNoOther(const Field& field, const WritePlan& plan) {
 Result<Field*> Partition::FieldForWrite(const ColumnWrite& column, const WritePlan& plan) {
   const std::string_view name = column.source.field;
   Field* const known = FindField(name);
+  const FieldTerms* const terms = terms_.FindField(name);
+  if (!terms_.AllowsField(name)) {
+    return Status(Code::kNoField,
+                  fmt::format("partition '{}' is STRICT, and its schema has no field '{}'",
+                              name_.View(), name));
+  }
+  if (terms != nullptr && !column.same && column.source.dtype != terms->dtype) {
+    return Status(Code::kDType,
+                  fmt::format("field '{}' of partition '{}' is {} by its schema, not {}", name,
+                              name_.View(), NameOf(terms->dtype), NameOf(column.source.dtype)));
+  }
   if (column.same && known == nullptr) {
     return Status(Code::kNoField,
                   fmt::format("partition '{}' has no field '{}'", name_.View(), name));
@@ -163,6 +177,7 @@ Result<Field*> Partition::FieldForWrite(const ColumnWrite& column, const WritePl
   fields_by_name_.emplace(field->Name(), field.get());
   order_.push_back(field.get());
   fields_[id] = std::move(field);
+  ++fields_version_;
   return fields_[id].get();
 }
 
@@ -207,7 +222,7 @@ Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
     const std::size_t slot = column.dict.empty() ? i : static_cast<std::size_t>(column.dict[i]);
     PointFromPlan(*field, plan.slots_[slot], plan);
   }
-  return {};
+  return CheckShapes(*field, plan);
 }
 
 void Partition::PointFromPlan(Field& field, Cell cell, WritePlan& plan) {
@@ -321,6 +336,8 @@ void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) n
     Row& row = place.segment->At(place.offset);
     if (!plan.keys_[i].IsNull()) {
       row.key = std::move(plan.keys_[i]);
+      row.made_ms = touched_ms_;
+      ++rows_made_;
       ++place.segment->live_rows;
       ++result.new_rows;
     }
@@ -351,6 +368,9 @@ void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) n
   row_bytes_ += plan.charged_ - replaced_bytes;
   memory_.GetBudget().Release(replaced_bytes);
   plan.partition_ = nullptr;  // all of it is the partition's now
+  for (std::size_t i = 0; follower_ != nullptr && i < rows; ++i) {
+    follower_->RowWritten(plan.rows_[i].index);
+  }
   plan.Release();
 }
 

@@ -62,6 +62,12 @@ struct WriteResult {
   std::int64_t new_rows = 0;
   std::vector<RowIndex> indexes;  // of each row, in the order of the request
   Revision revision = 0;          // of this write
+  // Where it failed with kFull: what there was no room for.
+  struct Wants {
+    std::int64_t rows = 0;    // to be made
+    std::int64_t bytes = 0;   // of values, beyond those that it replaces
+    bool never_fits = false;  // the write alone is larger than a limit
+  } wants;
 };
 
 struct ReadRequest {

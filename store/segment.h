@@ -42,6 +42,7 @@ struct Row {
   Text key;  // null: no such row
   Text tag;  // null: {}
   Revision revision = 0;
+  std::int64_t made_ms = 0;  // since 1970
 };
 
 class Segment {

@@ -24,10 +24,12 @@ enum class Code : std::uint8_t {
   kNoPartition,  // it does not exist
   kNoKey,
   kNoField,
+  kNoTask,
   kNotReady,   // a cell that was asked for is not written yet
   kDType,      // unknown, or not the field's
   kShape,      // byte count, number of rows, dims or rank do not fit
   kBadTag,     // not a JSON object within the limits
+  kFull,       // a partition's limit is reached
   kOom,        // maxmemory, or the machine, said no
   kWrongType,  // a name that holds a string, or a partition where a string is wanted
   kNoProto,    // the RESP version asked for does not exist

@@ -45,13 +45,44 @@ Partition* Store::PartitionFrom(std::string_view name) const {
 
 void Store::Changed(std::string_view name) noexcept {
   ++revision_;
-  if (listener_ != nullptr) {
-    listener_->NameChanged(name);
+  for (NameListener* const listener : listeners_) {
+    listener->NameChanged(name);
   }
+}
+
+Result<Name*> Store::MakePartition(std::string_view name) {
+  // The revision of the write that makes it.
+  const Partition::Birth birth = {.made = revision_ + 1, .seed = seed_, .now_ms = NowMs()};
+  return Insert(name, std::make_unique<Partition>(Text(name), memory_, birth));
+}
+
+Status Store::SetTerms(std::string_view partition, PartitionTerms terms) {
+  TRY_ASSIGN(Partition * found, FindPartition(partition));
+  const bool has_ttl = terms.ttl_ms.has_value();
+  Name* made = nullptr;
+  if (found == nullptr) {
+    TRY_ASSIGN(made, MakePartition(partition));
+    found = made->partition.get();
+  }
+  Name* const name = made == nullptr ? tables_->names.Find(partition) : made;
+  try {
+    if (has_ttl) {
+      tables_->idlers.insert(name);
+    }
+    TRY(found->SetTerms(std::move(terms)));
+  } catch (...) {
+    if (made != nullptr) {
+      RemovedNames(memory_).Add(Unlink(*made));
+    }
+    throw;
+  }
+  Changed(partition);
+  return {};
 }
 
 Status Store::Write(const WriteRequest& request, WriteResult& result) {
   result.new_rows = 0;
+  result.wants = {};
   result.indexes.clear();
   result.indexes.reserve(request.rows.size());
   TRY_ASSIGN(Partition * partition, FindPartition(request.partition));
@@ -68,14 +99,15 @@ Status Store::Write(const WriteRequest& request, WriteResult& result) {
     }
   } guard{this};
   if (partition == nullptr) {
-    // The revision of the write that makes it.
-    const Partition::Birth birth = {.made = revision_ + 1, .seed = seed_};
-    auto made = std::make_unique<Partition>(Text(request.partition), memory_, birth);
-    partition = made.get();
-    TRY_ASSIGN(guard.made, Insert(request.partition, std::move(made)));
+    TRY_ASSIGN(guard.made, MakePartition(request.partition));
+    partition = guard.made->partition.get();
   }
   WritePlan& plan = tables_->plan;
-  TRY(partition->Reserve(request, plan));
+  Status status = partition->Reserve(request, plan);
+  if (!status.ok()) {
+    result.wants = plan.Wants();
+    return status;
+  }
   guard.made = nullptr;
   partition->Apply(plan, revision_ + 1, result);
   Changed(request.partition);
@@ -182,10 +214,14 @@ Result<std::int64_t> Store::ClearCells(std::string_view partition, const RowSet&
 
 std::unique_ptr<Remains> Store::Flush() {
   auto remains = std::make_unique<FlushedNames>(memory_, seed_);
-  if (listener_ != nullptr) {
-    listener_->AllGoes(*this);
+  for (NameListener* const listener : listeners_) {
+    listener->AllGoes(*this);
+  }
+  for (const auto& [text, name] : tables_->partitions) {
+    PartitionGoes(*name);
   }
   tables_->partitions.clear();
+  tables_->idlers.clear();
   tables_->expiries.clear();
   tables_->expiry_sum = 0;
   remains->Take(tables_->names, tables_->expired);

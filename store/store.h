@@ -29,6 +29,7 @@
 namespace sluice::store {
 
 class Partition;
+struct PartitionTerms;
 
 // One string to be written.
 struct StringWrite {
@@ -66,8 +67,8 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // Told of every change from now on. Borrowed; null: nobody.
-  void SetListener(NameListener* listener) { listener_ = listener; }
+  // Told of every change from now on. Borrowed.
+  void AddListener(NameListener& listener) { listeners_.push_back(&listener); }
 
   // KV.PUT, KV.MPUT. A missing partition is made, except for RowSet::kIndexes (kNoPartition).
   // `result` is reset first. REQUIRES: names checked (CheckName), sources checked (CheckColumn),
@@ -76,6 +77,15 @@ class Store {
   //         kNoField and kNotReady (of `same`), kBadTag, kError (too many fields), kOom;
   //         std::bad_alloc.
   Status Write(const WriteRequest& request, WriteResult& result);
+
+  // PARTITION.CREATE: makes it where there is none. Errors: kWrongType, kOom, kDType (see
+  // Partition::SetTerms); std::bad_alloc; nothing changed then.
+  Status SetTerms(std::string_view partition, PartitionTerms terms);
+  // When a command named it last; nullopt: there is none. Does not count as naming it.
+  [[nodiscard]] std::optional<std::int64_t> TouchedMs(std::string_view partition) const;
+  // Null where there is none. Valid until it is removed; never longer than a hold of the engine.
+  // Errors: kWrongType.
+  [[nodiscard]] Result<Partition*> FindPartition(std::string_view name);
 
   // KV.MGET. `result` is reset first.
   // Errors, in this order: kWrongType, kNoPartition, kNoKey, kNoField, kNotReady.
@@ -158,10 +168,10 @@ class Store {
 
  private:
   struct Tables;
-  // Null where there is none. Errors: kWrongType.
-  [[nodiscard]] Result<Partition*> FindPartition(std::string_view name);
   // Null where there is none. A name that has expired is removed.
   Name* Find(std::string_view name) noexcept;
+  // A partition of no rows. Errors: as Insert.
+  Result<Name*> MakePartition(std::string_view name);
   // Errors: kOom; std::bad_alloc. REQUIRES: the name is new.
   Result<Name*> Insert(std::string_view name, std::unique_ptr<Partition> partition);
   // Takes it out of all tables.
@@ -175,7 +185,7 @@ class Store {
   Memory& memory_;
   const WallClock& clock_;
   std::uint64_t seed_;
-  NameListener* listener_ = nullptr;
+  std::vector<NameListener*> listeners_;
   Revision revision_ = 0;
   std::int64_t expired_names_ = 0;
   std::uint64_t random_;  // of RandomName()

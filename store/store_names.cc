@@ -10,17 +10,30 @@ Status WrongType() {
   return Status(Code::kWrongType, "Operation against a key holding the wrong kind of value");
 }
 
-bool HasExpired(const Name& name, std::int64_t now_ms) {
-  return name.expires_ms < now_ms;
+bool HasExpired(const Name& name, std::int64_t now_ms) noexcept {
+  return name.expires_ms < now_ms || (name.partition != nullptr && name.partition->IsIdle(now_ms));
+}
+
+void PartitionGoes(const Name& name) noexcept {
+  if (name.partition != nullptr && name.partition->GetFollower() != nullptr) {
+    name.partition->GetFollower()->PartitionGoes();
+  }
 }
 
 Name* Store::Find(std::string_view name) noexcept {
   Name* const found = tables_->names.Find(name);
-  if (found == nullptr || found->expires_ms == kNoExpiry || !HasExpired(*found, NowMs())) {
+  if (found == nullptr || (found->expires_ms == kNoExpiry && found->partition == nullptr)) {
     return found;
   }
-  Expire(*found);
-  return nullptr;
+  const std::int64_t now_ms = NowMs();
+  if (HasExpired(*found, now_ms)) {
+    Expire(*found);
+    return nullptr;
+  }
+  if (found->partition != nullptr) {
+    found->partition->Touch(now_ms);
+  }
+  return found;
 }
 
 Result<Name*> Store::Insert(std::string_view name, std::unique_ptr<Partition> partition) {
@@ -46,6 +59,8 @@ Result<Name*> Store::Insert(std::string_view name, std::unique_ptr<Partition> pa
 std::unique_ptr<Name> Store::Unlink(Name& name) noexcept {
   PutExpiry(name, kNoExpiry);
   if (name.partition != nullptr) {
+    PartitionGoes(name);
+    tables_->idlers.erase(&name);
     tables_->partitions.erase(name.name.View());
   }
   return tables_->names.Remove(name);
@@ -60,6 +75,12 @@ void Store::Expire(Name& name) noexcept {
   } else {
     tables_->expired.Add(std::move(gone));  // its rows take their time
   }
+}
+
+std::optional<std::int64_t> Store::TouchedMs(std::string_view partition) const {
+  const auto it = tables_->partitions.find(partition);
+  return it == tables_->partitions.end() ? std::nullopt
+                                         : std::optional(it->second->partition->TouchedMs());
 }
 
 NameKind Store::KindOf(std::string_view name) {
@@ -109,6 +130,14 @@ bool Store::RemoveExpired(std::size_t count, RemovedNames& removed) noexcept {
   ExpiryIndex& expiries = tables_->expiries;
   for (; count > 0 && !expiries.empty() && HasExpired(*expiries.begin(), now_ms); --count) {
     Expire(*expiries.begin());
+  }
+  auto& idlers = tables_->idlers;
+  for (auto it = idlers.begin(); it != idlers.end();) {
+    Name& name = **it;
+    ++it;
+    if (name.partition->IsIdle(now_ms)) {
+      Expire(name);
+    }
   }
   removed.Take(tables_->expired);
   return expiries.empty() || !HasExpired(*expiries.begin(), now_ms);

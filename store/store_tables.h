@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string_view>
 #include <vector>
 
@@ -22,8 +23,11 @@ using ExpiryIndex = boost::intrusive::multiset<
     Name, boost::intrusive::compare<ExpiresBefore>,
     boost::intrusive::member_hook<Name, decltype(Name::by_expiry), &Name::by_expiry>>;
 
-// As in Redis, a name is still there in the millisecond in which it expires.
-bool HasExpired(const Name& name, std::int64_t now_ms);
+// As in Redis, a name is still there in the millisecond in which it expires. A partition that is
+// idle for longer than its TTL has, too.
+bool HasExpired(const Name& name, std::int64_t now_ms) noexcept;
+// To be called before nobody finds the name any more.
+void PartitionGoes(const Name& name) noexcept;
 Status WrongType();
 
 struct Store::Tables {
@@ -32,6 +36,7 @@ struct Store::Tables {
   NameTable names;
   std::map<std::string_view, Name*> partitions;  // the keys are the partitions' own
   ExpiryIndex expiries;
+  std::set<Name*> idlers;        // partitions that have a TTL, or had
   std::uint64_t expiry_sum = 0;  // of `expiries`, for their average; wraps around
   RemovedNames expired;          // partitions that wait for TakeExpired()
   WritePlan plan;

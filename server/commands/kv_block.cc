@@ -13,16 +13,28 @@ using store::Status;
 
 constexpr std::int64_t kMillisecondUs = 1000;
 
-// A write that was refused with OOM, and is run again whenever there may be room.
+// There may be room for it later.
+bool MayWait(const Context& context, const Status& status) {
+  return status.GetCode() == Code::kOom ||
+         (status.GetCode() == Code::kFull && !context.scratch.write.wants.never_fits);
+}
+
+// A write that was refused with OOM or FULL, and is run again whenever there may be room.
 class BlockedWrite final : public Parked {
  public:
-  BlockedWrite(const Context& context, std::int64_t deadline_us)
+  BlockedWrite(Context& context, std::int64_t deadline_us, Code refused)
       : Parked(deadline_us),
+        server_(context.server),
         handler_(ResolveCommand(context.request)->handler),
         request_(context.request) {
-    context.client.waker->Take();
-    const auto need = static_cast<std::int64_t>(request_.TextBytes());  // blobs are here already
-    ticket_ = context.server.room.Join(need, context.client.waker);
+    writer_.waker = context.client.waker;
+    writer_.waker->Take();
+    Queue(context, refused);
+  }
+  ~BlockedWrite() override {
+    Engine::Turn turn(server_.engine, server_.clock);
+    turn.Enter();
+    LeavePartition();
   }
 
   store::Result<bool> Resume(Context& context, bool time_is_up) override {
@@ -33,17 +45,48 @@ class BlockedWrite final : public Parked {
     if (status.ok()) {
       return true;
     }
-    if (status.GetCode() != Code::kOom || time_is_up) {
+    if (time_is_up || !MayWait(context, status)) {
       return status;
     }
-    ticket_->Refused();
+    Queue(context, status.GetCode());
     return false;
   }
 
  private:
+  // In the queue for memory, or in that for room in the partition.
+  void Queue(Context& context, Code refused) {
+    if (refused == Code::kOom) {
+      LeavePartition();
+      if (ticket_ != nullptr) {
+        ticket_->Refused();
+      } else {
+        const auto need = static_cast<std::int64_t>(request_.TextBytes());  // blobs are here
+        ticket_ = server_.room.Join(need, writer_.waker);
+      }
+      return;
+    }
+    ticket_ = nullptr;
+    context.turn.Enter();
+    if (place_ == nullptr) {
+      place_ = &server_.streams.Hold(request_.Args()[1].text);
+    }
+    writer_.wants = context.scratch.write.wants;
+    server_.streams.WaitForRoom(*place_, writer_);
+  }
+  // REQUIRES: the engine, where it waits for the partition.
+  void LeavePartition() noexcept {
+    if (place_ != nullptr) {
+      server_.streams.LeaveRoom(*place_, writer_);
+      server_.streams.LetGo(*std::exchange(place_, nullptr));
+    }
+  }
+
+  Server& server_;
   Handler handler_;
   KeptRequest request_;
   std::unique_ptr<RoomQueue::Ticket> ticket_;
+  Streams::Place* place_ = nullptr;
+  FullWriter writer_;
 };
 
 // Where BLOCK would stand: right behind the rows. 0: not to be seen yet.
@@ -120,11 +163,15 @@ Status WriteRows(Context& context, const store::WriteRequest& request) {
 }
 
 Status OrWait(Context& context, const Block& block, Status status) {
-  if (status.GetCode() != Code::kOom || !block.given || !context.may_park) {
+  if (!block.given || !context.may_park || !MayWait(context, status)) {
     return status;
   }
-  context.turn.Leave();
-  context.parked = std::make_unique<BlockedWrite>(context, DeadlineAfter(context.now_us, block.ms));
+  const Code refused = status.GetCode();
+  if (refused == Code::kOom) {
+    context.turn.Leave();
+  }
+  context.parked =
+      std::make_unique<BlockedWrite>(context, DeadlineAfter(context.now_us, block.ms), refused);
   return {};
 }
 

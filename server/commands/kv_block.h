@@ -1,8 +1,9 @@
-// BLOCK: writes that wait for room instead of getting OOM.
+// BLOCK: writes that wait for room instead of getting OOM or FULL.
 //
 // Where the payload is large, the wait comes before it is read (server/connection.cc asks
 // BlockOf()), so BLOCK is looked for right behind the rows. A small write has been read whole: it
-// is kept, and run again when there is room.
+// is kept, and run again when there is room. Whether its partition is full is known only when a
+// write has been read, so it is kept, too, its payload counted against maxmemory.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +36,8 @@ std::optional<std::int64_t> BlockOf(const Command& command, std::span<const resp
 // that wait for the rows. Enters the engine. Errors: as Store::Write; kOom over maxmemory.
 store::Status WriteRows(Context& context, const store::WriteRequest& request);
 
-// `status` of a write, or ok where it was kOom and the command waits now (context.parked).
+// `status` of a write, or ok where it was kOom or kFull and the command waits now
+// (context.parked).
 store::Status OrWait(Context& context, const Block& block, store::Status status);
 
 }  // namespace sluice::server

@@ -11,6 +11,7 @@
 #include "server/command_table.h"
 #include "server/commands/kv_args.h"
 #include "server/context.h"
+#include "server/partition_reply.h"
 #include "server/row_page.h"
 #include "store/shape.h"
 
@@ -20,25 +21,6 @@ namespace {
 using store::FieldSummary;
 using store::ReadResult;
 using store::Status;
-
-void Reply(const std::vector<FieldSummary>& fields, resp::Reply& reply) {
-  reply.Array(fields.size());
-  for (const FieldSummary& field : fields) {
-    reply.Array(5);
-    reply.Bulk(field.name.View());
-    reply.Bulk(store::NameOf(field.dtype));
-    if (field.dims) {
-      reply.Array(field.dims->size());
-      for (const std::int64_t dim : *field.dims) {
-        reply.Integer(dim);
-      }
-    } else {
-      reply.NullArray();
-    }
-    reply.Integer(field.ready_rows);
-    reply.Integer(static_cast<std::int64_t>(field.bytes));
-  }
-}
 
 // Of a column of rows that are all ready.
 FieldSummary Summarize(const ReadResult::Column& column, std::span<const ReadResult::Cell> cells) {
@@ -92,7 +74,7 @@ Status KvFields(Context& context, ArgReader& args) {
     TRY(context.server.store.Summarize(partition, fields));
     context.turn.Leave();
   }
-  Reply(fields, context.reply);
+  ReplyFields(fields, context.reply);
   return {};
 }
 

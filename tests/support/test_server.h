@@ -54,7 +54,7 @@ class TestServer {
     stats_.threads.push_back(std::make_unique<server::ThreadStats>(server::CommandCount()));
     config_.maxmemory = 0;
     config_.prealloc = 0;
-    store_.SetListener(&server_.key_watchers);
+    store_.AddListener(server_.key_watchers);
     server::ApplyConfig(server_);
   }
 

@@ -83,11 +83,12 @@ TEST_CASE("overload 1: a million commands, and nothing read: the server stops re
   aftermath.Check();
 }
 
-void PutBig(LiveServer& server, std::size_t bytes) {
+// Any thread.
+[[nodiscard]] bool PutBig(LiveServer& server, std::size_t bytes) {
   SocketClient writer = server.Unix();
   writer.Send(Encode({"KV.PUT", "p", "k", "FIELD", "x", "uint8", std::to_string(bytes), "BLOB",
                       std::string(bytes, 'b')}));
-  CHECK(writer.Receive().type == ':');
+  return writer.Receive().type == ':';
 }
 
 TEST_CASE(
@@ -97,7 +98,7 @@ TEST_CASE(
   LiveServer server;
   Aftermath aftermath(server);
   server.Parts().Set("client-output-buffer-limit", "normal 16mb 0 0");
-  PutBig(server, kMiB);
+  REQUIRE(PutBig(server, kMiB));
   {
     Pinger first(server.Tcp());
     Pinger second(server.Tcp());
@@ -164,14 +165,15 @@ TEST_CASE("overload 9: others have many turns while 64 MB are read and written",
   constexpr int kRounds = 8;
   LiveServer server;
   Aftermath aftermath(server);
-  PutBig(server, 64 * kMiB);
+  REQUIRE(PutBig(server, 64 * kMiB));
   {
     Pinger first(server.Tcp());
     Pinger second(server.Tcp());  // connections are dealt in turn: one on each thread
     std::atomic<bool> stop{false};
+    std::atomic<bool> written{true};
     std::thread writer([&] {
       while (!stop) {
-        PutBig(server, 64 * kMiB);
+        written = PutBig(server, 64 * kMiB) && written;
       }
     });
     for (int i = 0; i < kRounds; ++i) {
@@ -193,6 +195,7 @@ TEST_CASE("overload 9: others have many turns while 64 MB are read and written",
     }
     stop = true;
     writer.join();
+    CHECK(written);
     for (Pinger* const pinger : {&first, &second}) {
       pinger->Stop();
       CHECK(pinger->Failure().empty());

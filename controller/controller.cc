@@ -1,0 +1,190 @@
+#include "controller/controller.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+namespace sluice::controller {
+
+void Controller::Begin() {
+  source_.Select({}, std::nullopt, existing_);
+}
+
+void Controller::Refresh() {
+  if (!stale_) {
+    return;
+  }
+  RowBits existing;
+  source_.Select({}, std::nullopt, existing);
+  existing_ = std::move(existing);
+  for (const auto& [name, task] : tasks_) {
+    task->MakeStale();
+  }
+  stale_ = false;
+}
+
+void Controller::RowWritten(RowIndex row) noexcept {
+  try {
+    existing_.Insert(row);
+  } catch (const std::bad_alloc&) {
+    stale_ = true;
+  }
+  for (const auto& [name, task] : tasks_) {
+    task->RowWritten(row);
+  }
+}
+
+void Controller::RowGone(RowIndex row) noexcept {
+  existing_.Erase(row);
+  for (const auto& [name, task] : tasks_) {
+    task->RowGone(row);
+  }
+}
+
+Task* Controller::FindTask(std::string_view name) noexcept {
+  const auto it = tasks_.find(name);
+  return it == tasks_.end() ? nullptr : it->second.get();
+}
+
+Task& Controller::GetTask(std::string_view name) {
+  if (Task* const task = FindTask(name)) {
+    return *task;
+  }
+  auto task = std::make_unique<Task>(std::string(name), existing_, source_, seeds_.Next());
+  return *tasks_.emplace(std::string(name), std::move(task)).first->second;
+}
+
+std::vector<std::size_t> Controller::Positions(const Selection& selection) {
+  std::vector<std::size_t> positions;
+  positions.reserve(selection.fields.size());
+  for (const std::string& field : selection.fields) {
+    positions.push_back(source_.Follow(field));
+  }
+  std::sort(positions.begin(), positions.end());
+  positions.erase(std::unique(positions.begin(), positions.end()), positions.end());
+  return positions;
+}
+
+View& Controller::ViewOf(Task& task, const Selection& selection) {
+  Refresh();
+  return task.ViewOf(Positions(selection), selection);
+}
+
+std::int64_t Controller::Acknowledge(Task& task, std::span<const RowIndex> rows, LeaseId lease) {
+  Refresh();
+  RowBits named;
+  std::vector<RowIndex> consumed;
+  for (const RowIndex row : rows) {
+    const bool fits = lease == 0 ? existing_.Contains(row) && !task.Consumed().Contains(row)
+                                 : task.GetLeases().HolderOf(row) == lease;
+    if (fits && named.Insert(row)) {
+      consumed.push_back(row);
+    }
+  }
+  task.Consume(consumed);
+  return static_cast<std::int64_t>(consumed.size());
+}
+
+std::int64_t Controller::Release(Task& task, std::span<const RowIndex> rows, LeaseId lease) {
+  Refresh();
+  RowBits freed;
+  for (const RowIndex row : rows) {
+    const bool fits = lease == 0 ? task.Taken(row) : task.GetLeases().HolderOf(row) == lease;
+    if (fits) {
+      freed.Insert(row);
+    }
+  }
+  task.GetSteps().ForgetRows(freed);
+  freed.ForEach([&task](RowIndex row) { task.Free(row); });
+  return freed.Count();
+}
+
+void Controller::ClaimRows(Task& task, const Claim& claim, Fetched& claimed) {
+  const RowBits& ready = ViewOf(task, claim.selection).Rows();
+  RowBits named;
+  for (const RowIndex row : claim.rows) {
+    if (row >= 0 && named.Insert(row) && ready.Contains(row)) {
+      claimed.rows.push_back(row);
+    }
+  }
+  const bool complete =
+      static_cast<std::int64_t>(claimed.rows.size()) == named.Count() &&
+      std::all_of(claim.rows.begin(), claim.rows.end(), [](RowIndex row) { return row >= 0; });
+  if (claimed.rows.empty() || (claim.all && !complete)) {
+    claimed.rows.clear();
+    return;
+  }
+  if (claim.lease) {
+    task.Lend(lease_ids_ + 1, claimed.rows,
+              {.terms = *claim.lease, .step = std::nullopt, .now_us = claim.now_us});
+    claimed.lease = ++lease_ids_;
+  } else {
+    task.Consume(claimed.rows);
+  }
+}
+
+void Controller::Reset(Task& task) noexcept {
+  task.Reset();
+}
+
+TaskCounts Controller::Count(Task& task, const Selection& selection) {
+  const View& view = ViewOf(task, selection);
+  TaskCounts counts = {.total = existing_.Count(),
+                       .waiting = 0,
+                       .ready = view.Rows().Count(),
+                       .leased = task.GetLeases().Rows(),
+                       .consumed = task.Consumed().Count()};
+  counts.waiting = counts.total - counts.ready - counts.leased - counts.consumed;
+  return counts;
+}
+
+const RowBits& Controller::Ready(Task& task, const Selection& selection) {
+  return ViewOf(task, selection).Rows();
+}
+
+RowIndex Controller::OldestUnconsumed(const Task& task) const {
+  return existing_.FirstNotIn(task.Consumed());
+}
+
+std::int64_t Controller::NextDeadlineUs() const {
+  std::int64_t next_us = Leases::kNever;
+  for (const auto& [name, task] : tasks_) {
+    next_us = std::min(next_us, task->GetLeases().NextDeadlineUs());
+  }
+  return next_us;
+}
+
+void Controller::EndLeases(std::int64_t now_us) noexcept {
+  for (const auto& [name, task] : tasks_) {
+    while (const LeaseId due = task->GetLeases().FirstDue(now_us)) {
+      task->EndLease(due);
+    }
+  }
+}
+
+void Controller::EndLeasesOf(std::int64_t client) noexcept {
+  for (const auto& [name, task] : tasks_) {
+    LeaseId bound = 0;
+    while ((bound = task->GetLeases().BoundTo(client, bound)) != 0) {
+      task->EndLease(bound);
+    }
+  }
+}
+
+std::size_t Controller::RunningLeases() const {
+  std::size_t count = 0;
+  for (const auto& [name, task] : tasks_) {
+    count += task->GetLeases().Count();
+  }
+  return count;
+}
+
+std::int64_t Controller::Bytes() const {
+  std::int64_t bytes = static_cast<std::int64_t>(sizeof(Controller)) + existing_.Bytes();
+  for (const auto& [name, task] : tasks_) {
+    bytes += task->Bytes();
+  }
+  return bytes;
+}
+
+}  // namespace sluice::controller

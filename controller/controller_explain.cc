@@ -1,0 +1,140 @@
+// TASK.EXPLAIN: why a fetch would wait, for people. It looks at every row.
+#include <fmt/format.h>
+
+#include "controller/controller.h"
+
+namespace sluice::controller {
+namespace {
+
+using Lines = std::vector<std::string>;
+
+// What stands between the task and the rows that it has neither consumed nor lent.
+struct Obstacles {
+  struct Missing {
+    std::int64_t rows = 0;
+    RowIndex first = kNoRow;
+  };
+  std::vector<Missing> missing;  // one a field asked for
+  std::int64_t complete = 0;
+};
+
+Obstacles FindObstacles(const Task& task, const RowBits& existing, const RowSource& source,
+                        std::span<const std::size_t> fields) {
+  Obstacles found;
+  found.missing.resize(fields.size());
+  existing.ForEach([&](RowIndex row) {
+    if (task.Taken(row)) {
+      return;
+    }
+    bool complete = true;
+    for (std::size_t i = 0; i < fields.size(); ++i) {
+      if (!source.Ready(row, fields.subspan(i, 1))) {
+        Obstacles::Missing& missing = found.missing[i];
+        missing.first = missing.rows++ == 0 ? row : missing.first;
+        complete = false;
+      }
+    }
+    found.complete += complete ? 1 : 0;
+  });
+  return found;
+}
+
+void ExplainMissing(const Fetch& fetch, const Obstacles& found, Lines& lines) {
+  for (std::size_t i = 0; i < fetch.selection.fields.size(); ++i) {
+    if (const auto& missing = found.missing[i]; missing.rows > 0) {
+      lines.push_back(fmt::format("missing {}: {} rows lack it, row {} first; it must be written",
+                                  fetch.selection.fields[i], missing.rows, missing.first));
+    }
+  }
+}
+
+void ExplainTaken(const Task& task, std::int64_t now_us, Lines& lines) {
+  constexpr std::int64_t kMillisecondUs = 1000;
+  if (const std::int64_t consumed = task.Consumed().Count(); consumed > 0) {
+    lines.push_back(
+        fmt::format("consumed: task '{}' has consumed {} rows; TASK.RELEASE and "
+                    "TASK.RESET make them ready again",
+                    task.Name(), consumed));
+  }
+  const Leases& leases = task.GetLeases();
+  if (leases.Rows() > 0) {
+    const std::int64_t ms =
+        (leases.NextDeadlineUs() - now_us + kMillisecondUs - 1) / kMillisecondUs;
+    lines.push_back(
+        fmt::format("leased: {} rows in {} leases; the first ends in {} ms, unless it "
+                    "is acknowledged, released or renewed before",
+                    leases.Rows(), leases.Count(), ms));
+  }
+}
+
+}  // namespace
+
+void Controller::ExplainExpect(const Task& task, const Fetch& fetch, std::int64_t possible,
+                               Lines& lines) const {
+  if (!expected_) {
+    lines.push_back(
+        fmt::format("expect: {} rows were made, and the partition has no EXPECT; more "
+                    "must come, or become ready",
+                    source_.RowsMade()));
+    return;
+  }
+  const std::int64_t to_come = StillToCome();
+  if (to_come == 0 && Unconsumed(task) == 0) {
+    lines.push_back(
+        fmt::format("expect: the end: all {} rows were made, and task '{}' has "
+                    "consumed each that was not cleared",
+                    *expected_, task.Name()));
+  } else if (possible < fetch.min) {
+    lines.push_back(
+        fmt::format("expect: at most {} rows can ever come, of the {} that are needed: "
+                    "the answer is nil",
+                    possible, fetch.min));
+  } else {
+    lines.push_back(fmt::format("expect: {} of {} rows were made, {} are to come",
+                                source_.RowsMade(), *expected_, to_come));
+  }
+}
+
+void Controller::Explain(const Fetch& fetch, std::int64_t now_us, Lines& lines) {
+  Refresh();
+  Task fresh(fetch.task, existing_, source_, 0);  // where there is none of this name
+  Task* const known = FindTask(fetch.task);
+  Task& task = known == nullptr ? fresh : *known;
+  View& view = ViewOf(task, fetch.selection);
+  Sampler& sampler = *view.LineOf(fetch.sampler).sampler;
+  const std::int64_t available = sampler.Available();
+  const Decision decision = Decide(task, fetch, sampler, true);
+  if (fetch.step && task.GetSteps().Find(*fetch.step) != nullptr) {
+    lines.push_back(fmt::format("ok: step {} of rank {} was taken, and is given again",
+                                fetch.step->step, fetch.step->rank));
+    return;
+  }
+  if (decision.outcome == Outcome::kRows && decision.count > 0) {
+    lines.push_back(fmt::format("ok: {} rows can be had, {} are asked for{}", available,
+                                fetch.count, fetch.sampler.ranks > 1 ? ", for each rank" : ""));
+    return;
+  }
+  std::vector<std::size_t> positions;
+  for (const std::string& field : fetch.selection.fields) {
+    positions.push_back(source_.Follow(field));
+  }
+  const Obstacles found = FindObstacles(task, existing_, source_, positions);
+  ExplainMissing(fetch, found, lines);
+  ExplainTaken(task, now_us, lines);
+  const std::int64_t ready = view.Rows().Count();
+  if (found.complete > ready) {
+    lines.push_back(fmt::format("where: {} complete rows do not fit WHERE; their tags must change",
+                                found.complete - ready));
+  }
+  if (available * fetch.sampler.ranks < ready) {
+    lines.push_back(fmt::format("sampler {} can give {} of the {} ready rows{}",
+                                fetch.sampler.row->name, available * fetch.sampler.ranks, ready,
+                                fetch.sampler.ranks > 1 ? ", as many to each rank" : ""));
+  }
+  const auto may_come = [&task](RowIndex row) { return !task.Consumed().Contains(row); };
+  sampler.Explain(may_come, lines);
+  const std::int64_t possible = expected_ ? Possible(task, fetch, sampler) : 0;
+  ExplainExpect(task, fetch, possible, lines);
+}
+
+}  // namespace sluice::controller

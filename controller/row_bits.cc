@@ -1,0 +1,124 @@
+#include "controller/row_bits.h"
+
+#include <iterator>
+
+namespace sluice::controller {
+
+RowBits::Chunk& RowBits::ChunkFor(RowIndex row) {
+  const RowIndex number = row / kChunkRows;
+  // Rows come in order, so it is mostly the last one.
+  if (!chunks_.empty() && std::prev(chunks_.end())->first == number) {
+    return *std::prev(chunks_.end())->second;
+  }
+  const auto it = chunks_.find(number);
+  return it != chunks_.end() ? *it->second
+                             : *chunks_.emplace(number, std::make_unique<Chunk>()).first->second;
+}
+
+bool RowBits::Insert(RowIndex row) {
+  Chunk& chunk = ChunkFor(row);
+  std::uint64_t& word = chunk.words[WordOf(row)];
+  if ((word & BitOf(row)) != 0) {
+    return false;
+  }
+  word |= BitOf(row);
+  ++chunk.count;
+  ++count_;
+  return true;
+}
+
+bool RowBits::Erase(RowIndex row) noexcept {
+  const auto it = chunks_.find(row / kChunkRows);
+  if (it == chunks_.end() || (it->second->words[WordOf(row)] & BitOf(row)) == 0) {
+    return false;
+  }
+  it->second->words[WordOf(row)] &= ~BitOf(row);
+  --count_;
+  if (--it->second->count == 0) {
+    chunks_.erase(it);
+  }
+  return true;
+}
+
+void RowBits::Clear() noexcept {
+  chunks_.clear();
+  count_ = 0;
+}
+
+bool RowBits::Contains(RowIndex row) const noexcept {
+  const auto it = chunks_.find(row / kChunkRows);
+  return it != chunks_.end() && (it->second->words[WordOf(row)] & BitOf(row)) != 0;
+}
+
+RowIndex RowBits::NextFrom(RowIndex row) const noexcept {
+  for (auto it = chunks_.lower_bound(row / kChunkRows); it != chunks_.end(); ++it) {
+    const bool first = it->first == row / kChunkRows;
+    for (std::size_t w = first ? WordOf(row) : 0; w < kWords; ++w) {
+      const bool here = first && w == WordOf(row);
+      const std::uint64_t word =
+          it->second->words[w] & (here ? ~(BitOf(row) - 1) : ~std::uint64_t{0});
+      if (word != 0) {
+        return RowOf(it->first, w, word);
+      }
+    }
+  }
+  return kNoRow;
+}
+
+RowIndex RowBits::LastUpTo(RowIndex row) const noexcept {
+  if (row < 0) {
+    return kNoRow;
+  }
+  for (auto it = chunks_.upper_bound(row / kChunkRows); it != chunks_.begin();) {
+    --it;
+    const bool last = it->first == row / kChunkRows;
+    for (std::size_t w = last ? WordOf(row) + 1 : kWords; w-- > 0;) {
+      const bool here = last && w == WordOf(row);
+      const std::uint64_t word =
+          it->second->words[w] & (here ? BitOf(row) | (BitOf(row) - 1) : ~std::uint64_t{0});
+      if (word != 0) {
+        return RowOf(it->first, w, std::bit_floor(word));
+      }
+    }
+  }
+  return kNoRow;
+}
+
+RowIndex RowBits::FirstNotIn(const RowBits& other) const noexcept {
+  for (const auto& [number, chunk] : chunks_) {
+    const auto theirs = other.chunks_.find(number);
+    for (std::size_t w = 0; w < kWords; ++w) {
+      const std::uint64_t has = theirs == other.chunks_.end() ? 0 : theirs->second->words[w];
+      if (const std::uint64_t word = chunk->words[w] & ~has; word != 0) {
+        return RowOf(number, w, word);
+      }
+    }
+  }
+  return kNoRow;
+}
+
+void RowBits::AtRanks(std::span<const std::int64_t> ranks, std::vector<RowIndex>& rows) const {
+  std::size_t done = 0;
+  std::int64_t passed = 0;  // rows before the chunk, then before the word
+  for (auto it = chunks_.begin(); it != chunks_.end() && done < ranks.size(); ++it) {
+    if (ranks[done] >= passed + it->second->count) {
+      passed += it->second->count;
+      continue;
+    }
+    const std::int64_t end = passed + it->second->count;
+    for (std::size_t w = 0; passed < end && done < ranks.size(); ++w) {
+      std::uint64_t word = it->second->words[w];
+      const std::int64_t word_end = passed + std::popcount(word);
+      while (done < ranks.size() && ranks[done] < word_end) {
+        for (; passed < ranks[done]; ++passed) {
+          word &= word - 1;
+        }
+        rows.push_back(RowOf(it->first, w, word));
+        ++done;
+      }
+      passed = word_end;
+    }
+  }
+}
+
+}  // namespace sluice::controller

@@ -1,0 +1,110 @@
+// Sampler: which of the rows that a task could take it takes. Each is a file in samplers/ and a row
+// in sampler_registry.cc.
+//
+// A sampler gets a view: rows that are complete, fit and are free, as a set, never as a list. One
+// that needs more than the set (whole groups, sums of weights) keeps it by itself and is told of
+// every change, so that a fetch costs what it takes and not what there is. (The small interface is
+// after Reverb's ItemSelector.)
+//
+// Thread safety: one caller at a time (the engine).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controller/random.h"
+#include "controller/row_bits.h"
+#include "controller/row_source.h"
+#include "store/status.h"
+
+namespace sluice::controller {
+
+struct SamplerRow;
+
+// A sampler as a fetch asks for it.
+struct SamplerChoice {
+  const SamplerRow* row = nullptr;
+  std::int64_t size = 1;              // SIZE: rows of a group
+  std::int64_t ranks = 1;             // RANKS: how many share what is taken
+  std::string by;                     // BY: the tag whose value makes a group; "": neighbours do
+  std::string weight;                 // WEIGHT: a tag; "": all rows weigh the same
+  std::optional<std::uint64_t> seed;  // SEED
+
+  // The same rows in the same order of the same view, but for the seed.
+  friend bool SameOrder(const SamplerChoice& a, const SamplerChoice& b) {
+    return a.row == b.row && a.size == b.size && a.ranks == b.ranks && a.by == b.by &&
+           a.weight == b.weight;
+  }
+  friend bool operator==(const SamplerChoice& a, const SamplerChoice& b) {
+    return SameOrder(a, b) && a.seed == b.seed;
+  }
+};
+
+// What a sampler chooses from; all of it outlives the sampler.
+struct Choosable {
+  const RowBits& ready;     // the view
+  const RowBits& existing;  // all rows of the partition
+  const RowSource& rows;
+};
+
+struct Picked {
+  std::vector<std::vector<RowIndex>> shares;  // one a rank; one where there are no ranks
+  std::vector<double> weights;                // of shares[0], where the sampler weighs rows
+};
+
+class Sampler {
+ public:
+  Sampler() = default;
+  Sampler(const Sampler&) = delete;
+  Sampler& operator=(const Sampler&) = delete;
+  virtual ~Sampler() = default;
+
+  // A row of the partition was made, or its tag written; before the two below.
+  // Errors of these: std::bad_alloc; the sampler is of no use then, and dropped.
+  virtual void RowWritten(RowIndex /*row*/) {}
+  // A row came to the view, or left it.
+  virtual void RowReady(RowIndex /*row*/) {}
+  virtual void RowTaken(RowIndex /*row*/) {}
+  // A row is gone; it left the view before.
+  virtual void RowGone(RowIndex /*row*/) {}
+
+  // How many rows a rank could have now.
+  [[nodiscard]] virtual std::int64_t Available() = 0;
+  // How many rows a rank could have at most, if no more are made and only those for which
+  // `may_come` says yes, `rows` in number, still come.
+  using MayCome = std::function<bool(RowIndex)>;
+  [[nodiscard]] virtual std::int64_t Possible(std::int64_t rows, const MayCome& /*may_come*/) {
+    return rows;
+  }
+  // Picks `count` rows a rank. REQUIRES: 1 <= count <= Available(), a multiple of the group's size.
+  // Errors: std::bad_alloc.
+  virtual void Pick(std::int64_t count, Random& random, Picked& picked) = 0;
+  // Says, a line a reason, what of the view it does not offer.
+  virtual void Explain(const MayCome& /*may_come*/, std::vector<std::string>& /*lines*/) {}
+};
+
+struct SamplerRow {
+  std::string_view name;
+  std::unique_ptr<Sampler> (*make)(const SamplerChoice& choice, const Choosable& from);
+  bool size = false;  // which options it takes
+  bool needs_size = false;
+  bool by = false;
+  bool ranks = false;  // which it needs, too
+  bool weight = false;
+  bool needs_weight = false;
+  bool seed = false;
+  bool needs_step = false;  // RANK and STEP
+  std::string_view summary = {};
+};
+
+std::span<const SamplerRow> Samplers();
+// Null: there is no such sampler. The name in any case.
+const SamplerRow* FindSampler(std::string_view name);
+
+}  // namespace sluice::controller

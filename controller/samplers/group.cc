@@ -1,0 +1,39 @@
+#include "controller/samplers.h"
+#include "controller/samplers/groups.h"
+
+namespace sluice::controller {
+namespace {
+
+class GroupSampler final : public Sampler {
+ public:
+  GroupSampler(const SamplerChoice& choice, const Choosable& from)
+      : size_(choice.size), groups_(MakeGroups(choice, from)) {}
+
+  void RowWritten(RowIndex row) override { groups_->RowWritten(row); }
+  void RowReady(RowIndex row) override { groups_->RowReady(row); }
+  void RowTaken(RowIndex row) override { groups_->RowTaken(row); }
+  void RowGone(RowIndex row) override { groups_->RowGone(row); }
+
+  std::int64_t Available() override { return groups_->Count() * size_; }
+  std::int64_t Possible(std::int64_t /*rows*/, const MayCome& may_come) override {
+    return groups_->Possible(may_come) * size_;
+  }
+  void Pick(std::int64_t count, Random& /*random*/, Picked& picked) override {
+    groups_->First(count / size_, picked.shares.emplace_back());
+  }
+  void Explain(const MayCome& may_come, std::vector<std::string>& lines) override {
+    groups_->Explain(may_come, lines);
+  }
+
+ private:
+  std::int64_t size_;
+  std::unique_ptr<Groups> groups_;
+};
+
+}  // namespace
+
+std::unique_ptr<Sampler> MakeGroup(const SamplerChoice& choice, const Choosable& from) {
+  return std::make_unique<GroupSampler>(choice, from);
+}
+
+}  // namespace sluice::controller

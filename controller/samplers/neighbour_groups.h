@@ -1,0 +1,31 @@
+// NeighbourGroups: see groups.h. The whole ones are a set of their numbers.
+#pragma once
+
+#include "controller/samplers/groups.h"
+
+namespace sluice::controller {
+
+class NeighbourGroups final : public Groups {
+ public:
+  NeighbourGroups(std::int64_t size, const Choosable& from);
+
+  void RowWritten(RowIndex /*row*/) override {}
+  void RowReady(RowIndex row) override;
+  void RowTaken(RowIndex row) override { whole_.Erase(row / size_); }
+  void RowGone(RowIndex /*row*/) override {}
+  std::int64_t Count() override { return whole_.Count(); }
+  void First(std::int64_t count, std::vector<RowIndex>& rows) override;
+  std::int64_t Possible(const Sampler::MayCome& may_come) override;
+  void Explain(const Sampler::MayCome& may_come, std::vector<std::string>& lines) override;
+
+ private:
+  // How many of the group's rows fit, from its first on, up to the first that does not.
+  template <typename Fits>
+  std::int64_t Leading(std::int64_t group, const Fits& fits) const;
+
+  std::int64_t size_;
+  Choosable from_;
+  RowBits whole_;  // by number of the group
+};
+
+}  // namespace sluice::controller

@@ -1,0 +1,60 @@
+#include "controller/samplers.h"
+#include "controller/samplers/tag_value.h"
+#include "controller/samplers/weight_tree.h"
+
+namespace sluice::controller {
+namespace {
+
+class Priority final : public Sampler {
+ public:
+  Priority(const SamplerChoice& choice, const Choosable& from)
+      : weight_(SpelledName(choice.weight)), from_(from) {
+    from_.ready.ForEach([this](RowIndex row) { RowReady(row); });
+  }
+
+  void RowWritten(RowIndex row) override {
+    if (from_.ready.Contains(row)) {
+      RowReady(row);
+    }
+  }
+  void RowReady(RowIndex row) override { tree_.Set(row, WeightOf(from_.rows.TagOf(row), weight_)); }
+  void RowTaken(RowIndex row) override { tree_.Set(row, 0); }
+
+  std::int64_t Available() override { return tree_.Count(); }
+  // One after another, each without those before it.
+  void Pick(std::int64_t count, Random& random, Picked& picked) override {
+    const double sum = tree_.Sum();
+    std::vector<RowIndex>& rows = picked.shares.emplace_back();
+    rows.reserve(static_cast<std::size_t>(count));
+    picked.weights.reserve(static_cast<std::size_t>(count));
+    for (; count > 0; --count) {
+      rows.push_back(tree_.At(random.Unit() * tree_.Sum()));
+      const double weight = tree_.Get(rows.back());
+      picked.weights.push_back(weight / sum);
+      tree_.Set(rows.back(), 0);
+    }
+    for (const RowIndex row : rows) {
+      RowReady(row);  // until it is taken
+    }
+  }
+  void Explain(const MayCome& /*may_come*/, std::vector<std::string>& lines) override {
+    const std::int64_t weightless = from_.ready.Count() - tree_.Count();
+    if (weightless > 0) {
+      lines.push_back("sampler priority never takes " + std::to_string(weightless) +
+                      " ready rows: their " + weight_ + " is missing, no number, or not above 0");
+    }
+  }
+
+ private:
+  std::string weight_;  // as tags spell it
+  Choosable from_;
+  WeightTree tree_;
+};
+
+}  // namespace
+
+std::unique_ptr<Sampler> MakePriority(const SamplerChoice& choice, const Choosable& from) {
+  return std::make_unique<Priority>(choice, from);
+}
+
+}  // namespace sluice::controller

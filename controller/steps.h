@@ -1,0 +1,53 @@
+// Steps: the memory of RANK and STEP: what each rank of a task got at its last steps, so that a
+// call that is repeated gets the same.
+//
+// Thread safety: one caller at a time (the engine).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <vector>
+
+#include "controller/fetch.h"
+
+namespace sluice::controller {
+
+struct Step {
+  std::vector<RowIndex> rows;
+  std::vector<double> weights;
+  std::int64_t count = 0;  // of the fetch
+  SamplerChoice sampler;
+  LeaseId lease = 0;               // the last one; 0: consumed, or kept
+  std::vector<RowIndex> returned;  // rows that came back when it ended
+};
+
+class Steps {
+ public:
+  static constexpr std::size_t kKept = 1024;  // a rank
+
+  // Null: it is not known.
+  [[nodiscard]] Step* Find(const RankStep& at) noexcept;
+  // It may have been known, and is too old.
+  [[nodiscard]] bool IsForgotten(const RankStep& at) const noexcept;
+  // The oldest of the rank goes where there are more than kKept.
+  // Errors: std::bad_alloc; nothing changed then. REQUIRES: not known.
+  void Add(const RankStep& at, Step step);
+  void Forget(const RankStep& at) noexcept;
+  // Those that have one of these rows, as if they had never been.
+  void ForgetRows(const RowBits& rows) noexcept;
+  void Clear() noexcept { ranks_.clear(); }
+  // The step's lease is over; these of its rows came back.
+  void LeaseEnded(const RankStep& at, LeaseId lease, std::vector<RowIndex> returned) noexcept;
+  [[nodiscard]] std::int64_t Bytes() const noexcept { return bytes_; }
+
+ private:
+  struct Rank {
+    std::map<std::int64_t, Step> steps;
+    std::int64_t forgotten = -1;  // the highest that was too old
+  };
+  static std::int64_t BytesOf(const Step& step);
+  std::map<std::int64_t, Rank> ranks_;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace sluice::controller

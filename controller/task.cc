@@ -1,0 +1,137 @@
+#include "controller/task.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+namespace sluice::controller {
+namespace {
+
+// Of a task that nobody waits in. Each costs a look at every row that is written.
+constexpr std::size_t kIdleViewsMax = 16;
+
+}  // namespace
+
+void Task::Consume(std::span<const RowIndex> rows) {
+  for (const RowIndex row : rows) {
+    consumed_.Reserve(row);
+  }
+  for (const RowIndex row : rows) {
+    consumed_.Insert(row);
+    leases_.Drop(row);
+    for (const auto& view : views_) {
+      view->Remove(row);
+    }
+  }
+}
+
+void Task::Lend(LeaseId id, std::span<const RowIndex> rows, const Leases::Loan& loan) {
+  leases_.Lend(id, rows, loan);
+  for (const RowIndex row : rows) {
+    for (const auto& view : views_) {
+      view->Remove(row);
+    }
+  }
+}
+
+void Task::Free(RowIndex row) noexcept {
+  consumed_.Erase(row);
+  leases_.Drop(row);
+  RowWritten(row);
+}
+
+void Task::EndLease(LeaseId id) noexcept {
+  Leases::Ended ended = leases_.End(id);
+  for (const RowIndex row : ended.rows) {
+    RowWritten(row);
+  }
+  if (ended.step) {
+    steps_.LeaseEnded(*ended.step, id, std::move(ended.rows));
+  }
+}
+
+void Task::Reset() noexcept {
+  consumed_.Clear();
+  leases_ = Leases();
+  steps_.Clear();
+  stale_ = true;
+}
+
+void Task::RowWritten(RowIndex row) noexcept {
+  const bool free = !Taken(row);
+  for (const auto& view : views_) {
+    try {
+      view->RowWritten(row, free && view->Fits(row));
+    } catch (const std::bad_alloc&) {
+      stale_ = true;
+    }
+  }
+}
+
+void Task::RowGone(RowIndex row) noexcept {
+  consumed_.Erase(row);
+  leases_.Drop(row);
+  for (const auto& view : views_) {
+    view->RowGone(row);
+  }
+}
+
+void Task::Refill() {
+  if (!stale_) {
+    return;
+  }
+  for (const auto& view : views_) {
+    view->Fill([this](RowIndex row) { return Taken(row); });
+  }
+  stale_ = false;
+}
+
+View& Task::ViewOf(std::vector<std::size_t> fields, const Selection& selection) {
+  Refill();
+  View::Key key = {.fields = std::move(fields), .where_text = selection.where_text};
+  for (const auto& view : views_) {
+    if (view->GetKey() == key) {
+      view->used = ++uses_;
+      return *view;
+    }
+  }
+  DropIdleViews();
+  auto view = std::make_unique<View>(std::move(key), selection.where, existing_, source_);
+  view->Fill([this](RowIndex row) { return Taken(row); });
+  view->used = ++uses_;
+  views_.push_back(std::move(view));
+  return *views_.back();
+}
+
+// The one used least recently goes.
+void Task::DropIdleViews() noexcept {
+  const auto idle = [](const auto& view) { return !view->HasWaiters(); };
+  if (std::count_if(views_.begin(), views_.end(), idle) <
+      static_cast<std::ptrdiff_t>(kIdleViewsMax)) {
+    return;
+  }
+  auto oldest = views_.end();
+  for (auto it = views_.begin(); it != views_.end(); ++it) {
+    if (idle(*it) && (oldest == views_.end() || (*it)->used < (*oldest)->used)) {
+      oldest = it;
+    }
+  }
+  views_.erase(oldest);
+}
+
+bool Task::HasWaiters() const {
+  return std::any_of(views_.begin(), views_.end(),
+                     [](const auto& view) { return view->HasWaiters(); });
+}
+
+std::int64_t Task::Bytes() const {
+  constexpr std::int64_t kLentRowBytes = 48;
+  std::int64_t bytes = static_cast<std::int64_t>(sizeof(Task) + name_.size()) + consumed_.Bytes() +
+                       steps_.Bytes() + leases_.Rows() * kLentRowBytes;
+  for (const auto& view : views_) {
+    bytes += view->Bytes();
+  }
+  return bytes;
+}
+
+}  // namespace sluice::controller

@@ -1,0 +1,242 @@
+// PARTITION.LIST, INFO, READY, EVICT.
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "server/command_table.h"
+#include "server/commands/task_args.h"
+#include "server/partition_reply.h"
+#include "store/shape.h"
+#include "store/snapshot.h"
+
+namespace sluice::server {
+namespace {
+
+using store::Code;
+using store::FieldTerms;
+using store::PartitionTerms;
+using store::Status;
+
+// PARTITION.LIST
+Status PartitionList(Context& context, ArgReader& args) {
+  TRY(args.Finish());
+  std::vector<std::pair<store::Text, std::size_t>> partitions;
+  context.turn.Enter();
+  context.server.store.ListPartitions(partitions);
+  context.turn.Leave();
+  context.reply.Array(partitions.size());
+  for (const auto& [name, rows] : partitions) {
+    context.reply.Bulk(name.View());
+  }
+  return {};
+}
+
+void ReplyTerms(const PartitionTerms& terms, resp::Reply& reply) {
+  reply.Map(8);
+  const std::pair<std::string_view, std::optional<std::int64_t>> limits[] = {
+      {"expect", terms.expect},
+      {"maxrows", terms.rows_max},
+      {"maxbytes", terms.bytes_max},
+      {"ttl", terms.ttl_ms}};
+  for (const auto& [name, limit] : limits) {
+    reply.Bulk(name);
+    ReplyOptional(limit, reply);
+  }
+  reply.Bulk("strict");
+  reply.Integer(terms.strict ? 1 : 0);
+  reply.Bulk("autoevict");
+  reply.Integer(terms.autoevict ? 1 : 0);
+  reply.Bulk("tasks");
+  reply.Array(terms.tasks.size());
+  for (const std::string& task : terms.tasks) {
+    reply.Bulk(task);
+  }
+  reply.Bulk("fields");
+  reply.Array(terms.fields.size());
+  for (const FieldTerms& field : terms.fields) {
+    reply.Array(3);
+    reply.Bulk(field.name);
+    reply.Bulk(store::NameOf(field.dtype));
+    reply.Array(field.dims.size());
+    for (const std::int64_t dim : field.dims) {
+      reply.Integer(dim);
+    }
+  }
+}
+
+void ReplyTasks(Stream* stream, std::int64_t now_ms, resp::Reply& reply) {
+  reply.Map(stream == nullptr ? 0 : stream->Tasks().Tasks().size());
+  if (stream == nullptr) {
+    return;
+  }
+  for (const auto& [name, task] : stream->Tasks().Tasks()) {
+    reply.Bulk(name);
+    reply.Map(kTaskReportPairs + 1);
+    controller::Selection selection;
+    selection.fields = task->last_fields;
+    ReplyTaskReport(ReportTask(*stream, *task, selection), reply);
+    reply.Bulk("oldest_unconsumed_ms");
+    ReplyOptional(OldestUnconsumedMs(*stream, *task, now_ms), reply);
+  }
+}
+
+// PARTITION.INFO partition
+Status PartitionInfo(Context& context, ArgReader& args) {
+  const std::string_view name = args.Name("partition");
+  TRY(args.Finish());
+
+  context.turn.Enter();
+  store::Store& store = context.server.store;
+  const std::int64_t now_ms = store.NowMs();
+  std::optional<std::int64_t> touched_ms = store.TouchedMs(name);  // before we name it
+  TRY_ASSIGN(store::Partition* const partition, store.FindPartition(name));
+  if (partition == nullptr) {
+    return Status(Code::kNoPartition, fmt::format("partition '{}' does not exist", name));
+  }
+  Stream* const stream = Streams::Find(*partition);
+  if (stream != nullptr) {
+    stream->EndLeases(context.server.clock.NowUs());
+  }
+  std::vector<store::FieldSummary> fields;
+  partition->Summarize(fields);
+  resp::Reply& reply = context.reply;
+  reply.Map(8);
+  reply.Bulk("rows");
+  reply.Integer(static_cast<std::int64_t>(partition->Rows()));
+  reply.Bulk("bytes");
+  reply.Integer(partition->ValueBytes());
+  reply.Bulk("fields");
+  ReplyFields(fields, reply);
+  reply.Bulk("tasks");
+  ReplyTasks(stream, now_ms, reply);
+  reply.Bulk("limits");
+  ReplyTerms(partition->Terms(), reply);
+  reply.Bulk("made");
+  reply.Integer(partition->RowsMade());
+  reply.Bulk("created");
+  reply.Integer(partition->CreatedMs());
+  reply.Bulk("idle");
+  reply.Integer(std::max<std::int64_t>(0, now_ms - touched_ms.value_or(now_ms)));
+  return {};
+}
+
+// PARTITION.READY partition FIELDS list
+Status PartitionReady(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  if (args.Option("FIELDS")) {
+    ReadFields(context, args);
+  } else {
+    args.Fail(Status(Code::kError, "syntax error: FIELDS is expected"));
+  }
+  TRY(args.Finish());
+
+  context.turn.Enter();
+  TRY_ASSIGN(const store::Partition* const found, context.server.store.FindPartition(partition));
+  if (found == nullptr) {
+    return Status(Code::kNoPartition, fmt::format("partition '{}' does not exist", partition));
+  }
+  store::Snapshot snapshot;
+  TRY(context.server.store.TakeSnapshot({.partition = partition, .fields = context.scratch.fields},
+                                        snapshot));
+  context.turn.Leave();
+  std::vector<store::RowIndex>& rows = context.scratch.indexes;
+  std::string& ready_rows = context.scratch.Bytes();
+  for (std::size_t segment = 0; segment < snapshot.segments.size(); ++segment) {
+    snapshot.ForEach(segment, [&](store::RowIndex row, const store::Row& /*row*/, bool ready) {
+      rows.push_back(row);
+      ready_rows.push_back(ready ? '\1' : '\0');
+    });
+  }
+  context.reply.Array(2);
+  context.reply.Bulk(store::AsBytes(rows));
+  context.reply.Bulk(ready_rows);
+  return {};
+}
+
+// PARTITION.EVICT partition task [task ...]
+Status PartitionEvict(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  std::vector<std::string_view>& names = context.scratch.words;
+  do {
+    names.push_back(args.Name("task"));
+  } while (args.HasMore());
+  TRY(args.Finish());
+
+  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+  std::vector<const controller::Task*> tasks;
+  for (const std::string_view name : names) {
+    TRY_ASSIGN(const controller::Task* const task, FindTask(*stream, name));
+    tasks.push_back(task);
+  }
+  std::vector<store::RowIndex>& rows = context.scratch.indexes;
+  tasks.front()->Consumed().ForEach([&](store::RowIndex row) {
+    const bool consumed =
+        std::all_of(tasks.begin(), tasks.end(),
+                    [row](const controller::Task* task) { return task->Consumed().Contains(row); });
+    if (consumed) {
+      rows.push_back(row);
+    }
+  });
+  TRY_ASSIGN(const std::int64_t removed,
+             context.server.store.ClearRows(
+                 partition, {.kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows}));
+  context.reply.Integer(removed);
+  return {};
+}
+
+constexpr Arg kInfoArgs[] = {{.name = "partition", .type = "key"}};
+constexpr Arg kReadyArgs[] = {
+    {.name = "partition", .type = "key"},
+    {.name = "fields", .type = "block", .token = "FIELDS", .args = kListArgs}};
+constexpr Arg kEvictArgs[] = {{.name = "partition", .type = "key"},
+                              {.name = "task", .type = "string", .multiple = true}};
+
+constexpr Command PartitionRow(Command row) {
+  if (row.arity != 1) {
+    row.keys = {.first = 1, .last = 1, .step = 1};
+  }
+  row.group = "partition";
+  row.since = "0.1.0";
+  return row;
+}
+
+constexpr std::array kCommands = {
+    Row(PartitionRow({.name = "partition.list",
+                      .arity = 1,
+                      .flags = kReadOnly,
+                      .handler = PartitionList,
+                      .complexity = "O(N) where N is the number of partitions",
+                      .summary = "Returns the names of all partitions."})),
+    Row(PartitionRow({.name = "partition.info",
+                      .arity = 2,
+                      .flags = kReadOnly,
+                      .handler = PartitionInfo,
+                      .complexity = "O(N) where N is the number of fields and tasks",
+                      .summary = "Returns what is in a partition, and how far its tasks are.",
+                      .args = kInfoArgs})),
+    Row(PartitionRow({.name = "partition.ready",
+                      .arity = -5,
+                      .flags = kReadOnly,
+                      .handler = PartitionReady,
+                      .complexity = "O(N) where N is the number of rows",
+                      .summary = "Returns all rows, and in which of them fields are ready.",
+                      .args = kReadyArgs})),
+    Row(PartitionRow({.name = "partition.evict",
+                      .arity = -3,
+                      .flags = kWrite,
+                      .handler = PartitionEvict,
+                      .complexity = "O(N) where N is the number of rows consumed",
+                      .summary = "Removes the rows that all the named tasks have consumed.",
+                      .args = kEvictArgs})),
+};
+
+}  // namespace
+
+std::span<const Command> PartitionCommands() {
+  return kCommands;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,365 @@
+// TASK.ACK, RENEW, RELEASE, STATUS, READY, CLAIM, RESET, LIST.
+#include <array>
+#include <utility>
+
+#include "server/command_table.h"
+#include "server/commands/task_args.h"
+#include "server/partition_reply.h"
+#include "store/shape.h"
+
+namespace sluice::server {
+namespace {
+
+using controller::Fetched;
+using controller::LeaseId;
+using controller::Task;
+using store::Status;
+
+// TASK.ACK, TASK.RELEASE: `partition task rows [LEASE id]`.
+struct RowsOfTask {
+  std::string_view partition;
+  std::string_view task;
+  RowChoice rows;
+  LeaseId lease = 0;
+};
+
+RowsOfTask ReadRowsOfTask(Context& context, ArgReader& args) {
+  RowsOfTask read;
+  read.partition = args.Name("partition");
+  read.task = args.Name("task");
+  read.rows = ReadRowChoice(context, args);
+  read.lease = ReadLeaseId(args);
+  return read;
+}
+
+struct StreamAndTask {
+  Stream* stream = nullptr;
+  Task* task = nullptr;
+};
+
+// Enters the engine; the rows' indexes are in context.scratch.indexes.
+// Errors: kWrongType, kNoPartition, kNoTask.
+store::Result<StreamAndTask> Enter(Context& context, RowsOfTask& read) {
+  TRY(ChooseRows(context, read.partition, read.rows));
+  TRY_ASSIGN(Stream* const stream, EnterStream(context, read.partition));
+  TRY_ASSIGN(Task* const task, FindTask(*stream, read.task));
+  IndexesOf(context, *stream, read.rows.rows);
+  return StreamAndTask{.stream = stream, .task = task};
+}
+
+// TASK.ACK partition task KEYS list | ROWS blob | WHERE ... [LEASE id]
+Status TaskAck(Context& context, ArgReader& args) {
+  RowsOfTask read = ReadRowsOfTask(context, args);
+  TRY(args.Finish());
+  TRY_ASSIGN(const StreamAndTask at, Enter(context, read));
+  const std::vector<store::RowIndex>& rows = context.scratch.indexes;
+  const std::int64_t consumed = at.stream->Tasks().Acknowledge(*at.task, rows, read.lease);
+  Streams& streams = context.server.streams;
+  streams.MakeUnsettled(*at.stream);
+  streams.Evict(*at.stream, rows);
+  context.reply.Integer(consumed);
+  return {};
+}
+
+// TASK.RELEASE partition task KEYS list | ROWS blob | WHERE ... [LEASE id]
+Status TaskRelease(Context& context, ArgReader& args) {
+  RowsOfTask read = ReadRowsOfTask(context, args);
+  TRY(args.Finish());
+  TRY_ASSIGN(const StreamAndTask at, Enter(context, read));
+  context.reply.Integer(at.stream->Tasks().Release(*at.task, context.scratch.indexes, read.lease));
+  context.server.streams.MakeUnsettled(*at.stream);
+  return {};
+}
+
+// TASK.RENEW partition task LEASE id ms
+Status TaskRenew(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  const std::string_view name = args.Name("task");
+  const LeaseId lease = ReadLeaseId(args);
+  if (lease == 0) {
+    args.Fail(Status(store::Code::kError, "syntax error: LEASE is expected"));
+  }
+  const controller::LeaseTerms terms = {.ms = ReadNumber(args, "LEASE", {.min = 1})};
+  TRY(args.Finish());
+  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+  TRY_ASSIGN(Task* const task, FindTask(*stream, name));
+  context.reply.Integer(task->Renew(lease, terms, context.server.clock.NowUs()));
+  return {};
+}
+
+// TASK.STATUS partition task [FIELDS list] [BITMAP]
+Status TaskStatus(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  const std::string_view name = args.Name("task");
+  controller::Selection selection;
+  bool some_fields = false;
+  bool bitmap = false;
+  while (args.HasMore()) {
+    if (args.Option("FIELDS")) {
+      ReadOnce(args, some_fields, "FIELDS");
+      ReadSelectedFields(context, args, selection);
+    } else if (args.Option("BITMAP")) {
+      ReadOnce(args, bitmap, "BITMAP");
+    } else {
+      args.Unexpected();
+    }
+  }
+  TRY(args.Finish());
+  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+  TRY_ASSIGN(Task* const task, FindTask(*stream, name));
+  if (!some_fields) {
+    selection.fields = task->last_fields;
+  }
+  const TaskReport report = ReportTask(*stream, *task, selection);
+  context.reply.Map(kTaskReportPairs + (bitmap ? 2 : 0));
+  ReplyTaskReport(report, context.reply);
+  if (bitmap) {
+    std::vector<store::RowIndex>& rows = context.scratch.indexes;
+    std::string& consumed = context.scratch.Bytes();
+    stream->Tasks().Rows().ForEach([&](store::RowIndex row) {
+      rows.push_back(row);
+      consumed.push_back(task->Consumed().Contains(row) ? '\1' : '\0');
+    });
+    context.reply.Bulk("rows");
+    context.reply.Bulk(store::AsBytes(rows));
+    context.reply.Bulk("consumed_rows");
+    context.reply.Bulk(consumed);
+  }
+  return {};
+}
+
+// TASK.READY partition task FIELDS list [WHERE ...]
+Status TaskReady(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  const std::string_view name = args.Name("task");
+  controller::Selection selection;
+  bool fields = false;
+  bool where = false;
+  while (args.HasMore()) {
+    if (args.Option("FIELDS")) {
+      ReadOnce(args, fields, "FIELDS");
+      ReadSelectedFields(context, args, selection);
+    } else if (args.Option("WHERE")) {
+      ReadOnce(args, where, "WHERE");
+      ReadSelectedWhere(args, selection);
+    } else {
+      args.Unexpected();
+    }
+  }
+  if (!fields) {
+    args.Fail(Status(store::Code::kError, "syntax error: FIELDS is expected"));
+  }
+  TRY(args.Finish());
+  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+  TRY(CheckTask(stream->GetPartition(), name));
+  TRY(CheckFields(stream->GetPartition(), selection.fields));
+  TRY_ASSIGN(Task* const task, GetTask(context, *stream, name));
+  std::vector<store::RowIndex>& rows = context.scratch.indexes;
+  stream->Tasks().Ready(*task, selection).ForEach([&rows](store::RowIndex row) {
+    rows.push_back(row);
+  });
+  context.turn.Leave();
+  context.reply.Bulk(store::AsBytes(rows));
+  return {};
+}
+
+// TASK.CLAIM partition task KEYS list | ROWS blob | WHERE ... FIELDS list [LEASE ms [BOUND]] [ALL]
+Status TaskClaim(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  const std::string_view name = args.Name("task");
+  RowChoice choice = ReadRowChoice(context, args);
+  controller::Selection selection;
+  std::optional<controller::LeaseTerms> lease;
+  bool fields = false;
+  bool some_lease = false;
+  bool all = false;
+  while (args.HasMore()) {
+    if (args.Option("FIELDS")) {
+      ReadOnce(args, fields, "FIELDS");
+      ReadSelectedFields(context, args, selection);
+    } else if (args.Option("LEASE")) {
+      ReadOnce(args, some_lease, "LEASE");
+      lease = ReadLease(context, args);
+    } else if (args.Option("ALL")) {
+      ReadOnce(args, all, "ALL");
+    } else {
+      args.Unexpected();
+    }
+  }
+  if (!fields) {
+    args.Fail(Status(store::Code::kError, "syntax error: FIELDS is expected"));
+  }
+  TRY(args.Finish());
+  TRY(ChooseRows(context, partition, choice));
+  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+  TRY(CheckTask(stream->GetPartition(), name));
+  TRY(CheckFields(stream->GetPartition(), selection.fields));
+  TRY_ASSIGN(Task* const task, GetTask(context, *stream, name));
+  const bool by_key = choice.rows.kind == store::RowSet::Kind::kKeys;
+  const std::size_t named = by_key ? choice.rows.keys.size() : choice.rows.indexes.size();
+  IndexesOf(context, *stream, choice.rows);
+  const std::vector<store::RowIndex>& rows = context.scratch.indexes;
+  context.reply.Reserve(rows.size() * sizeof(store::RowIndex) + 128);  // once it has acted
+  Fetched claimed;
+  if (!all || rows.size() == named) {  // else a key has no row
+    stream->Tasks().ClaimRows(*task,
+                              {.selection = selection,
+                               .rows = rows,
+                               .lease = lease,
+                               .all = all,
+                               .now_us = context.server.clock.NowUs()},
+                              claimed);
+  }
+  context.server.streams.MakeUnsettled(*stream);
+  if (!lease) {
+    context.server.streams.Evict(*stream, claimed.rows);
+  }
+  context.reply.Map(lease ? 2 : 1);
+  context.reply.Bulk("rows");
+  context.reply.Bulk(store::AsBytes(claimed.rows));
+  if (lease) {
+    context.reply.Bulk("lease");
+    if (claimed.lease != 0) {
+      context.reply.Integer(claimed.lease);
+    } else {
+      context.reply.Null();
+    }
+  }
+  return {};
+}
+
+// TASK.RESET partition [task]
+Status TaskReset(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  const bool one = args.HasMore();
+  const std::string_view name = one ? args.Name("task") : std::string_view();
+  TRY(args.Finish());
+  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+  for (const auto& [known, task] : stream->Tasks().Tasks()) {
+    if (!one || known == name) {
+      stream->Tasks().Reset(*task);
+    }
+  }
+  context.server.streams.MakeUnsettled(*stream);
+  context.reply.Simple("OK");
+  return {};
+}
+
+// TASK.LIST partition
+Status TaskList(Context& context, ArgReader& args) {
+  const std::string_view partition = args.Name("partition");
+  TRY(args.Finish());
+  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+  const auto& tasks = stream->Tasks().Tasks();
+  context.reply.Array(tasks.size());
+  for (const auto& [name, task] : tasks) {
+    context.reply.Bulk(name);
+  }
+  return {};
+}
+
+constexpr Arg kTaskArgs[] = {{.name = "partition", .type = "key"},
+                             {.name = "task", .type = "string"}};
+constexpr Arg kRowsOfTaskArgs[] = {
+    kTaskArgs[0],
+    kTaskArgs[1],
+    {.name = "rows", .type = "oneof", .args = kRowChoiceArgs},
+    {.name = "lease-id", .type = "integer", .token = "LEASE", .optional = true}};
+constexpr Arg kRenewArgs[] = {kTaskArgs[0],
+                              kTaskArgs[1],
+                              {.name = "lease-id", .type = "integer", .token = "LEASE"},
+                              {.name = "milliseconds", .type = "integer"}};
+constexpr Arg kStatusArgs[] = {
+    kTaskArgs[0],
+    kTaskArgs[1],
+    {.name = "fields", .type = "block", .token = "FIELDS", .optional = true, .args = kListArgs},
+    {.name = "bitmap", .type = "pure-token", .token = "BITMAP", .optional = true}};
+constexpr Arg kReadyArgs[] = {
+    kTaskArgs[0],
+    kTaskArgs[1],
+    {.name = "fields", .type = "block", .token = "FIELDS", .args = kListArgs},
+    {.name = "where", .type = "block", .token = "WHERE", .optional = true, .args = kWhereArgs}};
+constexpr Arg kClaimArgs[] = {
+    kTaskArgs[0],
+    kTaskArgs[1],
+    {.name = "rows", .type = "oneof", .args = kRowChoiceArgs},
+    {.name = "fields", .type = "block", .token = "FIELDS", .args = kListArgs},
+    {.name = "lease", .type = "block", .token = "LEASE", .optional = true, .args = kLeaseArgs},
+    {.name = "all", .type = "pure-token", .token = "ALL", .optional = true}};
+constexpr Arg kResetArgs[] = {kTaskArgs[0], {.name = "task", .type = "string", .optional = true}};
+constexpr Arg kPartitionArgs[] = {kTaskArgs[0]};
+
+constexpr Command TaskRow(Command row) {
+  row.keys = {.first = 1, .last = 1, .step = 1};
+  row.group = "task";
+  row.since = "0.1.0";
+  if (row.complexity.empty()) {
+    row.complexity = "O(N) where N is the number of rows named";
+  }
+  return row;
+}
+
+constexpr std::array kCommands = {
+    Row(TaskRow({.name = "task.ack",
+                 .arity = -5,
+                 .flags = kWrite,
+                 .handler = TaskAck,
+                 .summary = "Marks rows as consumed by a task.",
+                 .args = kRowsOfTaskArgs})),
+    Row(TaskRow({.name = "task.renew",
+                 .arity = 6,
+                 .flags = kWrite | kFast,
+                 .handler = TaskRenew,
+                 .complexity = "O(log N) where N is the number of the task's leases",
+                 .summary = "Makes a lease last longer.",
+                 .args = kRenewArgs})),
+    Row(TaskRow({.name = "task.release",
+                 .arity = -5,
+                 .flags = kWrite,
+                 .handler = TaskRelease,
+                 .summary = "Makes rows that a task has leased or consumed ready again.",
+                 .args = kRowsOfTaskArgs})),
+    Row(TaskRow({.name = "task.status",
+                 .arity = -3,
+                 .flags = kReadOnly,
+                 .handler = TaskStatus,
+                 .complexity = "O(1); with BITMAP, and the first time for these fields, O(N) where "
+                               "N is the number of rows",
+                 .summary = "Returns how far a task is.",
+                 .args = kStatusArgs})),
+    Row(TaskRow({.name = "task.ready",
+                 .arity = -6,
+                 .flags = kReadOnly,
+                 .handler = TaskReady,
+                 .complexity = "O(N) where N is the number of rows returned",
+                 .summary = "Returns the rows that TASK.FETCH could take now.",
+                 .args = kReadyArgs})),
+    Row(TaskRow({.name = "task.claim",
+                 .arity = -8,
+                 .flags = kWrite,
+                 .handler = TaskClaim,
+                 .summary = "Takes those of the named rows that can still be had.",
+                 .args = kClaimArgs})),
+    Row(TaskRow({.name = "task.reset",
+                 .arity = -2,
+                 .flags = kWrite,
+                 .handler = TaskReset,
+                 .complexity = "O(N) where N is the number of rows",
+                 .summary = "Forgets what a task, or every task, has consumed and leased.",
+                 .args = kResetArgs})),
+    Row(TaskRow({.name = "task.list",
+                 .arity = 2,
+                 .flags = kReadOnly,
+                 .handler = TaskList,
+                 .complexity = "O(N) where N is the number of tasks",
+                 .summary = "Returns the names of a partition's tasks.",
+                 .args = kPartitionArgs})),
+};
+
+}  // namespace
+
+std::span<const Command> TaskCommands() {
+  return kCommands;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,83 @@
+// The argument forms that TASK and PARTITION commands share, and how they find a partition's tasks.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "controller/fetch.h"
+#include "server/arg_reader.h"
+#include "server/command.h"
+#include "server/commands/kv_args.h"
+#include "server/commands/kv_block.h"
+#include "server/commands/read_format.h"
+#include "server/context.h"
+#include "server/streams.h"
+
+namespace sluice::server {
+
+// An integer of an option, named in the message. Errors: kError.
+std::int64_t ReadNumber(ArgReader& args, std::string_view option, IntegerRange range);
+
+// `<list>` of fields, behind FIELDS.
+void ReadSelectedFields(Context& context, ArgReader& args, controller::Selection& selection);
+// `<m> <tag> <op> <value> ...`, behind WHERE.
+void ReadSelectedWhere(ArgReader& args, controller::Selection& selection);
+// `<ms> [BOUND]`, behind LEASE.
+controller::LeaseTerms ReadLease(Context& context, ArgReader& args);
+// `LEASE <id>`, where it is next, and nothing else may follow; 0: it is not.
+controller::LeaseId ReadLeaseId(ArgReader& args);
+
+// What TASK.FETCH and TASK.EXPLAIN take.
+struct FetchArgs {
+  std::string partition;
+  controller::Fetch fetch;
+  Block block;
+  ReadFormat format;
+};
+// All of it, with its checks.
+void ReadFetch(Context& context, ArgReader& args, FetchArgs& fetch);
+inline constexpr Arg kSamplerArgs[] = {
+    {.name = "name", .type = "string"},
+    {.name = "size", .type = "integer", .token = "SIZE", .optional = true},
+    {.name = "by", .type = "string", .token = "BY", .optional = true},
+    {.name = "ranks", .type = "integer", .token = "RANKS", .optional = true},
+    {.name = "weight", .type = "string", .token = "WEIGHT", .optional = true},
+    {.name = "seed", .type = "integer", .token = "SEED", .optional = true}};
+inline constexpr Arg kLeaseArgs[] = {
+    {.name = "milliseconds", .type = "integer"},
+    {.name = "bound", .type = "pure-token", .token = "BOUND", .optional = true}};
+inline constexpr Arg kFetchArgs[] = {
+    {.name = "partition", .type = "key"},
+    {.name = "task", .type = "string"},
+    {.name = "fields", .type = "block", .token = "FIELDS", .args = kListArgs},
+    {.name = "count", .type = "integer", .token = "COUNT"},
+    {.name = "min", .type = "integer", .token = "MIN", .optional = true},
+    {.name = "sampler",
+     .type = "block",
+     .token = "SAMPLER",
+     .optional = true,
+     .args = kSamplerArgs},
+    {.name = "where", .type = "block", .token = "WHERE", .optional = true, .args = kWhereArgs},
+    {.name = "rank", .type = "integer", .token = "RANK", .optional = true},
+    {.name = "step", .type = "integer", .token = "STEP", .optional = true},
+    {.name = "block-milliseconds", .type = "integer", .token = "BLOCK", .optional = true},
+    {.name = "lease", .type = "block", .token = "LEASE", .optional = true, .args = kLeaseArgs},
+    {.name = "keep", .type = "pure-token", .token = "KEEP", .optional = true},
+    {.name = "format",
+     .type = "oneof",
+     .token = "FORMAT",
+     .optional = true,
+     .args = kFormatChoiceArgs},
+    {.name = "padding", .type = "block", .token = "PAD", .optional = true, .args = kPadArgs},
+    {.name = "dict", .type = "pure-token", .token = "DICT", .optional = true}};
+
+// Enters the engine. Leases whose time is up are over. Errors: kWrongType, kNoPartition.
+store::Result<Stream*> EnterStream(Context& context, std::string_view partition);
+// Errors: kNoTask.
+store::Result<controller::Task*> FindTask(Stream& stream, std::string_view name);
+// Made where there is none. Errors: kNoTask, where the partition is STRICT; kOom.
+store::Result<controller::Task*> GetTask(Context& context, Stream& stream, std::string_view name);
+// The indexes of those that there are, into context.scratch.indexes. REQUIRES: ChooseRows().
+void IndexesOf(Context& context, Stream& stream, const store::RowSet& rows);
+
+}  // namespace sluice::server

@@ -1,0 +1,353 @@
+// TASK.FETCH, TASK.EXPLAIN.
+#include <array>
+#include <new>
+#include <utility>
+
+#include "server/command_table.h"
+#include "server/commands/task_args.h"
+#include "store/shape.h"
+
+namespace sluice::server {
+namespace {
+
+using controller::Fetched;
+using controller::Outcome;
+using store::Status;
+
+// What a fetch got, with all that its answer needs, as it was at that moment.
+struct FetchAnswer {
+  Fetched fetched;
+  store::Revision made = 0;  // which partition of this name
+  bool autoevict = false;
+  std::vector<store::Text> keys;
+  std::vector<store::Text> tags;
+  store::ReadResult read;
+};
+
+// The stream of the partition that it is from; null: that is gone. REQUIRES: the engine.
+Stream* StreamOf(Server& server, const FetchArgs& args, store::Revision made) {
+  auto found = server.store.FindPartition(args.partition);
+  store::Partition* const partition = found.ok() ? *found : nullptr;
+  return partition == nullptr || partition->Made() != made ? nullptr : Streams::Find(*partition);
+}
+
+// It cannot be answered. REQUIRES: the engine.
+void GiveBack(Server& server, const FetchArgs& args, const FetchAnswer& answer) noexcept {
+  if (Stream* const stream = StreamOf(server, args, answer.made)) {
+    stream->Tasks().GiveBack(args.fetch, answer.fetched);
+    server.streams.MakeUnsettled(*stream);
+  }
+}
+
+// Keys, tags and values of what was fetched.
+// Errors: kNoField, kNotReady (of a step that is repeated with other fields); std::bad_alloc.
+Status Collect(Server& server, Stream& stream, const FetchArgs& args, FetchAnswer& answer) {
+  store::Partition& partition = stream.GetPartition();
+  answer.autoevict = partition.Terms().autoevict;
+  const std::vector<store::RowIndex>& rows = answer.fetched.rows;
+  answer.keys.reserve(rows.size());
+  answer.tags.reserve(rows.size());
+  for (const store::RowIndex index : rows) {
+    const store::Row& row = *partition.FindRow(index);
+    answer.keys.push_back(row.key);
+    answer.tags.push_back(row.tag);
+  }
+  if (!args.format.Given()) {
+    return {};
+  }
+  const std::vector<std::string_view> fields(args.fetch.selection.fields.begin(),
+                                             args.fetch.selection.fields.end());
+  return server.store.Read(
+      {.partition = args.partition,
+       .rows = {.kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows},
+       .fields = rows.empty() ? std::span<const std::string_view>() : fields,
+       .all_fields = false,
+       .strict = args.format.Strict(),
+       .keys = args.format.format == Format::kSafetensors},
+      answer.read);
+}
+
+// Errors: as ReplyInFormat.
+Status Reply(Context& context, FetchArgs& args, FetchAnswer& answer) {
+  const Fetched& fetched = answer.fetched;
+  resp::Reply& reply = context.reply;
+  const bool weights = args.fetch.sampler.row->needs_weight;
+  std::size_t pairs = 3;
+  for (const bool pair :
+       {args.fetch.lease.has_value(), weights, args.format.Given(), fetched.end}) {
+    pairs += pair ? 1 : 0;
+  }
+  reply.Map(pairs);
+  reply.Bulk("rows");
+  reply.Bulk(store::AsBytes(fetched.rows));
+  reply.Bulk("keys");
+  reply.Array(answer.keys.size());
+  for (const store::Text& key : answer.keys) {
+    reply.Bulk(key.View());
+  }
+  reply.Bulk("tags");
+  reply.Array(answer.tags.size());
+  for (const store::Text& tag : answer.tags) {
+    reply.Bulk(tag.IsNull() ? "{}" : tag.View());
+  }
+  if (args.fetch.lease) {
+    reply.Bulk("lease");
+    if (fetched.lease != 0) {
+      reply.Integer(fetched.lease);
+    } else {
+      reply.Null();
+    }
+  }
+  if (weights) {
+    reply.Bulk("weights");
+    reply.Array(fetched.weights.size());
+    for (const double weight : fetched.weights) {
+      reply.Double(weight);
+    }
+  }
+  if (fetched.end) {
+    reply.Bulk("end");
+    reply.Integer(1);
+  }
+  if (!args.format.Given()) {
+    return {};
+  }
+  reply.Bulk("data");
+  return ReplyInFormat(context, args.partition, args.format, answer.read);
+}
+
+// Answers; what cannot be answered is given back.
+Status Deliver(Context& context, FetchArgs& args, FetchAnswer& answer) {
+  struct Guard {
+    Context& context;
+    const FetchArgs& args;
+    const FetchAnswer* answer;
+    ~Guard() {
+      if (answer != nullptr) {
+        context.turn.Enter();
+        GiveBack(context.server, args, *answer);
+      }
+    }
+  } guard{context, args, &answer};
+  TRY(Reply(context, args, answer));
+  guard.answer = nullptr;
+  if (answer.autoevict && !args.fetch.lease && !args.fetch.keep) {
+    context.turn.Enter();
+    if (Stream* const stream = StreamOf(context.server, args, answer.made)) {
+      context.server.streams.Evict(*stream, answer.fetched.rows);
+    }
+  }
+  return {};
+}
+
+// Tries, with all of it: kRows: `answer` is complete. Errors: as Controller::TryFetch and Collect.
+store::Result<Outcome> TryNow(Server& server, Stream& stream, const FetchArgs& args,
+                              bool time_is_up, FetchAnswer& answer) {
+  answer.made = stream.GetPartition().Made();
+  TRY_ASSIGN(
+      const Outcome outcome,
+      stream.Tasks().TryFetch(
+          args.fetch, {.now_us = server.clock.NowUs(), .time_is_up = time_is_up}, answer.fetched));
+  if (outcome != Outcome::kRows) {
+    return outcome;
+  }
+  server.streams.MakeUnsettled(stream);  // it may be the end for others, or they share its step
+  struct Guard {
+    Server& server;
+    const FetchArgs& args;
+    const FetchAnswer* answer;
+    ~Guard() {
+      if (answer != nullptr) {
+        GiveBack(server, args, *answer);
+      }
+    }
+  } guard{server, args, &answer};
+  TRY(Collect(server, stream, args, answer));
+  guard.answer = nullptr;
+  return outcome;
+}
+
+// A fetch that waits, in line or for its partition.
+class FetchWait final : public Parked, public StreamWaiter {
+ public:
+  FetchWait(Context& context, FetchArgs args)
+      : Parked(DeadlineAfter(context.now_us, args.block.ms)),
+        StreamWaiter(args.fetch, context.server.streams.NextArrival()),
+        server_(context.server),
+        waker_(context.client.waker),
+        args_(std::move(args)),
+        place_(server_.streams.Hold(args_.partition)) {
+    waker_->Take();
+  }
+  ~FetchWait() override {
+    Engine::Turn turn(server_.engine, server_.clock);
+    turn.Enter();
+    if (answered_ && outcome_.ok() && *outcome_ == Outcome::kRows) {
+      GiveBack(server_, args_, answer_);
+    }
+    server_.streams.Leave(place_, *this);
+    server_.streams.LetGo(place_);
+  }
+
+  // REQUIRES: the engine. Errors: std::bad_alloc.
+  void Begin() { server_.streams.Wait(place_, *this); }
+
+  void Answer(store::Result<Outcome> outcome, Fetched fetched) noexcept override {
+    answered_ = true;
+    answer_.fetched = std::move(fetched);
+    outcome_ = std::move(outcome);
+    if (outcome_.ok() && *outcome_ == Outcome::kRows) {
+      Keep();
+    }
+    waker_->Wake();
+  }
+
+  store::Result<bool> Resume(Context& context, bool time_is_up) override {
+    context.turn.Enter();
+    if (!answered_ && time_is_up) {
+      TimeIsUp();
+    }
+    if (!answered_) {
+      return false;
+    }
+    TRY(outcome_.GetStatus());
+    const bool rows = *outcome_ == Outcome::kRows;
+    outcome_ = Outcome::kNil;  // what it got is Deliver()'s to give back
+    if (!rows) {
+      context.reply.NullArray();
+      return true;
+    }
+    TRY(Deliver(context, args_, answer_));
+    return true;
+  }
+
+ private:
+  // What it got is pinned before anybody can change it.
+  void Keep() noexcept {
+    auto found = server_.store.FindPartition(args_.partition);
+    store::Partition& partition = **found;
+    answer_.made = partition.Made();
+    Status status;
+    try {
+      status = Collect(server_, *Streams::Find(partition), args_, answer_);
+    } catch (const std::bad_alloc&) {
+      status = store::OutOfMemory();
+    }
+    if (!status.ok()) {
+      GiveBack(server_, args_, answer_);
+      outcome_ = std::move(status);
+    }
+  }
+
+  void TimeIsUp() {
+    server_.streams.Leave(place_, *this);
+    answered_ = true;
+    outcome_ = Outcome::kNil;
+    auto found = server_.store.FindPartition(args_.partition);
+    if (found.ok() && *found != nullptr) {
+      outcome_ = TryNow(server_, server_.streams.Of(**found), args_, true, answer_);
+    }
+  }
+
+  Server& server_;
+  std::shared_ptr<Waker> waker_;
+  FetchArgs args_;
+  Streams::Place& place_;
+  bool answered_ = false;
+  store::Result<Outcome> outcome_ = Outcome::kNil;
+  FetchAnswer answer_;
+};
+
+Status Park(Context& context, FetchArgs args) {
+  auto wait = std::make_unique<FetchWait>(context, std::move(args));
+  FetchWait& waiting = *wait;
+  context.parked = std::move(wait);
+  waiting.Begin();
+  return {};
+}
+
+// TASK.FETCH partition task FIELDS list COUNT n [MIN m] [SAMPLER name [option value ...]] [WHERE
+// ...]
+//            [RANK r STEP s] [BLOCK ms] [LEASE ms [BOUND]] [KEEP] [FORMAT ...] [PAD ...] [DICT]
+Status TaskFetch(Context& context, ArgReader& args) {
+  FetchArgs fetch;
+  ReadFetch(context, args, fetch);
+  TRY(args.Finish());
+
+  Server& server = context.server;
+  const bool waits = fetch.block.given && context.may_park;
+  context.turn.Enter();
+  TRY_ASSIGN(store::Partition* const partition, server.store.FindPartition(fetch.partition));
+  if (partition != nullptr) {
+    Stream& stream = server.streams.Of(*partition);
+    TRY(CheckTask(*partition, fetch.fetch.task));
+    TRY(CheckFields(*partition, fetch.fetch.selection.fields));
+    TRY(GetTask(context, stream, fetch.fetch.task).GetStatus());
+    FetchAnswer answer;
+    TRY_ASSIGN(const Outcome outcome, TryNow(server, stream, fetch, !waits, answer));
+    if (outcome == Outcome::kRows) {
+      return Deliver(context, fetch, answer);
+    }
+    if (outcome == Outcome::kNil) {
+      context.reply.NullArray();
+      return {};
+    }
+  }
+  if (!waits) {
+    context.reply.NullArray();
+    return {};
+  }
+  return Park(context, std::move(fetch));
+}
+
+// TASK.EXPLAIN: as TASK.FETCH
+Status TaskExplain(Context& context, ArgReader& args) {
+  FetchArgs fetch;
+  ReadFetch(context, args, fetch);
+  TRY(args.Finish());
+
+  TRY_ASSIGN(Stream* const stream, EnterStream(context, fetch.partition));
+  TRY(CheckTask(stream->GetPartition(), fetch.fetch.task));
+  TRY(CheckFields(stream->GetPartition(), fetch.fetch.selection.fields));
+  std::vector<std::string> lines;
+  stream->Tasks().Explain(fetch.fetch, context.server.clock.NowUs(), lines);
+  context.turn.Leave();
+  std::string text;
+  for (const std::string& line : lines) {
+    text += line + '\n';
+  }
+  context.reply.Verbatim(text);
+  return {};
+}
+
+constexpr std::array kCommands = {
+    Row({.name = "task.fetch",
+         .arity = -7,
+         .flags = kWrite | kBlocking,
+         .keys = {.first = 1, .last = 1, .step = 1},
+         .handler = TaskFetch,
+         .group = "task",
+         .since = "0.1.0",
+         .complexity = "O(N) where N is the number of rows taken; the first time for these fields, "
+                       "that of the rows that there are",
+         .summary = "Takes the next rows that are ready for a task, or waits for them.",
+         .args = kFetchArgs}),
+    Row({.name = "task.explain",
+         .arity = -7,
+         .flags = kReadOnly,
+         .keys = {.first = 1, .last = 1, .step = 1},
+         .handler = TaskExplain,
+         .group = "task",
+         .since = "0.1.0",
+         .complexity = "O(N) where N is the number of cells looked at",
+         .summary = "Says why TASK.FETCH would wait.",
+         .args = kFetchArgs}),
+};
+
+}  // namespace
+
+std::span<const Command> TaskFetchCommands() {
+  return kCommands;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,145 @@
+#include "server/stream.h"
+
+#include <algorithm>
+
+#include "server/streams.h"
+
+namespace sluice::server {
+
+using store::RowIndex;
+
+Stream::Stream(Streams& streams, store::Budget& budget, store::Partition& partition,
+               std::uint64_t seed)
+    : streams_(streams),
+      budget_(budget),
+      partition_(partition),
+      controller_(*this, streams.LeaseIds(), seed) {
+  controller_.Begin();
+  TakeTerms();
+}
+
+Stream::~Stream() {
+  budget_.Release(charged_);
+}
+
+void Stream::TakeTerms() {
+  controller_.SetExpected(partition_.Terms().expect);
+  for (const std::string& task : partition_.Terms().tasks) {
+    controller_.GetTask(task);
+  }
+  streams_.MakeUnsettled(*this);
+}
+
+void Stream::EndLeases(std::int64_t now_us) noexcept {
+  if (controller_.NextDeadlineUs() <= now_us) {
+    partition_.Touch(streams_.NowMs());  // a lease ran until now
+    controller_.EndLeases(now_us);
+    controller_.Settle(now_us);
+  }
+}
+
+std::vector<RowIndex> Stream::Evictable(std::span<const RowIndex> rows) {
+  std::vector<RowIndex> evictable;
+  const store::PartitionTerms& terms = partition_.Terms();
+  if (!terms.autoevict) {
+    return evictable;
+  }
+  for (const RowIndex row : rows) {
+    const bool consumed =
+        std::all_of(terms.tasks.begin(), terms.tasks.end(), [&](const std::string& name) {
+          const controller::Task* const task = controller_.FindTask(name);
+          return task != nullptr && task->Consumed().Contains(row);
+        });
+    if (consumed) {
+      evictable.push_back(row);
+    }
+  }
+  return evictable;
+}
+
+void Stream::Charge() noexcept {
+  const std::int64_t bytes = controller_.Bytes();
+  if (bytes > charged_) {
+    budget_.Charge(bytes - charged_);
+  } else {
+    budget_.Release(charged_ - bytes);
+  }
+  charged_ = bytes;
+}
+
+void Stream::RowWritten(RowIndex row) noexcept {
+  controller_.RowWritten(row);
+  streams_.MakeUnsettled(*this);
+}
+
+void Stream::RowGone(RowIndex row) noexcept {
+  controller_.RowGone(row);
+  streams_.MakeUnsettled(*this);
+}
+
+void Stream::PartitionGoes() noexcept {
+  streams_.PartitionGoes(*this);
+}
+
+bool Stream::InUse() const noexcept {
+  return controller_.Waiters() > 0 || controller_.RunningLeases() > 0;
+}
+
+void Stream::LookUpFields() const {
+  if (fields_version_ == partition_.FieldsVersion()) {
+    return;
+  }
+  for (std::size_t i = 0; i < fields_.size(); ++i) {
+    field_ids_[i] = partition_.FieldId(fields_[i]);
+  }
+  fields_version_ = partition_.FieldsVersion();
+}
+
+bool Stream::AllReady(const store::Segment& segment, std::uint32_t offset,
+                      std::span<const std::size_t> fields) const {
+  return std::all_of(fields.begin(), fields.end(), [&](std::size_t position) {
+    const std::optional<std::uint32_t> id = field_ids_[position];
+    return id && segment.GetCell(*id, offset).Ready();
+  });
+}
+
+bool Stream::Ready(RowIndex row, std::span<const std::size_t> fields) const {
+  LookUpFields();
+  const store::RowPlace place = partition_.Locate(row);
+  return place.segment != nullptr && AllReady(*place.segment, place.offset, fields);
+}
+
+std::string_view Stream::TagOf(RowIndex row) const {
+  const store::RowPlace place = partition_.Locate(row);
+  return place.segment == nullptr ? std::string_view() : place.segment->At(place.offset).tag.View();
+}
+
+void Stream::Select(std::span<const std::size_t> fields, const std::optional<store::Where>& where,
+                    controller::RowBits& rows) const {
+  LookUpFields();
+  partition_.ForEachSegment([&](const store::Segment& segment) {
+    segment.ForEach(0, 0, [&](std::uint32_t offset, const store::Row& row) {
+      if (AllReady(segment, offset, fields) && (!where || where->Matches(row.tag.View()))) {
+        rows.Insert(segment.Number() * store::Segment::kRows + offset);
+      }
+    });
+  });
+}
+
+std::size_t Stream::Follow(std::string_view field) {
+  const auto known = std::find(fields_.begin(), fields_.end(), field);
+  if (known != fields_.end()) {
+    return static_cast<std::size_t>(known - fields_.begin());
+  }
+  field_ids_.reserve(fields_.size() + 1);
+  fields_.emplace_back(field);
+  field_ids_.push_back(partition_.FieldId(field));
+  return fields_.size() - 1;
+}
+
+std::int64_t Stream::MadeMs(RowIndex row) const {
+  const store::RowPlace place = partition_.Locate(row);
+  return place.segment->At(place.offset).made_ms;
+}
+
+}  // namespace sluice::server

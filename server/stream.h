@@ -1,0 +1,78 @@
+// Stream: the streaming side of one partition: tells the tasks (controller/) of its rows (store/).
+// Made when a command first asks for the partition's tasks; belongs to the partition.
+//
+// Thread safety: one caller at a time (the engine); destroyed on any thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <boost/intrusive/list_hook.hpp>
+
+#include "controller/controller.h"
+#include "store/follower.h"
+#include "store/partition.h"
+
+namespace sluice::server {
+
+class Streams;
+
+class Stream final : public store::Follower, public controller::RowSource {
+ public:
+  using Hook = boost::intrusive::list_member_hook<
+      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+  // Borrows both. Errors: std::bad_alloc.
+  Stream(Streams& streams, store::Budget& budget, store::Partition& partition, std::uint64_t seed);
+  ~Stream() override;
+
+  [[nodiscard]] store::Partition& GetPartition() { return partition_; }
+  [[nodiscard]] controller::Controller& Tasks() { return controller_; }
+
+  // What the partition's terms say became another.
+  void TakeTerms();
+  // Ends those leases whose time is up, and answers those that waited for their rows.
+  void EndLeases(std::int64_t now_us) noexcept;
+  // Of `rows`, those that all tasks of an AUTOEVICT partition have consumed are to be removed.
+  // Errors: std::bad_alloc.
+  [[nodiscard]] std::vector<store::RowIndex> Evictable(std::span<const store::RowIndex> rows);
+  // Charges the memory budget with what the tasks take now.
+  void Charge() noexcept;
+
+  void RowWritten(store::RowIndex row) noexcept override;
+  void RowGone(store::RowIndex row) noexcept override;
+  void PartitionGoes() noexcept override;
+  [[nodiscard]] bool InUse() const noexcept override;
+
+  [[nodiscard]] bool Ready(store::RowIndex row, std::span<const std::size_t> fields) const override;
+  [[nodiscard]] std::string_view TagOf(store::RowIndex row) const override;
+  void Select(std::span<const std::size_t> fields, const std::optional<store::Where>& where,
+              controller::RowBits& rows) const override;
+  std::size_t Follow(std::string_view field) override;
+  [[nodiscard]] std::int64_t RowsMade() const override { return partition_.RowsMade(); }
+  [[nodiscard]] std::int64_t MadeMs(store::RowIndex row) const override;
+
+  Hook in_all;        // of the streams
+  Hook in_unsettled;  // those whose waiters are to be looked at
+
+ private:
+  [[nodiscard]] bool AllReady(const store::Segment& segment, std::uint32_t offset,
+                              std::span<const std::size_t> fields) const;
+  void LookUpFields() const;
+
+  Streams& streams_;  // not in the destructor: it may be gone
+  store::Budget& budget_;
+  store::Partition& partition_;
+  controller::Controller controller_;
+  std::vector<std::string> fields_;  // by position: those that somebody asked for
+  // Their numbers in the partition; nullopt: no row has it. As of this version.
+  mutable std::vector<std::optional<std::uint32_t>> field_ids_;
+  mutable std::uint64_t fields_version_ = 0;
+  std::int64_t charged_ = 0;
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,238 @@
+#include "server/streams.h"
+
+#include <limits>
+#include <new>
+#include <random>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace sluice::server {
+
+store::Status CheckTask(const store::Partition& partition, std::string_view task) {
+  if (partition.Terms().AllowsTask(task)) {
+    return {};
+  }
+  return store::Status(store::Code::kNoTask,
+                       fmt::format("partition '{}' is STRICT, and '{}' is not one of its tasks",
+                                   partition.Name().View(), task));
+}
+
+store::Status CheckFields(const store::Partition& partition, std::span<const std::string> fields) {
+  for (const std::string& field : fields) {
+    if (!partition.Terms().AllowsField(field)) {
+      return store::Status(store::Code::kNoField,
+                           fmt::format("partition '{}' is STRICT, and its schema has no field '{}'",
+                                       partition.Name().View(), field));
+    }
+  }
+  return {};
+}
+
+Streams::Streams(store::Store& store, Engine& engine, const Clock& clock, store::Budget& budget)
+    : store_(store),
+      engine_(engine),
+      clock_(clock),
+      budget_(budget),
+      seeds_((std::uint64_t{std::random_device()()} << 32) | std::random_device()()) {
+  engine_.SetSettler(*this);
+  store_.AddListener(*this);
+}
+
+Stream& Streams::Of(store::Partition& partition) {
+  Stream* stream = Find(partition);
+  if (stream == nullptr) {
+    auto made = std::make_unique<Stream>(*this, budget_, partition, seeds_.Next());
+    stream = made.get();
+    partition.SetFollower(std::move(made));
+    all_.push_back(*stream);
+  }
+  stream->EndLeases(clock_.NowUs());
+  stream->Charge();
+  return *stream;
+}
+
+Streams::Place& Streams::Hold(std::string_view name) {
+  auto it = places_.find(name);
+  if (it == places_.end()) {
+    it = places_.try_emplace(std::string(name)).first;
+    it->second.name = name;
+  }
+  ++it->second.holders;
+  return it->second;
+}
+
+void Streams::LetGo(Place& place) noexcept {
+  if (--place.holders == 0) {
+    places_.erase(places_.find(place.name));
+  }
+}
+
+void Streams::Wait(Place& place, StreamWaiter& waiter) {
+  auto partition = store_.FindPartition(place.name);
+  if (partition.ok() && *partition != nullptr) {
+    Of(**partition).Tasks().Wait(waiter);
+  } else {
+    place.homeless.push_back(waiter);
+  }
+}
+
+void Streams::Leave(Place& place, StreamWaiter& waiter) noexcept {
+  if (waiter.homeless.is_linked()) {
+    waiter.homeless.unlink();
+    return;
+  }
+  auto partition = store_.FindPartition(place.name);
+  Stream* const stream = partition.ok() && *partition != nullptr ? Find(**partition) : nullptr;
+  if (stream != nullptr && waiter.Waits()) {
+    stream->Tasks().Leave(waiter);
+  } else if (waiter.homeless.is_linked()) {  // the partition's time was up just now
+    waiter.homeless.unlink();
+  }
+}
+
+void Streams::WaitForRoom(Place& place, FullWriter& writer) noexcept {
+  writer.woken = false;
+  if (!writer.hook.is_linked()) {
+    place.writers.push_back(writer);
+  }
+}
+
+void Streams::LeaveRoom(Place& place, FullWriter& writer) noexcept {
+  writer.hook.unlink();
+  place.changed = places_changed_ = true;  // what it was woken for is free for the next
+  engine_.Unsettle();
+}
+
+void Streams::Evict(Stream& stream, std::span<const store::RowIndex> rows) noexcept {
+  try {
+    const std::vector<store::RowIndex> evictable = stream.Evictable(rows);
+    if (!evictable.empty()) {
+      const store::RowSet evicted = {
+          .kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = evictable};
+      static_cast<void>(store_.ClearRows(stream.GetPartition().Name().View(), evicted));
+    }
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+std::int64_t Streams::EndLeases(std::int64_t now_us) noexcept {
+  std::int64_t next_us = controller::Leases::kNever;
+  for (Stream& stream : all_) {
+    stream.EndLeases(now_us);
+    next_us = std::min(next_us, stream.Tasks().NextDeadlineUs());
+  }
+  return next_us;
+}
+
+void Streams::ClientGone(std::int64_t client) noexcept {
+  for (Stream& stream : all_) {
+    stream.Tasks().EndLeasesOf(client);
+    MakeUnsettled(stream);
+  }
+}
+
+void Streams::MakeUnsettled(Stream& stream) noexcept {
+  if (!stream.in_unsettled.is_linked()) {
+    unsettled_.push_back(stream);
+    engine_.Unsettle();
+  }
+}
+
+// Those that wait go on waiting, for the next partition of this name.
+void Streams::PartitionGoes(Stream& stream) noexcept {
+  const auto place = places_.find(stream.GetPartition().Name().View());
+  while (controller::Waiter* const waiter = stream.Tasks().FirstWaiter()) {
+    stream.Tasks().Leave(*waiter);
+    place->second.homeless.push_back(static_cast<StreamWaiter&>(*waiter));
+  }
+  stream.in_all.unlink();
+  stream.in_unsettled.unlink();
+}
+
+void Streams::NameChanged(std::string_view name) noexcept {
+  if (places_.empty()) {
+    return;
+  }
+  if (const auto it = places_.find(name); it != places_.end()) {
+    it->second.changed = places_changed_ = true;
+    engine_.Unsettle();
+  }
+}
+
+void Streams::AllGoes(store::Store& /*before*/) noexcept {
+  for (auto& [name, place] : places_) {
+    place.changed = places_changed_ = true;
+    engine_.Unsettle();
+  }
+}
+
+void Streams::Settle() noexcept {
+  if (std::exchange(places_changed_, false)) {
+    for (auto& [name, place] : places_) {
+      if (std::exchange(place.changed, false)) {
+        SettlePlace(place);
+      }
+    }
+  }
+  const std::int64_t now_us = clock_.NowUs();
+  while (!unsettled_.empty()) {
+    Stream& stream = unsettled_.front();
+    unsettled_.pop_front();
+    stream.Tasks().Settle(now_us);
+  }
+}
+
+void Streams::SettlePlace(Place& place) noexcept {
+  auto found = store_.FindPartition(place.name);
+  store::Partition* const partition = found.ok() ? *found : nullptr;
+  if (partition != nullptr && !place.homeless.empty()) {
+    try {
+      Stream& stream = Of(*partition);
+      while (!place.homeless.empty()) {
+        StreamWaiter& waiter = place.homeless.front();
+        store::Status status = CheckTask(*partition, waiter.fetch.task);
+        if (status.ok()) {
+          status = CheckFields(*partition, waiter.fetch.selection.fields);
+        }
+        if (status.ok()) {
+          stream.Tasks().Wait(waiter);
+        }
+        waiter.homeless.unlink();
+        if (!status.ok()) {
+          waiter.Answer(std::move(status), {});
+        }
+      }
+      MakeUnsettled(stream);
+    } catch (const std::bad_alloc&) {
+      place.changed = places_changed_ = true;  // at the next change
+    }
+  }
+  WakeWriters(place, partition);
+}
+
+// Those that there is room for, beside those that were woken and have not tried yet.
+void Streams::WakeWriters(Place& place, const store::Partition* partition) noexcept {
+  constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
+  std::int64_t rows = kNoLimit;
+  std::int64_t bytes = kNoLimit;
+  if (partition != nullptr) {
+    const store::PartitionTerms& terms = partition->Terms();
+    rows = terms.rows_max ? *terms.rows_max - static_cast<std::int64_t>(partition->Rows()) : rows;
+    bytes = terms.bytes_max ? *terms.bytes_max - partition->ValueBytes() : bytes;
+  }
+  for (FullWriter& writer : place.writers) {
+    const bool fits = (writer.wants.rows <= rows || writer.wants.rows == 0) &&
+                      (writer.wants.bytes <= bytes || writer.wants.bytes <= 0);
+    if (!writer.woken && fits) {
+      writer.woken = true;
+      writer.waker->Wake();
+    }
+    if (writer.woken) {
+      rows -= writer.wants.rows;
+      bytes -= writer.wants.bytes;
+    }
+  }
+}
+
+}  // namespace sluice::server

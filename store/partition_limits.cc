@@ -1,0 +1,95 @@
+// What PARTITION.CREATE says of a partition, kept: limits, schema, TTL.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "store/partition.h"
+
+namespace sluice::store {
+
+bool Partition::IsIdle(std::int64_t now_ms) noexcept {
+  if (!terms_.ttl_ms) {
+    return false;
+  }
+  if (follower_ != nullptr && follower_->InUse()) {
+    touched_ms_ = now_ms;
+  }
+  return now_ms - touched_ms_ > *terms_.ttl_ms;
+}
+
+Status Partition::SetTerms(PartitionTerms terms) {
+  for (const FieldTerms& wanted : terms.fields) {
+    const Field* const field = FindField(wanted.name);
+    if (field != nullptr && field->GetDType() != wanted.dtype) {
+      return WrongDType(*field, wanted.dtype);
+    }
+  }
+  terms_ = std::move(terms);
+  return {};
+}
+
+// Of the values in plan.slots_, by the schema.
+Status Partition::CheckShapes(const Field& field, const WritePlan& plan) const {
+  const FieldTerms* const terms = terms_.FindField(field.Name().View());
+  if (terms == nullptr || IsByteString(terms->dtype)) {
+    return {};
+  }
+  for (const Cell& cell : plan.slots_) {
+    const Dims dims = field.ChunkOf(cell)->DimsOf(cell.Slot());
+    const bool fits = std::equal(dims.begin(), dims.end(), terms->dims.begin(), terms->dims.end(),
+                                 [](std::int64_t dim, std::int64_t of_schema) {
+                                   return of_schema == -1 || dim == of_schema;
+                                 });
+    if (!fits) {
+      return Status(Code::kShape,
+                    fmt::format("field '{}' of partition '{}' has shape [{}] by its schema, not "
+                                "[{}]",
+                                field.Name().View(), name_.View(), fmt::join(terms->dims, ", "),
+                                fmt::join(dims, ", ")));
+    }
+  }
+  return {};
+}
+
+// MAXROWS, MAXBYTES. What the write replaces is there until it is applied, and does not count.
+Status Partition::CheckRoom(std::int64_t bytes_before, WritePlan& plan) const {
+  WriteResult::Wants wants;
+  for (const Text& key : plan.keys_) {
+    wants.rows += key.IsNull() ? 0 : 1;
+  }
+  const auto rows = static_cast<std::int64_t>(indexes_.size());
+  if (terms_.rows_max && wants.rows > 0 && rows > *terms_.rows_max) {
+    plan.wants_ = wants;
+    plan.wants_.never_fits = wants.rows > *terms_.rows_max;
+    return Status(Code::kFull,
+                  fmt::format("partition '{}' has {} rows of at most {} (MAXROWS), "
+                              "and this write would add {}",
+                              name_.View(), rows - wants.rows, *terms_.rows_max, wants.rows));
+  }
+  if (!terms_.bytes_max) {
+    return {};
+  }
+  const std::int64_t added = ValueBytes() - bytes_before;
+  std::int64_t replaced = 0;
+  for (std::size_t i = 0; i < plan.rows_.size(); ++i) {
+    for (const Field* const field : plan.fields_) {
+      const RowPlace& place = plan.rows_[i];
+      const Cell old = place.segment->GetCell(field->Id(), place.offset);
+      replaced += old.Held()
+                      ? static_cast<std::int64_t>(field->ChunkOf(old)->BytesHeldAlone(old.Slot()))
+                      : 0;
+    }
+  }
+  wants.bytes = added - replaced;
+  if (wants.bytes > 0 && bytes_before + wants.bytes > *terms_.bytes_max) {
+    plan.wants_ = wants;
+    plan.wants_.never_fits = wants.bytes > *terms_.bytes_max;
+    return Status(Code::kFull,
+                  fmt::format("partition '{}' has {} bytes of at most {} (MAXBYTES), "
+                              "and this write would add {}",
+                              name_.View(), bytes_before, *terms_.bytes_max, wants.bytes));
+  }
+  return {};
+}
+
+}  // namespace sluice::store
