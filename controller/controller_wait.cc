@@ -127,7 +127,7 @@ bool Controller::ServeTail(std::int64_t now_us) {
   const std::int64_t most = needs_.rbegin()->first;
   bool near = to_come == 0;
   for (auto it = tasks_.begin(); !near && it != tasks_.end(); ++it) {
-    near = Unconsumed(*it->second) + to_come < most && it->second->HasWaiters();
+    near = Unconsumed(*it->second) + to_come < most && it->second->Waiters() > 0;
   }
   bool served = false;
   for (auto it = waiters_.begin(); near && it != waiters_.end();) {

@@ -7,10 +7,10 @@
 
 namespace sluice::server {
 
-// Partitions beyond so many are not listed, or those after one that brings the fields to so many: a
-// page has an end.
+// A page has an end: partitions beyond so many are not listed, nor those behind one that brings the
+// fields and tasks to so many.
 inline constexpr std::size_t kListedPartitionsMax = 1000;
-inline constexpr std::size_t kListedFieldsMax = 10000;
+inline constexpr std::size_t kListedPartsMax = 10000;
 
 // Enters the engine for one partition at a time, and counts since the start: CONFIG RESETSTAT sets
 // nothing back here. Any thread. Errors: std::bad_alloc.

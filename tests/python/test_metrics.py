@@ -3,6 +3,7 @@
 import os
 import pathlib
 import subprocess
+import time
 
 import pytest
 import redis
@@ -10,7 +11,7 @@ from live_server import free_port, server_binary, wait_until
 from metrics_page import MetricsServer
 
 PARTITIONS_MAX = 1000
-FIELDS_MAX = 10000
+PARTS_MAX = 10000  # fields and tasks
 
 
 @pytest.fixture
@@ -204,16 +205,66 @@ def test_partitions_and_fields(metered, r):
     assert metered.scrape().by("partition", "partition_rows") == {"other": 1}
 
 
+def test_tasks(metered, r):
+    for i in range(9):
+        put(r, "train", f"k{i}", "x")
+    r.execute_command("KV.CLEAR", "train", "KEYS", 1, "k8")
+    r.execute_command("TASK.FETCH", "train", "actor", "FIELDS", 1, "x", "COUNT", 3)
+    r.execute_command("TASK.FETCH", "train", "actor", "FIELDS", 1, "x", "COUNT", 2, "LEASE", 600000)
+    r.execute_command("TASK.FETCH", "train", "actor", "FIELDS", 1, "x", "COUNT", 2, "LEASE", 600000)
+    r.execute_command("TASK.FETCH", "train", "critic", "FIELDS", 1, "x", "COUNT", 8)
+    page = metered.scrape()
+    assert page("partition_rows", partition="train") == 8
+    assert page("partition_rows_made_total", partition="train") == 9
+    assert page.by("task", "task_consumed_rows", partition="train") == {"actor": 3, "critic": 8}
+    assert page.by("task", "task_leased_rows", partition="train") == {"actor": 4, "critic": 0}
+    assert page.by("task", "task_leases", partition="train") == {"actor": 2, "critic": 0}
+    assert page.by("task", "task_waiters", partition="train") == {"actor": 0, "critic": 0}
+    oldest_ms = r.execute_command("PARTITION.INFO", "train")[b"tasks"][b"actor"][b"oldest_unconsumed_ms"]
+    later = metered.scrape().by("task", "task_oldest_unconsumed_seconds", partition="train")
+    now_ms = r.execute_command("PARTITION.INFO", "train")[b"tasks"][b"actor"][b"oldest_unconsumed_ms"]
+    assert oldest_ms <= 1000 * later["actor"] <= now_ms
+    assert later["critic"] == 0
+
+
+def test_fetches_that_wait(metered, r):
+    put(r, "train", "k", "x")
+    with metered.client() as first, metered.client() as second, metered.client() as third:
+        for client, task, field in (first, "actor", "x"), (second, "actor", "y"), (third, "critic", "x"):
+            connection = client.connection_pool.get_connection()
+            connection.send_command("TASK.FETCH", "train", task, "FIELDS", 1, field, "COUNT", 2, "BLOCK", 60000)
+        wait_until(lambda: metered.scrape()("blocked_clients") == 3, "not all of them wait")
+        assert metered.scrape().by("task", "task_waiters", partition="train") == {"actor": 2, "critic": 1}
+        put(r, "train", "l", "x")
+        assert metered.scrape().by("task", "task_waiters", partition="train") == {"actor": 1, "critic": 0}
+    wait_until(lambda: metered.scrape()("task_waiters", partition="train", task="actor") == 0, "one waits still")
+
+
+def test_a_scrape_uses_nothing(metered, r):
+    """It keeps no partition from becoming idle, and makes no view of a task."""
+    put(r, "train", "k", "x")
+    r.execute_command("TASK.FETCH", "train", "actor", "FIELDS", 1, "x", "COUNT", 1)
+    r.execute_command("PARTITION.INFO", "train")
+    since = time.monotonic()
+    while time.monotonic() < since + 0.2:
+        used = r.info("memory")["used_memory_bookkeeping"]
+        metered.scrape()
+        assert r.info("memory")["used_memory_bookkeeping"] == used
+    assert r.execute_command("PARTITION.INFO", "train")[b"idle"] >= 200
+
+
 NAMES = ['quo"te', "back\\slash", 'both\\"', "\\n", "comma,brace}", "größe 数", "end\\"]
 
 
 def test_labels_are_escaped(metered, r):
     for name in NAMES:
-        put(r, name, "k", *(field for field in NAMES))
+        put(r, name, "k", *NAMES)
+        r.execute_command("TASK.FETCH", name, name, "FIELDS", 1, name, "COUNT", 1)
     page = metered.scrape()
     assert page.by("partition", "partition_rows") == {name: 1 for name in NAMES}
     for name in NAMES:
         assert page.by("field", "field_ready_rows", partition=name) == {field: 1 for field in NAMES}
+        assert page("task_consumed_rows", partition=name, task=name) == 1
 
 
 def test_a_page_has_an_end(metered, r):
@@ -229,13 +280,17 @@ def test_a_page_has_an_end(metered, r):
     assert len(page.by("partition", "partition_rows")) == PARTITIONS_MAX
     assert page("partitions_not_listed") == 0
 
-    put(r, "o", "k", *(f"f{i}" for i in range(FIELDS_MAX - 1)))
+    put(r, "o", "k", *(f"f{i}" for i in range(PARTS_MAX - 1)))
     page = metered.scrape()
-    assert len(page.by("field", "field_ready_rows", partition="o")) == FIELDS_MAX - 1
+    assert len(page.by("field", "field_ready_rows", partition="o")) == PARTS_MAX - 1
     assert list(page.by("partition", "partition_rows")) == ["o", "p0000"]
     assert page("partitions_not_listed") == PARTITIONS_MAX - 1
     put(r, "n", "k", "x")
     assert list(metered.scrape().by("partition", "partition_rows")) == ["n", "o"]
+    r.execute_command("PARTITION.CREATE", "n", "TASKS", PARTS_MAX - 1, *(f"t{i}" for i in range(PARTS_MAX - 1)))
+    page = metered.scrape()
+    assert len(page.by("task", "task_consumed_rows", partition="n")) == PARTS_MAX - 1
+    assert list(page.by("partition", "partition_rows")) == ["n"]
 
 
 def listening(process):

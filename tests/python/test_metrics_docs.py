@@ -14,6 +14,7 @@ def page(tmp_path_factory):
     running = MetricsServer(tmp_path_factory.mktemp("server"))
     with running.client() as client:
         client.execute_command("KV.PUT", "p", "k", "FIELD", "x", "uint8", 1, "BLOB", b"x")
+        client.execute_command("TASK.FETCH", "p", "t", "FIELDS", 1, "x", "COUNT", 1)
     yield running.scrape()
     running.stop()
 
@@ -44,4 +45,4 @@ def test_the_dashboard_asks_for_what_is_served(page):
             assert re.search(r"\bsluice_", target["expr"]), panel["title"]
     asked = {name for text in strings(board) for name in re.findall(r"\bsluice_\w+", text)}
     assert asked <= page.names()
-    assert {"sluice_command_duration_seconds_bucket", "sluice_field_ready_rows"} <= asked
+    assert {"sluice_command_duration_seconds_bucket", "sluice_task_oldest_unconsumed_seconds"} <= asked
