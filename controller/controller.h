@@ -65,8 +65,11 @@ class Controller {
   store::Result<Outcome> TryFetch(const Fetch& fetch, const Moment& moment, Fetched& fetched);
   // It could not be answered: its rows are free again, as if it had not been.
   void GiveBack(const Fetch& fetch, const Fetched& fetched) noexcept;
+  // The step that TryFetch would give again; null: it would sample.
+  // Errors: kError, kNoKey: it cannot be given again.
+  store::Result<const Step*> KnownStep(const Fetch& fetch);
   // TASK.EXPLAIN: a line a reason. Errors: std::bad_alloc.
-  void Explain(const Fetch& fetch, std::int64_t now_us, std::vector<std::string>& lines);
+  void Explain(const Fetch& fetch, const Moment& moment, std::vector<std::string>& lines);
 
   // The fetch waits until it is answered or leaves. REQUIRES: TryFetch said so, just now, and the
   // waiter does not wait. Errors: std::bad_alloc.
@@ -135,16 +138,19 @@ class Controller {
                   std::vector<LeaseId>& leases);
   static void Remember(Task& task, const Fetch& fetch, const Picked& picked,
                        std::span<const LeaseId> leases);
-  store::Status Repeat(Task& task, const Fetch& fetch, std::int64_t now_us, Fetched& fetched);
-  store::Status TakeAgain(Task& task, const Fetch& fetch, std::int64_t now_us, Step& step);
+  store::Status CheckRepeat(const Task& task, const Fetch& fetch, const Step& step) const;
+  void Repeat(Task& task, const Fetch& fetch, std::int64_t now_us, Fetched& fetched);
+  void TakeAgain(Task& task, const Fetch& fetch, std::int64_t now_us, Step& step);
 
   void ExplainExpect(const Task& task, const Fetch& fetch, std::int64_t possible,
                      std::vector<std::string>& lines) const;
 
   Waiter* FirstServable();
+  [[nodiscard]] bool NearEnd() const;
   bool ServeSteps(std::int64_t now_us);
-  bool ServeTail(std::int64_t now_us);
-  bool Serve(Waiter& waiter, std::int64_t now_us) noexcept;
+  bool ServeNearEnd(std::int64_t now_us);
+  enum class Served : std::uint8_t { kNo, kRows, kOther };
+  Served Serve(Waiter& waiter, std::int64_t now_us) noexcept;
 
   RowSource& source_;
   LeaseId& lease_ids_;

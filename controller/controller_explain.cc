@@ -95,20 +95,22 @@ void Controller::ExplainExpect(const Task& task, const Fetch& fetch, std::int64_
   }
 }
 
-void Controller::Explain(const Fetch& fetch, std::int64_t now_us, Lines& lines) {
+void Controller::Explain(const Fetch& fetch, const Moment& moment, Lines& lines) {
   Refresh();
   Task fresh(fetch.task, existing_, source_, 0);  // where there is none of this name
   Task* const known = FindTask(fetch.task);
   Task& task = known == nullptr ? fresh : *known;
+  const auto step = KnownStep(fetch);
+  if (!step.ok() || *step != nullptr) {
+    lines.push_back(step.ok() ? fmt::format("ok: step {} of rank {} was taken, and is given again",
+                                            fetch.step->step, fetch.step->rank)
+                              : fmt::format("sampler: {}", step.GetStatus().Message()));
+    return;
+  }
   View& view = ViewOf(task, fetch.selection);
   Sampler& sampler = *view.LineOf(fetch.sampler).sampler;
   const std::int64_t available = sampler.Available();
-  const Decision decision = Decide(task, fetch, sampler, true);
-  if (fetch.step && task.GetSteps().Find(*fetch.step) != nullptr) {
-    lines.push_back(fmt::format("ok: step {} of rank {} was taken, and is given again",
-                                fetch.step->step, fetch.step->rank));
-    return;
-  }
+  const Decision decision = Decide(task, fetch, sampler, moment.time_is_up);
   if (decision.outcome == Outcome::kRows && decision.count > 0) {
     lines.push_back(fmt::format("ok: {} rows can be had, {} are asked for{}", available,
                                 fetch.count, fetch.sampler.ranks > 1 ? ", for each rank" : ""));
@@ -120,7 +122,7 @@ void Controller::Explain(const Fetch& fetch, std::int64_t now_us, Lines& lines) 
   }
   const Obstacles found = FindObstacles(task, existing_, source_, positions);
   ExplainMissing(fetch, found, lines);
-  ExplainTaken(task, now_us, lines);
+  ExplainTaken(task, moment.now_us, lines);
   const std::int64_t ready = view.Rows().Count();
   if (found.complete > ready) {
     lines.push_back(fmt::format("where: {} complete rows do not fit WHERE; their tags must change",

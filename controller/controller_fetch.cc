@@ -81,19 +81,37 @@ Controller::Decision Controller::Decide(const Task& task, const Fetch& fetch, Sa
   return available >= fetch.min ? rest : Decision{.outcome = Outcome::kNil};
 }
 
+store::Result<const Step*> Controller::KnownStep(const Fetch& fetch) {
+  Task* const task = fetch.step ? FindTask(fetch.task) : nullptr;
+  if (task == nullptr) {
+    return nullptr;
+  }
+  Steps& steps = task->GetSteps();
+  const Step* const known = steps.Find(*fetch.step);
+  if (known != nullptr) {
+    TRY(CheckRepeat(*task, fetch, *known));
+    return known;
+  }
+  if (steps.IsForgotten(*fetch.step)) {
+    return TooOld(*fetch.step);
+  }
+  for (std::int64_t rank = 0; fetch.sampler.row->ranks && rank < fetch.sampler.ranks; ++rank) {
+    const RankStep share = {.rank = rank, .step = fetch.step->step};
+    if (const Step* const other = steps.Find(share)) {  // of a call with other RANKS
+      return OtherCall(share, *other);
+    }
+  }
+  return nullptr;
+}
+
 store::Result<Outcome> Controller::TryFetch(const Fetch& fetch, const Moment& moment,
                                             Fetched& fetched) {
   Refresh();
   Task& task = GetTask(fetch.task);
-  if (fetch.step && task.GetSteps().Find(*fetch.step) != nullptr) {
-    TRY(Repeat(task, fetch, moment.now_us, fetched));
+  TRY_ASSIGN(const Step* const known, KnownStep(fetch));
+  if (known != nullptr) {
+    Repeat(task, fetch, moment.now_us, fetched);
     return Outcome::kRows;
-  }
-  if (fetch.step && task.GetSteps().IsForgotten(*fetch.step)) {
-    return TooOld(*fetch.step);
-  }
-  if (task.last_fields != fetch.selection.fields) {
-    task.last_fields = fetch.selection.fields;
   }
   View& view = ViewOf(task, fetch.selection);
   Line& line = view.LineOf(fetch.sampler);
@@ -180,16 +198,16 @@ void Controller::Remember(Task& task, const Fetch& fetch, const Picked& picked,
                           std::span<const LeaseId> leases) {
   Steps& steps = task.GetSteps();
   std::size_t share = 0;
+  ++task.deals;
   try {
     for (; share < picked.shares.size(); ++share) {
-      const RankStep at = RankOf(fetch, picked, share);
-      steps.Forget(at);
-      steps.Add(at, {.rows = picked.shares[share],
-                     .weights = picked.weights,
-                     .count = fetch.count,
-                     .sampler = fetch.sampler,
-                     .lease = leases.empty() ? 0 : leases[share],
-                     .returned = {}});
+      steps.Add(RankOf(fetch, picked, share), {.rows = picked.shares[share],
+                                               .weights = picked.weights,
+                                               .count = fetch.count,
+                                               .sampler = fetch.sampler,
+                                               .deal = task.deals,
+                                               .lease = leases.empty() ? 0 : leases[share],
+                                               .returned = {}});
     }
   } catch (...) {
     while (share > 0) {
@@ -199,8 +217,7 @@ void Controller::Remember(Task& task, const Fetch& fetch, const Picked& picked,
   }
 }
 
-Status Controller::Repeat(Task& task, const Fetch& fetch, std::int64_t now_us, Fetched& fetched) {
-  Step& step = *task.GetSteps().Find(*fetch.step);
+Status Controller::CheckRepeat(const Task& task, const Fetch& fetch, const Step& step) const {
   if (step.count != fetch.count || !(step.sampler == fetch.sampler)) {
     return OtherCall(*fetch.step, step);
   }
@@ -210,29 +227,26 @@ Status Controller::Repeat(Task& task, const Fetch& fetch, std::int64_t now_us, F
                                               fetch.step->rank, fetch.step->step));
     }
   }
+  // What came back when its lease ended; where all was acknowledged, nothing did.
+  const bool lost = std::any_of(step.returned.begin(), step.returned.end(),
+                                [&task](RowIndex row) { return task.Taken(row); });
+  return lost ? WentToOthers(*fetch.step) : Status();
+}
+
+// REQUIRES: CheckRepeat(). Errors: std::bad_alloc; nothing changed then.
+void Controller::Repeat(Task& task, const Fetch& fetch, std::int64_t now_us, Fetched& fetched) {
+  Step& step = *task.GetSteps().Find(*fetch.step);
   fetched.rows = step.rows;
   fetched.weights = step.weights;
-  if (step.lease == 0) {
-    return {};
-  }
-  if (!task.GetLeases().Runs(step.lease)) {
-    TRY(TakeAgain(task, fetch, now_us, step));
-  } else if (fetch.lease) {
+  if (!step.returned.empty()) {
+    TakeAgain(task, fetch, now_us, step);
+  } else if (fetch.lease && step.lease != 0) {
     task.Renew(step.lease, *fetch.lease, now_us);
   }
   fetched.lease = fetch.lease && task.GetLeases().Runs(step.lease) ? step.lease : 0;
-  return {};
 }
 
-// What came back when the step's lease ended.
-Status Controller::TakeAgain(Task& task, const Fetch& fetch, std::int64_t now_us, Step& step) {
-  if (step.returned.empty()) {
-    return {};  // all was acknowledged
-  }
-  const auto is_taken = [&task](RowIndex row) { return task.Taken(row); };
-  if (std::any_of(step.returned.begin(), step.returned.end(), is_taken)) {
-    return WentToOthers(*fetch.step);
-  }
+void Controller::TakeAgain(Task& task, const Fetch& fetch, std::int64_t now_us, Step& step) {
   if (fetch.lease) {
     task.Lend(lease_ids_ + 1, step.returned,
               {.terms = *fetch.lease, .step = fetch.step, .now_us = now_us});
@@ -242,7 +256,6 @@ Status Controller::TakeAgain(Task& task, const Fetch& fetch, std::int64_t now_us
     step.lease = 0;
   }
   step.returned.clear();
-  return {};
 }
 
 void Controller::GiveBack(const Fetch& fetch, const Fetched& fetched) noexcept {

@@ -27,7 +27,9 @@ std::int64_t NeedOf(const Fetch& fetch) {
 
 void Controller::Wait(Waiter& waiter) {
   const Fetch& fetch = waiter.fetch;
-  Line& line = ViewOf(GetTask(fetch.task), fetch.selection).LineOf(fetch.sampler);
+  std::vector<std::string> fields = fetch.selection.fields;
+  Task& task = GetTask(fetch.task);
+  Line& line = ViewOf(task, fetch.selection).LineOf(fetch.sampler);
   const bool first = line.waiters.empty();
   if (first) {
     lines_.reserve(lines_.size() + 1);
@@ -47,6 +49,7 @@ void Controller::Wait(Waiter& waiter) {
   if (first) {
     lines_.push_back(&line);
   }
+  task.last_fields = std::move(fields);
 }
 
 void Controller::Leave(Waiter& waiter) noexcept {
@@ -86,21 +89,22 @@ Waiter* Controller::FirstServable() {
   return first;
 }
 
-// True where it was answered.
-bool Controller::Serve(Waiter& waiter, std::int64_t now_us) noexcept {
+Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexcept {
   Fetched fetched;
   try {
     auto outcome = TryFetch(waiter.fetch, {.now_us = now_us}, fetched);
     if (outcome.ok() && *outcome == Outcome::kWait) {
-      return false;
+      return Served::kNo;
     }
+    const bool rows = !fetched.rows.empty();
     Leave(waiter);
     waiter.Answer(std::move(outcome), std::move(fetched));
+    return rows ? Served::kRows : Served::kOther;
   } catch (const std::bad_alloc&) {
     Leave(waiter);
     waiter.Answer(store::Status(store::Code::kOom, "there is no memory left for this fetch"), {});
+    return Served::kOther;
   }
-  return true;
 }
 
 // Those whose step is remembered by now.
@@ -112,28 +116,37 @@ bool Controller::ServeSteps(std::int64_t now_us) {
     ++it;
     Task* const task = waiter.fetch.step ? FindTask(waiter.fetch.task) : nullptr;
     if (task != nullptr && task->GetSteps().Find(*waiter.fetch.step) != nullptr) {
-      served = Serve(waiter, now_us) || served;
+      served = Serve(waiter, now_us) != Served::kNo || served;
     }
   }
   return served;
 }
 
-// Those for which no more can come, where EXPECT says so.
-bool Controller::ServeTail(std::int64_t now_us) {
+// By EXPECT, so few rows may still come that it could be the end for somebody who waits.
+bool Controller::NearEnd() const {
   if (!expected_ || waiters_.empty()) {
     return false;
   }
   const std::int64_t to_come = StillToCome();
   const std::int64_t most = needs_.rbegin()->first;
-  bool near = to_come == 0;
-  for (auto it = tasks_.begin(); !near && it != tasks_.end(); ++it) {
-    near = Unconsumed(*it->second) + to_come < most && it->second->Waiters() > 0;
-  }
+  return to_come == 0 || std::any_of(tasks_.begin(), tasks_.end(), [&](const auto& entry) {
+           return Unconsumed(*entry.second) + to_come < most && entry.second->Waiters() > 0;
+         });
+}
+
+// The first of those that wait, and then the next, who can be answered, with fewer rows than it
+// wants or none, too. What one takes may be the end for one before it, so they are gone through
+// again then.
+bool Controller::ServeNearEnd(std::int64_t now_us) {
   bool served = false;
-  for (auto it = waiters_.begin(); near && it != waiters_.end();) {
+  for (auto it = waiters_.begin(); it != waiters_.end();) {
     Waiter& waiter = *it->second;
     ++it;
-    served = Serve(waiter, now_us) || served;
+    const Served how = Serve(waiter, now_us);
+    served = how != Served::kNo || served;
+    if (how == Served::kRows) {
+      it = waiters_.begin();
+    }
   }
   return served;
 }
@@ -150,15 +163,15 @@ void Controller::Settle(std::int64_t now_us) noexcept {
     bool served = true;
     while (served) {
       served = false;
-      while (Waiter* const waiter = FirstServable()) {
-        const bool answered = Serve(*waiter, now_us);
-        if (!answered) {
+      if (NearEnd()) {
+        served = ServeNearEnd(now_us);
+      } else if (Waiter* const waiter = FirstServable()) {
+        served = true;
+        if (Serve(*waiter, now_us) == Served::kNo) {
           waiter->line_->changed = false;  // its sampler gives less than it said
         }
-        served = answered || served;
       }
       served = (new_steps_ && ServeSteps(now_us)) || served;
-      served = ServeTail(now_us) || served;
     }
   } catch (const std::bad_alloc&) {
     // Whatever changes next finds them.

@@ -1,6 +1,7 @@
 #include "controller/steps.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace sluice::controller {
@@ -51,17 +52,31 @@ void Steps::Forget(const RankStep& at) noexcept {
   }
 }
 
+bool Steps::HasForgottenSibling(std::int64_t at, const Step& step) const noexcept {
+  return std::any_of(ranks_.begin(), ranks_.end(), [&](const auto& entry) {
+    const auto it = entry.second.steps.find(at);
+    return it != entry.second.steps.end() && it->second.deal == step.deal && it->second.forget;
+  });
+}
+
 void Steps::ForgetRows(const RowBits& rows) noexcept {
   const auto is_one = [&rows](RowIndex row) { return rows.Contains(row); };
+  bool some = false;
+  for (auto& [number, rank] : ranks_) {
+    for (auto& [at, step] : rank.steps) {
+      step.forget = std::any_of(step.rows.begin(), step.rows.end(), is_one);
+      some = some || step.forget;
+    }
+  }
+  for (auto& [number, rank] : ranks_) {
+    for (auto& [at, step] : rank.steps) {
+      step.forget = some && (step.forget || HasForgottenSibling(at, step));
+    }
+  }
   for (auto& [number, rank] : ranks_) {
     for (auto it = rank.steps.begin(); it != rank.steps.end();) {
-      const std::vector<RowIndex>& taken = it->second.rows;
-      if (std::any_of(taken.begin(), taken.end(), is_one)) {
-        bytes_ -= BytesOf(it->second);
-        it = rank.steps.erase(it);
-      } else {
-        ++it;
-      }
+      bytes_ -= it->second.forget ? BytesOf(it->second) : 0;
+      it = it->second.forget ? rank.steps.erase(it) : std::next(it);
     }
   }
 }

@@ -17,6 +17,8 @@ struct Step {
   std::vector<double> weights;
   std::int64_t count = 0;  // of the fetch
   SamplerChoice sampler;
+  std::int64_t deal = 0;  // the same for all shares of one call; others' differ
+  bool forget = false;
   LeaseId lease = 0;               // the last one; 0: consumed, or kept
   std::vector<RowIndex> returned;  // rows that came back when it ended
 };
@@ -33,7 +35,8 @@ class Steps {
   // Errors: std::bad_alloc; nothing changed then. REQUIRES: not known.
   void Add(const RankStep& at, Step step);
   void Forget(const RankStep& at) noexcept;
-  // Those that have one of these rows, as if they had never been.
+  // Those that have one of these rows, and the other ranks' shares of the same call, as if they had
+  // never been.
   void ForgetRows(const RowBits& rows) noexcept;
   void Clear() noexcept { ranks_.clear(); }
   // The step's lease is over; these of its rows came back.
@@ -46,6 +49,7 @@ class Steps {
     std::int64_t forgotten = -1;  // the highest that was too old
   };
   static std::int64_t BytesOf(const Step& step);
+  [[nodiscard]] bool HasForgottenSibling(std::int64_t at, const Step& step) const noexcept;
   std::map<std::int64_t, Rank> ranks_;
   std::int64_t bytes_ = 0;
 };

@@ -65,6 +65,7 @@ class Task {
   // Those of its last fetch, in the order named.
   std::vector<std::string> last_fields;
   Random random;
+  std::int64_t deals = 0;  // calls that steps were remembered of
 
  private:
   void DropIdleViews() noexcept;

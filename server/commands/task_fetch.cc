@@ -144,11 +144,16 @@ Status Deliver(Context& context, FetchArgs& args, FetchAnswer& answer) {
 store::Result<Outcome> TryNow(Server& server, Stream& stream, const FetchArgs& args,
                               bool time_is_up, FetchAnswer& answer) {
   answer.made = stream.GetPartition().Made();
+  TRY_ASSIGN(const controller::Step* const known, stream.Tasks().KnownStep(args.fetch));
+  if (known != nullptr) {  // where it cannot be answered, its lease stays as it is
+    answer.fetched.rows = known->rows;
+    TRY(Collect(server, stream, args, answer));
+  }
   TRY_ASSIGN(
       const Outcome outcome,
       stream.Tasks().TryFetch(
           args.fetch, {.now_us = server.clock.NowUs(), .time_is_up = time_is_up}, answer.fetched));
-  if (outcome != Outcome::kRows) {
+  if (outcome != Outcome::kRows || known != nullptr) {
     return outcome;
   }
   server.streams.MakeUnsettled(stream);  // it may be the end for others, or they share its step
@@ -284,7 +289,9 @@ Status TaskFetch(Context& context, ArgReader& args) {
     TRY(CheckFields(*partition, fetch.fetch.selection.fields));
     TRY(GetTask(context, stream, fetch.fetch.task).GetStatus());
     FetchAnswer answer;
+    std::vector<std::string> fields = fetch.fetch.selection.fields;
     TRY_ASSIGN(const Outcome outcome, TryNow(server, stream, fetch, !waits, answer));
+    stream.Tasks().FindTask(fetch.fetch.task)->last_fields = std::move(fields);
     if (outcome == Outcome::kRows) {
       return Deliver(context, fetch, answer);
     }
@@ -310,7 +317,9 @@ Status TaskExplain(Context& context, ArgReader& args) {
   TRY(CheckTask(stream->GetPartition(), fetch.fetch.task));
   TRY(CheckFields(stream->GetPartition(), fetch.fetch.selection.fields));
   std::vector<std::string> lines;
-  stream->Tasks().Explain(fetch.fetch, context.server.clock.NowUs(), lines);
+  stream->Tasks().Explain(
+      fetch.fetch, {.now_us = context.server.clock.NowUs(), .time_is_up = !fetch.block.given},
+      lines);
   context.turn.Leave();
   std::string text;
   for (const std::string& line : lines) {

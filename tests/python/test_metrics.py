@@ -244,13 +244,19 @@ def test_a_scrape_uses_nothing(metered, r):
     """It keeps no partition from becoming idle, and makes no view of a task."""
     put(r, "train", "k", "x")
     r.execute_command("TASK.FETCH", "train", "actor", "FIELDS", 1, "x", "COUNT", 1)
-    r.execute_command("PARTITION.INFO", "train")
+
+    def charged():
+        assert r.execute_command("TASK.ACK", "train", "actor", "KEYS", 1, "nobody") == 0
+        return r.info("memory")["used_memory_bookkeeping"]
+
+    before = charged()
     since = time.monotonic()
     while time.monotonic() < since + 0.2:
-        used = r.info("memory")["used_memory_bookkeeping"]
         metered.scrape()
-        assert r.info("memory")["used_memory_bookkeeping"] == used
     assert r.execute_command("PARTITION.INFO", "train")[b"idle"] >= 200
+    assert charged() == before
+    r.execute_command("TASK.READY", "train", "actor", "FIELDS", 1, "x", "WHERE", 1, "step", ">", 1)  # makes one
+    assert charged() > before
 
 
 NAMES = ['quo"te', "back\\slash", 'both\\"', "\\n", "comma,brace}", "größe 数", "end\\"]
