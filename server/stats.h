@@ -31,8 +31,8 @@ class Counter {
 struct CommandStats {
   Counter calls;
   Counter microseconds;  // of those
-  Counter rejected;  // by a gate: arity, memory
-  Counter failed;    // by the handler
+  Counter rejected;      // by a gate: arity, memory
+  Counter failed;        // by the handler
   // Calls by time: [i] took less than 2^i microseconds, and not less than half of it.
   std::array<Counter, 40> histogram;
 
