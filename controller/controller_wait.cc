@@ -107,15 +107,15 @@ Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexce
   }
 }
 
-// Those whose step is remembered by now.
+// Those whose step is remembered by now, or was taken by others.
 bool Controller::ServeSteps(std::int64_t now_us) {
   new_steps_ = false;
   bool served = false;
   for (auto it = waiters_.begin(); it != waiters_.end();) {
     Waiter& waiter = *it->second;
     ++it;
-    Task* const task = waiter.fetch.step ? FindTask(waiter.fetch.task) : nullptr;
-    if (task != nullptr && task->GetSteps().Find(*waiter.fetch.step) != nullptr) {
+    const auto known = KnownStep(waiter.fetch);
+    if (!known.ok() || *known != nullptr) {
       served = Serve(waiter, now_us) != Served::kNo || served;
     }
   }

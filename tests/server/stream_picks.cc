@@ -1,0 +1,344 @@
+#include "tests/server/stream_picks.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+namespace sluice::tests {
+namespace {
+
+constexpr std::size_t kStepsToAskAgain = 8;
+constexpr std::size_t kKeys = 24;
+constexpr std::size_t kRowsToHave = 26;
+
+}  // namespace
+
+Words StreamPicks::PickFields() {
+  static const std::vector<Words> kFields = {{"a"}, {"a"}, {"a"}, {"a", "b"}, {"b"}, {"c", "a"}};
+  return OneOf(kFields);
+}
+
+Where StreamPicks::PickWhere() {
+  static const std::vector<Condition> kConditions = {
+      {"s", "=", "x"},          {"s", "!=", "y"},         {"s", "PREFIX", "x"}, {"s", ">=", "xy"},
+      {"v", ">=", "2"},         {"v", "<", "3.5"},        {"v", "!=", "1"},     {"g", "=", "1"},
+      {"g", "IN", "[0,\"q\"]"}, {"v", "IN", "[1,2.0,4]"}, {"w", ">", "0"},      {"w", "=", "no"},
+  };
+  Where where = {OneOf(kConditions)};
+  if (Chance(20)) {
+    where.push_back(OneOf(kConditions));
+  }
+  return where;
+}
+
+std::string StreamPicks::PickTag() {
+  static const std::vector<std::string> kGroups = {"0", "1", "2", "\"q\"", "null"};
+  static const std::vector<std::string> kWeights = {"0",    "1",  "2", "5",      "0.5",
+                                                    "3.25", "-1", "7", "\"no\"", "null"};
+  static const std::vector<std::string> kStates = {"\"x\"", "\"y\"", "\"xy\""};
+  Words members;
+  if (Chance(60)) {
+    members.push_back("\"g\":" + OneOf(kGroups));
+  }
+  if (Chance(60)) {
+    members.push_back("\"w\":" + OneOf(kWeights));
+  }
+  if (Chance(50)) {
+    members.push_back("\"s\":" + OneOf(kStates));
+  }
+  if (Chance(40)) {
+    members.push_back("\"v\":" + std::to_string(Pick(6)));
+  }
+  return fmt::format("{{{}}}", fmt::join(members, ","));
+}
+
+CellWrite StreamPicks::PickCell(const std::string& field) {
+  if (field == "b") {
+    return {field, {}, Bytes(1)};
+  }
+  const std::size_t length = Pick(4) + (Chance(90) ? 1 : 0);
+  return {field,
+          {static_cast<std::int64_t>(length)},
+          field == "a" ? Bytes(length * 4) : std::string(length, 'z')};
+}
+
+bool StreamPicks::Crowded(const std::string& partition) const {
+  const auto found = model_.partitions.find(partition);
+  return found != model_.partitions.end() && found->second.rows.size() > kRowsToHave;
+}
+
+WriteRequest StreamPicks::PickPut() {
+  WriteRequest request{.partition = PickPartition(), .rows = {{.key = Name("k", kKeys)}}};
+  RowWrite& row = request.rows[0];
+  for (const std::string field : {"a", "b", "c"}) {
+    if (Chance(field == "a" ? 70 : 45)) {
+      row.cells.push_back(PickCell(field));
+    }
+  }
+  if (row.cells.empty() || Chance(60)) {
+    row.tag = PickTag();
+  }
+  return request;
+}
+
+WriteRequest StreamPicks::PickNewRows() {
+  WriteRequest request{.partition = PickPartition(), .rows = {}};
+  const WriteRequest pattern = PickPut();
+  for (std::size_t n = Pick(4) + 1; n > 0; --n) {
+    RowWrite& row = request.rows.emplace_back();
+    for (const CellWrite& cell : pattern.rows[0].cells) {
+      row.cells.push_back(cell);
+      if (cell.field == "c") {
+        row.cells.back() = PickCell("c");
+      } else {
+        row.cells.back().bytes = Bytes(cell.bytes.size());
+      }
+    }
+    if (pattern.rows[0].tag) {
+      row.tag = PickTag();
+    }
+  }
+  return request;
+}
+
+AppendRequest StreamPicks::PickAppend() {
+  return {.partition = PickPartition(),
+          .key = Name("k", kKeys),
+          .cell = PickCell(Chance(70) ? "a" : "c"),
+          .more = Chance(40)};
+}
+
+RowList StreamPicks::PickRows(const std::string& partition, const std::string& task) {
+  const auto found = model_.partitions.find(partition);
+  Indexes rows;
+  Words keys;
+  if (found != model_.partitions.end() && !found->second.rows.empty()) {
+    const auto of_task = found->second.tasks.find(task);
+    if (of_task != found->second.tasks.end() && !of_task->second.leases.empty() && Chance(50)) {
+      const auto& leases = of_task->second.leases;  // rows of one lease
+      const auto lease =
+          std::next(leases.begin(), static_cast<std::ptrdiff_t>(Pick(leases.size())));
+      rows.assign(lease->second.rows.begin(), lease->second.rows.end());
+    }
+    for (std::size_t n = Pick(Crowded(partition) ? 12 : 4) + 1; n > 0; --n) {
+      const auto row = std::next(found->second.rows.begin(),
+                                 static_cast<std::ptrdiff_t>(Pick(found->second.rows.size())));
+      rows.push_back(row->first);
+    }
+    std::sort(rows.begin(), rows.end());
+    rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+    std::shuffle(rows.begin(), rows.end(), random_);
+    for (const Index row : rows) {
+      keys.push_back(found->second.rows.at(row).key);
+    }
+  }
+  if (rows.empty() || Chance(15)) {
+    rows.push_back(100000);
+    keys.emplace_back("nobody");
+  }
+  switch (Pick(5)) {
+    case 0:
+      return {.keys = {}, .indexes = {}, .where = PickWhere()};
+    case 1:
+    case 2:
+      return {.keys = keys, .indexes = {}, .where = {}};
+    default:
+      return {.keys = {}, .indexes = rows, .where = {}};
+  }
+}
+
+std::string StreamPicks::PickLease(const std::string& partition, const std::string& task) {
+  const auto found = model_.partitions.find(partition);
+  if (found != model_.partitions.end() && found->second.tasks.count(task) != 0 && Chance(85)) {
+    Words ids;
+    for (const auto& [number, lease] : found->second.tasks.at(task).leases) {
+      if (!lease.id.empty()) {
+        ids.push_back(lease.id);
+      }
+    }
+    if (!ids.empty()) {
+      return OneOf(ids);
+    }
+  }
+  return lease_ids_.empty() || Chance(10) ? "987654321" : OneOf(lease_ids_);
+}
+
+SamplerSpec StreamPicks::PickSampler() {
+  SamplerSpec sampler;
+  switch (Pick(16)) {
+    case 0:
+    case 1:
+    case 2:
+      sampler.name = "group";
+      break;
+    case 3:
+    case 4:
+      sampler.name = "balanced";
+      sampler.ranks = 2 + Pick(2);
+      sampler.weight = Chance(75) ? "w" : "";
+      break;
+    case 5:
+      sampler.name = "ranked";
+      break;
+    case 6:
+    case 7:
+      sampler.name = "lifo";
+      break;
+    case 8:
+    case 9:
+      sampler.name = "random";
+      break;
+    case 10:
+    case 11:
+      sampler.name = "priority";
+      sampler.weight = "w";
+      break;
+    default:
+      break;
+  }
+  if (sampler.Grouped()) {
+    sampler.size = Pick(3) + 1;
+    sampler.by = Chance(60) ? "g" : "";
+  }
+  if (sampler.Random() && Chance(50)) {
+    sampler.seed = Between(1, 3);
+  }
+  return sampler;
+}
+
+// What may differ from call to call of one step.
+void StreamPicks::PickWaysToTake(FetchRequest& request) {
+  static const std::vector<std::string> kFormats = {"rows", "columns", "values"};
+  request.block_ms = Chance(45) ? std::optional(Between(0, 12) * 10) : std::nullopt;
+  request.lease_ms =
+      !request.keep && Chance(45) ? std::optional(Between(1, 12) * 10) : std::nullopt;
+  request.bound = request.lease_ms && Chance(30);
+  request.format = Chance(25) ? OneOf(kFormats) : "";
+}
+
+FetchRequest StreamPicks::PickNewFetch() {
+  FetchRequest request{.partition = PickPartition(),
+                       .task = PickTask(),
+                       .fields = PickFields(),
+                       .sampler = PickSampler()};
+  request.count = (Pick(3) + 1) * request.sampler.size;
+  if (Chance(40)) {
+    request.min = Pick(request.count) + 1;
+  }
+  if (Chance(12)) {
+    request.where = PickWhere();
+  }
+  request.keep = Chance(10);
+  if (request.sampler.NeedsStep() || Chance(20)) {
+    request.step = {.rank = Between(0, static_cast<std::int64_t>(request.sampler.ranks) - 1),
+                    .step = next_step_++};
+  }
+  return request;
+}
+
+// A step that was asked for before, by whatever rank of it, mostly in the same way.
+FetchRequest StreamPicks::PickStepAgain() {
+  FetchRequest request = asked_[Pick(asked_.size())];
+  request.step->rank = Between(0, static_cast<std::int64_t>(request.sampler.ranks) - 1);
+  switch (Pick(20)) {
+    case 0:
+      request.count += request.sampler.size;
+      break;
+    case 1:
+      request.sampler = {.name = request.sampler.name == "lifo" ? "ranked" : "lifo"};
+      request.step->rank = 0;
+      break;
+    case 2:
+    case 3:
+      request.fields = PickFields();
+      break;
+    case 4:
+      request.keep = !request.keep;
+      break;
+    default:
+      break;
+  }
+  return request;
+}
+
+FetchRequest StreamPicks::PickFetch() {
+  FetchRequest request = !asked_.empty() && Chance(30) ? PickStepAgain() : PickNewFetch();
+  PickWaysToTake(request);
+  if (request.step) {
+    asked_.push_back(request);
+    if (asked_.size() > kStepsToAskAgain) {
+      asked_.pop_front();
+    }
+  }
+  if (Chance(2)) {
+    Spoil(request);
+  }
+  return request;
+}
+
+// Makes it one that is an error whatever there is.
+void StreamPicks::Spoil(FetchRequest& request) {
+  switch (Pick(6)) {
+    case 0:
+      request.min = request.count + 1;
+      break;
+    case 1:
+      request.lease_ms = 0;
+      break;
+    case 2:
+      request.lease_ms = std::nullopt;
+      request.bound = true;
+      break;
+    case 3:
+      request.keep = true;
+      request.lease_ms = 10;
+      break;
+    case 4:
+      request.sampler = {.name = "ranked"};
+      request.step = std::nullopt;
+      break;
+    default:
+      request.count = 0;
+  }
+}
+
+ClaimRequest StreamPicks::PickClaim() {
+  const std::string partition = PickPartition();
+  const std::string task = PickTask();
+  ClaimRequest request{.partition = partition,
+                       .task = task,
+                       .rows = PickRows(partition, task),
+                       .fields = PickFields()};
+  request.lease_ms = Chance(50) ? std::optional(Between(1, 12) * 10) : std::nullopt;
+  request.bound = request.lease_ms && Chance(30);
+  request.all = Chance(30);
+  return request;
+}
+
+CreateRequest StreamPicks::PickCreate() {
+  CreateRequest request{.partition = PickPartition()};
+  const auto found = model_.partitions.find(request.partition);
+  const bool there = found != model_.partitions.end();
+  if (Chance(60)) {
+    request.expect = Chance(20) ? 0 : Between(0, 7) + (there ? found->second.made : 1);
+  }
+  if (Chance(30)) {
+    request.maxrows = Chance(40) ? 0 : Between(15, 30);
+  }
+  if (Chance(20)) {
+    request.maxbytes = Chance(50) ? 0 : Between(150, 400);
+  }
+  if (Chance(15)) {
+    request.tasks = Chance(50) ? Words{"t0", "t1"} : Words{"t1"};
+    request.autoevict = Chance(60);
+  } else {
+    request.autoevict = Chance(5);
+  }
+  if (!there && Chance(25)) {
+    request.fields = {{"a", "int32", {Chance(70) ? -1 : 2}}, {"b", "int8", {}}};
+  }
+  request.strict = Chance(there ? 3 : 15);
+  return request;
+}
+
+}  // namespace sluice::tests
