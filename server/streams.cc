@@ -2,7 +2,6 @@
 
 #include <limits>
 #include <new>
-#include <random>
 #include <utility>
 
 #include <fmt/format.h>
@@ -30,11 +29,7 @@ store::Status CheckFields(const store::Partition& partition, std::span<const std
 }
 
 Streams::Streams(store::Store& store, Engine& engine, const Clock& clock, store::Budget& budget)
-    : store_(store),
-      engine_(engine),
-      clock_(clock),
-      budget_(budget),
-      seeds_((std::uint64_t{std::random_device()()} << 32) | std::random_device()()) {
+    : store_(store), engine_(engine), clock_(clock), budget_(budget), seeds_(store.Seed()) {
   engine_.SetSettler(*this);
   store_.AddListener(*this);
 }
