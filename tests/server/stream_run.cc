@@ -7,14 +7,6 @@
 namespace sluice::tests {
 namespace {
 
-// What the housekeeper does.
-template <typename Server>
-void EndLeases(Server& server) {
-  server::Engine::Turn turn(server.engine, server.clock);
-  turn.Enter();
-  server.streams.EndLeases(server.clock.NowUs());
-}
-
 constexpr std::size_t kClients = 20;
 constexpr std::size_t kIdleLeast = 4;      // with fewer that do not wait, time passes
 constexpr int kStepsBetweenCompares = 20;  // of the whole state
@@ -183,9 +175,18 @@ void StreamRun::RunTransaction(std::size_t number) {
   in_transaction_ = false;
 }
 
-void StreamRun::Tick() {
+void StreamRun::EndLeases() {
   model_.EndLeases();
-  EndLeases(server_.Get());
+  if (Chance(50)) {  // as the housekeeper does
+    server::Server& server = server_.Get();
+    server::Engine::Turn turn(server.engine, server.clock);
+    turn.Enter();
+    server.streams.EndLeases(server.clock.NowUs());
+    return;
+  }
+  for (const std::string partition : {"p0", "p1", "p2"}) {
+    Ask(probe_, "probe", {"TASK.LIST", partition});
+  }
 }
 
 void StreamRun::LetTimePass() {
@@ -193,7 +194,7 @@ void StreamRun::LetTimePass() {
   server_.GetClock().Advance(ms * 1000);
   model_.now_us = server_.GetClock().NowUs();
   log_.Note("time", {std::to_string(ms) + " ms"}, "");
-  Tick();
+  EndLeases();
   Settle();
   for (const std::size_t number : InOrderOfArrival()) {
     if (clients_[number].waiting && TimeIsUp(*clients_[number].waiting)) {

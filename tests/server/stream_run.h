@@ -108,8 +108,8 @@ class StreamRun : private StreamPicks {
   void Answer(std::size_t client, bool time_is_up);
   void RunTransaction(std::size_t client);
   void LetTimePass();
-  // All leases that are over end now.
-  void Tick();
+  // Those whose time is up: by the housekeeper, or by the next command.
+  void EndLeases();
   void Disconnect(std::size_t client);
   // Everybody who can be served is, in order of arrival. `doomed` goes before it is told.
   void Settle(std::optional<std::size_t> doomed = std::nullopt);
