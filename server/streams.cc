@@ -87,7 +87,10 @@ void Streams::Leave(Place& place, StreamWaiter& waiter) noexcept {
 }
 
 void Streams::WaitForRoom(Place& place, FullWriter& writer) noexcept {
-  writer.woken = false;
+  if (std::exchange(writer.woken, false)) {
+    place.changed = places_changed_ = true;  // what it was woken for is free for the next
+    engine_.Unsettle();
+  }
   if (!writer.hook.is_linked()) {
     place.writers.push_back(writer);
   }
