@@ -43,7 +43,7 @@ std::string Shown(const std::string& text) {
   return shown + ">";
 }
 
-constexpr std::size_t kEntries = 150;  // that are kept
+constexpr std::size_t kEntries = 40;  // that are kept
 
 }  // namespace
 

@@ -116,6 +116,7 @@ class StreamRun : private StreamPicks {
   void Admit();
   bool EvictOnce();
   bool SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told);
+  void ExpectToWait(std::size_t client);
   bool ServeUntold(std::size_t client, std::optional<NotTold>& not_told);
   Value Ask(TestClient& client, const std::string& who, const Words& words);
   void CompareState();
