@@ -22,6 +22,7 @@ bool RowBits::Insert(RowIndex row) {
     return false;
   }
   word |= BitOf(row);
+  ++chunk.counts[WordOf(row) / kBlockWords];
   ++chunk.count;
   ++count_;
   return true;
@@ -33,6 +34,7 @@ bool RowBits::Erase(RowIndex row) noexcept {
     return false;
   }
   it->second->words[WordOf(row)] &= ~BitOf(row);
+  --it->second->counts[WordOf(row) / kBlockWords];
   --count_;
   if (--it->second->count == 0) {
     chunks_.erase(it);
@@ -98,26 +100,34 @@ RowIndex RowBits::FirstNotIn(const RowBits& other) const noexcept {
 }
 
 void RowBits::AtRanks(std::span<const std::int64_t> ranks, std::vector<RowIndex>& rows) const {
-  std::size_t done = 0;
-  std::int64_t passed = 0;  // rows before the chunk, then before the word
-  for (auto it = chunks_.begin(); it != chunks_.end() && done < ranks.size(); ++it) {
-    if (ranks[done] >= passed + it->second->count) {
-      passed += it->second->count;
+  std::int64_t passed = 0;  // rows before the chunk
+  for (auto it = chunks_.begin(); !ranks.empty(); ++it) {
+    if (ranks.front() < passed + it->second->count) {
+      AtRanks(it->first, *it->second, passed, ranks, rows);
+    }
+    passed += it->second->count;
+  }
+}
+
+// Those of `ranks` that lie in the chunk, before which there are `passed` rows; they are dropped.
+void RowBits::AtRanks(RowIndex number, const Chunk& chunk, std::int64_t passed,
+                      std::span<const std::int64_t>& ranks, std::vector<RowIndex>& rows) {
+  for (std::size_t w = 0; w < kWords && !ranks.empty(); ++w) {
+    const std::int64_t in_block = chunk.counts[w / kBlockWords];
+    if (w % kBlockWords == 0 && ranks.front() >= passed + in_block) {
+      passed += in_block;
+      w += kBlockWords - 1;
       continue;
     }
-    const std::int64_t end = passed + it->second->count;
-    for (std::size_t w = 0; passed < end && done < ranks.size(); ++w) {
-      std::uint64_t word = it->second->words[w];
-      const std::int64_t word_end = passed + std::popcount(word);
-      while (done < ranks.size() && ranks[done] < word_end) {
-        for (; passed < ranks[done]; ++passed) {
-          word &= word - 1;
-        }
-        rows.push_back(RowOf(it->first, w, word));
-        ++done;
+    std::uint64_t word = chunk.words[w];
+    const std::int64_t end = passed + std::popcount(word);
+    for (; !ranks.empty() && ranks.front() < end; ranks = ranks.subspan(1)) {
+      for (; passed < ranks.front(); ++passed) {
+        word &= word - 1;
       }
-      passed = word_end;
+      rows.push_back(RowOf(number, w, word));
     }
+    passed = end;
   }
 }
 

@@ -1,7 +1,7 @@
 // RowBits: a set of rows, as bits by index. Chunks of 4,096 rows that have none take no memory, so
 // a partition may stream for weeks.
 //
-//   chunks_:   0 -> | 64 words | count |   3 -> | 64 words | count |   ...     by index / 4096
+//   chunks_:   0 -> | 64 words | counts |   3 -> | 64 words | counts |   ...     by index / 4096
 //
 // Thread safety: one caller at a time (the engine).
 #pragma once
@@ -71,10 +71,14 @@ class RowBits {
  private:
   static constexpr std::size_t kWordRows = 64;
   static constexpr std::size_t kWords = kChunkRows / kWordRows;
+  static constexpr std::size_t kBlockWords = 8;
   struct Chunk {
     std::array<std::uint64_t, kWords> words = {};
+    std::array<std::int16_t, kWords / kBlockWords> counts = {};  // of each block of 8 words
     std::int64_t count = 0;
   };
+  static void AtRanks(RowIndex number, const Chunk& chunk, std::int64_t passed,
+                      std::span<const std::int64_t>& ranks, std::vector<RowIndex>& rows);
   static RowIndex RowOf(RowIndex number, std::size_t word_index, std::uint64_t word) {
     return number * kChunkRows + static_cast<RowIndex>(word_index * kWordRows) +
            std::countr_zero(word);

@@ -43,6 +43,13 @@ bool Partition::TakeApart() noexcept {
   return segments_.empty() && indexes_.TakeApart() && removals_.TakeApart();
 }
 
+void Partition::Prefetch(RowIndex index) const noexcept {
+  const auto it = segments_.find(index / Segment::kRows);
+  if (it != segments_.end()) {
+    it->second->Prefetch(static_cast<std::uint32_t>(index % Segment::kRows));
+  }
+}
+
 RowPlace Partition::Locate(RowIndex index) {
   if (index < 0 || index >= next_index_) {
     return {};

@@ -114,6 +114,8 @@ class Partition final : public Remains {
   [[nodiscard]] std::size_t FirstUnready(const RowSet& rows, std::size_t from,
                                          std::span<const std::string_view> fields);
   [[nodiscard]] const Row* FindRow(RowIndex index);
+  // The row will be looked at soon, after others.
+  void Prefetch(RowIndex index) const noexcept;
   [[nodiscard]] RowPlace Locate(RowIndex index);
   [[nodiscard]] RowPlace Locate(std::string_view key);
   // Whoever knows ids of fields asks again where this differs.

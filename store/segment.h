@@ -83,6 +83,10 @@ class Segment {
 
   // What follows reads it.
 
+  // It will be looked at soon, after others. REQUIRES: offset < kRows.
+  void Prefetch(std::uint32_t offset) const noexcept {
+    __builtin_prefetch(rows_.data() + (offset - first_));
+  }
   // Null where there is no room for such a row, or where it is not there.
   [[nodiscard]] const Row* Find(std::uint32_t offset) const;
   // The cell; unready where the field has none here. REQUIRES: as At().

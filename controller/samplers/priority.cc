@@ -1,3 +1,5 @@
+#include <boost/unordered/unordered_flat_set.hpp>
+
 #include "controller/samplers.h"
 #include "controller/samplers/tag_value.h"
 #include "controller/samplers/weight_tree.h"
@@ -21,20 +23,33 @@ class Priority final : public Sampler {
   void RowTaken(RowIndex row) override { tree_.Set(row, 0); }
 
   std::int64_t Available() override { return tree_.Count(); }
-  // One after another, each without those before it.
+  // One after another, each without those before it: a row that is drawn again is passed over.
+  // Where that happens often, since some rows weigh nearly all, those drawn are set aside.
   void Pick(std::int64_t count, Random& random, Picked& picked) override {
     const double sum = tree_.Sum();
+    double left = sum;
     std::vector<RowIndex>& rows = picked.shares.emplace_back();
     rows.reserve(static_cast<std::size_t>(count));
     picked.weights.reserve(static_cast<std::size_t>(count));
-    for (; count > 0; --count) {
-      rows.push_back(tree_.At(random.Unit() * tree_.Sum()));
-      const double weight = tree_.Get(rows.back());
-      picked.weights.push_back(weight / sum);
-      tree_.Set(rows.back(), 0);
+    boost::unordered_flat_set<RowIndex> drawn;
+    drawn.reserve(static_cast<std::size_t>(count));
+    std::size_t aside = 0;  // so many of `rows` are
+    std::int64_t again = 0;
+    while (static_cast<std::int64_t>(rows.size()) < count) {
+      const RowIndex row = tree_.At(random.Unit() * left);
+      if (drawn.insert(row).second) {
+        rows.push_back(row);
+        picked.weights.push_back(tree_.Get(row) / sum);
+      } else if (++again > count) {
+        for (; aside < rows.size(); ++aside) {
+          tree_.Set(rows[aside], 0);
+        }
+        left = tree_.Sum();
+        again = 0;
+      }
     }
-    for (const RowIndex row : rows) {
-      RowReady(row);  // until it is taken
+    for (std::size_t i = 0; i < aside; ++i) {
+      RowReady(rows[i]);  // until it is taken
     }
   }
   void Explain(const MayCome& /*may_come*/, std::vector<std::string>& lines) override {

@@ -1,7 +1,5 @@
 #include "controller/samplers/weight_tree.h"
 
-#include <numeric>
-
 namespace sluice::controller {
 namespace {
 
@@ -13,9 +11,17 @@ std::size_t ChildOf(RowIndex row, RowIndex rows_of_child) {
   return static_cast<std::size_t>(row / rows_of_child) % 64;
 }
 
+// In four parts, which the processor adds side by side.
 template <typename Sums>
 double Total(const Sums& sums) {
-  return std::accumulate(sums.begin(), sums.end(), 0.0);
+  double parts[4] = {};
+  for (std::size_t i = 0; i < sums.size(); i += 4) {
+    parts[0] += sums[i];
+    parts[1] += sums[i + 1];
+    parts[2] += sums[i + 2];
+    parts[3] += sums[i + 3];
+  }
+  return (parts[0] + parts[1]) + (parts[2] + parts[3]);
 }
 
 template <typename Child>

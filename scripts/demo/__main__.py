@@ -2,12 +2,15 @@
 
     scripts/run --demo [--rows N]
 
-It starts a server of its own. Rollout workers put prompts and responses, scorers add to the same rows as soon as these
-are there, trainers wait for batches, compare every value bit for bit with what must have been written, and clear them:
-all at the same time. At last it looks whether the memory is back. Exit code 0: all of it held.
+It starts a server of its own. Rollout workers put prompts and groups of responses, and wait where the partition is
+full; scorers lease what has a response, and add to the same rows; trainers get whole groups as tensors, compare every
+value bit for bit with what must have been written, and acknowledge them, which frees them: all at the same time, until
+the server says that this was all. In the middle a scorer that holds a lease is killed. At last it looks whether every row
+was trained once, and whether the memory is back. Exit code 0: all of it held.
 """
 
 import argparse
+import collections
 import multiprocessing
 import signal
 import sys
@@ -20,7 +23,7 @@ import scorer
 import trainer
 import wire
 from crew import Crew, DemoFailed
-from plan import BATCHES, LARGE, ROWS, WINDOW, Plan
+from plan import GROUP_ROWS, KILLED, LARGE, ROWS, SCORE, TRAIN, WINDOW_ROWS, Plan
 from report import Progress, print_table, table_row
 from server import Server, ServerFailed
 from source import Corpus
@@ -28,30 +31,37 @@ from source import Corpus
 LARGE_ROLES = [("large", large.run)] * 2
 PIPELINE_ROLES = [
     *[("rollout", rollout.run)] * 2,
-    ("scorer", scorer.by_wait),
-    ("scorer", scorer.by_changes),
+    *[("scorer", scorer.run)] * 2,
     *[("trainer", trainer.run)] * 2,
 ]
 
 
-def run(roles, totals, *crew_arguments):
-    """Returns the table's rows, one for each stage of `totals`."""
-    outcomes = {stage: [] for stage in totals}
-    progress = Progress(totals)
+def run(roles, stages, *crew_arguments):
+    """`stages`: name -> how many rows; each must do each row once. Returns the table's rows, and who was killed."""
+    outcomes = {stage: [] for stage in stages}
+    progress = Progress(stages)
     with Crew(roles, *crew_arguments) as crew:
         for outcome in crew.outcomes():
             outcomes[outcome.stage].append(outcome)
-            progress.add(outcome.stage, outcome.rows)
-    wire.expect(progress.done, totals, "rows of all stages")
-    return [table_row(stage, each) for stage, each in outcomes.items()]
+            progress.add(outcome.stage, len(outcome.ids))
+    for stage, rows in stages.items():
+        times = collections.Counter(row_id for outcome in outcomes[stage] for row_id in outcome.ids)
+        for row_id in sorted({*range(rows), *times}):
+            wire.expect(times[row_id], 1, f"stage {stage}, row {row_id}: how often it was done")
+    return [table_row(stage, each) for stage, each in outcomes.items()], crew.killed
 
 
-def check_memory(client, plan, before):
-    """The partitions are there and hold nothing more; once they are cleared no byte is left."""
+def create(client, rows):
+    terms = ["EXPECT", rows, "MAXROWS", WINDOW_ROWS, "TASKS", 2, SCORE, TRAIN, "AUTOEVICT"]
+    client.execute_command("PARTITION.CREATE", ROWS, *terms)
+
+
+def check_memory(client, before):
+    """No row is left; once the empty partitions are gone, no byte is."""
     wire.expect(client.execute_command("KV.LIST", ROWS, "FORMAT", "lines"), b"", f"rows left in {ROWS}")
-    left = {ROWS: 0, LARGE: 0, BATCHES: min(WINDOW, len(plan.batches))}
-    for partition, rows in left.items():
-        wire.expect(client.execute_command("KV.CLEAR", partition), rows, f"rows left in {partition}")
+    for partition in (ROWS, LARGE):
+        wire.expect(client.execute_command("KV.CLEAR", partition), 0, f"rows left in {partition}")
+    client.delete(KILLED)
     wire.expect(client.dbsize(), 0, "DBSIZE at the end")
     deadline = time.monotonic() + 5  # large blobs go back on a thread of the server's own
     while (after := client.info("memory")["used_memory"]) > before + (256 << 10):
@@ -63,29 +73,42 @@ def check_memory(client, plan, before):
 
 def demo(binary, rows, patience_s):
     corpus, plan = Corpus(), Plan(rows)
-    print(f"Text: {len(corpus.prompts):,} prompts from {corpus.files:,} files of this machine")
+    print(f"Text: {len(corpus.prompts):,} prompts from {corpus.files:,} files of this machine, {GROUP_ROWS} samples each")
     with Server(binary) as server, server.client() as client:
         print(f"Server: {binary}, port {server.port} and a Unix socket")
         print("Workers: 2 rollout workers, 2 scorers, 2 trainers; of each, one on the socket, one on TCP\n")
         before = client.info("memory")["used_memory"]
         shared = server.connections(), corpus, plan, patience_s
-        table = run(LARGE_ROLES, dict.fromkeys(["put 1 MiB", "get 1 MiB", "clear 1 MiB"], plan.large_rows), *shared)
-        table += run(PIPELINE_ROLES, dict.fromkeys(["put", "score", "train"], rows), *shared)
-        after = check_memory(client, plan, before)
-        print_table(table)
+        table, _ = run(LARGE_ROLES, dict.fromkeys(["put 1 MiB", "get 1 MiB", "clear 1 MiB"], plan.large_rows), *shared)
+        create(client, rows)
+        more, killed = run(PIPELINE_ROLES, dict.fromkeys(["put", SCORE, TRAIN], rows), *shared)
+        wire.expect(len(killed), 1, "workers killed")
+        after = check_memory(client, before)
+        print_table(table + more)
         print("Put, score and train run at the same time. Rates are over a stage's wall time, the workers' own work")
-        print("included; calls are those that do not wait for others (KV.WAIT does).")
-    print(f"\nVerified: every value bit for bit, every tag; memory is back ({before:,} bytes before, {after:,} after).")
+        print("included. Of calls, a put waits for room where training is behind; TASK.FETCH, which waits for rows, is none.")
+    for name, ids in killed.items():
+        print(f"\nKilled: {name}, with SIGKILL, while it had {len(ids)} rows on lease. They went to the other one.")
+    print(f"No row was lost, none done twice: {rows:,} put, {rows:,} scored, {rows:,} trained, each of them once.")
+    print(f"Verified: every value bit for bit, every tag; memory is back ({before:,} bytes before, {after:,} after).")
+
+
+def whole_groups(text):
+    rows = int(text)
+    if rows < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return -(-rows // GROUP_ROWS) * GROUP_ROWS
 
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/run --demo")
-    parser.add_argument("--rows", type=int, default=20000, help="rows to move through (default: %(default)s)")
+    parser.add_argument(
+        "--rows", type=whole_groups, default=20000,
+        help=f"rows to move through, up to the next multiple of {GROUP_ROWS} (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--server", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--patience", type=float, default=60, help=argparse.SUPPRESS)  # seconds to wait for a row
     arguments = parser.parse_args()
-    if arguments.rows < 1:
-        parser.error("--rows: at least 1")
     multiprocessing.set_start_method("fork")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:

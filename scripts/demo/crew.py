@@ -5,7 +5,7 @@ import multiprocessing
 import multiprocessing.connection
 import signal
 
-from worker import STOPPERS, live
+from worker import STOPPERS, Doomed, live
 
 
 class DemoFailed(Exception):
@@ -22,6 +22,7 @@ class Crew:
         self.roles, self.connections = roles, connections
         self.corpus, self.plan, self.patience_s = corpus, plan, patience_s
         self.processes, self.pipes = [], []
+        self.killed = {}  # name -> ids of the rows it had on lease
 
     def __enter__(self):
         return self
@@ -32,7 +33,7 @@ class Crew:
             process.join()
 
     def outcomes(self):
-        """Sets them to work; what they report, as it comes, until all have ended well."""
+        """Sets them to work; what they report, as it comes, until all have ended well, or been killed as they asked."""
         with stoppers_held():
             for name, role in self.roles:
                 self._start(name, role)
@@ -47,7 +48,11 @@ class Crew:
                     raise DemoFailed(f"{process.name} died: {ending(process.exitcode)}") from None
                 if isinstance(message, str):
                     raise DemoFailed(f"{process.name}, {message}")
-                if message is None:
+                if isinstance(message, Doomed):
+                    process.kill()
+                    process.join()
+                    self.killed[process.name] = message.ids
+                if message is None or isinstance(message, Doomed):
                     del working[pipe]
                 else:
                     yield message

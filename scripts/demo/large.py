@@ -1,7 +1,7 @@
 """Values of 1 MiB, put, got, compared and cleared: throughput."""
 
 import wire
-from plan import LARGE
+from plan import LARGE, name_rows
 
 AT_A_TIME = 4
 
@@ -20,7 +20,7 @@ def put(worker, ids):
         row = {"hidden": worker.corpus.large(row_id)}
         wire.expect(worker.call("KV.PUT", LARGE, f"row-{row_id}", *wire.field_arguments(row)), 1, worker.at)
         size += wire.payload_bytes([row])
-    worker.report("put 1 MiB", len(ids), size)
+    worker.report("put 1 MiB", ids, size)
 
 
 def get(worker, ids):
@@ -32,11 +32,11 @@ def get(worker, ids):
         row = {"hidden": worker.corpus.large(row_id)}
         wire.check_padded(columns, [row], lambda _: worker.at)
         size += wire.payload_bytes([row])
-    worker.report("get 1 MiB", len(ids), size, values_checked=len(ids))
+    worker.report("get 1 MiB", ids, size, values_checked=len(ids))
 
 
 def clear(worker, ids):
     keys = [f"row-{row_id}" for row_id in ids]
-    worker.at = f"1 MiB rows {ids[0]} to {ids[-1]}"
+    worker.at = f"1 MiB {name_rows(ids)}"
     wire.expect(worker.call("KV.CLEAR", LARGE, "KEYS", *wire.lines(keys)), len(ids), worker.at)
-    worker.report("clear 1 MiB", len(ids), 0)
+    worker.report("clear 1 MiB", ids, 0)

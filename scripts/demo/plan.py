@@ -1,54 +1,32 @@
-"""Who does what to which row. Every worker knows the plan, so that nobody has to be told anything.
-
-Rows have ids 0..rows-1 and are written, scored and trained in batches of 64; a batch is a training step.
+"""What the workers agree on beforehand. The rest they learn from the server.
 
     partition     row         fields
     demo.rows     row-<id>*   prompt_ids, response_ids (rollout workers), reward, logprobs (scorers)
-    demo.batches  batch-<n>   indexes (of rows made with NEW, by their rollout worker), trained (by the trainer)
     demo.large    row-<id>    hidden: 1 MiB
 
-    * or the key that the server made; the id is in the tag too.
+    * or the key that the server made; the id is in the tag too, and the prompt's name, by which samples are one group.
+
+Tasks of demo.rows: `score` (the scorers), `train` (the trainers). What both have consumed goes at once.
 """
 
 import dataclasses
 
-import wire
-
-ROWS, BATCHES, LARGE = "demo.rows", "demo.batches", "demo.large"
-BATCH_ROWS = 64
-WINDOW = 32  # a rollout worker is at most so many batches ahead of training
+ROWS, LARGE = "demo.rows", "demo.large"
+SCORE, TRAIN = "score", "train"
+GROUP_ROWS = 4  # samples of a prompt
+BATCH_ROWS = 64  # of rollout and scoring; a training step
+WINDOW_ROWS = 32 * BATCH_ROWS  # generation is at most so many rows ahead of training
 INPUTS, SCORES = ("prompt_ids", "response_ids"), ("reward", "logprobs")
 SCORED = {"status": "scored"}  # merged into a row's tag with its scores
-
-
-@dataclasses.dataclass(frozen=True)
-class Which:
-    """Rows of a command: their ids, their keys, and the arguments that name them."""
-
-    ids: list  # or a range
-    keys: list
-    arguments: list
-
-    def name(self, at):
-        return f"row {self.ids[at]} (key {self.keys[at]})"
-
-
-def by_key(ids, keys=None):
-    keys = keys or [f"row-{row_id}" for row_id in ids]
-    return Which(ids, keys, ["KEYS", *wire.lines(keys)])
-
-
-def by_index(ids, indexes):
-    return Which(ids, list(map(str, indexes)), ["ROWS", wire.packed(indexes)])
-
-
-def batch_row(batch):
-    return Which([batch], [f"batch-{batch}"], ["KEYS", 1, f"batch-{batch}"])
+LEASE_MS = 2000  # of a scorer
+KILLED = "demo.killed"  # a string: the number of the scorer that was killed
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    rows: int
+    """Rows have ids 0..rows-1, and those of a prompt stand together."""
+
+    rows: int  # whole groups
 
     @property
     def large_rows(self):
@@ -61,6 +39,11 @@ class Plan:
     def ids(self, batch):
         return range(batch * BATCH_ROWS, min((batch + 1) * BATCH_ROWS, self.rows))
 
+    @property
+    def fatal_row(self):
+        """The scorer that has this one on lease first is killed: the middle of the run."""
+        return self.rows // 2
+
     # Of each four pairs of batches (a pair: one for each rollout worker) ...
 
     @staticmethod
@@ -72,18 +55,10 @@ class Plan:
         return batch // 2 % 4 == 1
 
     @staticmethod
-    def scored_by_changes(batch):  # the second and the third; the scorer with KV.WAIT has the others
-        return batch // 2 % 4 in (1, 2)
-
-    @staticmethod
     def streamed(row_id):
         """Of the rows put row by row: the response comes in chunks."""
         return row_id % 3 == 0
 
-    @staticmethod
-    def as_safetensors(batch):
-        return batch % 3 == 2
 
-    @staticmethod
-    def tags_by_list(batch):
-        return batch % 3 == 1
+def name_rows(ids):
+    return f"row {ids[0]}" + (f" and {len(ids) - 1} more" if len(ids) > 1 else "")

@@ -35,7 +35,7 @@ HEADS = ("stage", "rows", "bytes", "rows/s", "GB/s", "calls", "p50 ms", "p99 ms"
 
 
 def table_row(stage, outcomes):
-    rows = sum(outcome.rows for outcome in outcomes)
+    rows = sum(len(outcome.ids) for outcome in outcomes)
     size = sum(outcome.bytes for outcome in outcomes)
     values = sum(outcome.values_checked for outcome in outcomes)
     tags = sum(outcome.tags_checked for outcome in outcomes)

@@ -1,9 +1,12 @@
-"""Rollout workers: they write prompts and responses, row by row or a batch at once, some responses as a stream."""
+"""Rollout workers: they write prompts and responses, row by row or a batch at once, some responses as a stream.
+
+Where the partition is full they wait for room: so generation is never far ahead of training.
+"""
 
 import json
 
 import wire
-from plan import BATCH_ROWS, BATCHES, ROWS, WINDOW, batch_row, by_key
+from plan import BATCH_ROWS, ROWS, name_rows
 
 CHUNK_TOKENS = 128  # of a streamed response
 
@@ -11,9 +14,7 @@ CHUNK_TOKENS = 128  # of a streamed response
 def run(worker):
     for batch in worker.plan.batches[worker.number :: 2]:
         ids = worker.plan.ids(batch)
-        worker.at = f"rows {ids[0]} to {ids[-1]}"
-        if batch >= WINDOW:
-            wait_until_trained(worker, batch - WINDOW)
+        worker.at = name_rows(ids)
         rows = list(map(worker.corpus.inputs, ids))
         if worker.plan.row_by_row(batch):
             for row_id, row in zip(ids, rows):
@@ -21,12 +22,7 @@ def run(worker):
                 put(worker, row_id, row)
         else:
             put_batch(worker, batch, rows)
-        worker.report("put", len(rows), wire.payload_bytes(rows))
-
-
-def wait_until_trained(worker, batch):
-    worker.wait(BATCHES, batch_row(batch), ["trained"])
-    wire.expect(worker.call("KV.CLEAR", BATCHES, "KEYS", 1, f"batch-{batch}"), 1, f"KV.CLEAR of batch {batch}")
+        worker.report("put", ids, wire.payload_bytes(rows))
 
 
 def tag(worker, row_id, status):
@@ -34,7 +30,7 @@ def tag(worker, row_id, status):
 
 
 def put(worker, row_id, row, status):
-    arguments = ["TAG", tag(worker, row_id, status), *wire.field_arguments(row)]
+    arguments = ["BLOCK", worker.patience_ms, "TAG", tag(worker, row_id, status), *wire.field_arguments(row)]
     wire.expect(worker.call("KV.PUT", ROWS, f"row-{row_id}", *arguments), 1, f"KV.PUT of row {row_id}")
 
 
@@ -55,13 +51,10 @@ def stream(worker, row_id, row):
 
 def put_batch(worker, batch, rows):
     ids = worker.plan.ids(batch)
-    by_server = worker.plan.keys_by_server(batch)
-    which = ["NEW", len(ids)] if by_server else by_key(ids).arguments
+    by_key = ["KEYS", *wire.lines([f"row-{row_id}" for row_id in ids])]
+    which = ["NEW", len(ids)] if worker.plan.keys_by_server(batch) else by_key
     tags = wire.lines([tag(worker, row_id, "generated") for row_id in ids])
-    new, indexes = worker.call("KV.MPUT", ROWS, *which, "TAGS", *tags, *wire.column_arguments(rows))
+    arguments = ["BLOCK", worker.patience_ms, "TAGS", *tags, *wire.column_arguments(rows)]
+    new, indexes = worker.call("KV.MPUT", ROWS, *which, *arguments)
     wire.expect(new, len(ids), f"new rows of KV.MPUT of {worker.at}")
-    indexes = wire.unpacked(indexes)
-    wire.expect(len(set(indexes.tolist())), len(ids), f"indexes of KV.MPUT of {worker.at}")
-    if by_server:  # the hand-over: where these rows are
-        handed = wire.field_arguments({"indexes": indexes})
-        wire.expect(worker.call("KV.PUT", BATCHES, f"batch-{batch}", *handed), 1, f"hand-over of {worker.at}")
+    wire.expect(len(set(wire.unpacked(indexes).tolist())), len(ids), f"indexes of KV.MPUT of {worker.at}")

@@ -11,6 +11,7 @@ import os
 import re
 
 import numpy
+from plan import GROUP_ROWS
 
 FILES = ("/usr/share/common-licenses/*", "/usr/share/doc/*/copyright", "/usr/share/base-files/*")
 TEXT_BYTES_MAX = 8 << 20  # enough for variety, and read in no time
@@ -50,8 +51,8 @@ class Corpus:
         self.logprobs = self.logprob_of_token[enough]
 
     def inputs(self, row_id):
-        """What a rollout makes: a prompt, and as its response the text that follows."""
-        prompt = self.prompts[row_id % len(self.prompts)]
+        """What a rollout makes: a prompt, and as its response the text that follows, for each sample another length."""
+        prompt = self._prompt(row_id)
         low, high = RESPONSE_TOKENS
         length = low + row_id * 7919 % (high - low + 1)
         return {
@@ -75,14 +76,18 @@ class Corpus:
 
     def tag(self, row_id, step):
         """What the rollout worker writes beside the row's data."""
-        prompt = self.prompts[row_id % len(self.prompts)]
-        return {"id": row_id, "global_steps": step, "source": prompt.path, "offset": prompt.offset}
+        prompt = self._prompt(row_id)
+        group = {"id": row_id, "uid": f"prompt-{row_id // GROUP_ROWS}"}
+        return group | {"global_steps": step, "source": prompt.path, "offset": prompt.offset}
 
     def large(self, row_id):
         """Hidden states of a model, 1 MiB of float32: the logprobs of all text, from a place on. A view: no work."""
         count = LARGE_SHAPE[0] * LARGE_SHAPE[1]
         start = row_id * 4099 % (self.logprobs.size - count)
         return self.logprobs[start : start + count].reshape(LARGE_SHAPE)
+
+    def _prompt(self, row_id):
+        return self.prompts[row_id // GROUP_ROWS % len(self.prompts)]
 
     def _text(self, start, length):
         return self.tokens.take(numpy.arange(start, start + length), mode="wrap").astype(numpy.int64)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import json
 import signal
 import time
 import traceback
@@ -20,13 +21,34 @@ class Outcome:
     """What was done for a stage since the last report. Times are of perf_counter(), one clock for all processes."""
 
     stage: str
-    rows: int
+    ids: list  # or a range: of the rows
     bytes: int
     values_checked: int
     tags_checked: int
-    seconds: list  # of each call; those that wait for others are not in it
+    seconds: list  # of each call; TASK.FETCH, which waits for others, is not in it
     start: float
     end: float
+
+
+@dataclasses.dataclass
+class Doomed:
+    """A worker asks to be killed: it holds these rows on lease, and does nothing more."""
+
+    ids: list
+
+
+class Batch:
+    """What TASK.FETCH answered. `rows`: packed, as the server wants them back."""
+
+    def __init__(self, reply):
+        reply = {name.decode(): value for name, value in wire.pairs(reply)}
+        self.rows, self.lease, self.data, self.end = (reply.get(name) for name in ("rows", "lease", "data", "end"))
+        self.keys = [key.decode() for key in reply["keys"]]
+        self.tags = list(map(json.loads, reply["tags"]))
+        self.ids = [tag["id"] for tag in self.tags]
+
+    def name(self, at):
+        return f"row {self.ids[at]} (key {self.keys[at]})"
 
 
 class Worker:
@@ -35,7 +57,8 @@ class Worker:
     def __init__(self, client, corpus, plan, number, patience_s, send):
         self.client, self.corpus, self.plan, self.number = client, corpus, plan, number
         self.at = "the start"  # for people, should an error come
-        self._patience_s, self._send = patience_s, send
+        self.patience_ms = int(patience_s * 1000)
+        self._send = send
         self._seconds, self._start = [], time.perf_counter()
 
     def call(self, *arguments):
@@ -44,26 +67,28 @@ class Worker:
         self._seconds.append(time.perf_counter() - start)
         return reply
 
-    def wait(self, partition, which, fields):
-        """Until these fields of these rows are there."""
+    def fetch(self, partition, task, fields, *more):
+        """The next Batch of the task, as soon as there is one, or the one that tells the end."""
+        self.at = f"TASK.FETCH for {task}"
+        arguments = [partition, task, "FIELDS", len(fields), *fields, "BLOCK", self.patience_ms, *more]
+        reply = self.client.execute_command("TASK.FETCH", *arguments)
+        if reply is None:
+            reasons = self.client.execute_command("TASK.EXPLAIN", *arguments).decode()
+            raise wire.Mismatch(f"no rows, now or within {self.patience_ms} ms:\n{reasons}")
+        return Batch(reply)
 
-        def ready(arguments, timeout_ms):
-            names = ["FIELDS", len(fields), *fields, "TIMEOUT", timeout_ms]
-            return self.client.execute_command("KV.WAIT", partition, *arguments, *names) == 1
+    def be_killed(self, ids):
+        self._send(Doomed(ids))
+        signal.pause()
 
-        if not ready(which.arguments, int(self._patience_s * 1000)):
-            late = (at for at, key in enumerate(which.keys) if not ready(["KEYS", 1, key], 1))
-            name = which.name(next(late, 0))
-            raise wire.Mismatch(f"{partition}, {name}: no {', '.join(fields)} after {self._patience_s:g} s")
-
-    def report(self, stage, rows, size, values_checked=0, tags_checked=0):
+    def report(self, stage, ids, size, values_checked=0, tags_checked=0):
         end = time.perf_counter()
-        self._send(Outcome(stage, rows, size, values_checked, tags_checked, self._seconds, self._start, end))
+        self._send(Outcome(stage, ids, size, values_checked, tags_checked, self._seconds, self._start, end))
         self._seconds, self._start = [], end
 
 
 def live(role, connection, worker_arguments, patience_s, pipe, not_ours):
-    """The life of a worker process. It sends Outcomes, at the end None, or a text: what went wrong."""
+    """The life of a worker process. It sends Outcomes, perhaps Doomed, at the end None, or a text: what went wrong."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPERS)

@@ -47,10 +47,21 @@ Status Collect(Server& server, Stream& stream, const FetchArgs& args, FetchAnswe
   const std::vector<store::RowIndex>& rows = answer.fetched.rows;
   answer.keys.reserve(rows.size());
   answer.tags.reserve(rows.size());
+  // Rows of a large partition lie far apart: their memory is fetched for all of them at once, or
+  // the way from row to key and tag is waited for, one after another.
+  std::vector<const store::Row*> found;
+  found.reserve(rows.size());
   for (const store::RowIndex index : rows) {
-    const store::Row& row = *partition.FindRow(index);
-    answer.keys.push_back(row.key);
-    answer.tags.push_back(row.tag);
+    partition.Prefetch(index);
+  }
+  for (const store::RowIndex index : rows) {
+    found.push_back(partition.FindRow(index));
+    found.back()->key.Prefetch();
+    found.back()->tag.Prefetch();
+  }
+  for (const store::Row* const row : found) {
+    answer.keys.push_back(row->key);
+    answer.tags.push_back(row->tag);
   }
   if (!args.format.Given()) {
     return {};

@@ -1,4 +1,4 @@
-"""The demo, small: it succeeds, and it notices a server that loses or changes a row."""
+"""The demo, small: it succeeds though a scorer is killed, and it notices a server that loses or changes a row."""
 
 import os
 import re
@@ -46,6 +46,8 @@ def test_the_demo_moves_400_rows_and_checks_them():
     for stage in ("put", "score", "train"):
         assert re.match(rf"{stage} +400 ", table[stage])
     assert table["train"].endswith("1,600 values, 400 tags")
+    assert re.search(r"^Killed: scorer [01], with SIGKILL, while it had \d+ rows on lease", done.stdout, re.MULTILINE)
+    assert "No row was lost, none done twice: 400 put, 400 scored, 400 trained" in done.stdout
     assert "Verified: every value bit for bit, every tag; memory is back" in done.stdout
 
 

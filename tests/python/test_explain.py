@@ -1,0 +1,154 @@
+"""TASK.EXPLAIN names the true reason: each one, beside what the same TASK.FETCH answers."""
+
+import re
+
+import pytest
+from streams import connect, fetch, put_rows
+
+TAGS = ['{"v":1,"g":"a"}', '{"v":2,"g":"a"}', '{"v":3,"g":"b"}', '{"v":4,"g":"b"}']
+
+
+@pytest.fixture
+def r(server):
+    """Four rows with x, in task t's partition p."""
+    with connect(server.port) as client:
+        client.flushall()
+        put_rows(client, "p", range(4), *TAGS)
+        yield client
+        client.flushall()
+
+
+def explain(r, *arguments, fields=("x",)):
+    return r.execute_command("TASK.EXPLAIN", "p", "t", "FIELDS", len(fields), *fields, *arguments).decode().splitlines()
+
+
+def rows(*indexes):
+    return ["ROWS", b"".join(index.to_bytes(8, "little") for index in indexes)]
+
+
+def check(lines, *patterns):
+    """These lines and no others, in this order."""
+    assert len(lines) == len(patterns), lines
+    for line, pattern in zip(lines, patterns, strict=True):
+        assert re.fullmatch(pattern, line), (line, pattern)
+
+
+EXPECT = "expect: 4 rows were made, and the partition has no EXPECT; .*"
+
+
+def test_ok(r):
+    check(explain(r, "COUNT", 4), "ok: 4 rows can be had, 4 are asked for")
+    check(explain(r, "COUNT", 9, "MIN", 2), "ok: 4 rows can be had, 9 are asked for")
+    assert len(fetch(r, "p", "t", "COUNT", 4).rows) == 4
+
+
+def test_ok_of_a_step_that_is_repeated(r):
+    step = ["COUNT", 3, "RANK", 0, "STEP", 7]
+    fetch(r, "p", "t", *step)
+    check(explain(r, *step), "ok: step 7 of rank 0 was taken, and is given again")
+    assert fetch(r, "p", "t", *step).rows == [0, 1, 2]
+
+
+def test_missing(r):
+    r.execute_command("KV.PUT", "p", "0", "FIELD", "y", "int8", "VALUES", 1)
+    lines = explain(r, "COUNT", 2, fields=("x", "y", "z"))
+    check(lines, "missing y: 3 rows lack it, row 1 first; .*", "missing z: 4 rows lack it, row 0 first; .*", EXPECT)
+    check(explain(r, "COUNT", 1, fields=("x", "y")), "ok: .*")
+
+
+def test_consumed(r):
+    fetch(r, "p", "t", "COUNT", 3)
+    check(explain(r, "COUNT", 2), "consumed: task 't' has consumed 3 rows; .*", EXPECT)
+    assert fetch(r, "p", "t", "COUNT", 2) is None
+    assert fetch(r, "p", "another", "COUNT", 2).rows == [0, 1]
+
+
+def test_leased(r):
+    for count in (2, 1):
+        fetch(r, "p", "t", "COUNT", count, "LEASE", 60_000)
+    check(explain(r, "COUNT", 2), r"leased: 3 rows in 2 leases; the first ends in (59\d\d\d|60000) ms, .*", EXPECT)
+    assert fetch(r, "p", "t", "COUNT", 2) is None
+
+
+def test_where(r):
+    where = ["COUNT", 3, "WHERE", 1, "v", ">=", 3]
+    check(explain(r, *where), "where: 2 complete rows do not fit WHERE; their tags must change", EXPECT)
+    assert fetch(r, "p", "t", *where) is None
+
+
+@pytest.mark.parametrize("by", [[], ["BY", "g"]])
+@pytest.mark.parametrize("gone", ["consumed", "leased"])
+def test_a_group_that_was_taken_apart(r, by, gone):
+    lease = ["LEASE", 60_000] if gone == "leased" else []
+    r.execute_command("TASK.CLAIM", "p", "t", *rows(1), "FIELDS", 1, "x", *lease)
+    groups = ["COUNT", 4, "SAMPLER", "group", "SIZE", 2, *by]
+    name = r'"a" \(from row 0\)' if by else r"0 \(rows 0 to 1\)"
+    state = "is torn" if gone == "consumed" else "is not whole yet"  # a lease may end
+    check(
+        explain(r, *groups),
+        f"{gone}: .*",
+        "sampler group can give 2 of the 3 ready rows",
+        f"sampler group {name} {state}.*: 1 of its 2 rows are ready",
+        EXPECT,
+    )
+    assert fetch(r, "p", "t", *groups) is None
+
+
+def test_a_group_of_which_a_row_is_gone(r):
+    r.execute_command("KV.CLEAR", "p", *rows(2))
+    groups = ["COUNT", 4, "SAMPLER", "group", "SIZE", 2]
+    *_, torn, _ = explain(r, *groups)
+    assert re.fullmatch(r"sampler group 1 \(rows 2 to 3\) is torn.*: 1 of its 2 rows are ready", torn)
+
+
+def test_a_group_that_can_never_be_whole(r):
+    r.execute_command("PARTITION.CREATE", "p", "EXPECT", 4)
+    r.execute_command("KV.CLEAR", "p", *rows(2))
+    groups = ["COUNT", 4, "SAMPLER", "group", "SIZE", 2, "BY", "g"]
+    *_, group, expect = explain(r, *groups)
+    assert re.fullmatch(r'sampler group "b" \(from row 3\) .*', group)
+    assert expect == "expect: at most 2 rows can ever come, of the 4 that are needed: the answer is nil"
+    assert fetch(r, "p", "t", *groups, "BLOCK", 0) is None
+
+
+def test_weights_of_0(r):
+    r.execute_command("KV.PUT", "p", "0", "TAG", '{"v":0}')
+    r.execute_command("KV.PUT", "p", "1", "TAG", '{"v":null}')
+    priority = ["COUNT", 3, "SAMPLER", "priority", "WEIGHT", "v"]
+    check(
+        explain(r, *priority),
+        "sampler priority can give 2 of the 4 ready rows",
+        'sampler priority never takes 2 ready rows: their "v" is missing, no number, or not above 0',
+        EXPECT,
+    )
+    assert fetch(r, "p", "t", *priority) is None
+
+
+def test_rows_to_come(r):
+    r.execute_command("PARTITION.CREATE", "p", "EXPECT", 10)
+    check(explain(r, "COUNT", 6), "expect: 4 of 10 rows were made, 6 are to come")
+
+
+def test_never_enough(r):
+    r.execute_command("PARTITION.CREATE", "p", "EXPECT", 5)
+    fetch(r, "p", "t", "COUNT", 3)
+    check(explain(r, "COUNT", 3), "consumed: .* 3 rows; .*", "expect: at most 2 rows can ever come, of the 3 .*")
+    assert fetch(r, "p", "t", "COUNT", 3, "BLOCK", 0) is None
+
+
+def test_the_end(r):
+    r.execute_command("PARTITION.CREATE", "p", "EXPECT", 4)
+    fetch(r, "p", "t", "COUNT", 4)
+    check(explain(r, "COUNT", 1), "consumed: .* 4 rows; .*", "expect: the end: all 4 rows were made, .*")
+    assert fetch(r, "p", "t", "COUNT", 1, "BLOCK", 0).end == 1
+
+
+def test_all_reasons_at_once(r):
+    """A line each, in the order of the page."""
+    put_rows(r, "p", range(2), *TAGS[:2])
+    r.execute_command("KV.MPUT", "p", "NEW", 1)
+    fetch(r, "p", "t", "COUNT", 1)
+    fetch(r, "p", "t", "COUNT", 1, "LEASE", 60_000)
+    lines = explain(r, "COUNT", 8, "WHERE", 1, "v", "<=", 3, "SAMPLER", "priority", "WEIGHT", "w")
+    reasons = [re.match(r"(missing x|\w+)", line)[0] for line in lines]
+    assert reasons == ["missing x", "consumed", "leased", "where", "sampler", "sampler", "expect"]
