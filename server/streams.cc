@@ -2,7 +2,6 @@
 
 #include <limits>
 #include <new>
-#include <random>
 #include <utility>
 
 #include <fmt/format.h>
@@ -30,11 +29,7 @@ store::Status CheckFields(const store::Partition& partition, std::span<const std
 }
 
 Streams::Streams(store::Store& store, Engine& engine, const Clock& clock, store::Budget& budget)
-    : store_(store),
-      engine_(engine),
-      clock_(clock),
-      budget_(budget),
-      seeds_((std::uint64_t{std::random_device()()} << 32) | std::random_device()()) {
+    : store_(store), engine_(engine), clock_(clock), budget_(budget), seeds_(store.Seed()) {
   engine_.SetSettler(*this);
   store_.AddListener(*this);
 }
@@ -92,7 +87,10 @@ void Streams::Leave(Place& place, StreamWaiter& waiter) noexcept {
 }
 
 void Streams::WaitForRoom(Place& place, FullWriter& writer) noexcept {
-  writer.woken = false;
+  if (std::exchange(writer.woken, false)) {
+    place.changed = places_changed_ = true;  // what it was woken for is free for the next
+    engine_.Unsettle();
+  }
   if (!writer.hook.is_linked()) {
     place.writers.push_back(writer);
   }

@@ -61,11 +61,13 @@ struct NamePage {
 
 class Store {
  public:
-  // `memory` and `clock` are borrowed and must outlive the store; `seed` for the hash maps.
+  // `memory` and `clock` are borrowed and must outlive the store; `seed` for all that is random.
   Store(Memory& memory, const WallClock& clock, std::uint64_t seed);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
+
+  [[nodiscard]] std::uint64_t Seed() const { return seed_; }
 
   // Told of every change from now on. Borrowed.
   void AddListener(NameListener& listener) { listeners_.push_back(&listener); }

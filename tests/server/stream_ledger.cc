@@ -90,7 +90,7 @@ std::string StreamLedger::Fetched(const FetchRequest& request, const Value& repl
   }
   const bool dealt_before = request.sampler.name == "balanced" && Dealt(task, request.step->step);
   if (request.step) {
-    task.steps[*request.step] = {.rows = rows};
+    task.steps[*request.step] = {.rows = rows, .balanced = request.sampler.name == "balanced"};
   }
   // A share that another rank dealt may have been tagged anew since.
   if (request.sampler.name == "group" ||
@@ -143,11 +143,9 @@ void StreamLedger::Released(const TaskRows& about) {
     if (!about.lease) {
       task.consumed.erase(row);
     }
-    for (const auto& [id, step] : task.steps) {
-      const bool is_one = std::find(step.rows.begin(), step.rows.end(), row) != step.rows.end();
-      for (auto& [other_id, other] : task.steps) {  // another rank's may be of the same call
-        other.may_be_forgotten |= is_one && other_id.step == id.step;
-      }
+    for (auto& [id, step] : task.steps) {
+      step.may_be_forgotten |=
+          step.balanced || std::find(step.rows.begin(), step.rows.end(), row) != step.rows.end();
     }
   }
 }

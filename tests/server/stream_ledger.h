@@ -44,7 +44,8 @@ class StreamLedger {
  private:
   struct Step {
     Indexes rows = {};
-    bool may_be_forgotten = false;  // one of its rows was named by RELEASE
+    bool balanced = false;
+    bool may_be_forgotten = false;  // RELEASE named one of its rows, or of its other shares
   };
   struct Task {
     std::set<Index> consumed = {};

@@ -7,14 +7,6 @@
 namespace sluice::tests {
 namespace {
 
-// What the housekeeper does.
-template <typename Server>
-void EndLeases(Server& server) {
-  server::Engine::Turn turn(server.engine, server.clock);
-  turn.Enter();
-  server.streams.EndLeases(server.clock.NowUs());
-}
-
 constexpr std::size_t kClients = 20;
 constexpr std::size_t kIdleLeast = 4;      // with fewer that do not wait, time passes
 constexpr int kStepsBetweenCompares = 20;  // of the whole state
@@ -183,9 +175,18 @@ void StreamRun::RunTransaction(std::size_t number) {
   in_transaction_ = false;
 }
 
-void StreamRun::Tick() {
+void StreamRun::EndLeases() {
   model_.EndLeases();
-  EndLeases(server_.Get());
+  if (Chance(50)) {  // as the housekeeper does
+    server::Server& server = server_.Get();
+    server::Engine::Turn turn(server.engine, server.clock);
+    turn.Enter();
+    server.streams.EndLeases(server.clock.NowUs());
+    return;
+  }
+  for (const std::string partition : {"p0", "p1", "p2"}) {
+    Ask(probe_, "probe", {"TASK.LIST", partition});
+  }
 }
 
 void StreamRun::LetTimePass() {
@@ -193,7 +194,7 @@ void StreamRun::LetTimePass() {
   server_.GetClock().Advance(ms * 1000);
   model_.now_us = server_.GetClock().NowUs();
   log_.Note("time", {std::to_string(ms) + " ms"}, "");
-  Tick();
+  EndLeases();
   Settle();
   for (const std::size_t number : InOrderOfArrival()) {
     if (clients_[number].waiting && TimeIsUp(*clients_[number].waiting)) {
@@ -222,13 +223,8 @@ void StreamRun::Settle(std::optional<std::size_t> doomed) {
     }
   } while (EvictOnce());
   for (const std::size_t number : InOrderOfArrival()) {
-    Client& client = clients_[number];
-    if (number == doomed || TimeIsUp(*client.waiting)) {
-      continue;
-    }
-    if (const std::string output = client.connection->Resume(); !output.empty()) {
-      log_.Note(Who(number), client.waiting->command.words, output);
-      log_.Fail("it was to wait on");
+    if (number != doomed && !TimeIsUp(*clients_[number].waiting)) {
+      ExpectToWait(number);
     }
   }
   if (doomed && clients_[*doomed].waiting) {
@@ -268,26 +264,41 @@ bool StreamRun::EvictOnce() {
   return true;
 }
 
-// Serves the first that can be served. Fetches are served by the command that makes it possible,
-// writes by their own connections afterwards.
+// Serves the first fetch that can be served, as the command does that makes it possible; if there
+// is none, the first write, which tries by itself.
 bool StreamRun::SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told) {
   Admit();
-  for (const bool fetches : {true, false}) {
-    for (const std::size_t number : InOrderOfArrival()) {
-      const Command& command = clients_[number].waiting->command;
-      const bool told = number != doomed;
-      if (fetches != command.fetch.has_value() || (!told && (not_told || !fetches)) ||
-          IsToWait(command, false, clients_[number].waiting->admitted)) {
-        continue;
-      }
-      if (!told && ServeUntold(number, not_told)) {
-        return true;
-      }
+  for (const std::size_t number : InOrderOfArrival()) {
+    const Waiting& waiting = *clients_[number].waiting;
+    if (!waiting.command.fetch || (number == doomed && not_told) ||
+        IsToWait(waiting.command, false, waiting.admitted)) {
+      continue;
+    }
+    if (number != doomed || !ServeUntold(number, not_told)) {
+      Answer(number, false);
+    }
+    return true;
+  }
+  for (const std::size_t number : InOrderOfArrival()) {
+    const Waiting& waiting = *clients_[number].waiting;
+    if (waiting.command.fetch || number == doomed || TimeIsUp(waiting)) {
+      continue;
+    }
+    if (!IsToWait(waiting.command, false)) {
       Answer(number, false);
       return true;
     }
+    ExpectToWait(number);
   }
   return false;
+}
+
+void StreamRun::ExpectToWait(std::size_t number) {
+  const std::string output = clients_[number].connection->Resume();
+  if (!output.empty()) {
+    log_.Note(Who(number), clients_[number].waiting->command.words, output);
+    log_.Fail("it was to wait on");
+  }
 }
 
 // False where it must be told, since the model cannot know what it got.

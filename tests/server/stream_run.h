@@ -108,14 +108,15 @@ class StreamRun : private StreamPicks {
   void Answer(std::size_t client, bool time_is_up);
   void RunTransaction(std::size_t client);
   void LetTimePass();
-  // All leases that are over end now.
-  void Tick();
+  // Those whose time is up: by the housekeeper, or by the next command.
+  void EndLeases();
   void Disconnect(std::size_t client);
   // Everybody who can be served is, in order of arrival. `doomed` goes before it is told.
   void Settle(std::optional<std::size_t> doomed = std::nullopt);
   void Admit();
   bool EvictOnce();
   bool SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told);
+  void ExpectToWait(std::size_t client);
   bool ServeUntold(std::size_t client, std::optional<NotTold>& not_told);
   Value Ask(TestClient& client, const std::string& who, const Words& words);
   void CompareState();
