@@ -92,6 +92,15 @@ Waiter* Controller::FirstServable() {
 Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexcept {
   Fetched fetched;
   try {
+    const auto known = KnownStep(waiter.fetch);
+    if (known.ok() && *known != nullptr) {  // where it cannot be answered, its lease stays as it is
+      store::Status status = waiter.Prepare((*known)->rows);
+      if (!status.ok()) {
+        Leave(waiter);
+        waiter.Answer(std::move(status), {});
+        return Served::kOther;
+      }
+    }
     auto outcome = TryFetch(waiter.fetch, {.now_us = now_us}, fetched);
     if (outcome.ok() && *outcome == Outcome::kWait) {
       return Served::kNo;

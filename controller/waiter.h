@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 
 #include "controller/fetch.h"
 #include "store/status.h"
@@ -24,6 +25,9 @@ class Waiter {
   Waiter& operator=(const Waiter&) = delete;
   virtual ~Waiter() = default;
 
+  // It is to get these rows, which its step has got before; nothing changed yet. Not ok: it cannot
+  // be answered with them, and this is its answer. Errors: std::bad_alloc.
+  virtual store::Status Prepare(std::span<const RowIndex> rows) = 0;
   // It waits no more, and this is its answer: kRows, kNil, or an error.
   virtual void Answer(store::Result<Outcome> outcome, Fetched fetched) noexcept = 0;
 

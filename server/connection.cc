@@ -10,6 +10,7 @@
 #include "server/command_table.h"
 #include "server/commands/kv_block.h"
 #include "server/dispatch.h"
+#include "server/observe.h"
 #include "store/blob.h"
 
 namespace sluice::server {
@@ -173,9 +174,12 @@ bool Connection::ResumeParked(Engine::Turn& turn) {
 void Connection::AnswerParked(Engine::Turn& turn, bool time_is_up) {
   Context context = MakeContext(turn);
   const resp::Reply::Mark mark = reply_.Prepare();
+  const std::int64_t resumed_us = now_us_;
   const bool answered = ResumeCommand(context, *parked_, time_is_up);
   now_us_ = context.now_us;
   if (answered) {
+    ObserveParked(context, {.parked_us = resumed_us - parked_at_us_,
+                            .worked_us = now_us_ - resumed_us});
     turn.Leave();  // its end enters the engine
     parked_ = nullptr;
     KeepWhatWaits(context);
@@ -272,6 +276,7 @@ void Connection::KeepWhatWaits(Context& context) {
   rest_ = std::move(context.rest);
   if (context.parked != nullptr) {
     parked_ = std::move(context.parked);
+    parked_at_us_ = context.now_us;
     client_.unblock = Unblock::kNo;
   }
 }

@@ -121,6 +121,7 @@ class Connection {
   std::vector<RequestArg> args_;
   std::unique_ptr<LongReply> rest_;          // of the reply to the last command
   std::unique_ptr<server::Parked> parked_;   // the last command, which is not answered yet
+  std::int64_t parked_at_us_ = 0;
   std::unique_ptr<RoomQueue::Ticket> room_;  // for the large argument whose header has come
   std::int64_t room_deadline_us_ = 0;
   std::int64_t pause_us_ = 0;  // not 0: the request is not run before, as CLIENT PAUSE wants it

@@ -201,6 +201,8 @@ constexpr Section kSections[] = {
     {"Commandstats", CommandStatsSection},
     {"Errorstats", ErrorStatsSection},
     {"Cluster", ClusterSection},
+    {"Partitions", PartitionsSection},
+    {"Tasks", TasksSection},
     {"Keyspace", KeyspaceSection},
 };
 

@@ -5,10 +5,16 @@
 #include <string>
 #include <string_view>
 
+#include <fmt/format.h>
+
 #include "server/context.h"
 #include "server/request.h"
 
 namespace sluice::server {
+
+// Two of the sections. REQUIRES: the engine is held.
+void PartitionsSection(const Context& context, fmt::memory_buffer& out);
+void TasksSection(const Context& context, fmt::memory_buffer& out);
 
 // The sections named ("all", "everything", "default" or none: all of them), in our order: "#
 // Section" and lines "name:value", each ending in CRLF. An unknown section adds nothing. REQUIRES:

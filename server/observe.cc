@@ -114,4 +114,33 @@ void Observe(const RanCommand& ran) noexcept {
   }
 }
 
+void ObserveParked(Context& context, const ParkedTimes& times) noexcept {
+  Server& server = context.server;
+  const Command* const command = context.client.last_command.load(std::memory_order_relaxed);
+  if (command == nullptr) {
+    return;
+  }
+  context.stats.by_command[OrdinalOf(*command)].microseconds.Add(times.worked_us);
+  const std::int64_t slow_us = server.config.slowlog_us.load(std::memory_order_relaxed);
+  const std::int64_t latency_us =
+      server.config.latency_threshold_ms.load(std::memory_order_relaxed) * 1000;
+  const std::int64_t time_s = server.clock.WallUs() / 1000000;
+  try {
+    if (slow_us >= 0 && times.worked_us >= slow_us) {
+      const RequestArg name = {.text = command->name, .blob = {}};  // its arguments are gone
+      AddToSlowLog({.context = context,
+                    .command = *command,
+                    .request = std::span(&name, 1),
+                    .microseconds = times.worked_us});
+    }
+    if (latency_us > 0 && times.worked_us >= latency_us) {
+      server.latency.Add("command", {.time_s = time_s, .ms = times.worked_us / 1000});
+    }
+    if (latency_us > 0 && times.parked_us >= latency_us) {
+      server.latency.Add("parked", {.time_s = time_s, .ms = times.parked_us / 1000});
+    }
+  } catch (const std::bad_alloc&) {
+  }
+}
+
 }  // namespace sluice::server

@@ -211,6 +211,12 @@ class FetchWait final : public Parked, public StreamWaiter {
   // REQUIRES: the engine. Errors: std::bad_alloc.
   void Begin() { server_.streams.Wait(place_, *this); }
 
+  Status Prepare(std::span<const store::RowIndex> rows) override {
+    answer_.fetched.rows.assign(rows.begin(), rows.end());
+    prepared_ = true;
+    return Collect(server_, GetStream(), args_, answer_);
+  }
+
   void Answer(store::Result<Outcome> outcome, Fetched fetched) noexcept override {
     answered_ = true;
     answer_.fetched = std::move(fetched);
@@ -241,14 +247,19 @@ class FetchWait final : public Parked, public StreamWaiter {
   }
 
  private:
+  // The one in which it waits.
+  Stream& GetStream() {
+    auto partition = server_.store.FindPartition(args_.partition);
+    return *Streams::Find(**partition);
+  }
+
   // What it got is pinned before anybody can change it.
   void Keep() noexcept {
-    auto found = server_.store.FindPartition(args_.partition);
-    store::Partition& partition = **found;
-    answer_.made = partition.Made();
     Status status;
     try {
-      status = Collect(server_, *Streams::Find(partition), args_, answer_);
+      Stream& stream = GetStream();
+      answer_.made = stream.GetPartition().Made();
+      status = prepared_ ? Status() : Collect(server_, stream, args_, answer_);
     } catch (const std::bad_alloc&) {
       status = store::OutOfMemory();
     }
@@ -273,6 +284,7 @@ class FetchWait final : public Parked, public StreamWaiter {
   FetchArgs args_;
   Streams::Place& place_;
   bool answered_ = false;
+  bool prepared_ = false;  // all of answer_ is there
   store::Result<Outcome> outcome_ = Outcome::kNil;
   FetchAnswer answer_;
 };
