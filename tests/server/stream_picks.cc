@@ -14,7 +14,7 @@ constexpr std::size_t kRowsToHave = 26;
 }  // namespace
 
 Words StreamPicks::PickFields() {
-  static const std::vector<Words> kFields = {{"a"}, {"a"}, {"a"}, {"a", "b"}, {"b"}, {"c", "a"}};
+  static const std::vector<Words> kFields = {{"a"}, {"a"}, {"a"}, {"a"}, {"a", "b"}, {"c", "a"}};
   return OneOf(kFields);
 }
 
@@ -23,6 +23,7 @@ Where StreamPicks::PickWhere() {
       {"s", "=", "x"},          {"s", "!=", "y"},         {"s", "PREFIX", "x"}, {"s", ">=", "xy"},
       {"v", ">=", "2"},         {"v", "<", "3.5"},        {"v", "!=", "1"},     {"g", "=", "1"},
       {"g", "IN", "[0,\"q\"]"}, {"v", "IN", "[1,2.0,4]"}, {"w", ">", "0"},      {"w", "=", "no"},
+      {"v", "!=", "9"},  // fits all
   };
   Where where = {OneOf(kConditions)};
   if (Chance(20)) {
@@ -71,7 +72,7 @@ WriteRequest StreamPicks::PickPut() {
   WriteRequest request{.partition = PickPartition(), .rows = {{.key = Name("k", kKeys)}}};
   RowWrite& row = request.rows[0];
   for (const std::string field : {"a", "b", "c"}) {
-    if (Chance(field == "a" ? 70 : 45)) {
+    if (Chance(field == "a" ? 80 : 55)) {
       row.cells.push_back(PickCell(field));
     }
   }
@@ -197,11 +198,11 @@ SamplerSpec StreamPicks::PickSampler() {
       break;
   }
   if (sampler.Grouped()) {
-    sampler.size = Pick(3) + 1;
+    sampler.size = Pick(Chance(70) ? 2 : 3) + 1;
     sampler.by = Chance(60) ? "g" : "";
   }
-  if (sampler.Random() && Chance(50)) {
-    sampler.seed = Between(1, 3);
+  if (sampler.Random() && Chance(60)) {
+    sampler.seed = Between(1, 2);
   }
   return sampler;
 }
@@ -210,8 +211,7 @@ SamplerSpec StreamPicks::PickSampler() {
 void StreamPicks::PickWaysToTake(FetchRequest& request) {
   static const std::vector<std::string> kFormats = {"rows", "columns", "values"};
   request.block_ms = Chance(45) ? std::optional(Between(0, 12) * 10) : std::nullopt;
-  request.lease_ms =
-      !request.keep && Chance(45) ? std::optional(Between(1, 12) * 10) : std::nullopt;
+  request.lease_ms = !request.keep && Chance(45) ? std::optional(Between(1, 12) * 5) : std::nullopt;
   request.bound = request.lease_ms && Chance(30);
   request.format = Chance(25) && !(request.step && request.block_ms) ? OneOf(kFormats) : "";  // B10
 }
@@ -221,14 +221,14 @@ FetchRequest StreamPicks::PickNewFetch() {
                        .task = PickTask(),
                        .fields = PickFields(),
                        .sampler = PickSampler()};
-  request.count = (Pick(3) + 1) * request.sampler.size;
+  request.count = (Pick(Chance(70) ? 2 : 4) + 1) * request.sampler.size;
   if (Chance(40)) {
     request.min = Pick(request.count) + 1;
   }
   if (Chance(12)) {
     request.where = PickWhere();
   }
-  request.keep = Chance(10);
+  request.keep = Chance(request.sampler.seed ? 50 : 10);
   if (request.sampler.NeedsStep() || Chance(20)) {
     request.step = {.rank = Between(0, static_cast<std::int64_t>(request.sampler.ranks) - 1),
                     .step = next_step_++};
@@ -309,7 +309,7 @@ ClaimRequest StreamPicks::PickClaim() {
                        .task = task,
                        .rows = PickRows(partition, task),
                        .fields = PickFields()};
-  request.lease_ms = Chance(50) ? std::optional(Between(1, 12) * 10) : std::nullopt;
+  request.lease_ms = Chance(50) ? std::optional(Between(1, 12) * 5) : std::nullopt;
   request.bound = request.lease_ms && Chance(30);
   request.all = Chance(30);
   return request;
@@ -320,7 +320,8 @@ CreateRequest StreamPicks::PickCreate() {
   const auto found = model_.partitions.find(request.partition);
   const bool there = found != model_.partitions.end();
   if (Chance(60)) {
-    request.expect = Chance(20) ? 0 : Between(0, 7) + (there ? found->second.made : 1);
+    request.expect =
+        Chance(15) ? 0 : Between(0, Chance(50) ? 1 : 7) + (there ? found->second.made : 1);
   }
   if (Chance(30)) {
     request.maxrows = Chance(40) ? 0 : Between(15, 30);
@@ -337,7 +338,7 @@ CreateRequest StreamPicks::PickCreate() {
   if (!there && Chance(25)) {
     request.fields = {{"a", "int32", {Chance(70) ? -1 : 2}}, {"b", "int8", {}}};
   }
-  request.strict = Chance(there ? 3 : 15);
+  request.strict = Chance(there ? 1 : 10);
   return request;
 }
 

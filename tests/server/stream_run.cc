@@ -1,6 +1,7 @@
 #include "tests/server/stream_run.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <catch2/catch.hpp>
 
@@ -63,8 +64,7 @@ void StreamRun::Step() {
   } else {
     const std::size_t client = OneOf(idle);
     what < 9 ? RunTransaction(client) : RunOne(client);
-    const std::vector<std::size_t> waiting = InOrderOfArrival();
-    Settle(!waiting.empty() && Chance(2) ? std::optional(OneOf(waiting)) : std::nullopt);
+    Settle();
   }
   if (++steps_ % kStepsBetweenCompares == 0) {
     CompareState();
@@ -216,23 +216,18 @@ void StreamRun::Disconnect(std::size_t number) {
   Settle();
 }
 
-void StreamRun::Settle(std::optional<std::size_t> doomed) {
-  std::optional<NotTold> not_told;
-  do {
-    while (SettleOnce(doomed, not_told)) {
-    }
-  } while (EvictOnce());
+void StreamRun::Settle() {
+  while (ServeFetch() || EvictOnce() || ServeWrite()) {
+  }
   for (const std::size_t number : InOrderOfArrival()) {
-    if (number != doomed && !TimeIsUp(*clients_[number].waiting)) {
+    if (!IsDoomed(number) && !TimeIsUp(*clients_[number].waiting)) {
       ExpectToWait(number);
     }
   }
-  if (doomed && clients_[*doomed].waiting) {
-    if (not_told) {
-      ++counts_["goes before it is told"];
-      model_.GiveBack(*clients_[*doomed].waiting->command.fetch, not_told->plan, not_told->lease);
-    }
-    Disconnect(*doomed);
+  if (const auto gone = std::exchange(doomed_, std::nullopt)) {
+    ++counts_["goes before it is told"];
+    model_.GiveBack(*clients_[gone->client].waiting->command.fetch, gone->plan, gone->lease);
+    Disconnect(gone->client);
   }
 }
 
@@ -264,24 +259,28 @@ bool StreamRun::EvictOnce() {
   return true;
 }
 
-// Serves the first fetch that can be served, as the command does that makes it possible; if there
-// is none, the first write, which tries by itself.
-bool StreamRun::SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told) {
+// Serves the first that can be served, as the command does that makes it possible.
+bool StreamRun::ServeFetch() {
   Admit();
   for (const std::size_t number : InOrderOfArrival()) {
     const Waiting& waiting = *clients_[number].waiting;
-    if (!waiting.command.fetch || (number == doomed && not_told) ||
+    if (!waiting.command.fetch || IsDoomed(number) ||
         IsToWait(waiting.command, false, waiting.admitted)) {
       continue;
     }
-    if (number != doomed || !ServeUntold(number, not_told)) {
+    if (doomed_ || !Chance(5) || !Doom(number)) {
       Answer(number, false);
     }
     return true;
   }
+  return false;
+}
+
+// Those that wait for room try by themselves, in order of arrival.
+bool StreamRun::ServeWrite() {
   for (const std::size_t number : InOrderOfArrival()) {
     const Waiting& waiting = *clients_[number].waiting;
-    if (waiting.command.fetch || number == doomed || TimeIsUp(waiting)) {
+    if (waiting.command.fetch || TimeIsUp(waiting)) {
       continue;
     }
     if (!IsToWait(waiting.command, false)) {
@@ -301,17 +300,18 @@ void StreamRun::ExpectToWait(std::size_t number) {
   }
 }
 
-// False where it must be told, since the model cannot know what it got.
-bool StreamRun::ServeUntold(std::size_t number, std::optional<NotTold>& not_told) {
+// It is answered, and will go before it is told. False where it must be told, since the model
+// cannot know what it got.
+bool StreamRun::Doom(std::size_t number) {
   const FetchRequest& request = *clients_[number].waiting->command.fetch;
   const Plan plan = model_.PlanFetch(request, false, clients_[number].waiting->admitted);
   if (plan.known_step || request.sampler.Random()) {
     return false;
   }
-  not_told = {.plan = plan, .lease = {}};
+  doomed_ = {.client = number, .plan = plan, .lease = {}};
   ledger_.NotTold(request);
   if (plan.kind == Plan::Kind::kRows) {
-    not_told->lease = model_.TakeFetch(request, plan, plan.rows, static_cast<int>(number));
+    doomed_->lease = model_.TakeFetch(request, plan, plan.rows, static_cast<int>(number));
   }
   return true;
 }
