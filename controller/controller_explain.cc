@@ -1,4 +1,6 @@
 // TASK.EXPLAIN: why a fetch would wait, for people. It looks at every row.
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "controller/controller.h"
@@ -133,8 +135,10 @@ void Controller::Explain(const Fetch& fetch, const Moment& moment, Lines& lines)
                                 fetch.sampler.row->name, available * fetch.sampler.ranks, ready,
                                 fetch.sampler.ranks > 1 ? ", as many to each rank" : ""));
   }
-  const auto may_come = [&task](RowIndex row) { return !task.Consumed().Contains(row); };
-  sampler.Explain(may_come, lines);
+  sampler.Explain({.may_come = [&task](RowIndex row) { return !task.Consumed().Contains(row); },
+                   .next_index = std::max(source_.RowsMade(), existing_.Last() + 1),
+                   .more_are_made = !expected_ || StillToCome() > 0},
+                  lines);
   const std::int64_t possible = expected_ ? Possible(task, fetch, sampler) : 0;
   ExplainExpect(task, fetch, possible, lines);
 }

@@ -130,7 +130,7 @@ bool Controller::NearEnd() const {
   const std::int64_t to_come = StillToCome();
   const std::int64_t most = needs_.rbegin()->first;
   return to_come == 0 || std::any_of(tasks_.begin(), tasks_.end(), [&](const auto& entry) {
-           return Unconsumed(*entry.second) + to_come < most && entry.second->HasWaiters();
+           return Unconsumed(*entry.second) + to_come < most && entry.second->Waiters() > 0;
          });
 }
 

@@ -86,7 +86,12 @@ class Sampler {
   // Errors: std::bad_alloc.
   virtual void Pick(std::int64_t count, Random& random, Picked& picked) = 0;
   // Says, a line a reason, what of the view it does not offer.
-  virtual void Explain(const MayCome& /*may_come*/, std::vector<std::string>& /*lines*/) {}
+  struct Prospects {
+    MayCome may_come;           // of the rows that there are: whether they do
+    RowIndex next_index = 0;    // of the next row that is made
+    bool more_are_made = true;  // or nobody knows
+  };
+  virtual void Explain(const Prospects& /*prospects*/, std::vector<std::string>& /*lines*/) {}
 };
 
 struct SamplerRow {

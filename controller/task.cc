@@ -105,7 +105,7 @@ View& Task::ViewOf(std::vector<std::size_t> fields, const Selection& selection) 
 
 // The one used least recently goes.
 void Task::DropIdleViews() noexcept {
-  const auto idle = [](const auto& view) { return !view->HasWaiters(); };
+  const auto idle = [](const auto& view) { return view->Waiters() == 0; };
   if (std::count_if(views_.begin(), views_.end(), idle) <
       static_cast<std::ptrdiff_t>(kIdleViewsMax)) {
     return;
@@ -119,9 +119,12 @@ void Task::DropIdleViews() noexcept {
   views_.erase(oldest);
 }
 
-bool Task::HasWaiters() const {
-  return std::any_of(views_.begin(), views_.end(),
-                     [](const auto& view) { return view->HasWaiters(); });
+std::size_t Task::Waiters() const {
+  std::size_t count = 0;
+  for (const auto& view : views_) {
+    count += view->Waiters();
+  }
+  return count;
 }
 
 std::int64_t Task::Bytes() const {

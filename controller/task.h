@@ -58,7 +58,8 @@ class Task {
   void MakeStale() noexcept { stale_ = true; }
   // Fills those views anew that could not be kept up to date. Errors: std::bad_alloc.
   void Refill();
-  [[nodiscard]] bool HasWaiters() const;
+  // Fetches of it that wait.
+  [[nodiscard]] std::size_t Waiters() const;
   [[nodiscard]] std::int64_t Bytes() const;
 
   // Those of its last fetch, in the order named.

@@ -92,9 +92,12 @@ void View::DropSamplers() noexcept {
   }
 }
 
-bool View::HasWaiters() const {
-  return std::any_of(lines_.begin(), lines_.end(),
-                     [](const auto& line) { return !line->waiters.empty(); });
+std::size_t View::Waiters() const {
+  std::size_t count = 0;
+  for (const auto& line : lines_) {
+    count += line->waiters.size();
+  }
+  return count;
 }
 
 std::int64_t View::Bytes() const {

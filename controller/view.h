@@ -62,7 +62,7 @@ class View {
   // Its sampler, made where it is missing. Errors: std::bad_alloc.
   Sampler& SamplerOf(Line& line);
   void DropSamplers() noexcept;
-  [[nodiscard]] bool HasWaiters() const;
+  [[nodiscard]] std::size_t Waiters() const;
   [[nodiscard]] std::int64_t Bytes() const;
 
   std::int64_t used = 0;  // when it was asked for last, on the controller's count

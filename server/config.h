@@ -99,6 +99,7 @@ class Config {
 
   std::string bind;
   std::atomic<std::int64_t> port{0};
+  std::atomic<std::int64_t> metrics_port{0};
   std::string unixsocket;
   std::string unixsocketperm;
   std::atomic<std::int64_t> tcp_backlog{0};

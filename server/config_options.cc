@@ -30,6 +30,15 @@ constexpr std::array kOptions = {
            .immutable = true,
            .max = 65535,
            .number = &Config::port},
+    Option{.name = "metrics-port",
+           .kind = Kind::kNumber,
+           .initial = "0",
+           .summary =
+               "TCP port, on the same addresses, where Prometheus finds GET /metrics, without "
+               "a password; 0: none.",
+           .immutable = true,
+           .max = 65535,
+           .number = &Config::metrics_port},
     Option{.name = "unixsocket",
            .initial = "",
            .summary = "Path of a Unix socket to listen on; half the cost of TCP on one machine.",

@@ -221,11 +221,11 @@ void Dispatch(Context& context, const Status& drained) {
   context.stats.commands.Add(1);
   if (command != nullptr) {
     CommandStats& stats = context.stats.by_command[OrdinalOf(*command)];
-    stats.calls.Add(ran ? 1 : 0);
-    stats.microseconds.Add(context.now_us - started_us);
     stats.rejected.Add(ran || status.ok() ? 0 : 1);
     stats.failed.Add(ran && !status.ok() ? 1 : 0);
     if (ran) {
+      stats.calls.Add(1);
+      stats.microseconds.Add(context.now_us - started_us);
       stats.AddToHistogram(context.now_us - started_us);
       Observe({.context = context,
                .command = *command,

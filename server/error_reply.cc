@@ -10,38 +10,37 @@ namespace {
 
 using store::Code;
 
-struct Prefix {
-  Code code;
-  std::string_view text;
-};
-
 constexpr std::array kPrefixes = {
-    Prefix{Code::kError, "ERR"},
-    Prefix{Code::kNoPartition, "NOPARTITION"},
-    Prefix{Code::kNoKey, "NOKEY"},
-    Prefix{Code::kNoField, "NOFIELD"},
-    Prefix{Code::kNoTask, "NOTASK"},
-    Prefix{Code::kNotReady, "NOTREADY"},
-    Prefix{Code::kDType, "DTYPE"},
-    Prefix{Code::kShape, "SHAPE"},
-    Prefix{Code::kBadTag, "BADTAG"},
-    Prefix{Code::kFull, "FULL"},
-    Prefix{Code::kOom, "OOM"},
-    Prefix{Code::kWrongType, "WRONGTYPE"},
-    Prefix{Code::kNoProto, "NOPROTO"},
-    Prefix{Code::kWrongPass, "WRONGPASS"},
-    Prefix{Code::kNoAuth, "NOAUTH"},
-    Prefix{Code::kDenied, "DENIED"},
-    Prefix{Code::kExecAbort, "EXECABORT"},
+    ErrorPrefix{Code::kError, "ERR"},
+    ErrorPrefix{Code::kNoPartition, "NOPARTITION"},
+    ErrorPrefix{Code::kNoKey, "NOKEY"},
+    ErrorPrefix{Code::kNoField, "NOFIELD"},
+    ErrorPrefix{Code::kNoTask, "NOTASK"},
+    ErrorPrefix{Code::kNotReady, "NOTREADY"},
+    ErrorPrefix{Code::kDType, "DTYPE"},
+    ErrorPrefix{Code::kShape, "SHAPE"},
+    ErrorPrefix{Code::kBadTag, "BADTAG"},
+    ErrorPrefix{Code::kFull, "FULL"},
+    ErrorPrefix{Code::kOom, "OOM"},
+    ErrorPrefix{Code::kWrongType, "WRONGTYPE"},
+    ErrorPrefix{Code::kNoProto, "NOPROTO"},
+    ErrorPrefix{Code::kWrongPass, "WRONGPASS"},
+    ErrorPrefix{Code::kNoAuth, "NOAUTH"},
+    ErrorPrefix{Code::kDenied, "DENIED"},
+    ErrorPrefix{Code::kExecAbort, "EXECABORT"},
 };
-
-}  // namespace
 
 std::string_view PrefixOf(Code code) {
   const auto* const it = std::find_if(kPrefixes.begin(), kPrefixes.end(),
-                                      [code](const Prefix& row) { return row.code == code; });
+                                      [code](const ErrorPrefix& row) { return row.code == code; });
   assert(it != kPrefixes.end());
   return it->text;
+}
+
+}  // namespace
+
+std::span<const ErrorPrefix> ErrorPrefixes() {
+  return kPrefixes;
 }
 
 void ErrorReply(resp::Reply& reply, const store::Status& status) {

@@ -1,6 +1,7 @@
 // Status -> the error line of RESP.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include "resp/reply.h"
@@ -8,8 +9,12 @@
 
 namespace sluice::server {
 
-// "ERR", "NOKEY", ...: the first word of the error for this code. REQUIRES: code != kOk.
-std::string_view PrefixOf(store::Code code);
+struct ErrorPrefix {
+  store::Code code;
+  std::string_view text;  // "ERR", "NOKEY", ...: the first word of the error
+};
+// One for each code but kOk.
+std::span<const ErrorPrefix> ErrorPrefixes();
 
 // Appends the status as an error: "-NOKEY partition 'train' has no row 'nope'".
 // Allocates nothing after Reply::Prepare(). REQUIRES: !status.ok().

@@ -164,15 +164,10 @@ void CommandStatsSection(const Context& context, Lines& out) {
 
 void ErrorStatsSection(const Context& context, Lines& out) {
   const Stats& stats = context.server.stats;
-  for (auto code = store::Code::kError; code <= store::Code::kDenied;
-       code = static_cast<store::Code>(static_cast<int>(code) + 1)) {
-    const auto at = static_cast<std::size_t>(code);
-    std::int64_t count = stats.before == nullptr ? 0 : -stats.before->errors[at].Get();
-    for (const auto& thread : stats.threads) {
-      count += thread->errors[at].Get();
-    }
+  for (const ErrorPrefix& prefix : ErrorPrefixes()) {
+    const std::int64_t count = stats.SumErrors(prefix.code);
     if (count > 0) {
-      Line(out, fmt::format("errorstat_{}", PrefixOf(code)), fmt::format("count={}", count));
+      Line(out, fmt::format("errorstat_{}", prefix.text), fmt::format("count={}", count));
     }
   }
 }

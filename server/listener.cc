@@ -6,13 +6,11 @@
 #include <chrono>
 #include <cstring>
 #include <new>
-#include <sstream>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <fmt/format.h>
@@ -21,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "server/log.h"
+#include "server/tcp_acceptors.h"
 
 namespace sluice::server {
 namespace {
@@ -41,13 +39,6 @@ constexpr std::string_view kDenied =
     "this "
     "machine only. Set 'protected-mode no' and a 'bind' address in its configuration if others may "
     "reach it.\r\n";
-
-bool IsLoopback(const asio::ip::address& address) {
-  if (address.is_v6() && address.to_v6().is_v4_mapped()) {
-    return asio::ip::make_address_v4(asio::ip::v4_mapped, address.to_v6()).is_loopback();
-  }
-  return address.is_loopback();
-}
 
 // Of this machine. A Unix socket always is.
 bool IsLocal(const Peer& peer) {
@@ -113,10 +104,10 @@ Listener::~Listener() {
 }
 
 Status Listener::Open() {
-  std::istringstream addresses(server_.config.bind);
-  for (std::string word; server_.config.port != 0 && addresses >> word;) {
-    const bool optional = word.starts_with('-');
-    TRY(OpenTcp(optional ? word.substr(1) : word, optional));
+  asio::io_context& context = threads_.front()->GetContext();
+  if (server_.config.port != 0) {
+    const auto port = static_cast<std::uint16_t>(server_.config.port);
+    TRY_ASSIGN(tcp_, ListenOnTcp(context, server_.config, port));
   }
   if (!server_.config.unixsocket.empty()) {
     TRY(OpenUnix(server_.config.unixsocket));
@@ -124,9 +115,8 @@ Status Listener::Open() {
   if (tcp_.empty() && unix_ == nullptr) {
     return Status(Code::kError, "nothing to listen on: port is 0 and unixsocket is empty");
   }
-  asio::io_context& context = threads_.front()->GetContext();
-  for (const auto& acceptor : tcp_) {
-    asio::co_spawn(context, Accept(*acceptor), asio::detached);
+  for (tcp::acceptor& acceptor : tcp_) {
+    asio::co_spawn(context, Accept(acceptor), asio::detached);
   }
   if (unix_ != nullptr) {
     asio::co_spawn(context, Accept(*unix_), asio::detached);
@@ -136,45 +126,12 @@ Status Listener::Open() {
 
 void Listener::Close() {
   boost::system::error_code ignored;
-  for (const auto& acceptor : tcp_) {
-    acceptor->close(ignored);
+  for (tcp::acceptor& acceptor : tcp_) {
+    acceptor.close(ignored);
   }
   if (unix_ != nullptr) {
     unix_->close(ignored);
   }
-}
-
-Status Listener::OpenTcp(const std::string& address, bool optional) {
-  const auto port = static_cast<std::uint16_t>(server_.config.port.load());
-  const std::string what = fmt::format("{} port {}", address, port);
-  boost::system::error_code error;
-  const asio::ip::address ip = address == "*" ? asio::ip::address(asio::ip::address_v4::any())
-                                              : asio::ip::make_address(address, error);
-  if (error) {
-    return Failed(what, error);
-  }
-  auto acceptor = std::make_unique<tcp::acceptor>(threads_.front()->GetContext());
-  acceptor->open(ip.is_v4() ? tcp::v4() : tcp::v6(), error);
-  if (!error) {
-    acceptor->set_option(asio::socket_base::reuse_address(true), error);
-    if (ip.is_v6()) {
-      acceptor->set_option(asio::ip::v6_only(true), error);
-    }
-    acceptor->bind(tcp::endpoint(ip, port), error);
-  }
-  if (!error) {
-    acceptor->listen(static_cast<int>(server_.config.tcp_backlog), error);
-  }
-  if (!error) {
-    acceptor->native_non_blocking(true, error);
-  }
-  const bool missing = error == asio::error::address_family_not_supported ||
-                       error == boost::system::errc::address_not_available;
-  if (error) {
-    return optional && missing ? Status() : Failed(what, error);
-  }
-  tcp_.push_back(std::move(acceptor));
-  return {};
 }
 
 Status Listener::OpenUnix(const std::string& path) {

@@ -42,7 +42,6 @@ class Listener {
   void Close();
 
  private:
-  store::Status OpenTcp(const std::string& address, bool optional);
   store::Status OpenUnix(const std::string& path);
   template <typename Acceptor>
   boost::asio::awaitable<void> Accept(Acceptor& acceptor);
@@ -54,7 +53,7 @@ class Listener {
 
   Server& server_;
   std::span<const std::unique_ptr<IoThread>> threads_;
-  std::vector<std::unique_ptr<boost::asio::ip::tcp::acceptor>> tcp_;
+  std::vector<boost::asio::ip::tcp::acceptor> tcp_;
   std::unique_ptr<boost::asio::local::stream_protocol::acceptor> unix_;
   std::string unix_path_;
   std::size_t next_thread_ = 0;

@@ -22,6 +22,7 @@
 #include "server/io_thread.h"
 #include "server/listener.h"
 #include "server/log.h"
+#include "server/metrics/metrics_listener.h"
 #include "server/runtime.h"
 #include "store/torch/loader.h"
 
@@ -53,15 +54,15 @@ std::vector<std::string> TorchModulePaths(const Config& config) {
 // As many clients as there are descriptors for: one more gets its error instead of waiting for
 // ever.
 void FitClients(Config& config) {
-  constexpr rlim_t kForOthers = 32;  // loops, listeners, log, modules
-  const rlim_t wanted = static_cast<rlim_t>(config.maxclients) + kForOthers;
+  // Loops, listeners, log, modules; and what serves metrics.
+  const rlim_t others = 32 + (config.metrics_port == 0 ? 0 : MetricsListener::kDescriptorsMax);
+  const rlim_t wanted = static_cast<rlim_t>(config.maxclients) + others;
   rlimit files = {};
   getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = std::max(files.rlim_cur, std::min(files.rlim_max, wanted));
   setrlimit(RLIMIT_NOFILE, &files);
   if (files.rlim_cur < wanted) {
-    config.maxclients =
-        static_cast<std::int64_t>(std::max(files.rlim_cur, kForOthers + 1) - kForOthers);
+    config.maxclients = static_cast<std::int64_t>(std::max(files.rlim_cur, others + 1) - others);
     LogWarning("maxclients is {}: the system allows {} open files", config.maxclients.load(),
                files.rlim_cur);
   }
@@ -106,6 +107,10 @@ int Serve(Config& config) {
   }
   Listener listener(server, threads);
   if (const Status status = listener.Open(); !status.ok()) {
+    return Fail(status);
+  }
+  MetricsListener metrics(server);
+  if (const Status status = metrics.Open(); !status.ok()) {
     return Fail(status);
   }
   for (const auto& thread : threads) {

@@ -11,6 +11,8 @@
 #include <tuple>
 #include <vector>
 
+#include "store/status.h"
+
 namespace sluice::server {
 
 // A counter with one writer: no locked instruction on the hot path.
@@ -28,9 +30,9 @@ class Counter {
 
 struct CommandStats {
   Counter calls;
-  Counter microseconds;
-  Counter rejected;  // by a gate: arity, memory
-  Counter failed;    // by the handler
+  Counter microseconds;  // of those
+  Counter rejected;      // by a gate: arity, memory
+  Counter failed;        // by the handler
   // Calls by time: [i] took less than 2^i microseconds, and not less than half of it.
   std::array<Counter, 40> histogram;
 
@@ -88,7 +90,19 @@ struct Stats {
   [[nodiscard]] std::int64_t Sum(Counter ThreadStats::*member) const {
     return Total(member) - (before == nullptr ? 0 : ((*before).*member).Get());
   }
-  // As if Reset() had never been called. Any thread.
+  [[nodiscard]] CommandTotals SumOf(std::size_t ordinal) const {
+    CommandTotals totals = TotalOf(ordinal);
+    if (before != nullptr) {
+      totals.Add(before->by_command[ordinal], -1);
+    }
+    return totals;
+  }
+  [[nodiscard]] std::int64_t SumErrors(store::Code code) const {
+    const auto at = static_cast<std::size_t>(code);
+    return TotalErrors(code) - (before == nullptr ? 0 : before->errors[at].Get());
+  }
+
+  // These three as if Reset() had never been called. Any thread.
   [[nodiscard]] std::int64_t Total(Counter ThreadStats::*member) const {
     std::int64_t sum = 0;
     for (const auto& thread : threads) {
@@ -96,16 +110,21 @@ struct Stats {
     }
     return sum;
   }
-  [[nodiscard]] CommandTotals SumOf(std::size_t ordinal) const {
+  [[nodiscard]] CommandTotals TotalOf(std::size_t ordinal) const {
     CommandTotals totals;
-    if (before != nullptr) {
-      totals.Add(before->by_command[ordinal], -1);
-    }
     for (const auto& thread : threads) {
       totals.Add(thread->by_command[ordinal], 1);
     }
     return totals;
   }
+  [[nodiscard]] std::int64_t TotalErrors(store::Code code) const {
+    std::int64_t sum = 0;
+    for (const auto& thread : threads) {
+      sum += thread->errors[static_cast<std::size_t>(code)].Get();
+    }
+    return sum;
+  }
+
   // Counters have one writer each, so they go on, and what they were is taken off from now on.
   // REQUIRES: the engine. Errors: std::bad_alloc.
   void Reset();

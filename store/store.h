@@ -161,6 +161,7 @@ class Store {
   [[nodiscard]] std::unique_ptr<Remains> Flush();
 
   [[nodiscard]] std::size_t Names() const;  // partitions and strings (DBSIZE)
+  [[nodiscard]] std::size_t Partitions() const;
   [[nodiscard]] Revision LastRevision() const;
 
   // The first partition whose name is not before `name`, in the order of bytes; null: there is

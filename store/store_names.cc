@@ -204,4 +204,8 @@ std::size_t Store::Names() const {
   return tables_->names.size();
 }
 
+std::size_t Store::Partitions() const {
+  return tables_->partitions.size();
+}
+
 }  // namespace sluice::store

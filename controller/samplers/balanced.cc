@@ -42,8 +42,8 @@ class Balanced final : public Sampler {
       }
     }
   }
-  void Explain(const MayCome& may_come, std::vector<std::string>& lines) override {
-    groups_->Explain(may_come, lines);
+  void Explain(const Prospects& prospects, std::vector<std::string>& lines) override {
+    groups_->Explain(prospects, lines);
   }
 
  private:

@@ -21,8 +21,8 @@ class GroupSampler final : public Sampler {
   void Pick(std::int64_t count, Random& /*random*/, Picked& picked) override {
     groups_->First(count / size_, picked.shares.emplace_back());
   }
-  void Explain(const MayCome& may_come, std::vector<std::string>& lines) override {
-    groups_->Explain(may_come, lines);
+  void Explain(const Prospects& prospects, std::vector<std::string>& lines) override {
+    groups_->Explain(prospects, lines);
   }
 
  private:

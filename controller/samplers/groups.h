@@ -31,12 +31,13 @@ class Groups {
   // How many consist of rows that may come, or have.
   [[nodiscard]] virtual std::int64_t Possible(const Sampler::MayCome& may_come) = 0;
   // Appends a line for each that is not whole and has rows in the view; the first few.
-  virtual void Explain(const Sampler::MayCome& may_come, std::vector<std::string>& lines) = 0;
+  virtual void Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) = 0;
 };
 
 // One line of Explain().
 struct GroupState {
   bool torn = false;
+  bool too_few = false;  // it lacks rows, and no more are made
   std::int64_t ready = 0;
   std::int64_t size = 0;
 };

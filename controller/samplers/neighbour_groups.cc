@@ -56,17 +56,18 @@ std::int64_t NeighbourGroups::Possible(const Sampler::MayCome& may_come) {
   return possible;
 }
 
-void NeighbourGroups::Explain(const Sampler::MayCome& may_come, std::vector<std::string>& lines) {
+void NeighbourGroups::Explain(const Sampler::Prospects& prospects,
+                              std::vector<std::string>& lines) {
   std::size_t explained = 0;
   RowIndex row = from_.ready.NextFrom(0);
-  const RowIndex last = from_.existing.Last();
   while (row != kNoRow && explained < kGroupsExplained) {
     const std::int64_t group = row / size_;
     GroupState state = {.size = size_};
     for (RowIndex r = group * size_; r < (group + 1) * size_; ++r) {
       const bool here = from_.existing.Contains(r);
       state.ready += from_.ready.Contains(r) ? 1 : 0;
-      state.torn = state.torn || (here ? !may_come(r) : r <= last);
+      state.torn = state.torn || (here ? !prospects.may_come(r) : r < prospects.next_index);
+      state.too_few = state.too_few || (!here && !prospects.more_are_made);
     }
     if (state.ready < size_) {
       lines.push_back(ExplainGroup(

@@ -16,7 +16,7 @@ class NeighbourGroups final : public Groups {
   std::int64_t Count() override { return whole_.Count(); }
   void First(std::int64_t count, std::vector<RowIndex>& rows) override;
   std::int64_t Possible(const Sampler::MayCome& may_come) override;
-  void Explain(const Sampler::MayCome& may_come, std::vector<std::string>& lines) override;
+  void Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) override;
 
  private:
   // How many of the group's rows fit, from its first on, up to the first that does not.

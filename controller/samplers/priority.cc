@@ -52,7 +52,7 @@ class Priority final : public Sampler {
       RowReady(rows[i]);  // until it is taken
     }
   }
-  void Explain(const MayCome& /*may_come*/, std::vector<std::string>& lines) override {
+  void Explain(const Prospects& /*prospects*/, std::vector<std::string>& lines) override {
     const std::int64_t weightless = from_.ready.Count() - tree_.Count();
     if (weightless > 0) {
       lines.push_back("sampler priority never takes " + std::to_string(weightless) +

@@ -141,23 +141,27 @@ std::int64_t TagGroups::Possible(const Sampler::MayCome& may_come) {
   return possible;
 }
 
-void TagGroups::Explain(const Sampler::MayCome& may_come, std::vector<std::string>& lines) {
+GroupState TagGroups::StateOf(const Cut& cut, const Sampler::Prospects& prospects) const {
+  const std::vector<RowIndex>& rows = cut.value->rows;
+  const std::size_t end = std::min(cut.at + Size(), rows.size());
+  GroupState state = {.too_few = end - cut.at < Size() && !prospects.more_are_made, .size = size_};
+  for (std::size_t i = cut.at; i < end; ++i) {
+    state.ready += from_.ready.Contains(rows[i]) ? 1 : 0;
+    state.torn = state.torn || !prospects.may_come(rows[i]);
+  }
+  return state;
+}
+
+void TagGroups::Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) {
   Refresh();
-  std::size_t explained = 0;
+  std::size_t left = kGroupsExplained;
   for (const auto& [text, value] : values_) {
-    for (std::size_t at = 0; at < value.rows.size(); at += Size()) {
-      GroupState state = {.size = size_};
-      const std::size_t end = std::min(at + Size(), value.rows.size());
-      for (std::size_t i = at; i < end; ++i) {
-        state.ready += from_.ready.Contains(value.rows[i]) ? 1 : 0;
-        state.torn = state.torn || !may_come(value.rows[i]);
-      }
+    for (std::size_t at = 0; at < value.rows.size() && left > 0; at += Size()) {
+      const GroupState state = StateOf({.value = &value, .at = at}, prospects);
       if (state.ready > 0 && state.ready < size_) {
         lines.push_back(ExplainGroup(
             fmt::format("{} (from row {})", store::Printable(text), value.rows[at]), state));
-        if (++explained == kGroupsExplained) {
-          return;
-        }
+        --left;
       }
     }
   }

@@ -26,7 +26,7 @@ class TagGroups final : public Groups {
   std::int64_t Count() override;
   void First(std::int64_t count, std::vector<RowIndex>& rows) override;
   std::int64_t Possible(const Sampler::MayCome& may_come) override;
-  void Explain(const Sampler::MayCome& may_come, std::vector<std::string>& lines) override;
+  void Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) override;
 
  private:
   struct Value {
@@ -43,6 +43,7 @@ class TagGroups final : public Groups {
   void MakeDirty(Value& value);
   void Refresh();
   void RefreshCut(Value& value, std::size_t at);
+  [[nodiscard]] GroupState StateOf(const Cut& cut, const Sampler::Prospects& prospects) const;
   [[nodiscard]] std::size_t Size() const { return static_cast<std::size_t>(size_); }
 
   std::int64_t size_;

@@ -94,8 +94,9 @@ def test_a_group_that_was_taken_apart(r, by, gone):
     assert fetch(r, "p", "t", *groups) is None
 
 
-def test_a_group_of_which_a_row_is_gone(r):
-    r.execute_command("KV.CLEAR", "p", *rows(2))
+@pytest.mark.parametrize("gone", [2, 3])
+def test_a_group_of_which_a_row_is_gone(r, gone):
+    r.execute_command("KV.CLEAR", "p", *rows(gone))
     groups = ["COUNT", 4, "SAMPLER", "group", "SIZE", 2]
     *_, torn, _ = explain(r, *groups)
     assert re.fullmatch(r"sampler group 1 \(rows 2 to 3\) is torn.*: 1 of its 2 rows are ready", torn)
@@ -106,9 +107,18 @@ def test_a_group_that_can_never_be_whole(r):
     r.execute_command("KV.CLEAR", "p", *rows(2))
     groups = ["COUNT", 4, "SAMPLER", "group", "SIZE", 2, "BY", "g"]
     *_, group, expect = explain(r, *groups)
-    assert re.fullmatch(r'sampler group "b" \(from row 3\) .*', group)
+    assert re.fullmatch(r'sampler group "b" \(from row 3\) can never be whole.*: 1 of its 2 rows are ready', group)
     assert expect == "expect: at most 2 rows can ever come, of the 4 that are needed: the answer is nil"
     assert fetch(r, "p", "t", *groups, "BLOCK", 0) is None
+
+
+def test_neighbours_that_are_not_made(r):
+    groups = ["COUNT", 3, "SAMPLER", "group", "SIZE", 3]
+    fetch(r, "p", "t", *groups)
+    for expect, state in ((6, "is not whole yet"), (4, "can never be whole: all rows were made")):
+        r.execute_command("PARTITION.CREATE", "p", "EXPECT", expect)
+        *_, group, _ = explain(r, *groups)
+        assert group == f"sampler group 1 (rows 3 to 5) {state}: 1 of its 3 rows are ready"
 
 
 def test_weights_of_0(r):
