@@ -7,14 +7,13 @@
 namespace sluice::tests {
 namespace {
 
-constexpr std::size_t kStepsToAskAgain = 8;
 constexpr std::size_t kKeys = 24;
 constexpr std::size_t kRowsToHave = 26;
 
 }  // namespace
 
 Words StreamPicks::PickFields() {
-  static const std::vector<Words> kFields = {{"a"}, {"a"}, {"a"}, {"a", "b"}, {"b"}, {"c", "a"}};
+  static const std::vector<Words> kFields = {{"a"}, {"a"}, {"a"}, {"a"}, {"a", "b"}, {"c", "a"}};
   return OneOf(kFields);
 }
 
@@ -23,6 +22,7 @@ Where StreamPicks::PickWhere() {
       {"s", "=", "x"},          {"s", "!=", "y"},         {"s", "PREFIX", "x"}, {"s", ">=", "xy"},
       {"v", ">=", "2"},         {"v", "<", "3.5"},        {"v", "!=", "1"},     {"g", "=", "1"},
       {"g", "IN", "[0,\"q\"]"}, {"v", "IN", "[1,2.0,4]"}, {"w", ">", "0"},      {"w", "=", "no"},
+      {"v", "!=", "9"},  // fits all
   };
   Where where = {OneOf(kConditions)};
   if (Chance(20)) {
@@ -71,7 +71,7 @@ WriteRequest StreamPicks::PickPut() {
   WriteRequest request{.partition = PickPartition(), .rows = {{.key = Name("k", kKeys)}}};
   RowWrite& row = request.rows[0];
   for (const std::string field : {"a", "b", "c"}) {
-    if (Chance(field == "a" ? 70 : 45)) {
+    if (Chance(field == "a" ? 80 : 55)) {
       row.cells.push_back(PickCell(field));
     }
   }
@@ -163,145 +163,6 @@ std::string StreamPicks::PickLease(const std::string& partition, const std::stri
   return lease_ids_.empty() || Chance(10) ? "987654321" : OneOf(lease_ids_);
 }
 
-SamplerSpec StreamPicks::PickSampler() {
-  SamplerSpec sampler;
-  switch (Pick(16)) {
-    case 0:
-    case 1:
-    case 2:
-      sampler.name = "group";
-      break;
-    case 3:
-    case 4:
-      sampler.name = "balanced";
-      sampler.ranks = 2 + Pick(2);
-      sampler.weight = Chance(75) ? "w" : "";
-      break;
-    case 5:
-      sampler.name = "ranked";
-      break;
-    case 6:
-    case 7:
-      sampler.name = "lifo";
-      break;
-    case 8:
-    case 9:
-      sampler.name = "random";
-      break;
-    case 10:
-    case 11:
-      sampler.name = "priority";
-      sampler.weight = "w";
-      break;
-    default:
-      break;
-  }
-  if (sampler.Grouped()) {
-    sampler.size = Pick(3) + 1;
-    sampler.by = Chance(60) ? "g" : "";
-  }
-  if (sampler.Random() && Chance(50)) {
-    sampler.seed = Between(1, 3);
-  }
-  return sampler;
-}
-
-// What may differ from call to call of one step.
-void StreamPicks::PickWaysToTake(FetchRequest& request) {
-  static const std::vector<std::string> kFormats = {"rows", "columns", "values"};
-  request.block_ms = Chance(45) ? std::optional(Between(0, 12) * 10) : std::nullopt;
-  request.lease_ms =
-      !request.keep && Chance(45) ? std::optional(Between(1, 12) * 10) : std::nullopt;
-  request.bound = request.lease_ms && Chance(30);
-  request.format = Chance(25) && !(request.step && request.block_ms) ? OneOf(kFormats) : "";  // B10
-}
-
-FetchRequest StreamPicks::PickNewFetch() {
-  FetchRequest request{.partition = PickPartition(),
-                       .task = PickTask(),
-                       .fields = PickFields(),
-                       .sampler = PickSampler()};
-  request.count = (Pick(3) + 1) * request.sampler.size;
-  if (Chance(40)) {
-    request.min = Pick(request.count) + 1;
-  }
-  if (Chance(12)) {
-    request.where = PickWhere();
-  }
-  request.keep = Chance(10);
-  if (request.sampler.NeedsStep() || Chance(20)) {
-    request.step = {.rank = Between(0, static_cast<std::int64_t>(request.sampler.ranks) - 1),
-                    .step = next_step_++};
-  }
-  return request;
-}
-
-// A step that was asked for before, by whatever rank of it, mostly in the same way.
-FetchRequest StreamPicks::PickStepAgain() {
-  FetchRequest request = asked_[Pick(asked_.size())];
-  request.step->rank = Between(0, static_cast<std::int64_t>(request.sampler.ranks) - 1);
-  switch (Pick(20)) {
-    case 0:
-      request.count += request.sampler.size;
-      break;
-    case 1:
-      request.sampler = {.name = request.sampler.name == "lifo" ? "ranked" : "lifo"};
-      request.step->rank = 0;
-      break;
-    case 2:
-    case 3:
-      request.fields = PickFields();
-      break;
-    case 4:
-      request.keep = !request.keep;
-      break;
-    default:
-      break;
-  }
-  return request;
-}
-
-FetchRequest StreamPicks::PickFetch() {
-  FetchRequest request = !asked_.empty() && Chance(30) ? PickStepAgain() : PickNewFetch();
-  PickWaysToTake(request);
-  if (request.step) {
-    asked_.push_back(request);
-    if (asked_.size() > kStepsToAskAgain) {
-      asked_.pop_front();
-    }
-  }
-  if (Chance(2)) {
-    Spoil(request);
-  }
-  return request;
-}
-
-// Makes it one that is an error whatever there is.
-void StreamPicks::Spoil(FetchRequest& request) {
-  switch (Pick(6)) {
-    case 0:
-      request.min = request.count + 1;
-      break;
-    case 1:
-      request.lease_ms = 0;
-      break;
-    case 2:
-      request.lease_ms = std::nullopt;
-      request.bound = true;
-      break;
-    case 3:
-      request.keep = true;
-      request.lease_ms = 10;
-      break;
-    case 4:
-      request.sampler = {.name = "ranked"};
-      request.step = std::nullopt;
-      break;
-    default:
-      request.count = 0;
-  }
-}
-
 ClaimRequest StreamPicks::PickClaim() {
   const std::string partition = PickPartition();
   const std::string task = PickTask();
@@ -309,7 +170,7 @@ ClaimRequest StreamPicks::PickClaim() {
                        .task = task,
                        .rows = PickRows(partition, task),
                        .fields = PickFields()};
-  request.lease_ms = Chance(50) ? std::optional(Between(1, 12) * 10) : std::nullopt;
+  request.lease_ms = Chance(50) ? std::optional(Between(1, 12) * 5) : std::nullopt;
   request.bound = request.lease_ms && Chance(30);
   request.all = Chance(30);
   return request;
@@ -320,7 +181,8 @@ CreateRequest StreamPicks::PickCreate() {
   const auto found = model_.partitions.find(request.partition);
   const bool there = found != model_.partitions.end();
   if (Chance(60)) {
-    request.expect = Chance(20) ? 0 : Between(0, 7) + (there ? found->second.made : 1);
+    request.expect =
+        Chance(15) ? 0 : Between(0, Chance(50) ? 1 : 7) + (there ? found->second.made : 1);
   }
   if (Chance(30)) {
     request.maxrows = Chance(40) ? 0 : Between(15, 30);
@@ -337,7 +199,7 @@ CreateRequest StreamPicks::PickCreate() {
   if (!there && Chance(25)) {
     request.fields = {{"a", "int32", {Chance(70) ? -1 : 2}}, {"b", "int8", {}}};
   }
-  request.strict = Chance(there ? 3 : 15);
+  request.strict = Chance(there ? 1 : request.fields.empty() ? 8 : 45);
   return request;
 }
 

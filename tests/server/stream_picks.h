@@ -25,7 +25,7 @@ class StreamPicks : protected RandomPicks {
     return least + static_cast<std::int64_t>(Pick(static_cast<std::size_t>(most - least + 1)));
   }
 
-  std::string PickPartition() { return Chance(5) ? "p2" : Name("p", 2); }
+  std::string PickPartition() { return Chance(12) ? "p2" : Name("p", 2); }
   std::string PickTask() { return Name("t", 3); }
   Words PickFields();
   Where PickWhere();

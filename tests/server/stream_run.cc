@@ -63,8 +63,7 @@ void StreamRun::Step() {
   } else {
     const std::size_t client = OneOf(idle);
     what < 9 ? RunTransaction(client) : RunOne(client);
-    const std::vector<std::size_t> waiting = InOrderOfArrival();
-    Settle(!waiting.empty() && Chance(2) ? std::optional(OneOf(waiting)) : std::nullopt);
+    Settle();
   }
   if (++steps_ % kStepsBetweenCompares == 0) {
     CompareState();
@@ -214,106 +213,6 @@ void StreamRun::Disconnect(std::size_t number) {
   Connect(number);
   model_.ClientGone(static_cast<int>(number));
   Settle();
-}
-
-void StreamRun::Settle(std::optional<std::size_t> doomed) {
-  std::optional<NotTold> not_told;
-  do {
-    while (SettleOnce(doomed, not_told)) {
-    }
-  } while (EvictOnce());
-  for (const std::size_t number : InOrderOfArrival()) {
-    if (number != doomed && !TimeIsUp(*clients_[number].waiting)) {
-      ExpectToWait(number);
-    }
-  }
-  if (doomed && clients_[*doomed].waiting) {
-    if (not_told) {
-      ++counts_["goes before it is told"];
-      model_.GiveBack(*clients_[*doomed].waiting->command.fetch, not_told->plan, not_told->lease);
-    }
-    Disconnect(*doomed);
-  }
-}
-
-// Those that wait for a partition are let in once it is there, unless it is STRICT.
-void StreamRun::Admit() {
-  for (const std::size_t number : InOrderOfArrival()) {
-    Waiting& waiting = *clients_[number].waiting;
-    if (!waiting.command.fetch) {
-      continue;
-    }
-    const FetchRequest& request = *waiting.command.fetch;
-    const auto found = model_.partitions.find(request.partition);
-    if (found != model_.partitions.end() && found->second.number != waiting.admitted &&
-        found->second.Forbids(request.task, request.fields).empty()) {
-      waiting.admitted = found->second.number;
-      model_.NoteFetch(request);
-    }
-  }
-}
-
-// Rows that fetches have consumed which waited go when their clients are answered, and that is when
-// all have been served that could be.
-bool StreamRun::EvictOnce() {
-  if (to_evict_.empty()) {
-    return false;
-  }
-  model_.AutoEvict(to_evict_.front().partition, to_evict_.front().rows);
-  to_evict_.pop_front();
-  return true;
-}
-
-// Serves the first fetch that can be served, as the command does that makes it possible; if there
-// is none, the first write, which tries by itself.
-bool StreamRun::SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told) {
-  Admit();
-  for (const std::size_t number : InOrderOfArrival()) {
-    const Waiting& waiting = *clients_[number].waiting;
-    if (!waiting.command.fetch || (number == doomed && not_told) ||
-        IsToWait(waiting.command, false, waiting.admitted)) {
-      continue;
-    }
-    if (number != doomed || !ServeUntold(number, not_told)) {
-      Answer(number, false);
-    }
-    return true;
-  }
-  for (const std::size_t number : InOrderOfArrival()) {
-    const Waiting& waiting = *clients_[number].waiting;
-    if (waiting.command.fetch || number == doomed || TimeIsUp(waiting)) {
-      continue;
-    }
-    if (!IsToWait(waiting.command, false)) {
-      Answer(number, false);
-      return true;
-    }
-    ExpectToWait(number);
-  }
-  return false;
-}
-
-void StreamRun::ExpectToWait(std::size_t number) {
-  const std::string output = clients_[number].connection->Resume();
-  if (!output.empty()) {
-    log_.Note(Who(number), clients_[number].waiting->command.words, output);
-    log_.Fail("it was to wait on");
-  }
-}
-
-// False where it must be told, since the model cannot know what it got.
-bool StreamRun::ServeUntold(std::size_t number, std::optional<NotTold>& not_told) {
-  const FetchRequest& request = *clients_[number].waiting->command.fetch;
-  const Plan plan = model_.PlanFetch(request, false, clients_[number].waiting->admitted);
-  if (plan.known_step || request.sampler.Random()) {
-    return false;
-  }
-  not_told = {.plan = plan, .lease = {}};
-  ledger_.NotTold(request);
-  if (plan.kind == Plan::Kind::kRows) {
-    not_told->lease = model_.TakeFetch(request, plan, plan.rows, static_cast<int>(number));
-  }
-  return true;
 }
 
 void StreamRun::Finish() {

@@ -50,8 +50,9 @@ class StreamRun : private StreamPicks {
     std::unique_ptr<TestClient> connection = {};
     std::optional<Waiting> waiting = {};
   };
-  // What a client was served with that went before it was told.
-  struct NotTold {
+  // A client that was answered and goes before it is told.
+  struct Doomed {
+    std::size_t client = 0;
     Plan plan = {};
     std::optional<int> lease = {};
   };
@@ -96,10 +97,11 @@ class StreamRun : private StreamPicks {
   Indexes JudgeFetch(const FetchRequest& request, const Asked& asked, const Value& reply);
   void JudgeFetchAndEvict(const FetchRequest& request, const Asked& asked, const Value& reply);
   void JudgeClaim(std::size_t client, const ClaimRequest& request, const Value& reply);
-  Indexes CheckRows(const FetchRequest& request, const Plan& plan, const Value& reply);
+  Indexes CheckRows(const Plan& plan, const Value& reply);
   Words Expected(const FetchRequest& request, const Plan& plan, const Indexes& rows);
   std::string CheckLease(const TaskId& of, std::optional<int> lease, const Value& reply);
   void CheckFields(const FetchRequest& request, const Indexes& rows);
+  void CheckSeed(FetchRequest request, const Indexes& rows);
 
   void RunOne(std::size_t client);
   [[nodiscard]] bool IsToWait(const Command& command, bool time_is_up, int admitted = 0) const;
@@ -111,13 +113,15 @@ class StreamRun : private StreamPicks {
   // Those whose time is up: by the housekeeper, or by the next command.
   void EndLeases();
   void Disconnect(std::size_t client);
-  // Everybody who can be served is, in order of arrival. `doomed` goes before it is told.
-  void Settle(std::optional<std::size_t> doomed = std::nullopt);
+  // Everybody who can be served is, in order of arrival.
+  void Settle();
   void Admit();
+  bool ServeFetch();
   bool EvictOnce();
-  bool SettleOnce(std::optional<std::size_t> doomed, std::optional<NotTold>& not_told);
+  bool ServeWrite();
   void ExpectToWait(std::size_t client);
-  bool ServeUntold(std::size_t client, std::optional<NotTold>& not_told);
+  bool Doom(std::size_t client);
+  bool IsDoomed(std::size_t client) const { return doomed_ && doomed_->client == client; }
   Value Ask(TestClient& client, const std::string& who, const Words& words);
   void CompareState();
   void CompareTask(const std::string& partition, const std::string& task);
@@ -129,8 +133,8 @@ class StreamRun : private StreamPicks {
   std::vector<Client> clients_;
   TestClient probe_;
   std::map<std::string, int> counts_;
-  std::map<std::string, std::string> seeded_;  // what SEED chose from the same, earlier
-  std::deque<ToEvict> to_evict_;               // what those were answered with that waited
+  std::optional<Doomed> doomed_;
+  std::deque<ToEvict> to_evict_;  // what those were answered with that waited
   bool in_transaction_ = false;
   std::int64_t arrivals_ = 0;
   int steps_ = 0;

@@ -50,7 +50,7 @@ Indexes StreamRun::JudgeFetch(const FetchRequest& request, const Asked& asked, c
     return {};
   }
   const bool some = plan.kind == Plan::Kind::kRows;
-  const Indexes rows = some ? CheckRows(request, plan, reply) : Indexes();
+  const Indexes rows = some ? CheckRows(plan, reply) : Indexes();
   Words expected = Expected(request, plan, rows);
   const std::optional<int> lease =
       some ? model_.TakeFetch(request, plan, rows, static_cast<int>(asked.client)) : std::nullopt;
@@ -64,6 +64,9 @@ Indexes StreamRun::JudgeFetch(const FetchRequest& request, const Asked& asked, c
   }
   if (!plan.known_step && !in_transaction_) {
     CheckFields(request, rows);
+    if (request.keep && request.sampler.seed && !request.step && !asked.waited && some) {
+      CheckSeed(request, rows);
+    }
   }
   return request.lease_ms || request.keep ? Indexes() : rows;
 }
@@ -78,7 +81,7 @@ void StreamRun::JudgeFetchAndEvict(const FetchRequest& request, const Asked& ask
   }
 }
 
-Indexes StreamRun::CheckRows(const FetchRequest& request, const Plan& plan, const Value& reply) {
+Indexes StreamRun::CheckRows(const Plan& plan, const Value& reply) {
   const Value* const found = Member(reply, "rows");
   if (found == nullptr) {
     log_.Fail("rows expected");
@@ -96,18 +99,17 @@ Indexes StreamRun::CheckRows(const FetchRequest& request, const Plan& plan, cons
   if (!allowed) {
     log_.Fail(fmt::format("{} of the rows {} expected", plan.count, fmt::join(plan.rows, " ")));
   }
-  if (request.sampler.seed) {
-    std::string from =
-        fmt::format("{} {} {}", plan.count, fmt::join(request.sampler.ToWords(), " "),
-                    fmt::join(plan.rows, " "));
-    for (const auto& [row, weight] : plan.weights) {
-      from += " " + Number(weight);
-    }
-    const auto [chosen, first] = seeded_.insert({from, Packed(rows)});
-    counts_["seed: again"] += first ? 0 : 1;
-    log_.Expect("the same of the same SEED", chosen->second, Packed(rows));
-  }
   return rows;
+}
+
+// The same SEED draws the same of the same rows.
+void StreamRun::CheckSeed(FetchRequest request, const Indexes& rows) {
+  request.block_ms.reset();
+  request.format.clear();
+  const Value again = Ask(probe_, "probe", request.ToWords());
+  const Value* const found = Member(again, "rows");
+  log_.Expect("the same SEED", Packed(rows), found == nullptr ? Flat(again) : found->text);
+  ++counts_["fetch: seed again"];
 }
 
 // The reply but for the lease.
