@@ -59,6 +59,10 @@ class Task {
   // Fills those views anew that could not be kept up to date. Errors: std::bad_alloc.
   void Refill();
   [[nodiscard]] bool HasWaiters() const;
+  // As new: it has taken nothing, remembers nothing, and nobody waits in it.
+  [[nodiscard]] bool Unused() const {
+    return consumed_.Count() == 0 && leases_.Count() == 0 && steps_.Bytes() == 0 && !HasWaiters();
+  }
   [[nodiscard]] std::int64_t Bytes() const;
 
   // Those of its last fetch, in the order named.
