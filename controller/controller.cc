@@ -54,6 +54,13 @@ Task& Controller::GetTask(std::string_view name) {
   return *tasks_.emplace(std::string(name), std::move(task)).first->second;
 }
 
+void Controller::ForgetUnused(std::string_view name) noexcept {
+  const auto it = tasks_.find(name);
+  if (it != tasks_.end() && it->second->Unused()) {
+    tasks_.erase(it);
+  }
+}
+
 std::vector<std::size_t> Controller::Positions(const Selection& selection) {
   std::vector<std::size_t> positions;
   positions.reserve(selection.fields.size());

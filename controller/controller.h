@@ -51,6 +51,8 @@ class Controller {
   [[nodiscard]] Task* FindTask(std::string_view name) noexcept;
   // Made where there is none. Errors: std::bad_alloc.
   Task& GetTask(std::string_view name);
+  // The task that a call made goes again where the call failed, unless it is in use by now.
+  void ForgetUnused(std::string_view name) noexcept;
   [[nodiscard]] const std::map<std::string, std::unique_ptr<Task>, std::less<>>& Tasks() const {
     return tasks_;
   }

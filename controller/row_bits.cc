@@ -48,6 +48,9 @@ void RowBits::Clear() noexcept {
 }
 
 bool RowBits::Contains(RowIndex row) const noexcept {
+  if (row < 0) {
+    return false;  // it would be in chunk 0, at a place before it
+  }
   const auto it = chunks_.find(row / kChunkRows);
   return it != chunks_.end() && (it->second->words[WordOf(row)] & BitOf(row)) != 0;
 }

@@ -38,6 +38,7 @@ class RowBits {
   bool Erase(RowIndex row) noexcept;
   void Clear() noexcept;
 
+  // Any number, as a client may name it.
   [[nodiscard]] bool Contains(RowIndex row) const noexcept;
   [[nodiscard]] std::int64_t Count() const noexcept { return count_; }
   // The first row at or after `row`, the last at or before it; kNoRow: there is none.

@@ -38,7 +38,10 @@ class Steps {
   // Those that have one of these rows, and the other ranks' shares of the same call, as if they had
   // never been.
   void ForgetRows(const RowBits& rows) noexcept;
-  void Clear() noexcept { ranks_.clear(); }
+  void Clear() noexcept {
+    ranks_.clear();
+    bytes_ = 0;
+  }
   // The step's lease is over; these of its rows came back.
   void LeaseEnded(const RankStep& at, LeaseId lease, std::vector<RowIndex> returned) noexcept;
   [[nodiscard]] std::int64_t Bytes() const noexcept { return bytes_; }

@@ -60,6 +60,10 @@ class Task {
   void Refill();
   // Fetches of it that wait.
   [[nodiscard]] std::size_t Waiters() const;
+  // As new: it has taken nothing, remembers nothing, and nobody waits in it.
+  [[nodiscard]] bool Unused() const {
+    return consumed_.Count() == 0 && leases_.Count() == 0 && steps_.Bytes() == 0 && Waiters() == 0;
+  }
   [[nodiscard]] std::int64_t Bytes() const;
 
   // Those of its last fetch, in the order named.

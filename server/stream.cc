@@ -23,10 +23,22 @@ Stream::~Stream() {
 }
 
 void Stream::TakeTerms() {
-  controller_.SetExpected(partition_.Terms().expect);
-  for (const std::string& task : partition_.Terms().tasks) {
-    controller_.GetTask(task);
+  std::vector<std::string_view> made;
+  made.reserve(partition_.Terms().tasks.size());
+  try {
+    for (const std::string& task : partition_.Terms().tasks) {
+      if (controller_.FindTask(task) == nullptr) {
+        controller_.GetTask(task);
+        made.push_back(task);
+      }
+    }
+  } catch (...) {
+    for (const std::string_view task : made) {
+      controller_.ForgetUnused(task);
+    }
+    throw;
   }
+  controller_.SetExpected(partition_.Terms().expect);
   streams_.MakeUnsettled(*this);
 }
 

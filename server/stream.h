@@ -33,7 +33,7 @@ class Stream final : public store::Follower, public controller::RowSource {
   [[nodiscard]] store::Partition& GetPartition() { return partition_; }
   [[nodiscard]] controller::Controller& Tasks() { return controller_; }
 
-  // What the partition's terms say became another.
+  // What the partition's terms say became another. Errors: std::bad_alloc; nothing changed then.
   void TakeTerms();
   // Ends those leases whose time is up, and answers those that waited for their rows.
   void EndLeases(std::int64_t now_us) noexcept;
@@ -56,8 +56,9 @@ class Stream final : public store::Follower, public controller::RowSource {
   [[nodiscard]] std::int64_t RowsMade() const override { return partition_.RowsMade(); }
   [[nodiscard]] std::int64_t MadeMs(store::RowIndex row) const override;
 
-  Hook in_all;        // of the streams
-  Hook in_unsettled;  // those whose waiters are to be looked at
+  bool evicts_later = false;  // rows that are to go are there still: there was no memory
+  Hook in_all;                // of the streams
+  Hook in_unsettled;          // those whose waiters are to be looked at
 
  private:
   [[nodiscard]] bool AllReady(const store::Segment& segment, std::uint32_t offset,

@@ -43,6 +43,9 @@ Stream& Streams::Of(store::Partition& partition) {
     all_.push_back(*stream);
   }
   stream->EndLeases(clock_.NowUs());
+  if (stream->evicts_later) {
+    EvictAll(*stream);
+  }
   stream->Charge();
   return *stream;
 }
@@ -108,9 +111,22 @@ void Streams::Evict(Stream& stream, std::span<const store::RowIndex> rows) noexc
     if (!evictable.empty()) {
       const store::RowSet evicted = {
           .kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = evictable};
-      static_cast<void>(store_.ClearRows(stream.GetPartition().Name().View(), evicted));
+      const auto removed = store_.ClearRows(stream.GetPartition().Name().View(), evicted);
+      stream.evicts_later = stream.evicts_later || !removed.ok();
     }
   } catch (const std::bad_alloc&) {
+    stream.evicts_later = true;
+  }
+}
+
+void Streams::EvictAll(Stream& stream) noexcept {
+  stream.evicts_later = false;
+  try {
+    std::vector<store::RowIndex> rows;
+    stream.Tasks().Rows().ForEach([&rows](store::RowIndex row) { rows.push_back(row); });
+    Evict(stream, rows);
+  } catch (const std::bad_alloc&) {
+    stream.evicts_later = true;
   }
 }
 

@@ -70,7 +70,8 @@ class Streams final : public store::NameListener, public Settler {
   // All are borrowed. Becomes the engine's settler.
   Streams(store::Store& store, Engine& engine, const Clock& clock, store::Budget& budget);
 
-  // The partition's, made where there is none; leases whose time is up are ended first.
+  // The partition's, made where there is none; what was due by now is done first: leases whose time
+  // is up, rows to evict.
   // Errors: std::bad_alloc.
   Stream& Of(store::Partition& partition);
   // Null: nobody asked for its tasks yet.
@@ -90,8 +91,9 @@ class Streams final : public store::NameListener, public Settler {
   void LeaveRoom(Place& place, FullWriter& writer) noexcept;
 
   // The rows go where all tasks of an AUTOEVICT partition have consumed them; where there is no
-  // memory for that, they stay.
+  // memory for that, when its tasks are asked for next.
   void Evict(Stream& stream, std::span<const store::RowIndex> rows) noexcept;
+  void EvictAll(Stream& stream) noexcept;
   // Ends leases whose time is up. When the next one ends: Leases::kNever: none does.
   std::int64_t EndLeases(std::int64_t now_us) noexcept;
   void ClientGone(std::int64_t client) noexcept;

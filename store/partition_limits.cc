@@ -83,7 +83,7 @@ Status Partition::CheckRoom(std::int64_t bytes_before, WritePlan& plan) const {
   wants.bytes = added - replaced;
   if (wants.bytes > 0 && bytes_before + wants.bytes > *terms_.bytes_max) {
     plan.wants_ = wants;
-    plan.wants_.never_fits = wants.bytes > *terms_.bytes_max;
+    plan.wants_.never_fits = added > *terms_.bytes_max;  // alone, whatever it replaces
     return Status(Code::kFull,
                   fmt::format("partition '{}' has {} bytes of at most {} (MAXBYTES), "
                               "and this write would add {}",

@@ -87,6 +87,9 @@ void ReadTasks(Context& context, ArgReader& args, PartitionTerms& terms) {
   for (const std::string_view task : context.scratch.words) {
     if (args.ok()) {
       args.Fail(store::CheckName("task", task));
+      if (std::find(terms.tasks.begin(), terms.tasks.end(), task) != terms.tasks.end()) {
+        args.Fail(Status(Code::kError, fmt::format("task '{}' is named twice", task)));
+      }
       terms.tasks.emplace_back(task);
     }
   }
@@ -139,9 +142,7 @@ Status Apply(Context& context, std::string_view partition, PartitionTerms terms)
     if (tasks || Streams::Find(*now) != nullptr) {
       Stream& stream = context.server.streams.Of(*now);
       stream.TakeTerms();
-      std::vector<store::RowIndex>& rows = context.scratch.indexes;
-      stream.Tasks().Rows().ForEach([&rows](store::RowIndex row) { rows.push_back(row); });
-      context.server.streams.Evict(stream, rows);
+      context.server.streams.EvictAll(stream);
     }
   } catch (const std::bad_alloc&) {
     if (old) {

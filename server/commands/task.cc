@@ -153,11 +153,14 @@ Status TaskReady(Context& context, ArgReader& args) {
   TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
   TRY(CheckTask(stream->GetPartition(), name));
   TRY(CheckFields(stream->GetPartition(), selection.fields));
+  NewTask made(*stream, name);
   TRY_ASSIGN(Task* const task, GetTask(context, *stream, name));
   std::vector<store::RowIndex>& rows = context.scratch.indexes;
   stream->Tasks().Ready(*task, selection).ForEach([&rows](store::RowIndex row) {
     rows.push_back(row);
   });
+  context.reply.Reserve(rows.size() * sizeof(store::RowIndex) + 128);  // once it has acted
+  made.Keep();
   context.turn.Leave();
   context.reply.Bulk(store::AsBytes(rows));
   return {};
@@ -194,6 +197,7 @@ Status TaskClaim(Context& context, ArgReader& args) {
   TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
   TRY(CheckTask(stream->GetPartition(), name));
   TRY(CheckFields(stream->GetPartition(), selection.fields));
+  NewTask made(*stream, name);
   TRY_ASSIGN(Task* const task, GetTask(context, *stream, name));
   const bool by_key = choice.rows.kind == store::RowSet::Kind::kKeys;
   const std::size_t named = by_key ? choice.rows.keys.size() : choice.rows.indexes.size();
@@ -210,6 +214,7 @@ Status TaskClaim(Context& context, ArgReader& args) {
                                .now_us = context.server.clock.NowUs()},
                               claimed);
   }
+  made.Keep();
   context.server.streams.MakeUnsettled(*stream);
   if (!lease) {
     context.server.streams.Evict(*stream, claimed.rows);

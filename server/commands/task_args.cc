@@ -26,27 +26,36 @@ std::string ReadTag(ArgReader& args) {
   return std::string(args.Name("tag"));
 }
 
+struct SamplerOptionsSeen {
+  bool size = false;
+  bool by = false;
+  bool ranks = false;
+  bool weight = false;
+  bool seed = false;
+};
+
 // One of the sampler's options, where one is next.
-bool ReadSamplerOption(ArgReader& args, SamplerChoice& choice) {
+bool ReadSamplerOption(ArgReader& args, SamplerChoice& choice, SamplerOptionsSeen& seen) {
   const SamplerRow& row = *choice.row;
-  const auto takes = [&](std::string_view option, bool known) {
+  const auto takes = [&](std::string_view option, bool known, bool& given) {
     if (!args.Option(option)) {
       return false;
     }
     if (!known) {
       args.Fail(Status(Code::kError, fmt::format("sampler '{}' takes no {}", row.name, option)));
     }
+    ReadOnce(args, given, option);
     return true;
   };
-  if (takes("SIZE", row.size)) {
+  if (takes("SIZE", row.size, seen.size)) {
     choice.size = ReadNumber(args, "SIZE", {.min = 1, .max = kRowsMax});
-  } else if (takes("BY", row.by)) {
+  } else if (takes("BY", row.by, seen.by)) {
     choice.by = ReadTag(args);
-  } else if (takes("RANKS", row.ranks)) {
+  } else if (takes("RANKS", row.ranks, seen.ranks)) {
     choice.ranks = ReadNumber(args, "RANKS", {.min = 1, .max = kRanksMax});
-  } else if (takes("WEIGHT", row.weight)) {
+  } else if (takes("WEIGHT", row.weight, seen.weight)) {
     choice.weight = ReadTag(args);
-  } else if (takes("SEED", row.seed)) {
+  } else if (takes("SEED", row.seed, seen.seed)) {
     choice.seed = static_cast<std::uint64_t>(ReadNumber(args, "SEED", {}));
   } else {
     return false;
@@ -67,12 +76,8 @@ SamplerChoice ReadSampler(ArgReader& args) {
     args.Fail(Status(Code::kError,
                      fmt::format("'{}' is not a sampler: {} are", store::Printable(name), known)));
   }
-  bool size = false;
-  while (args.HasMore()) {
-    size = size || EqualsIgnoreCase(args.Peek(), "SIZE");
-    if (!ReadSamplerOption(args, choice)) {
-      break;
-    }
+  SamplerOptionsSeen seen;
+  while (args.HasMore() && ReadSamplerOption(args, choice, seen)) {
   }
   if (!args.ok()) {
     return choice;
@@ -83,8 +88,9 @@ SamplerChoice ReadSampler(ArgReader& args) {
           Status(Code::kError, fmt::format("sampler '{}' needs {}", choice.row->name, option)));
     }
   };
-  needs(choice.row->needs_size, size, "SIZE");
-  needs(choice.row->needs_weight, !choice.weight.empty(), "WEIGHT");
+  needs(choice.row->needs_size, seen.size, "SIZE");
+  needs(choice.row->ranks, seen.ranks, "RANKS");
+  needs(choice.row->needs_weight, seen.weight, "WEIGHT");
   return choice;
 }
 

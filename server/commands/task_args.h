@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include "controller/fetch.h"
 #include "server/arg_reader.h"
@@ -77,6 +78,27 @@ store::Result<Stream*> EnterStream(Context& context, std::string_view partition)
 store::Result<controller::Task*> FindTask(Stream& stream, std::string_view name);
 // Made where there is none. Errors: kNoTask, where the partition is STRICT; kOom.
 store::Result<controller::Task*> GetTask(Context& context, Stream& stream, std::string_view name);
+// Beside GetTask(): a task that it makes goes again unless the command comes to Keep(), so that an
+// error leaves nothing. REQUIRES: the engine, at both ends.
+class NewTask {
+ public:
+  NewTask(Stream& stream, std::string_view name)
+      : tasks_(stream.Tasks()), name_(name), is_new_(tasks_.FindTask(name) == nullptr) {}
+  NewTask(const NewTask&) = delete;
+  NewTask& operator=(const NewTask&) = delete;
+  ~NewTask() {
+    if (is_new_) {
+      tasks_.ForgetUnused(name_);
+    }
+  }
+  // Was it?
+  bool Keep() noexcept { return std::exchange(is_new_, false); }
+
+ private:
+  controller::Controller& tasks_;
+  std::string_view name_;
+  bool is_new_;
+};
 // The indexes of those that there are, into context.scratch.indexes. REQUIRES: ChooseRows().
 void IndexesOf(Context& context, Stream& stream, const store::RowSet& rows);
 

@@ -18,6 +18,7 @@ using store::Status;
 struct FetchAnswer {
   Fetched fetched;
   store::Revision made = 0;  // which partition of this name
+  bool new_task = false;     // made for it
   bool autoevict = false;
   std::vector<store::Text> keys;
   std::vector<store::Text> tags;
@@ -35,6 +36,9 @@ Stream* StreamOf(Server& server, const FetchArgs& args, store::Revision made) {
 void GiveBack(Server& server, const FetchArgs& args, const FetchAnswer& answer) noexcept {
   if (Stream* const stream = StreamOf(server, args, answer.made)) {
     stream->Tasks().GiveBack(args.fetch, answer.fetched);
+    if (answer.new_task) {
+      stream->Tasks().ForgetUnused(args.fetch.task);
+    }
     server.streams.MakeUnsettled(*stream);
   }
 }
@@ -313,18 +317,23 @@ Status TaskFetch(Context& context, ArgReader& args) {
     Stream& stream = server.streams.Of(*partition);
     TRY(CheckTask(*partition, fetch.fetch.task));
     TRY(CheckFields(*partition, fetch.fetch.selection.fields));
+    NewTask made(stream, fetch.fetch.task);
     TRY(GetTask(context, stream, fetch.fetch.task).GetStatus());
     FetchAnswer answer;
     std::vector<std::string> fields = fetch.fetch.selection.fields;
     TRY_ASSIGN(const Outcome outcome, TryNow(server, stream, fetch, !waits, answer));
     stream.Tasks().FindTask(fetch.fetch.task)->last_fields = std::move(fields);
+    if (outcome == Outcome::kWait) {
+      TRY(Park(context, fetch));
+      made.Keep();
+      return {};
+    }
+    answer.new_task = made.Keep();
     if (outcome == Outcome::kRows) {
       return Deliver(context, fetch, answer);
     }
-    if (outcome == Outcome::kNil) {
-      context.reply.NullArray();
-      return {};
-    }
+    context.reply.NullArray();
+    return {};
   }
   if (!waits) {
     context.reply.NullArray();
@@ -357,7 +366,7 @@ Status TaskExplain(Context& context, ArgReader& args) {
 
 constexpr std::array kCommands = {
     Row({.name = "task.fetch",
-         .arity = -7,
+         .arity = -8,
          .flags = kWrite | kBlocking,
          .keys = {.first = 1, .last = 1, .step = 1},
          .handler = TaskFetch,
@@ -368,7 +377,7 @@ constexpr std::array kCommands = {
          .summary = "Takes the next rows that are ready for a task, or waits for them.",
          .args = kFetchArgs}),
     Row({.name = "task.explain",
-         .arity = -7,
+         .arity = -8,
          .flags = kReadOnly,
          .keys = {.first = 1, .last = 1, .step = 1},
          .handler = TaskExplain,

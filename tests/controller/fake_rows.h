@@ -1,0 +1,65 @@
+// Rows for tests of samplers: their tags, and which are ready; a sampler over them is told of every
+// change, as a View tells it.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+
+#include "controller/sampler.h"
+
+namespace sluice::controller {
+
+class FakeRows final : public RowSource {
+ public:
+  [[nodiscard]] bool Ready(RowIndex row, std::span<const std::size_t> /*fields*/) const override {
+    return ready.Contains(row);
+  }
+  [[nodiscard]] std::string_view TagOf(RowIndex row) const override {
+    const auto it = tags.find(row);
+    return it == tags.end() ? std::string_view() : it->second;
+  }
+  void Select(std::span<const std::size_t> /*fields*/, const std::optional<store::Where>& /*where*/,
+              RowBits& rows) const override {
+    existing.ForEach([&rows](RowIndex row) { rows.Insert(row); });
+  }
+  std::size_t Follow(std::string_view /*field*/) override { return 0; }
+  [[nodiscard]] std::int64_t RowsMade() const override { return existing.Last() + 1; }
+  [[nodiscard]] std::int64_t MadeMs(RowIndex /*row*/) const override { return 0; }
+
+  [[nodiscard]] Choosable Choose() const {
+    return {.ready = ready, .existing = existing, .rows = *this};
+  }
+  // Each tells `told`, a sampler or groups, too.
+  template <typename Told>
+  void Write(RowIndex row, const std::string& tag, Told& told) {
+    tags[row] = tag;
+    existing.Insert(row);
+    told.RowWritten(row);
+  }
+  template <typename Told>
+  void MakeReady(RowIndex row, Told& told) {
+    if (ready.Insert(row)) {
+      told.RowReady(row);
+    }
+  }
+  template <typename Told>
+  void Take(RowIndex row, Told& told) {
+    if (ready.Erase(row)) {
+      told.RowTaken(row);
+    }
+  }
+  template <typename Told>
+  void Remove(RowIndex row, Told& told) {
+    Take(row, told);
+    existing.Erase(row);
+    tags.erase(row);
+    told.RowGone(row);
+  }
+
+  std::map<RowIndex, std::string> tags;
+  RowBits existing;
+  RowBits ready;
+};
+
+}  // namespace sluice::controller
