@@ -16,7 +16,7 @@ void Controller::Refresh() {
   }
   RowBits existing;
   source_.Select({}, std::nullopt, existing);
-  existing_ = std::move(existing);
+  existing_.Swap(existing);
   for (const auto& [name, task] : tasks_) {
     task->MakeStale();
   }

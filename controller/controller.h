@@ -149,6 +149,7 @@ class Controller {
 
   Waiter* FirstServable();
   [[nodiscard]] bool NearEnd() const;
+  bool ServeFirst(std::int64_t now_us);
   bool ServeSteps(std::int64_t now_us);
   bool ServeNearEnd(std::int64_t now_us);
   enum class Served : std::uint8_t { kNo, kRows, kOther };

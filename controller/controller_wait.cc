@@ -160,6 +160,18 @@ bool Controller::ServeNearEnd(std::int64_t now_us) {
   return served;
 }
 
+// The first that can have all that it wants.
+bool Controller::ServeFirst(std::int64_t now_us) {
+  Waiter* const waiter = FirstServable();
+  if (waiter == nullptr) {
+    return false;
+  }
+  if (Serve(*waiter, now_us) == Served::kNo) {
+    waiter->line_->changed = false;  // its sampler gives less than it said
+  }
+  return true;
+}
+
 void Controller::Settle(std::int64_t now_us) noexcept {
   if (waiters_.empty()) {
     return;
@@ -171,15 +183,7 @@ void Controller::Settle(std::int64_t now_us) noexcept {
     }
     bool served = true;
     while (served) {
-      served = false;
-      if (NearEnd()) {
-        served = ServeNearEnd(now_us);
-      } else if (Waiter* const waiter = FirstServable()) {
-        served = true;
-        if (Serve(*waiter, now_us) == Served::kNo) {
-          waiter->line_->changed = false;  // its sampler gives less than it said
-        }
-      }
+      served = NearEnd() ? ServeNearEnd(now_us) : ServeFirst(now_us);
       served = (new_steps_ && ServeSteps(now_us)) || served;
     }
   } catch (const std::bad_alloc&) {

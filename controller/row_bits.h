@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <boost/container/flat_map.hpp>
@@ -27,9 +28,13 @@ class RowBits {
   static constexpr RowIndex kChunkRows = 4096;
 
   RowBits() = default;
-  RowBits(RowBits&&) = default;
-  RowBits& operator=(RowBits&&) = default;
+  RowBits(const RowBits&) = delete;
+  RowBits& operator=(const RowBits&) = delete;
 
+  void Swap(RowBits& other) {
+    chunks_.swap(other.chunks_);
+    std::swap(count_, other.count_);
+  }
   // The next Insert(row) takes no memory, if no row is erased before. Errors: std::bad_alloc.
   void Reserve(RowIndex row) { static_cast<void>(ChunkFor(row)); }
   // False: it was in already. Errors: std::bad_alloc; nothing changed then. REQUIRES: row >= 0.
