@@ -178,8 +178,8 @@ void Connection::AnswerParked(Engine::Turn& turn, bool time_is_up) {
   const bool answered = ResumeCommand(context, *parked_, time_is_up);
   now_us_ = context.now_us;
   if (answered) {
-    ObserveParked(context, {.parked_us = resumed_us - parked_at_us_,
-                            .worked_us = now_us_ - resumed_us});
+    ObserveParked(context,
+                  {.parked_us = resumed_us - parked_at_us_, .worked_us = now_us_ - resumed_us});
     turn.Leave();  // its end enters the engine
     parked_ = nullptr;
     KeepWhatWaits(context);

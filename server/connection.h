@@ -119,8 +119,8 @@ class Connection {
   std::int64_t overdraft_ = 0;      // what the request may take beyond maxmemory
   store::Status drained_;           // why a large argument was thrown away
   std::vector<RequestArg> args_;
-  std::unique_ptr<LongReply> rest_;          // of the reply to the last command
-  std::unique_ptr<server::Parked> parked_;   // the last command, which is not answered yet
+  std::unique_ptr<LongReply> rest_;         // of the reply to the last command
+  std::unique_ptr<server::Parked> parked_;  // the last command, which is not answered yet
   std::int64_t parked_at_us_ = 0;
   std::unique_ptr<RoomQueue::Ticket> room_;  // for the large argument whose header has come
   std::int64_t room_deadline_us_ = 0;

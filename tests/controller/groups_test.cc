@@ -116,7 +116,7 @@ TEST_CASE("what is torn is explained", "[groups]") {
   rows.Take(2, *groups);
   rows.Take(5, *groups);
   std::vector<std::string> lines;
-  groups->Explain([](RowIndex row) { return row != 2; }, lines);
+  groups->Explain({.may_come = [](RowIndex row) { return row != 2; }, .next_index = 7}, lines);
   REQUIRE(lines.size() == 3);
   CHECK(lines[0].find("is torn") != std::string::npos);
   CHECK(lines[1].find("is not whole yet") != std::string::npos);
