@@ -236,6 +236,7 @@ Status Controller::CheckRepeat(const Task& task, const Fetch& fetch, const Step&
 // REQUIRES: CheckRepeat(). Errors: std::bad_alloc; nothing changed then.
 void Controller::Repeat(Task& task, const Fetch& fetch, std::int64_t now_us, Fetched& fetched) {
   Step& step = *task.GetSteps().Find(*fetch.step);
+  step.given_again = true;
   fetched.rows = step.rows;
   fetched.weights = step.weights;
   if (!step.returned.empty()) {
@@ -264,6 +265,10 @@ void Controller::GiveBack(const Fetch& fetch, const Fetched& fetched) noexcept {
     return;
   }
   if (fetched.step_now) {
+    const Step* const step = task->GetSteps().Find(*fetch.step);
+    if (step != nullptr && step->given_again) {
+      return;
+    }
     task->GetSteps().Forget(*fetch.step);
   }
   if (fetched.taken_now && fetched.lease != 0) {

@@ -19,6 +19,7 @@ struct Step {
   SamplerChoice sampler;
   std::int64_t deal = 0;  // the same for all shares of one call; others' differ
   bool forget = false;
+  bool given_again = false;        // others have these rows, too
   LeaseId lease = 0;               // the last one; 0: consumed, or kept
   std::vector<RowIndex> returned;  // rows that came back when it ended
 };

@@ -88,7 +88,9 @@ std::string StreamLedger::Fetched(const FetchRequest& request, const Value& repl
       return "the step had other rows before";
     }
   }
-  const bool dealt_before = request.sampler.name == "balanced" && Dealt(task, request.step->step);
+  const bool dealt_before =
+      (before != task.steps.end() && before->second.rows.empty()) ||  // by one that was not told
+      (request.sampler.name == "balanced" && Dealt(task, request.step->step));
   if (request.step) {
     task.steps[*request.step] = {.rows = rows, .balanced = request.sampler.name == "balanced"};
   }

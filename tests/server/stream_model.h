@@ -49,6 +49,7 @@ struct StreamStep {
   Words sampler = {};
   Indexes rows = {};
   int deal = 0;  // of all shares of one call the same
+  bool given_again = false;
   std::vector<double> weights = {};
   std::optional<int> lease = {};
   std::set<Index> came_back = {};  // rows that the lease did not hold to the end

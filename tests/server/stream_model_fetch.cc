@@ -237,6 +237,7 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
                       .sampler = request.sampler.ToWords(),
                       .rows = shares[rank],
                       .deal = deals_made_,
+                      .given_again = false,
                       .weights = {},
                       .lease = lease,
                       .came_back = {}};
@@ -256,6 +257,7 @@ std::optional<int> StreamModel::TakeAgain(const FetchRequest& request, StreamSte
                                           int client) {
   StreamTask& task = partitions[request.partition].tasks[request.task];
   const std::set<Index> came_back = std::exchange(step.came_back, {});
+  step.given_again = true;
   if (!request.lease_ms) {
     task.consumed.insert(came_back.begin(), came_back.end());
     return std::nullopt;
@@ -281,6 +283,9 @@ void StreamModel::GiveBack(const FetchRequest& request, const Plan& plan,
     return;  // the shares of one deal stay as they are
   }
   StreamTask& task = partitions[request.partition].tasks[request.task];
+  if (request.step && task.steps[*request.step].given_again) {
+    return;  // others have them, too
+  }
   if (lease) {
     task.leases.erase(*lease);
   } else if (!request.keep) {

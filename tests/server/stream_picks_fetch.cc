@@ -57,7 +57,7 @@ void StreamPicks::PickWaysToTake(FetchRequest& request) {
   request.block_ms = Chance(45) ? std::optional(Between(0, 12) * 10) : std::nullopt;
   request.lease_ms = !request.keep && Chance(45) ? std::optional(Between(1, 12) * 5) : std::nullopt;
   request.bound = request.lease_ms && Chance(30);
-  request.format = Chance(25) && !(request.step && request.block_ms) ? OneOf(kFormats) : "";  // B10
+  request.format = Chance(25) ? OneOf(kFormats) : "";
 }
 
 FetchRequest StreamPicks::PickNewFetch() {
