@@ -204,18 +204,7 @@ void Streams::SettlePlace(Place& place) noexcept {
     try {
       Stream& stream = Of(*partition);
       while (!place.homeless.empty()) {
-        StreamWaiter& waiter = place.homeless.front();
-        store::Status status = CheckTask(*partition, waiter.fetch.task);
-        if (status.ok()) {
-          status = CheckFields(*partition, waiter.fetch.selection.fields);
-        }
-        if (status.ok()) {
-          stream.Tasks().Wait(waiter);
-        }
-        waiter.homeless.unlink();
-        if (!status.ok()) {
-          waiter.Answer(std::move(status), {});
-        }
+        LetIn(stream, place.homeless.front());
       }
       MakeUnsettled(stream);
     } catch (const std::bad_alloc&) {
@@ -225,8 +214,23 @@ void Streams::SettlePlace(Place& place) noexcept {
   WakeWriters(place, partition);
 }
 
+// Its partition was made. Errors: std::bad_alloc; it waits on then.
+void Streams::LetIn(Stream& stream, StreamWaiter& waiter) {
+  store::Status status = CheckTask(stream.GetPartition(), waiter.fetch.task);
+  if (status.ok()) {
+    status = CheckFields(stream.GetPartition(), waiter.fetch.selection.fields);
+  }
+  if (status.ok()) {
+    stream.Tasks().Wait(waiter);
+  }
+  waiter.homeless.unlink();
+  if (!status.ok()) {
+    waiter.Answer(std::move(status), {});
+  }
+}
+
 // Those that there is room for, beside those that were woken and have not tried yet.
-void Streams::WakeWriters(Place& place, const store::Partition* partition) noexcept {
+void Streams::WakeWriters(Place& place, store::Partition* partition) noexcept {
   constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
   std::int64_t rows = kNoLimit;
   std::int64_t bytes = kNoLimit;
@@ -236,6 +240,10 @@ void Streams::WakeWriters(Place& place, const store::Partition* partition) noexc
     bytes = terms.bytes_max ? *terms.bytes_max - partition->ValueBytes() : bytes;
   }
   for (FullWriter& writer : place.writers) {
+    if (!writer.key.empty() && partition != nullptr &&
+        partition->Locate(writer.key).segment != nullptr) {
+      writer.wants.rows = 0;  // somebody else made it meanwhile
+    }
     const bool fits = (writer.wants.rows <= rows || writer.wants.rows == 0) &&
                       (writer.wants.bytes <= bytes || writer.wants.bytes <= 0);
     if (!writer.woken && fits) {

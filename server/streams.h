@@ -45,7 +45,8 @@ struct FullWriter {
   StreamWaiter::Hook hook;
   std::shared_ptr<Waker> waker;
   store::WriteResult::Wants wants;
-  bool woken = false;  // and has not tried yet
+  std::string_view key;  // of its one row; "": it has others
+  bool woken = false;    // and has not tried yet
 };
 
 class Streams final : public store::NameListener, public Settler {
@@ -117,7 +118,8 @@ class Streams final : public store::NameListener, public Settler {
 
  private:
   void SettlePlace(Place& place) noexcept;
-  void WakeWriters(Place& place, const store::Partition* partition) noexcept;
+  void LetIn(Stream& stream, StreamWaiter& waiter);
+  void WakeWriters(Place& place, store::Partition* partition) noexcept;
 
   store::Store& store_;
   Engine& engine_;

@@ -183,6 +183,7 @@ class Partition final : public Remains {
 
   void RemoveRow(const RowPlace& place, Revision revision, bool logged) noexcept;
   bool RemoveCell(Field& field, const RowPlace& place) noexcept;
+  bool ClearCell(Field& field, const RowPlace& place, Revision revision) noexcept;
   void DropFieldIfEmpty(Field& field) noexcept;
 
   Text name_;

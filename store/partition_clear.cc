@@ -46,17 +46,22 @@ Result<std::int64_t> Partition::ClearCells(const RowSet& rows,
       continue;
     }
     for (const RowPlace& place : places_) {
-      if (place.segment != nullptr && RemoveCell(*field, place)) {
-        place.segment->SetRevision(place.offset, revision);
-        ++removed;
-        if (follower_ != nullptr) {
-          follower_->RowWritten(place.index);
-        }
-      }
+      removed += place.segment != nullptr && ClearCell(*field, place, revision) ? 1 : 0;
     }
     DropFieldIfEmpty(*field);
   }
   return removed;
+}
+
+bool Partition::ClearCell(Field& field, const RowPlace& place, Revision revision) noexcept {
+  if (!RemoveCell(field, place)) {
+    return false;
+  }
+  place.segment->SetRevision(place.offset, revision);
+  if (follower_ != nullptr) {
+    follower_->RowWritten(place.index);
+  }
+  return true;
 }
 
 bool Partition::RemoveCell(Field& field, const RowPlace& place) noexcept {

@@ -71,6 +71,8 @@ class BlockedWrite final : public Parked {
       place_ = &server_.streams.Hold(request_.Args()[1].text);
     }
     writer_.wants = context.scratch.write.wants;
+    const bool one_row = !EqualsIgnoreCase(request_.Args()[0].text, "kv.mput");
+    writer_.key = one_row ? request_.Args()[2].text : std::string_view();
     server_.streams.WaitForRoom(*place_, writer_);
   }
   // REQUIRES: the engine, where it waits for the partition.

@@ -1,4 +1,4 @@
-// TASK.FETCH, TASK.EXPLAIN.
+// TASK.FETCH.
 #include <array>
 #include <new>
 #include <utility>
@@ -301,67 +301,49 @@ Status Park(Context& context, FetchArgs args) {
   return {};
 }
 
-// TASK.FETCH partition task FIELDS list COUNT n [MIN m] [SAMPLER name [option value ...]] [WHERE
-// ...]
-//            [RANK r STEP s] [BLOCK ms] [LEASE ms [BOUND]] [KEEP] [FORMAT ...] [PAD ...] [DICT]
+// Where the partition exists. Errors: kNoTask, kNoField, kOom; as TryNow and Deliver.
+Status FetchFrom(Context& context, Stream& stream, FetchArgs& fetch) {
+  TRY(CheckTask(stream.GetPartition(), fetch.fetch.task));
+  TRY(CheckFields(stream.GetPartition(), fetch.fetch.selection.fields));
+  NewTask made(stream, fetch.fetch.task);
+  TRY(GetTask(context, stream, fetch.fetch.task).GetStatus());
+  FetchAnswer answer;
+  std::vector<std::string> fields = fetch.fetch.selection.fields;
+  const bool time_is_up = !fetch.block.given || !context.may_park;
+  TRY_ASSIGN(const Outcome outcome, TryNow(context.server, stream, fetch, time_is_up, answer));
+  stream.Tasks().FindTask(fetch.fetch.task)->last_fields = std::move(fields);
+  if (outcome == Outcome::kWait) {
+    TRY(Park(context, fetch));
+    made.Keep();
+    return {};
+  }
+  answer.new_task = made.Keep();
+  if (outcome == Outcome::kRows) {
+    return Deliver(context, fetch, answer);
+  }
+  context.reply.NullArray();
+  return {};
+}
+
+// TASK.FETCH partition task FIELDS list COUNT n [MIN m] [SAMPLER name [option value ...]]
+//            [WHERE ...] [RANK r STEP s] [BLOCK ms] [LEASE ms [BOUND]] [KEEP] [FORMAT ...] [PAD
+//            ...] [DICT]
 Status TaskFetch(Context& context, ArgReader& args) {
   FetchArgs fetch;
   ReadFetch(context, args, fetch);
   TRY(args.Finish());
 
-  Server& server = context.server;
-  const bool waits = fetch.block.given && context.may_park;
   context.turn.Enter();
-  TRY_ASSIGN(store::Partition* const partition, server.store.FindPartition(fetch.partition));
+  TRY_ASSIGN(store::Partition* const partition,
+             context.server.store.FindPartition(fetch.partition));
   if (partition != nullptr) {
-    Stream& stream = server.streams.Of(*partition);
-    TRY(CheckTask(*partition, fetch.fetch.task));
-    TRY(CheckFields(*partition, fetch.fetch.selection.fields));
-    NewTask made(stream, fetch.fetch.task);
-    TRY(GetTask(context, stream, fetch.fetch.task).GetStatus());
-    FetchAnswer answer;
-    std::vector<std::string> fields = fetch.fetch.selection.fields;
-    TRY_ASSIGN(const Outcome outcome, TryNow(server, stream, fetch, !waits, answer));
-    stream.Tasks().FindTask(fetch.fetch.task)->last_fields = std::move(fields);
-    if (outcome == Outcome::kWait) {
-      TRY(Park(context, fetch));
-      made.Keep();
-      return {};
-    }
-    answer.new_task = made.Keep();
-    if (outcome == Outcome::kRows) {
-      return Deliver(context, fetch, answer);
-    }
-    context.reply.NullArray();
-    return {};
+    return FetchFrom(context, context.server.streams.Of(*partition), fetch);
   }
-  if (!waits) {
+  if (!fetch.block.given || !context.may_park) {
     context.reply.NullArray();
     return {};
   }
   return Park(context, std::move(fetch));
-}
-
-// TASK.EXPLAIN: as TASK.FETCH
-Status TaskExplain(Context& context, ArgReader& args) {
-  FetchArgs fetch;
-  ReadFetch(context, args, fetch);
-  TRY(args.Finish());
-
-  TRY_ASSIGN(Stream* const stream, EnterStream(context, fetch.partition));
-  TRY(CheckTask(stream->GetPartition(), fetch.fetch.task));
-  TRY(CheckFields(stream->GetPartition(), fetch.fetch.selection.fields));
-  std::vector<std::string> lines;
-  stream->Tasks().Explain(
-      fetch.fetch, {.now_us = context.server.clock.NowUs(), .time_is_up = !fetch.block.given},
-      lines);
-  context.turn.Leave();
-  std::string text;
-  for (const std::string& line : lines) {
-    text += line + '\n';
-  }
-  context.reply.Verbatim(text);
-  return {};
 }
 
 constexpr std::array kCommands = {
@@ -375,16 +357,6 @@ constexpr std::array kCommands = {
          .complexity = "O(N) where N is the number of rows taken; the first time for these fields, "
                        "that of the rows that there are",
          .summary = "Takes the next rows that are ready for a task, or waits for them.",
-         .args = kFetchArgs}),
-    Row({.name = "task.explain",
-         .arity = -8,
-         .flags = kReadOnly,
-         .keys = {.first = 1, .last = 1, .step = 1},
-         .handler = TaskExplain,
-         .group = "task",
-         .since = "0.1.0",
-         .complexity = "O(N) where N is the number of cells looked at",
-         .summary = "Says why TASK.FETCH would wait.",
          .args = kFetchArgs}),
 };
 

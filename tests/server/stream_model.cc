@@ -225,7 +225,7 @@ StreamPartition& StreamModel::Made(const std::string& name) {
 }
 
 std::string StreamModel::Write(const WriteRequest& request) {
-  if (const std::string problem = Problem(request); !problem.empty()) {
+  if (std::string problem = Problem(request); !problem.empty()) {
     return problem;
   }
   StreamPartition& partition = Made(request.partition);
@@ -263,7 +263,7 @@ std::string StreamModel::Append(const AppendRequest& request) {
     }
   }
   whole.rows[0].cells = {cell};
-  const std::string answer = Write(whole);
+  std::string answer = Write(whole);
   if (answer.starts_with('-')) {
     return answer;
   }

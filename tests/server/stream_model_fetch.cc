@@ -102,7 +102,7 @@ std::string Plan::KindName() const {
 }
 
 Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up, int admitted) const {
-  const Plan nothing{.kind = time_is_up ? Plan::Kind::kNil : Plan::Kind::kWaits};
+  Plan nothing{.kind = time_is_up ? Plan::Kind::kNil : Plan::Kind::kWaits};
   const auto found = partitions.find(request.partition);
   if (found == partitions.end()) {
     return nothing;

@@ -79,7 +79,8 @@ std::string StreamModel::Info(const std::string& name) const {
     }
     std::string status = Status(name, task_name, std::nullopt, false);
     status.pop_back();
-    tasks.insert(tasks.end(), {task_name, status + ",oldest_unconsumed_ms," + oldest + "]"});
+    status.append(",oldest_unconsumed_ms,").append(oldest).append("]");
+    tasks.insert(tasks.end(), {task_name, status});
   }
   Words schema;
   for (const auto& [field, of] : partition.schema) {
@@ -119,7 +120,7 @@ std::string StreamModel::ReadyRows(const std::string& name, const Words& fields)
 
 std::string StreamModel::Evict(const std::string& name, const Words& tasks) {
   for (const std::string& task : tasks) {
-    if (const std::string error = Unknown(name, task); !error.empty()) {
+    if (std::string error = Unknown(name, task); !error.empty()) {
       return error;
     }
   }

@@ -55,7 +55,7 @@ bool Under(const StreamTask& task, Index row, const std::optional<std::string>& 
 
 std::string StreamModel::Ack(const std::string& partition, const std::string& task_name,
                              const RowList& rows, const std::optional<std::string>& lease) {
-  if (const std::string error = Unknown(partition, task_name); !error.empty()) {
+  if (std::string error = Unknown(partition, task_name); !error.empty()) {
     return error;
   }
   StreamTask& task = partitions[partition].tasks[task_name];
@@ -73,7 +73,7 @@ std::string StreamModel::Ack(const std::string& partition, const std::string& ta
 
 std::string StreamModel::Release(const std::string& partition, const std::string& task_name,
                                  const RowList& rows, const std::optional<std::string>& lease) {
-  if (const std::string error = Unknown(partition, task_name); !error.empty()) {
+  if (std::string error = Unknown(partition, task_name); !error.empty()) {
     return error;
   }
   StreamTask& task = partitions[partition].tasks[task_name];
@@ -92,7 +92,7 @@ std::string StreamModel::Release(const std::string& partition, const std::string
 
 std::string StreamModel::Renew(const std::string& partition, const std::string& task,
                                const std::string& id, std::int64_t ms) {
-  if (const std::string error = Unknown(partition, task); !error.empty()) {
+  if (std::string error = Unknown(partition, task); !error.empty()) {
     return error;
   }
   for (auto& [number, lease] : partitions[partition].tasks[task].leases) {
@@ -106,7 +106,7 @@ std::string StreamModel::Renew(const std::string& partition, const std::string& 
 
 std::string StreamModel::Status(const std::string& partition, const std::string& task_name,
                                 const std::optional<Words>& fields, bool bitmap) const {
-  if (const std::string error = Unknown(partition, task_name); !error.empty()) {
+  if (std::string error = Unknown(partition, task_name); !error.empty()) {
     return error;
   }
   const StreamPartition& of = partitions.at(partition);
@@ -140,7 +140,7 @@ std::string StreamModel::Ready(const std::string& partition, const std::string& 
   if (found == partitions.end()) {
     return "-NOPARTITION";
   }
-  if (const std::string error = found->second.Forbids(task, fields); !error.empty()) {
+  if (std::string error = found->second.Forbids(task, fields); !error.empty()) {
     return error;
   }
   Indexes ready;
@@ -187,7 +187,7 @@ std::string StreamModel::PlanClaim(const ClaimRequest& request, Indexes& rows) c
     return "-NOPARTITION";
   }
   const StreamPartition& partition = found->second;
-  if (const std::string error = partition.Forbids(request.task, request.fields); !error.empty()) {
+  if (std::string error = partition.Forbids(request.task, request.fields); !error.empty()) {
     return error;
   }
   const auto task = partition.tasks.find(request.task);

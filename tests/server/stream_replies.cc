@@ -25,7 +25,7 @@ std::string Canonical(const json::value& value) {
   }
   std::string text = "{";
   for (const auto& [name, member] : members) {
-    text += (text.size() == 1 ? "" : ",") + name + ":" + member;
+    text.append(text.size() == 1 ? "" : ",").append(name).append(":").append(member);
   }
   return text + "}";
 }

@@ -81,7 +81,10 @@ struct StepId {
   std::int64_t rank = 0;
   std::int64_t step = 0;
 
-  friend auto operator<=>(const StepId&, const StepId&) = default;
+  friend bool operator==(const StepId&, const StepId&) = default;
+  friend bool operator<(const StepId& a, const StepId& b) {
+    return a.rank != b.rank ? a.rank < b.rank : a.step < b.step;
+  }
 };
 
 struct FetchRequest {

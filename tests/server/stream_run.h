@@ -84,7 +84,7 @@ class StreamRun : private StreamPicks {
   Command ExplainCommand();
   Command AckCommand(bool release);
   // Answered as this says.
-  Command Same(Words words, std::function<std::string()> model);
+  Command Same(const Words& words, const std::function<std::string()>& model);
 
   // stream_run_fetch.cc
   struct Asked {

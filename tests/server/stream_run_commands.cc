@@ -7,7 +7,7 @@
 
 namespace sluice::tests {
 
-StreamRun::Command StreamRun::Same(Words words, std::function<std::string()> model) {
+StreamRun::Command StreamRun::Same(const Words& words, const std::function<std::string()>& model) {
   return {.words = words, .judge = [this, words, model](const Value& reply) {
             log_.Expect(words[0], model(), Flat(reply));
           }};
@@ -40,7 +40,7 @@ StreamRun::Command StreamRun::PickWriteCommand() {
     return Same(request.ToWords(), [this, request] { return model_.Append(request); });
   }
   WriteRequest request = what < 5 ? PickNewRows() : PickPut();
-  if (request.rows[0].key.empty() && Chance(20)) {  // B7
+  if (Chance(20)) {
     request.block_ms = Between(0, 6) * 10;
   }
   Command command = Same(request.ToWords(), [this, request] { return model_.Write(request); });

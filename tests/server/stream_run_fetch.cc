@@ -89,7 +89,7 @@ Indexes StreamRun::CheckRows(const Plan& plan, const Value& reply) {
   if (plan.count == 0) {
     return plan.rows;  // which are compared with all else
   }
-  const Indexes rows = Unpacked(found->text);
+  Indexes rows = Unpacked(found->text);
   const std::set<Index> distinct(rows.begin(), rows.end());
   const bool allowed =
       rows.size() == plan.count && distinct.size() == plan.count &&
