@@ -262,5 +262,68 @@ TEST_CASE("the TTL of a partition does not run while somebody waits, or a lease 
   }
 }
 
+TEST_CASE("of 1,000 that wait, a write wakes those that it can serve, in order, and no other",
+          "[waiting]") {
+  constexpr std::size_t kClients = 1000;
+  Stage stage(kClients);
+  stage.Write(Make(1));
+  for (std::size_t i = 0; i < kClients; ++i) {
+    REQUIRE(stage.Ask(i, Fetch("2")).empty());
+  }
+  const auto woken = [&] {
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < kClients; ++i) {
+      count += stage.Client(i).Get().GetClient().waker->Woken() ? 1 : 0;
+    }
+    return count;
+  };
+  stage.Write({"KV.PUT", "p", "other", "FIELD", "y", "uint8", "VALUES", "1"});
+  CHECK(woken() == 0);
+  stage.Write(Make(1));
+  CHECK(woken() == 1);
+  CHECK(stage.Answer(0) == "0 2");
+  stage.Write(Make(5));
+  CHECK(woken() == 2);
+  CHECK(stage.Answer(1) == "3 4");
+  CHECK(stage.Answer(2) == "5 6");
+}
+
+TEST_CASE("the time that a command waited is told apart from its work", "[waiting]") {
+  Stage stage(1);
+  stage.server.Set("latency-monitor-threshold", "100");
+  stage.server.Set("slowlog-log-slower-than", "100000");
+  CHECK(stage.Ask(0, Fetch("1")).empty());
+  stage.server.GetClock().Advance(5 * kSecondUs);
+  stage.Write(Make(1));
+  CHECK(stage.Answer(0) == "0");
+  const std::string latest = stage.Write({"LATENCY", "LATEST"});
+  CHECK(latest.find("\r\nparked\r\n") != std::string::npos);
+  CHECK(latest.find(":5000\r\n") != std::string::npos);
+  CHECK(latest.find("\r\ncommand\r\n") == std::string::npos);
+  CHECK(stage.Write({"SLOWLOG", "LEN"}) == ":0\r\n");
+  CHECK(stage.Write({"INFO", "commandstats"}).find("cmdstat_task.fetch:calls=1,usec=0,") !=
+        std::string::npos);
+}
+
+TEST_CASE("INFO tells of partitions and tasks, and cuts no line at their names", "[waiting]") {
+  Stage stage(1);
+  stage.Write({"KV.PUT", "a,b=c", "k", "FIELD", "x", "uint8", "VALUES", "1"});
+  stage.Write(Make(3));
+  CHECK(stage.Ask(0, Fetch("1")) == "0");
+  CHECK(stage.Ask(0, Fetch("1", {"LEASE", "5000"})) == "1");
+  CHECK(stage.Ask(0, Fetch("2")).empty());
+  stage.server.GetClock().Advance(kSecondUs);
+  const std::string info = stage.Write({"INFO", "partitions", "tasks"});
+  CAPTURE(info);
+  for (const char* const line :
+       {"# Partitions\r\npartitions:2\r\n",
+        "\r\npartition0:rows=1,made=1,bytes=1,tasks=0,waiters=0,name=a%2Cb%3Dc\r\n",
+        "\r\npartition1:rows=3,made=3,bytes=3,tasks=1,waiters=1,name=p\r\n",
+        "\r\ntask0:consumed=1,leased=1,leases=1,waiters=1,oldest_unconsumed_ms=1000,partition=p,"
+        "name=t\r\n"}) {
+    CHECK(info.find(line) != std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace sluice::server
