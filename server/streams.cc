@@ -89,7 +89,19 @@ void Streams::Leave(Place& place, StreamWaiter& waiter) noexcept {
   }
 }
 
+// Of the row that it writes; 0: there is none, or it writes many.
+store::Revision Streams::RevisionOf(store::Partition* partition,
+                                    const FullWriter& writer) noexcept {
+  if (partition == nullptr || writer.key.empty()) {
+    return 0;
+  }
+  const store::RowPlace place = partition->Locate(writer.key);
+  return place.segment == nullptr ? 0 : place.segment->At(place.offset).revision;
+}
+
 void Streams::WaitForRoom(Place& place, FullWriter& writer) noexcept {
+  auto partition = store_.FindPartition(place.name);
+  writer.seen = RevisionOf(partition.ok() ? *partition : nullptr, writer);
   if (std::exchange(writer.woken, false)) {
     place.changed = places_changed_ = true;  // what it was woken for is free for the next
     engine_.Unsettle();
@@ -240,9 +252,9 @@ void Streams::WakeWriters(Place& place, store::Partition* partition) noexcept {
     bytes = terms.bytes_max ? *terms.bytes_max - partition->ValueBytes() : bytes;
   }
   for (FullWriter& writer : place.writers) {
-    if (!writer.key.empty() && partition != nullptr &&
-        partition->Locate(writer.key).segment != nullptr) {
-      writer.wants.rows = 0;  // somebody else made it meanwhile
+    if (const store::Revision now = RevisionOf(partition, writer); now != writer.seen) {
+      writer.seen = now;
+      writer.wants = {};  // its row was made or written meanwhile: who knows what it needs now
     }
     const bool fits = (writer.wants.rows <= rows || writer.wants.rows == 0) &&
                       (writer.wants.bytes <= bytes || writer.wants.bytes <= 0);

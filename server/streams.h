@@ -45,8 +45,9 @@ struct FullWriter {
   StreamWaiter::Hook hook;
   std::shared_ptr<Waker> waker;
   store::WriteResult::Wants wants;
-  std::string_view key;  // of its one row; "": it has others
-  bool woken = false;    // and has not tried yet
+  std::string_view key;      // of its one row; "": it has others
+  store::Revision seen = 0;  // of that row, when it was refused last
+  bool woken = false;        // and has not tried yet
 };
 
 class Streams final : public store::NameListener, public Settler {
@@ -118,6 +119,7 @@ class Streams final : public store::NameListener, public Settler {
 
  private:
   void SettlePlace(Place& place) noexcept;
+  static store::Revision RevisionOf(store::Partition* partition, const FullWriter& writer) noexcept;
   void LetIn(Stream& stream, StreamWaiter& waiter);
   void WakeWriters(Place& place, store::Partition* partition) noexcept;
 
