@@ -8,13 +8,18 @@
 namespace sluice::controller {
 namespace {
 
-void CountOne(std::map<std::int64_t, std::int64_t>& counts, std::int64_t of) {
-  ++counts[of];
+using Counts = std::map<std::int64_t, std::int64_t>;
+
+void UncountOne(Counts& counts, std::int64_t of) noexcept {
+  const auto it = counts.find(of);
+  if (--it->second == 0) {
+    counts.erase(it);
+  }
 }
 
-void UncountOne(std::map<std::int64_t, std::int64_t>& counts, std::int64_t of) noexcept {
+void EraseIfNone(Counts& counts, std::int64_t of) noexcept {
   const auto it = counts.find(of);
-  if (it != counts.end() && --it->second == 0) {
+  if (it != counts.end() && it->second == 0) {
     counts.erase(it);
   }
 }
@@ -34,18 +39,21 @@ void Controller::Wait(Waiter& waiter) {
   if (first) {
     lines_.reserve(lines_.size() + 1);
   }
-  // Each of the three can be undone without its having been done.
-  waiter.line_ = &line;
-  line.changed = true;
   try {
-    CountOne(line.counts, fetch.count);
-    CountOne(needs_, NeedOf(fetch));
+    std::int64_t& count = line.counts[fetch.count];  // 0 where it is new
+    std::int64_t& need = needs_[NeedOf(fetch)];
     line.waiters.emplace(waiter.arrival_, &waiter);
     waiters_.emplace(waiter.arrival_, &waiter);
+    ++count;
+    ++need;
   } catch (...) {
-    Leave(waiter);
+    line.waiters.erase(waiter.arrival_);
+    EraseIfNone(line.counts, fetch.count);
+    EraseIfNone(needs_, NeedOf(fetch));
     throw;
   }
+  waiter.line_ = &line;
+  line.changed = true;
   if (first) {
     lines_.push_back(&line);
   }

@@ -69,23 +69,20 @@ void Streams::LetGo(Place& place) noexcept {
 void Streams::Wait(Place& place, StreamWaiter& waiter) {
   auto partition = store_.FindPartition(place.name);
   if (partition.ok() && *partition != nullptr) {
-    Of(**partition).Tasks().Wait(waiter);
+    Stream& stream = Of(**partition);
+    stream.Tasks().Wait(waiter);
+    waiter.stream = &stream;
   } else {
     place.homeless.push_back(waiter);
   }
 }
 
-void Streams::Leave(Place& place, StreamWaiter& waiter) noexcept {
+void Streams::Leave(StreamWaiter& waiter) noexcept {
   if (waiter.homeless.is_linked()) {
     waiter.homeless.unlink();
-    return;
-  }
-  auto partition = store_.FindPartition(place.name);
-  Stream* const stream = partition.ok() && *partition != nullptr ? Find(**partition) : nullptr;
-  if (stream != nullptr && waiter.Waits()) {
-    stream->Tasks().Leave(waiter);
-  } else if (waiter.homeless.is_linked()) {  // the partition's time was up just now
-    waiter.homeless.unlink();
+  } else if (waiter.Waits()) {
+    waiter.stream->GetPartition().Touch(NowMs());  // somebody waited until now
+    waiter.stream->Tasks().Leave(waiter);
   }
 }
 
@@ -170,7 +167,9 @@ void Streams::PartitionGoes(Stream& stream) noexcept {
   const auto place = places_.find(stream.GetPartition().Name().View());
   while (controller::Waiter* const waiter = stream.Tasks().FirstWaiter()) {
     stream.Tasks().Leave(*waiter);
-    place->second.homeless.push_back(static_cast<StreamWaiter&>(*waiter));
+    auto& homeless = static_cast<StreamWaiter&>(*waiter);
+    homeless.stream = nullptr;
+    place->second.homeless.push_back(homeless);
   }
   stream.in_all.unlink();
   stream.in_unsettled.unlink();
@@ -234,6 +233,7 @@ void Streams::LetIn(Stream& stream, StreamWaiter& waiter) {
   }
   if (status.ok()) {
     stream.Tasks().Wait(waiter);
+    waiter.stream = &stream;
   }
   waiter.homeless.unlink();
   if (!status.ok()) {

@@ -37,7 +37,8 @@ class StreamWaiter : public controller::Waiter {
       boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
   using controller::Waiter::Waiter;
   ~StreamWaiter() override = default;
-  Hook homeless;  // while there is no partition
+  Hook homeless;             // while there is no partition
+  Stream* stream = nullptr;  // while it waits in one, and while it is answered
 };
 
 // A write that waits until its partition is less full.
@@ -87,7 +88,7 @@ class Streams final : public store::NameListener, public Settler {
   // Waits in the partition's stream or, while there is none, for it.
   // Errors: std::bad_alloc.
   void Wait(Place& place, StreamWaiter& waiter);
-  void Leave(Place& place, StreamWaiter& waiter) noexcept;
+  void Leave(StreamWaiter& waiter) noexcept;
   // Woken when there is room for what it wants. May be called again when there was none after all.
   void WaitForRoom(Place& place, FullWriter& writer) noexcept;
   void LeaveRoom(Place& place, FullWriter& writer) noexcept;

@@ -32,9 +32,10 @@ Stream* StreamOf(Server& server, const FetchArgs& args, store::Revision made) {
   return partition == nullptr || partition->Made() != made ? nullptr : Streams::Find(*partition);
 }
 
-// It cannot be answered. REQUIRES: the engine.
-void GiveBack(Server& server, const FetchArgs& args, const FetchAnswer& answer) noexcept {
-  if (Stream* const stream = StreamOf(server, args, answer.made)) {
+// It cannot be answered. Null: its partition is gone. REQUIRES: the engine.
+void GiveBack(Server& server, Stream* stream, const FetchArgs& args,
+              const FetchAnswer& answer) noexcept {
+  if (stream != nullptr) {
     stream->Tasks().GiveBack(args.fetch, answer.fetched);
     if (answer.new_task) {
       stream->Tasks().ForgetUnused(args.fetch.task);
@@ -43,9 +44,10 @@ void GiveBack(Server& server, const FetchArgs& args, const FetchAnswer& answer) 
   }
 }
 
-// Keys, tags and values of what was fetched.
+// Keys, tags and values of what was fetched. Looks up no name: one whose time is up would go, and
+// those that wait in it are being answered, maybe.
 // Errors: kNoField, kNotReady (of a step that is repeated with other fields); std::bad_alloc.
-Status Collect(Server& server, Stream& stream, const FetchArgs& args, FetchAnswer& answer) {
+Status Collect(Stream& stream, const FetchArgs& args, FetchAnswer& answer) {
   store::Partition& partition = stream.GetPartition();
   answer.autoevict = partition.Terms().autoevict;
   const std::vector<store::RowIndex>& rows = answer.fetched.rows;
@@ -72,7 +74,8 @@ Status Collect(Server& server, Stream& stream, const FetchArgs& args, FetchAnswe
   }
   const std::vector<std::string_view> fields(args.fetch.selection.fields.begin(),
                                              args.fetch.selection.fields.end());
-  return server.store.Read(
+  answer.read.Reset();
+  return partition.Read(
       {.partition = args.partition,
        .rows = {.kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows},
        .fields = rows.empty() ? std::span<const std::string_view>() : fields,
@@ -140,7 +143,8 @@ Status Deliver(Context& context, FetchArgs& args, FetchAnswer& answer) {
     ~Guard() {
       if (answer != nullptr) {
         context.turn.Enter();
-        GiveBack(context.server, args, *answer);
+        Stream* const stream = StreamOf(context.server, args, answer->made);
+        GiveBack(context.server, stream, args, *answer);
       }
     }
   } guard{context, args, &answer};
@@ -162,7 +166,7 @@ store::Result<Outcome> TryNow(Server& server, Stream& stream, const FetchArgs& a
   TRY_ASSIGN(const controller::Step* const known, stream.Tasks().KnownStep(args.fetch));
   if (known != nullptr) {  // where it cannot be answered, its lease stays as it is
     answer.fetched.rows = known->rows;
-    TRY(Collect(server, stream, args, answer));
+    TRY(Collect(stream, args, answer));
   }
   TRY_ASSIGN(
       const Outcome outcome,
@@ -177,15 +181,16 @@ store::Result<Outcome> TryNow(Server& server, Stream& stream, const FetchArgs& a
   }
   struct Guard {
     Server& server;
+    Stream& stream;
     const FetchArgs& args;
     const FetchAnswer* answer;
     ~Guard() {
       if (answer != nullptr) {
-        GiveBack(server, args, *answer);
+        GiveBack(server, &stream, args, *answer);
       }
     }
-  } guard{server, args, &answer};
-  TRY(Collect(server, stream, args, answer));
+  } guard{server, stream, args, &answer};
+  TRY(Collect(stream, args, answer));
   guard.answer = nullptr;
   return outcome;
 }
@@ -206,9 +211,9 @@ class FetchWait final : public Parked, public StreamWaiter {
     Engine::Turn turn(server_.engine, server_.clock);
     turn.Enter();
     if (answered_ && outcome_.ok() && *outcome_ == Outcome::kRows) {
-      GiveBack(server_, args_, answer_);
+      GiveBack(server_, StreamOf(server_, args_, answer_.made), args_, answer_);
     }
-    server_.streams.Leave(place_, *this);
+    server_.streams.Leave(*this);
     server_.streams.LetGo(place_);
   }
 
@@ -218,7 +223,7 @@ class FetchWait final : public Parked, public StreamWaiter {
   Status Prepare(std::span<const store::RowIndex> rows) override {
     answer_.fetched.rows.assign(rows.begin(), rows.end());
     prepared_ = true;
-    return Collect(server_, GetStream(), args_, answer_);
+    return Collect(*stream, args_, answer_);
   }
 
   void Answer(store::Result<Outcome> outcome, Fetched fetched) noexcept override {
@@ -251,30 +256,23 @@ class FetchWait final : public Parked, public StreamWaiter {
   }
 
  private:
-  // The one in which it waits.
-  Stream& GetStream() {
-    auto partition = server_.store.FindPartition(args_.partition);
-    return *Streams::Find(**partition);
-  }
-
   // What it got is pinned before anybody can change it.
   void Keep() noexcept {
     Status status;
     try {
-      Stream& stream = GetStream();
-      answer_.made = stream.GetPartition().Made();
-      status = prepared_ ? Status() : Collect(server_, stream, args_, answer_);
+      answer_.made = stream->GetPartition().Made();
+      status = prepared_ ? Status() : Collect(*stream, args_, answer_);
     } catch (const std::bad_alloc&) {
       status = store::OutOfMemory();
     }
     if (!status.ok()) {
-      GiveBack(server_, args_, answer_);
+      GiveBack(server_, stream, args_, answer_);
       outcome_ = std::move(status);
     }
   }
 
   void TimeIsUp() {
-    server_.streams.Leave(place_, *this);
+    server_.streams.Leave(*this);
     answered_ = true;
     outcome_ = Outcome::kNil;
     auto found = server_.store.FindPartition(args_.partition);

@@ -325,5 +325,21 @@ TEST_CASE("INFO tells of partitions and tasks, and cuts no line at their names",
   }
 }
 
+TEST_CASE("a lease that ends after its partition's time is up, before anybody has looked",
+          "[waiting]") {
+  Stage stage(2);
+  stage.Write(Make(1));
+  CHECK(stage.Ask(0, Fetch("1", {"LEASE", "100"})) == "0");
+  CHECK(stage.Ask(1, Fetch("1", {"BLOCK", "0", "FORMAT", "columns"})).empty());
+  stage.Write({"PEXPIRE", "p", "50"});
+  stage.server.GetClock().Advance(kSecondUs);
+  {
+    Engine::Turn turn(stage.server.Get().engine, stage.server.GetClock());
+    turn.Enter();
+    stage.server.Get().streams.EndLeases(stage.server.GetClock().NowUs());
+  }
+  CHECK(stage.Answer(1) == "0");
+}
+
 }  // namespace
 }  // namespace sluice::server
