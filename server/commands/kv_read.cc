@@ -72,13 +72,9 @@ constexpr Arg kMgetArgs[] = {
     {.name = "partition", .type = "key"},
     {.name = "rows", .type = "oneof", .args = kRowChoiceArgs},
     {.name = "fields", .type = "block", .token = "FIELDS", .optional = true, .args = kListArgs},
-    {.name = "format",
-     .type = "oneof",
-     .token = "FORMAT",
-     .optional = true,
-     .args = kFormatChoiceArgs},
-    {.name = "padding", .type = "block", .token = "PAD", .optional = true, .args = kPadArgs},
-    {.name = "dict", .type = "pure-token", .token = "DICT", .optional = true}};
+    kFormatArg,
+    kPaddingArg,
+    kDictArg};
 constexpr Arg kTagsArgs[] = {{.name = "partition", .type = "key"},
                              {.name = "rows", .type = "oneof", .args = kRowChoiceArgs}};
 

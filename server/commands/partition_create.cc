@@ -139,7 +139,8 @@ Status Apply(Context& context, std::string_view partition, PartitionTerms terms)
   TRY(store.SetTerms(partition, std::move(terms)));
   try {
     TRY_ASSIGN(store::Partition* const now, store.FindPartition(partition));
-    if (tasks || Streams::Find(*now) != nullptr) {
+    // Null: the time of the name, which it had before, is up by now.
+    if (now != nullptr && (tasks || Streams::Find(*now) != nullptr)) {
       Stream& stream = context.server.streams.Of(*now);
       stream.TakeTerms();
       context.server.streams.EvictAll(stream);

@@ -34,6 +34,15 @@ inline constexpr Arg kFormatChoiceArgs[] = {
     {.name = "safetensors", .type = "pure-token", .token = "SAFETENSORS"}};
 inline constexpr Arg kPadArgs[] = {{.name = "left-or-right", .type = "string"},
                                    {.name = "value", .type = "string"}};
+inline constexpr Arg kFormatArg = {.name = "format",
+                                   .type = "oneof",
+                                   .token = "FORMAT",
+                                   .optional = true,
+                                   .args = kFormatChoiceArgs};
+inline constexpr Arg kPaddingArg = {
+    .name = "padding", .type = "block", .token = "PAD", .optional = true, .args = kPadArgs};
+inline constexpr Arg kDictArg = {
+    .name = "dict", .type = "pure-token", .token = "DICT", .optional = true};
 
 // Fails where an option is given twice.
 void ReadOnce(ArgReader& args, bool& seen, std::string_view name);

@@ -64,13 +64,9 @@ inline constexpr Arg kFetchArgs[] = {
     {.name = "block-milliseconds", .type = "integer", .token = "BLOCK", .optional = true},
     {.name = "lease", .type = "block", .token = "LEASE", .optional = true, .args = kLeaseArgs},
     {.name = "keep", .type = "pure-token", .token = "KEEP", .optional = true},
-    {.name = "format",
-     .type = "oneof",
-     .token = "FORMAT",
-     .optional = true,
-     .args = kFormatChoiceArgs},
-    {.name = "padding", .type = "block", .token = "PAD", .optional = true, .args = kPadArgs},
-    {.name = "dict", .type = "pure-token", .token = "DICT", .optional = true}};
+    kFormatArg,
+    kPaddingArg,
+    kDictArg};
 
 // Enters the engine. Leases whose time is up are over. Errors: kWrongType, kNoPartition.
 store::Result<Stream*> EnterStream(Context& context, std::string_view partition);
