@@ -1,0 +1,1 @@
+"""Sluice: TensorDicts between the processes of an RL post-training job."""
