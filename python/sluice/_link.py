@@ -148,7 +148,7 @@ class Link:
             value = self._small(nbytes)
         else:
             value = POOL.take(nbytes)
-            self._fill(memoryview(value))
+            self._fill(value.data)
         self._small(2)
         return value
 
