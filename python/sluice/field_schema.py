@@ -1,0 +1,73 @@
+"""field_schema: what a batch knows of its fields; a dict a field, with these names.
+
+dtype              torch's; None for text, JSON and bytes
+shape              one row's, as a tuple: () for a column of numbers; None where rows differ, or dtype is None
+is_nested          whether rows differ in shape
+per_sample_shapes  only then: each row's
+is_non_tensor      whether dtype is None
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from tensordict import TensorDictBase
+
+Schema = dict[str, Any]
+Shape = tuple[int, ...]
+
+
+def field_schema(dtype: torch.dtype | None, shapes: Sequence[Shape | None]) -> Schema:
+    """One field's dict, from its dtype and the shape of each row."""
+    if dtype is None:
+        return {"dtype": None, "shape": None, "is_nested": False, "is_non_tensor": True}
+    nested = len(set(shapes)) != 1
+    schema = {"dtype": dtype, "shape": None if nested else shapes[0], "is_nested": nested, "is_non_tensor": False}
+    return schema | ({"per_sample_shapes": list(shapes)} if nested else {})
+
+
+def schema_of(data: TensorDictBase) -> dict[str, Schema]:
+    """The fields of these data."""
+    return {name: _schema_of_value(value, data.batch_size[0]) for name, value in data.items()}
+
+
+def _schema_of_value(value: Any, rows: int) -> Schema:
+    if not isinstance(value, torch.Tensor):
+        return field_schema(None, [])
+    if value.is_nested:
+        return field_schema(value.dtype, [tuple(row.shape) for row in value.unbind()])
+    return field_schema(value.dtype, [tuple(value.shape[1:])] * rows)
+
+
+def shapes_of(schema: Schema, rows: int) -> list[Shape | None]:
+    """The shape of each of a batch's rows."""
+    return list(schema.get("per_sample_shapes") or [schema.get("shape")] * rows)
+
+
+def schema_of_rows(schema: Schema, positions: Sequence[int]) -> Schema:
+    """One field's dict for these rows of the batch."""
+    shapes = schema.get("per_sample_shapes")
+    if shapes is None:
+        return dict(schema)
+    others = {name: value for name, value in schema.items() if name != "per_sample_shapes"}
+    return others | field_schema(schema.get("dtype"), [shapes[i] for i in positions])
+
+
+def joined_schema(parts: Sequence[tuple[Mapping[str, Schema], int]]) -> dict[str, Schema]:
+    """The fields of batches that are joined, each with its number of rows; ValueError where names or dtypes differ."""
+    first, _ = parts[0]
+    for i, (schema, _) in enumerate(parts):
+        if schema.keys() != first.keys():
+            raise ValueError(f"batch {i} has fields {sorted(schema)}, batch 0 has {sorted(first)}")
+        for name in first:
+            dtype, expected = schema[name].get("dtype"), first[name].get("dtype")
+            if dtype != expected:
+                raise ValueError(f"field {name!r} is {dtype} in batch {i}, {expected} in batch 0")
+    joined = {}
+    for name, entry in first.items():
+        shapes = chain.from_iterable(shapes_of(schema[name], rows) for schema, rows in parts)
+        joined[name] = entry | field_schema(entry.get("dtype"), list(shapes))
+    return joined
