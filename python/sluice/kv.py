@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import NonTensorData, NonTensorStack, TensorDict, TensorDictBase
 
 from sluice._link import Arg
 from sluice.columns import decode, encode
@@ -199,7 +199,7 @@ def _put(
         raise put
     if isinstance(there, ServerError) or isinstance(now, ServerError) or None in now:
         # They were put, and are gone again: their consumers were quick.
-        return KVBatchMeta(keys, [dict(tag) for tag in tags or [{}] * len(keys)], partition_id, [str(f) for f in fields or []])
+        return KVBatchMeta(keys, [dict(tag) for tag in tags or [{}] * len(keys)], partition_id, _field_names(fields))
     return KVBatchMeta(keys, [json.loads(tag) for tag in now], partition_id, [str(entry[0], "utf-8") for entry in there])
 
 
@@ -240,13 +240,18 @@ def _refuse_gaps(keys: list[str], partition_id: str, got: set[bytes], there: Any
     """Raises for a field that some of the rows have and others have not: it was left out of the reply."""
     if isinstance(there, ServerError) or {entry[0] for entry in there} <= got:
         return
-    replies = current().wire.pipeline(*(["KV.FIELDS", partition_id, "KEYS", 1, key] for key in keys), repeat=True)
+    questions: list[list[Arg]] = [["KV.FIELDS", partition_id, "KEYS", 1, key] for key in keys]
+    replies = current().wire.pipeline(*questions, repeat=True)
     each = [got if isinstance(reply, ServerError) else {entry[0] for entry in reply} for reply in replies]
     for name in sorted(set().union(*each) - got):
         field, lacking = str(name, "utf-8"), next(key for key, names in zip(keys, each, strict=True) if name not in names)
         raise RequestError(
             "NOTREADY", f"field '{field}' of row '{lacking}' is not ready, and others have it; select_fields says which to read"
         )
+
+
+def _field_names(fields: TensorDictBase | Mapping[str, Any] | None) -> list[str]:
+    return [] if fields is None else [str(name) for name in fields.keys()]  # noqa: SIM118  -- as above
 
 
 def _names(names: Sequence[str] | str) -> list[str]:
