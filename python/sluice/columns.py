@@ -55,8 +55,8 @@ def encode(fields: TensorDictBase | Mapping[str, Any], rows: int, *, allow_pickl
     name the field.
     """
     arguments: list[Arg] = []
-    for name in fields:
-        value = fields.get(name) if isinstance(fields, TensorDictBase) else fields[name]
+    for name in fields.keys():  # noqa: SIM118  -- a TensorDict iterates over its rows
+        value = fields.get(name)
         column = _column(str(name), value, rows, allow_pickle)
         arguments += ["COLUMN", str(name), *(_distinct(*column, rows) if dedup else _spelled(*column))]
     return arguments
