@@ -17,10 +17,10 @@ from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
-from tensordict import NonTensorData, NonTensorStack, TensorDict, TensorDictBase
+from tensordict import TensorDict, TensorDictBase
 
 from sluice._link import Arg
-from sluice.columns import decode, encode
+from sluice.columns import decode, encode, values_by_row
 from sluice.errors import RequestError, ServerError
 from sluice.metadata import KVBatchMeta
 from sluice.session import current
@@ -184,7 +184,7 @@ def _put(
     if fields is None and tags is None:
         raise ValueError("neither fields nor tags were given")
     if fields is not None and data_parser is not None:
-        fields = _parsed(fields, data_parser)
+        fields = _parsed(fields, len(keys), data_parser)
     session = current()
     key_list = _listed("keys", keys)
     command: list[Arg] = ["KV.MPUT", partition_id, "KEYS", *key_list, *_block(wait_s)]
@@ -217,17 +217,17 @@ def _batch_of_one(fields: TensorDictBase | Mapping[str, Any]) -> TensorDictBase 
     return batch
 
 
-def _parsed(fields: TensorDictBase | Mapping[str, Any], data_parser: DataParser) -> dict[str, Any]:
+def _parsed(fields: TensorDictBase | Mapping[str, Any], rows: int, data_parser: DataParser) -> dict[str, Any]:
     """What `data_parser` makes of the columns."""
     columns: dict[str, Any] = {}
-    for name in fields:
+    for name in _field_names(fields):
         value = fields.get(name)
         if isinstance(value, torch.Tensor):
             columns[name] = list(value.unbind()) if value.is_nested else value
+        elif isinstance(value, np.ndarray) and value.dtype != object:
+            columns[name] = value
         else:
-            columns[name] = (
-                value if isinstance(value, np.ndarray) else list(value.tolist() if hasattr(value, "tolist") else value)
-            )
+            columns[name] = values_by_row(name, value, rows)
     sizes = {name: len(value) for name, value in columns.items()}
     data_parser(columns)
     for name in sizes.keys() | columns.keys():
