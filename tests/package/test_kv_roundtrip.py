@@ -55,7 +55,9 @@ def test_rows_that_are_alike_are_sent_once(drawn):
     doubled = {name: rows + rows for name, rows in each.items()}
     keys = [f"{copy}{key}" for copy in "ab" for key in keys_of(batch)]
     columns = {
-        name: torch.cat([batch.get(name)] * 2) if isinstance(batch.get(name), torch.Tensor) and not batch.get(name).is_nested else rows
+        name: torch.cat([batch.get(name)] * 2)
+        if isinstance(batch.get(name), torch.Tensor) and not batch.get(name).is_nested
+        else rows
         for name, rows in doubled.items()
     }
     empty_the_partition()
