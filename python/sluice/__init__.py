@@ -1,1 +1,67 @@
-"""Sluice: TensorDicts between the processes of an RL post-training job."""
+"""Sluice: TensorDicts between the processes of an RL post-training job.
+
+    import sluice as tq
+
+    tq.init()
+    tq.kv_batch_put(keys=["1_0", "1_1"], partition_id="train", fields=batch, tags=[{"status": "running"}] * 2)
+    batch = tq.kv_batch_get(keys=["1_0", "1_1"], partition_id="train")
+
+Whoever comes from TransferQueue changes the import; docs/transferqueue.md has the differences.
+"""
+
+from sluice.errors import (
+    CallTimeout,
+    ConnectionLost,
+    FullError,
+    NotInitialized,
+    RequestError,
+    ServerError,
+    SluiceError,
+    Unconfirmed,
+)
+from sluice.kv import (
+    async_kv_batch_get,
+    async_kv_batch_get_by_meta,
+    async_kv_batch_put,
+    async_kv_clear,
+    async_kv_list,
+    async_kv_put,
+    kv_batch_get,
+    kv_batch_get_by_meta,
+    kv_batch_put,
+    kv_clear,
+    kv_list,
+    kv_put,
+)
+from sluice.metadata import BatchMeta, KVBatchMeta
+from sluice.session import Config, close, init
+
+__all__ = [
+    "BatchMeta",
+    "CallTimeout",
+    "Config",
+    "ConnectionLost",
+    "FullError",
+    "KVBatchMeta",
+    "NotInitialized",
+    "RequestError",
+    "ServerError",
+    "SluiceError",
+    "Unconfirmed",
+    "async_kv_batch_get",
+    "async_kv_batch_get_by_meta",
+    "async_kv_batch_put",
+    "async_kv_clear",
+    "async_kv_list",
+    "async_kv_put",
+    "close",
+    "init",
+    "kv_batch_get",
+    "kv_batch_get_by_meta",
+    "kv_batch_put",
+    "kv_clear",
+    "kv_list",
+    "kv_put",
+]
+
+__version__ = "0.1.0"

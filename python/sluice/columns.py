@@ -55,8 +55,8 @@ def encode(fields: TensorDictBase | Mapping[str, Any], rows: int, *, allow_pickl
     name the field.
     """
     arguments: list[Arg] = []
-    for name in fields:
-        value = fields.get(name) if isinstance(fields, TensorDictBase) else fields[name]
+    for name in fields.keys():  # noqa: SIM118  -- a TensorDict iterates over its rows
+        value = fields.get(name)
         column = _column(str(name), value, rows, allow_pickle)
         arguments += ["COLUMN", str(name), *(_distinct(*column, rows) if dedup else _spelled(*column))]
     return arguments
@@ -77,7 +77,7 @@ def _column(name: str, value: Any, rows: int, allow_pickle: bool) -> _Column:
         return _nested(name, value, rows) if value.is_nested else _dense(name, value, rows)
     if isinstance(value, np.ndarray) and value.dtype != object:
         return _dense(name, _from_numpy(name, value), rows)
-    return _objects(name, _values(name, value, rows), allow_pickle)
+    return _objects(name, values_by_row(name, value, rows), allow_pickle)
 
 
 def _dense(name: str, tensor: torch.Tensor, rows: int) -> _Column:
@@ -113,8 +113,8 @@ def _ragged(name: str, tensors: Sequence[torch.Tensor]) -> _Column:
     return dtype, np.array([tensor.shape for tensor in tensors], np.int64).reshape(len(tensors), first.dim()), data
 
 
-def _values(name: str, value: Any, rows: int) -> list[Any]:
-    """One object a row."""
+def values_by_row(name: str, value: Any, rows: int) -> list[Any]:
+    """One object a row, of what is no tensor. Errors: ValueError, TypeError; they name the field."""
     if isinstance(value, NonTensorData):
         shared = value.data
         if not (isinstance(shared, np.ndarray) and shared.dtype == object and shared.shape[:1] == (rows,)):

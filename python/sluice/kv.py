@@ -1,0 +1,311 @@
+"""Samples by key: put, get, list and clear rows of a partition, as TransferQueue's KV interface has it.
+
+Each function is one round trip, and has a twin for asyncio, `async_` and its name, with the same arguments and meaning. They
+use the connection of this process (`init`), and may be called from any thread, event loop, or forked child.
+
+Errors, of all of them: ValueError where something that was named is missing, not ready, or does not fit (RequestError where
+the server says so); FullError where a limit is reached; ConnectionLost, Unconfirmed (the call may have been carried out) and
+CallTimeout from the connection; NotInitialized without one.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+import torch
+from tensordict import TensorDict, TensorDictBase
+
+from sluice._link import Arg
+from sluice.columns import decode, encode, values_by_row
+from sluice.errors import RequestError, ServerError
+from sluice.metadata import KVBatchMeta
+from sluice.session import current
+from sluice.wire import in_thread, lines
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+Tag = Mapping[str, Any]
+DataParser = Callable[[dict[str, Any]], Any]
+
+
+def kv_put(
+    key: str,
+    partition_id: str,
+    fields: TensorDictBase | Mapping[str, Any] | None = None,
+    tag: Tag | None = None,
+    data_parser: DataParser | None = None,
+    *,
+    wait_s: float | None = 0.0,
+) -> KVBatchMeta:
+    """Inserts or updates one row.
+
+    Args:
+        key: the row's name in its partition.
+        partition_id: the partition, made by its first row.
+        fields: the row's values, by field. In a dict each value is one row's: a tensor or NumPy array of the row's shape, or
+            any object that `kv_batch_put` takes as a row of a list. A TensorDict is a batch of one, [1], or of none, [].
+        tag: a JSON object, merged into the row's tag together with the data (None as a value removes a name).
+        data_parser: called with {field: values of the batch} before sending; it changes values in place.
+        wait_s: where a limit of the partition or the server's memory is reached, wait so many seconds for room (None: as
+            long as it takes).
+
+    Returns:
+        The key with its tag, and the fields that its row has now.
+
+    Raises:
+        ValueError: neither fields nor tag, or what does not fit. TypeError: a value that cannot be stored.
+    """
+    batch = None if fields is None else _batch_of_one(fields)
+    return _put([key], partition_id, batch, None if tag is None else [tag], data_parser, False, wait_s)
+
+
+def kv_batch_put(
+    keys: Sequence[str],
+    partition_id: str,
+    fields: TensorDictBase | Mapping[str, Any] | None = None,
+    tags: Sequence[Tag] | None = None,
+    data_parser: DataParser | None = None,
+    *,
+    dedup: bool = False,
+    wait_s: float | None = 0.0,
+) -> KVBatchMeta:
+    """Inserts or updates n rows at once: nobody sees a part of them, nor data without its tags.
+
+    Args:
+        keys: n different names of rows.
+        partition_id: their partition, made by its first row.
+        fields: a TensorDict [n], or a dict of columns. A column is a dense tensor [n, ...], a nested tensor of n rows (jagged or
+            strided), a NumPy array, or a list or NonTensorStack of n values: str, bytes, tensors, or what JSON can hold (None,
+            bool, int, finite float, str, list, dict with str keys). Other objects need `allow_pickle`. Tensors are sent
+            from where they lie: they must not be changed before the call returns.
+        tags: n JSON objects, merged into the rows' tags.
+        data_parser: called with {field: values} before sending, such as to load what URLs name: a dense column is a tensor,
+            any other a list of its n values. It changes values in place, and neither adds nor removes fields or rows.
+        dedup: rows of a field that are alike (such as one prompt of many samples) are sent and stored once.
+        wait_s: as in `kv_put`.
+
+    Returns:
+        The keys with their tags, and the fields that all of these rows have now.
+
+    Raises:
+        ValueError: neither fields nor tags, numbers of rows that differ, a dtype that is not the field's. TypeError: a value that
+        cannot be stored.
+    """
+    return _put(list(keys), partition_id, fields, tags, data_parser, dedup, wait_s)
+
+
+def kv_batch_get(
+    keys: Sequence[str] | str,
+    partition_id: str,
+    select_fields: Sequence[str] | str | None = None,
+    *,
+    dedup: bool = False,
+) -> TensorDict:
+    """Reads rows, in the order of `keys`.
+
+    Args:
+        keys: n names of rows, or one.
+        partition_id: their partition.
+        select_fields: which fields; without it, all that these rows have.
+        dedup: rows that share storage (see `kv_batch_put`) travel once.
+
+    Returns:
+        A TensorDict [n]. Values are as they were put: dense where the rows' shapes agree (a scalar a row: [n]), nested where they
+        do not; objects as NonTensorStack. Tensors are writable, and share memory with nothing else.
+
+    Raises:
+        ValueError: the partition, a key or a field is not there, or a field is not ready in one of the rows; it names them.
+    """
+    names = [keys] if isinstance(keys, str) else list(keys)
+    session = current()
+    key_list = _listed("keys", names)
+    wanted = ["FIELDS", *_listed("select_fields", _names(select_fields))] if select_fields is not None else []
+    get: list[Arg] = ["KV.MGET", partition_id, "KEYS", *key_list, *wanted, *(["DICT"] if dedup else [])]
+    if wanted:
+        reply = session.wire.call(*get, repeat=True)
+    else:
+        reply, there = session.wire.pipeline(get, ["KV.FIELDS", partition_id], repeat=True)
+        if isinstance(reply, ServerError):
+            raise reply
+        _refuse_gaps(names, partition_id, {entry[0] for entry in reply}, there)
+    return decode(reply, len(names), allow_pickle=session.config.allow_pickle)
+
+
+def kv_batch_get_by_meta(meta: KVBatchMeta, select_fields: Sequence[str] | str | None = None) -> TensorDict:
+    """Reads the rows that a KVBatchMeta names: all of its fields, or those of `select_fields`.
+
+    Returns and raises as `kv_batch_get`; besides ValueError for a field that the meta does not have.
+    """
+    if meta.partition_id is None:
+        raise ValueError("the KVBatchMeta has no partition_id")
+    fields = meta.fields if select_fields is None else _names(select_fields)
+    unknown = [name for name in fields or [] if name not in (meta.fields or [])]
+    if unknown:
+        raise ValueError(f"the KVBatchMeta has no fields {unknown}; it has {meta.fields}")
+    return kv_batch_get(meta.keys, meta.partition_id, fields)
+
+
+def kv_list(partition_id: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+    """Keys and their tags, of one partition or of all: {partition: {key: tag}}, rows in the order in which they were made.
+
+    A partition that is asked for by name and does not exist is empty.
+    """
+    wire = current().wire
+    names = [partition_id] if partition_id is not None else [str(n, "utf-8") for n in wire.call("KV.LIST", repeat=True)]
+    if not names:
+        return {}
+    replies = wire.pipeline(*(["KV.LIST", name, "FORMAT", "lines"] for name in names), repeat=True)
+    return {name: _tags_by_key(reply) for name, reply in zip(names, replies, strict=True)}
+
+
+def kv_clear(keys: Sequence[str] | str, partition_id: str) -> None:
+    """Removes rows. A key that is not there is no error: the row is gone."""
+    names = [keys] if isinstance(keys, str) else list(keys)
+    current().wire.call("KV.CLEAR", partition_id, "KEYS", *_listed("keys", names))
+
+
+# --- what they share
+
+
+def _put(
+    keys: list[str],
+    partition_id: str,
+    fields: TensorDictBase | Mapping[str, Any] | None,
+    tags: Sequence[Tag] | None,
+    data_parser: DataParser | None,
+    dedup: bool,
+    wait_s: float | None,
+) -> KVBatchMeta:
+    if fields is None and tags is None:
+        raise ValueError("neither fields nor tags were given")
+    if fields is not None and data_parser is not None:
+        fields = _parsed(fields, len(keys), data_parser)
+    session = current()
+    key_list = _listed("keys", keys)
+    command: list[Arg] = ["KV.MPUT", partition_id, "KEYS", *key_list, *_block(wait_s)]
+    if tags is not None:
+        command += ["TAGS", *lines(_tag_texts(keys, tags))]
+    if fields is not None:
+        command += encode(fields, len(keys), allow_pickle=session.config.allow_pickle, dedup=dedup)
+    put, there, now = session.wire.pipeline(
+        command, ["KV.FIELDS", partition_id, "KEYS", *key_list], ["KV.TAGS", partition_id, "KEYS", *key_list], wait_s=wait_s
+    )
+    if isinstance(put, ServerError):
+        raise put
+    if isinstance(there, ServerError) or isinstance(now, ServerError) or None in now:
+        # They were put, and are gone again: their consumers were quick.
+        return KVBatchMeta(keys, [dict(tag) for tag in tags or [{}] * len(keys)], partition_id, _field_names(fields))
+    return KVBatchMeta(keys, [json.loads(tag) for tag in now], partition_id, [str(entry[0], "utf-8") for entry in there])
+
+
+def _batch_of_one(fields: TensorDictBase | Mapping[str, Any]) -> TensorDictBase | Mapping[str, Any]:
+    if isinstance(fields, TensorDictBase):
+        if fields.batch_size not in (torch.Size([]), torch.Size([1])):
+            raise ValueError(f"kv_put takes one row, and the TensorDict is {list(fields.batch_size)}: kv_batch_put takes several")
+        return fields.unsqueeze(0) if not fields.batch_size else fields
+    batch: dict[str, Any] = {}
+    for name, value in fields.items():
+        if isinstance(value, torch.Tensor) and value.is_nested:
+            raise ValueError(f"field '{name}' is a nested tensor, which is several rows: kv_batch_put takes it")
+        numeric = isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype != object)
+        batch[name] = value[None] if numeric else [value]
+    return batch
+
+
+def _parsed(fields: TensorDictBase | Mapping[str, Any], rows: int, data_parser: DataParser) -> dict[str, Any]:
+    """What `data_parser` makes of the columns."""
+    columns: dict[str, Any] = {}
+    for name in _field_names(fields):
+        value = fields.get(name)
+        if isinstance(value, torch.Tensor):
+            columns[name] = list(value.unbind()) if value.is_nested else value
+        elif isinstance(value, np.ndarray) and value.dtype != object:
+            columns[name] = value
+        else:
+            columns[name] = values_by_row(name, value, rows)
+    sizes = {name: len(value) for name, value in columns.items()}
+    data_parser(columns)
+    for name in sizes.keys() | columns.keys():
+        if name not in sizes or name not in columns or len(columns[name]) != sizes[name]:
+            raise ValueError(f"data_parser added or removed field '{name}', or rows of it")
+    return columns
+
+
+def _refuse_gaps(keys: list[str], partition_id: str, got: set[bytes], there: Any) -> None:
+    """Raises for a field that some of the rows have and others have not: it was left out of the reply."""
+    if isinstance(there, ServerError) or {entry[0] for entry in there} <= got:
+        return
+    questions: list[list[Arg]] = [["KV.FIELDS", partition_id, "KEYS", 1, key] for key in keys]
+    replies = current().wire.pipeline(*questions, repeat=True)
+    each = [got if isinstance(reply, ServerError) else {entry[0] for entry in reply} for reply in replies]
+    for name in sorted(set().union(*each) - got):
+        field, lacking = str(name, "utf-8"), next(key for key, names in zip(keys, each, strict=True) if name not in names)
+        raise RequestError(
+            "NOTREADY", f"field '{field}' of row '{lacking}' is not ready, and others have it; select_fields says which to read"
+        )
+
+
+def _field_names(fields: TensorDictBase | Mapping[str, Any] | None) -> list[str]:
+    return [] if fields is None else [str(name) for name in fields.keys()]  # noqa: SIM118  -- as above
+
+
+def _names(names: Sequence[str] | str) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _listed(argument: str, names: list[str]) -> list[Arg]:
+    """A list argument. What would be cut elsewhere than between two names is refused here, not by the server."""
+    if not names:
+        raise ValueError(f"{argument} is empty")
+    for name in names:
+        if not isinstance(name, str) or not name or "\n" in name:
+            raise ValueError(f"{argument}: {name!r} is no name; names are not empty, and without control characters")
+    return lines(names)
+
+
+def _tag_texts(keys: list[str], tags: Sequence[Tag]) -> list[str]:
+    if len(tags) != len(keys):
+        raise ValueError(f"{len(keys)} keys need as many tags, got {len(tags)}")
+    texts = []
+    for key, tag in zip(keys, tags, strict=True):
+        try:
+            texts.append(json.dumps(dict(tag), allow_nan=False, separators=(",", ":")))
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the tag of '{key}' is not JSON: {error}") from error
+    return texts
+
+
+def _tags_by_key(reply: Any) -> dict[str, dict[str, Any]]:
+    if isinstance(reply, ServerError):
+        raise reply
+    rows = json.loads(b"[" + bytes(reply).replace(b"\n", b",") + b"]")
+    return {row["key"]: row["tag"] for row in rows}
+
+
+def _block(wait_s: float | None) -> list[Arg]:
+    if wait_s is None:
+        return ["BLOCK", 0]
+    return ["BLOCK", max(1, round(wait_s * 1000))] if wait_s > 0 else []
+
+
+def _twin(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    @functools.wraps(function)
+    async def twin(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await in_thread(function, *args, **kwargs)
+
+    twin.__name__ = twin.__qualname__ = f"async_{function.__name__}"
+    twin.__doc__ = f"`{function.__name__}` for asyncio: the event loop goes on meanwhile.\n\n{function.__doc__}"
+    return twin
+
+
+async_kv_put = _twin(kv_put)
+async_kv_batch_put = _twin(kv_batch_put)
+async_kv_batch_get = _twin(kv_batch_get)
+async_kv_batch_get_by_meta = _twin(kv_batch_get_by_meta)
+async_kv_list = _twin(kv_list)
+async_kv_clear = _twin(kv_clear)
