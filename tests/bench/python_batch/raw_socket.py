@@ -8,6 +8,7 @@ import os
 import socket
 import time
 
+import numpy as np
 import torch
 from worker import NAMES, ROWS, WIDTH, Side, claim_stdout, serve
 
@@ -17,8 +18,8 @@ ROUNDS = 5
 
 
 def memory() -> list[memoryview]:
-    """A field each, with pages that are there already."""
-    return [torch.ones(ROWS * WIDTH * 4, dtype=torch.uint8).numpy().data for _ in NAMES]
+    """A field each, with pages that are there already. NumPy's, since the peer is forked: torch's threads are not there."""
+    return [np.ones(ROWS * WIDTH * 4, np.uint8).data for _ in NAMES]
 
 
 def receive(sock: socket.socket, targets: list[memoryview], piece: int) -> None:
