@@ -9,6 +9,7 @@ import threading
 import numpy as np
 import pytest
 from live_server import Server
+
 from sluice.errors import CallTimeout, ConnectionLost, RequestError, ServerError, Unconfirmed
 from sluice.wire import Wire, in_thread, lines, packed, unpacked
 
