@@ -50,12 +50,6 @@ def test_what_comes_is_writable_and_aliases_nothing():
     assert not two["z"].values().any()
 
 
-def test_a_single_byte_aliases_nothing():
-    tq.kv_put("a", "p", {"x": torch.tensor(1, dtype=torch.uint8)})  # Python has each bytes of length 1 once only
-    tq.kv_batch_get("a", "p")["x"].fill_(7)
-    assert tq.kv_batch_get("a", "p")["x"].tolist() == [1] and list(b"\x01") == [1]
-
-
 def test_get_by_meta():
     meta = put(x=torch.arange(2), y=torch.arange(2) * 2)
     assert set(tq.kv_batch_get_by_meta(meta).keys()) == {"x", "y"}
