@@ -271,7 +271,7 @@ def _sampler(sampler: Any) -> BaseSampler | None:
         try:
             kind = kind()
         except TypeError as error:
-            raise ValueError(f"sampler {kind.__name__} has settings of its own ({error}): give an instance") from None
+            raise ValueError(f"sampler {kind.__name__} cannot be made from its class alone ({error}): give an instance") from None
     if not isinstance(kind, samplers.BaseSampler):
         raise ValueError(f"sampler is {sampler!r}: a BaseSampler, its class, or the name of one in sluice.samplers is expected")
     return kind
