@@ -117,7 +117,10 @@ def test_samplers_at_init_and_per_call(client):
     assert client.get_meta(["x"], 1, sampling_config={"sampler": "SequentialSampler"}, **get).global_indexes == [0]
     assert client.get_meta(["x"], 2, **get).global_indexes == [2, 3]
     config = {"sampler": SeqlenBalancedSampler(1, 2), "dp_rank": 1, "batch_index": 0}
-    assert client.get_meta(["x"], 2, sampling_config=config, **get).global_indexes == [1, 6]  # row 1, 4, 5, 6 weigh 1, 4, 0, 1
+    assert client.get_meta(["x"], 2, sampling_config=config, **get).global_indexes == [
+        1,
+        6,
+    ]  # row 1, 4, 5, 6 weigh 1, 4, 0, 1
     with pytest.raises(RequestError, match="needs RANK and STEP"):
         client.get_meta(["x"], 1, sampling_config={"sampler": RankAwareSampler}, **get)
     with pytest.raises(ValueError, match=r"sampling_config has \['rank'\]; it takes dp_rank, batch_index and sampler"):
