@@ -22,7 +22,7 @@ from sluice.columns import decode, encode
 from sluice.errors import CallTimeout, RequestError, ServerError
 from sluice.fetching import Fetching, fetch_words, read_rows, twin
 from sluice.field_schema import schema_of
-from sluice.kv import DataParser, _block, _listed, _parsed, _tag_texts, kv_list
+from sluice.kv import DataParser, _block, _listed, _parsed, _tag_texts, _utf8_fields, kv_list
 from sluice.metadata import BatchMeta
 from sluice.own_sampler import OwnSampler
 from sluice.rows import checked, describe, describe_all, in_order, listing, positions_by_partition, rows_of, schema_of_stored
@@ -255,20 +255,26 @@ class TransferQueueClient(Fetching):
         raise CallTimeout(f"too few rows for task '{fetch[2]!s}' within {session.config.timeout_s:g} s: {why}")
 
     def _put_new(self, columns: Columns, rows: int, partition: str, wait_s: float | None) -> BatchMeta:
-        session = current()
         self._announce(partition)
-        encoded = encode(columns, rows, allow_pickle=session.config.allow_pickle)
-        put = ["KV.MPUT", partition, "NEW", rows, *_block(wait_s), *encoded]
-        _, indexes = session.wire.call(*put, wait_s=wait_s)
+        _, indexes = self._mput(["KV.MPUT", partition, "NEW", rows], columns, rows, wait_s)
         return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
 
     def _put_into(self, metadata: BatchMeta, columns: Columns, wait_s: float | None) -> None:
-        session = current()
         for partition, positions in positions_by_partition(metadata).items():
             part = columns if len(positions) == len(metadata) else rows_of(columns, len(metadata), positions)
-            encoded = encode(part, len(positions), allow_pickle=session.config.allow_pickle)
-            put = [*self._write(metadata, partition, positions), *_block(wait_s), *encoded]
-            session.wire.call(*put, wait_s=wait_s)
+            self._mput(self._write(metadata, partition, positions), part, len(positions), wait_s)
+
+    def _mput(self, put: Sequence[Arg], columns: Columns, rows: int, wait_s: float | None) -> Any:
+        """KV.MPUT of these columns; text goes as utf8 where somebody else has made a field so."""
+        session = current()
+        encoded = functools.partial(encode, columns, rows, allow_pickle=session.config.allow_pickle)
+        try:
+            return session.wire.call(*put, *_block(wait_s), *encoded(), wait_s=wait_s)
+        except RequestError as error:
+            utf8 = _utf8_fields(str(put[1]), columns) if error.code == "DTYPE" else set()
+            if not utf8:
+                raise
+        return session.wire.call(*put, *_block(wait_s), *encoded(utf8=utf8), wait_s=wait_s)
 
     def _insert(self, partition: str, rows: int) -> BatchMeta:
         _, indexes = current().wire.call("KV.MPUT", partition, "NEW", rows)

@@ -36,6 +36,9 @@ def test_several_partitions_come_in_the_order_of_the_metadata(client):
     both = BatchMeta.concat([p, q])
     both.reorder([3, 0, 2, 1])
     same(client.get_data(both), data_of(5, 3, 2, 1))
+    r = client.put(data_of(4), partition_id="r")
+    same(client.get_data(BatchMeta.concat([p[:1], q[:1], r, p[1:]])), data_of(3, 2, 4, 1))
+    client.clear_partition("r")
     # dense in one, dense of the same shape in the other, and a write across both
     update = TensorDict({"new": torch.arange(4), "name": NonTensorStack(*"abcd")}, batch_size=4)
     both.update_custom_meta([{"n": i} for i in range(4)])
@@ -119,6 +122,15 @@ def test_what_a_parser_loads_is_described(client):
     assert meta.get_shapes("text") == [(6, 2), (7, 2)] and meta.get_dtypes("text") == [torch.int64] * 2
     assert meta.get_shapes("mask") == [(2,), (2,)]
     assert [tuple(row.shape) for row in client.get_data(meta)["text"].unbind()] == [(6, 2), (7, 2)]
+
+
+def test_text_goes_into_fields_that_others_have_made(client, server):
+    with server.client() as redis:
+        redis.execute_command("KV.PUT", "p", "a", "FIELD", "text", "utf8", "VALUES", "theirs")
+    meta = client.put(data_of(3, 1), partition_id="p")
+    assert client.get_data(meta)["text"] == ["text 3", "text 1"]
+    with pytest.raises(RequestError, match="'reward' of partition 'p' is float32, not int64"):
+        client.put(TensorDict({"reward": torch.arange(2)}, batch_size=2), meta)
 
 
 def test_force_fetch_shows_all_rows(client):

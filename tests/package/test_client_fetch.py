@@ -151,7 +151,7 @@ def test_fetch_brings_everything_at_once(client):
     meta = client.put(data_of(3, 1, 2), partition_id="p")
     meta.update_custom_meta([{"v": 1, "s": "a"}, {"v": 2, "s": "b"}, {"v": 3, "s": "a"}])
     client.set_custom_meta(meta)
-    batch = client.fetch(["ids", "text"], 2, "p", "t", where=[("v", ">=", 1), ("s", "IN", ["a", "c"])])
+    batch = client.fetch(["ids", "text"], 2, "p", "t", where=[("v", ">=", 1), ("s", "=", "a"), ("s", "IN", ["a", "c"])])
     assert batch.keys == ["0", "2"] and batch.tags == [{"v": 1, "s": "a"}, {"v": 3, "s": "a"}]
     assert batch.lease is None and not batch.end and len(batch) == 2
     same(batch.data, data_of(3, 2).select("ids", "text"))
