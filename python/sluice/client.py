@@ -152,9 +152,9 @@ class TransferQueueClient(Fetching):
         return (None, None) if reply is None else _status(*reply)
 
     def check_production_status(self, data_fields: Sequence[str], partition_id: str) -> bool:
-        """Whether all rows that are expected were made, at least one, and have all of data_fields."""
+        """Whether all rows that are expected were made, at least one, and those that are there have all of data_fields."""
         _, ready = self.get_production_status(data_fields, partition_id)
-        return ready is not None and ready.numel() > 0 and bool(ready.all()) and self._complete(partition_id)
+        return ready is not None and bool(ready.all()) and self._complete(partition_id)
 
     def get_consumption_status(self, task_name: str, partition_id: str) -> Status:
         """Each row's index (int64, [rows]), and 1 where the task has consumed it, else 0 (int8, [rows]).
@@ -172,7 +172,7 @@ class TransferQueueClient(Fetching):
     def check_consumption_status(self, task_name: str, partition_id: str) -> bool:
         """Whether all rows that are expected were made, at least one, and this task has consumed all that are there."""
         _, consumed = self.get_consumption_status(task_name, partition_id)
-        return consumed is not None and consumed.numel() > 0 and bool(consumed.all()) and self._complete(partition_id)
+        return consumed is not None and bool(consumed.all()) and self._complete(partition_id)
 
     def reset_consumption(self, partition_id: str, task_name: str | None = None) -> bool:
         """Lets a task, or all, consume the partition's rows anew. True. Raises ValueError without the partition."""
@@ -281,10 +281,9 @@ class TransferQueueClient(Fetching):
         return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
 
     def _complete(self, partition: str) -> bool:
-        """Whether as many rows were made as will come, where that is known."""
+        """Whether as many rows were made as will come, where that is known, and any."""
         info = self._unless_missing("PARTITION.INFO", partition)
-        expected = info and info[b"limits"][b"expect"]
-        return info is not None and (expected is None or info[b"made"] >= expected)
+        return info is not None and info[b"made"] >= max(1, info[b"limits"][b"expect"] or 0)
 
     def _unless_missing(self, *command: Arg) -> Any:
         """A reply; None where the partition or the task does not exist."""

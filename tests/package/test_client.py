@@ -215,6 +215,16 @@ def test_consumption_status(client):
         client.reset_consumption("none")
 
 
+def test_rows_that_are_gone_count_as_made(client, server):
+    with server.client() as redis:
+        redis.execute_command("PARTITION.CREATE", "p", "EXPECT", 2, "TASKS", 1, "t", "AUTOEVICT")
+    assert not client.check_production_status(["ids"], "p") and not client.check_consumption_status("t", "p")
+    client.put(data_of(3, 1), partition_id="p")
+    client.get_meta(["reward"], 2, "p", task_name="t")
+    assert client.get_consumption_status("t", "p")[0].tolist() == []
+    assert client.check_production_status(["ids"], "p") and client.check_consumption_status("t", "p")
+
+
 def test_rows_that_are_expected_are_waited_for(client, server, monkeypatch):
     monkeypatch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", "3")
     client.put(data_of(3, 1), partition_id="p")

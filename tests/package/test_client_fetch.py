@@ -81,9 +81,11 @@ def test_it_says_why_it_waited_in_vain(client):
 
 def test_polling_mode_gives_an_empty_batch(client):
     session.init({"polling_mode": True})
+    asked = time.monotonic()
     assert client.get_meta(["x"], 2, "p", task_name="t") == BatchMeta.empty()
     numbers(client, 1)
     assert client.get_meta(["x"], 2, "p", task_name="t") == BatchMeta.empty()
+    assert time.monotonic() - asked < 15  # it does not wait, for the time-out is 20 s
     assert client.get_meta(["x"], 1, "p", task_name="t").size == 1
 
 
