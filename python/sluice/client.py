@@ -22,7 +22,7 @@ from sluice.columns import decode, encode
 from sluice.errors import CallTimeout, RequestError, ServerError
 from sluice.fetching import Fetching, fetch_words, read_rows, twin
 from sluice.field_schema import schema_of
-from sluice.kv import DataParser, _block, _listed, _parsed, _tag_texts, _utf8_fields, kv_list
+from sluice.kv import DataParser, _block, _listed, _names, _parsed, _tag_texts, _utf8_fields, kv_list
 from sluice.metadata import BatchMeta
 from sluice.own_sampler import OwnSampler
 from sluice.rows import checked, describe, describe_all, in_order, listing, positions_by_partition, rows_of, schema_of_stored
@@ -63,16 +63,16 @@ class TransferQueueClient(Fetching):
         Raises ValueError for another mode, "fetch" without task_name, what the sampler refuses; CallTimeout.
         """
         self._announce(partition_id)
+        fields = _names(data_fields)
         if mode == "insert":
             return self._insert(partition_id, batch_size)
         if mode == "force_fetch":
-            listed = ["FIELDS", *_listed("data_fields", list(data_fields))]
-            return describe_all(current().wire, partition_id, data_fields, listed)
+            return describe_all(current().wire, partition_id, fields, ["FIELDS", *_listed("data_fields", fields)])
         if mode != "fetch":
             raise ValueError(f"mode is 'fetch', 'force_fetch' or 'insert', not {mode!r}")
         if task_name is None:
             raise ValueError("mode 'fetch' needs a task_name")
-        return self._take(data_fields, batch_size, partition_id, task_name, dict(sampling_config or {}))
+        return self._take(fields, batch_size, partition_id, task_name, dict(sampling_config or {}))
 
     def put(
         self,
@@ -148,7 +148,7 @@ class TransferQueueClient(Fetching):
 
         (None, None) for a partition that does not exist.
         """
-        reply = self._unless_missing("PARTITION.READY", partition_id, "FIELDS", *_listed("data_fields", list(data_fields)))
+        reply = self._unless_missing("PARTITION.READY", partition_id, "FIELDS", *_listed("data_fields", _names(data_fields)))
         return (None, None) if reply is None else _status(*reply)
 
     def check_production_status(self, data_fields: Sequence[str], partition_id: str) -> bool:

@@ -14,7 +14,7 @@ from tensordict import TensorDict
 from sluice._link import Arg
 from sluice.columns import decode
 from sluice.field_schema import schema_of
-from sluice.kv import _block, _listed
+from sluice.kv import _block, _listed, _names
 from sluice.metadata import BatchMeta
 from sluice.rows import read_tags
 from sluice.samplers import BaseSampler, Choice, SequentialSampler, make_sampler, server_arguments
@@ -69,7 +69,7 @@ def fetch_words(
     lease_s: float | None = None,
 ) -> list[Arg]:
     """TASK.FETCH with these options, without a format."""
-    words: list[Arg] = ["TASK.FETCH", partition, task, "FIELDS", *_listed("fields", list(fields)), "COUNT", count]
+    words: list[Arg] = ["TASK.FETCH", partition, task, "FIELDS", *_listed("fields", _names(fields)), "COUNT", count]
     words += ["MIN", min_rows] if min_rows is not None else []
     words += ["SAMPLER", *sampler] if sampler else []
     if where:

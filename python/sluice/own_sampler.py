@@ -51,7 +51,7 @@ class OwnSampler:
             if sampled:
                 return sampled
             left_s = deadline - time.monotonic()
-            if sampled is not None and left_s <= 0:
+            if left_s <= 0 and (sampled is not None or wait_s > 0):
                 return []
             if sampled is not None and not self._wait(len(ready), min(left_s, _SLICE_S)):
                 return None

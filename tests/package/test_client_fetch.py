@@ -46,7 +46,8 @@ def test_a_batch_is_described_and_taken_once(client):
     same(client.get_data(first), data_of(3, 1).select("ids", "reward", "text"))
     second = client.get_meta(["ids"], 2, "p", task_name="t")
     assert second.global_indexes == [2, 3]
-    assert client.get_meta(["ids"], 2, "p", task_name="other").global_indexes == [0, 1]
+    other = client.get_meta("ids", 2, "p", task_name="other")
+    assert other.global_indexes == [0, 1] and other.field_names == ["ids"]
 
 
 def test_rows_of_one_shape_in_a_ragged_field_are_dense(client):
@@ -138,6 +139,7 @@ def test_samplers_per_partition(client):
         client.fetch(["x"], 1, name, "t", sampler=SequentialSampler)
     assert client.get_meta(["x"], 2, "groups", task_name="t").global_indexes == [2, 3]
     assert client.get_meta(["x"], 2, "p", task_name="t").global_indexes == [1, 2]
+    assert client.fetch(["x"], 2, "groups", "u").metadata.global_indexes == [0, 1]  # on the server
 
 
 def test_what_get_meta_refuses(client):
