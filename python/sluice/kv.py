@@ -215,7 +215,8 @@ def _utf8_fields(partition_id: str, fields: TensorDictBase | Mapping[str, Any] |
     """Those of `fields` that are utf8 in the partition (another client has made them so), and no tensors here."""
     there = current().wire.call("KV.FIELDS", partition_id, repeat=True)
     utf8 = {str(entry[0], "utf-8") for entry in there if entry[1] == b"utf8"}
-    return {name for name, value in (fields or {}).items() if name in utf8 and not isinstance(value, torch.Tensor)}
+    columns: Any = () if fields is None else fields.items()
+    return {name for name, value in columns if name in utf8 and not isinstance(value, torch.Tensor)}
 
 
 def _batch_of_one(fields: TensorDictBase | Mapping[str, Any]) -> TensorDictBase | Mapping[str, Any]:

@@ -10,6 +10,7 @@ import pytest
 from sluice.samplers import (
     BaseSampler,
     GRPOGroupNSampler,
+    PerPartition,
     RankAwareSampler,
     SeqlenBalancedSampler,
     SequentialSampler,
@@ -94,6 +95,21 @@ def test_which_run_on_the_server():
         make_sampler(5)
 
 
+def test_per_partition():
+    groups, every = GRPOGroupNSampler(2), PerPartition({"train_*": GRPOGroupNSampler(2), "eval": "SequentialSampler"})
+    assert server_arguments(every.of_partition("train_7")) == server_arguments(groups)
+    assert every.sample([1, 2, 3], 2, partition_id="train_7") == ([2, 3], [2, 3])
+    step = {"dp_rank": 0, "batch_index": 0}
+    assert every.sample([1, 2, 3], 2, partition_id="eval", **step) == ([1, 2], [1, 2])
+    assert every.sample([5, 6], 2, partition_id="eval", **step) == ([1, 2], [1, 2])
+    every.clear_cache("eval")
+    assert every.sample([5, 6], 2, partition_id="eval", **step) == ([5, 6], [5, 6])
+    with pytest.raises(ValueError, match=r"no sampler is named for partition 'x'; there are \['train_\*', 'eval'\]"):
+        every.of_partition("x")
+    with pytest.raises(ValueError, match="PerPartition'> cannot be made without arguments"):
+        make_sampler(PerPartition)
+
+
 def test_a_subclass_need_not_call_init():
     class Mine(BaseSampler):
         def __init__(self, n):
@@ -112,16 +128,17 @@ def test_equal_weights_are_dealt_in_equal_numbers():
     assert sorted(map(len, deal_equally([0.0] * 12, 4))) == [3, 3, 3, 3]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 def test_the_server_takes_the_same(sluice_url, server, seed):
     print("seed", seed)
     rng = random.Random(seed)
-    size, ranks, share = rng.randint(1, 4), rng.randint(1, 4), rng.randint(1, 4)
+    size, ranks, share = rng.randint(1, 4), rng.randint(1, 4), rng.randint(1, 12)
+    kinds = [None, True, -1, 2.5, 1e3] if seed % 2 else [0, 1, 2, 3]  # the latter: ties
     samplers = [SequentialSampler(), RankAwareSampler(), GRPOGroupNSampler(size), SeqlenBalancedSampler(size, ranks)]
     with server.client() as client:
         for number, sampler in enumerate(samplers):
-            rows = rng.randint(1, 120)
-            weights = [rng.choice([None, True, -1, rng.randint(0, 9), rng.random() * 1e3]) for _ in range(rows)]
+            rows = rng.randint(1, 400)
+            weights = [rng.choice([*kinds, rng.randint(0, 9)]) for _ in range(rows)]
             tags = [{"total_lengths": weight} if weight is not None else {} for weight in weights]
             name = f"p{number}"
             client.execute_command("KV.MPUT", name, "NEW", rows, "TAGS", rows, *map(json.dumps, tags))
