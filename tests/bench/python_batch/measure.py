@@ -52,7 +52,7 @@ class Worker:
         answer = self.ask("verify")
         if answer["put"] != answer["got"]:
             sys.exit(f"{self._name}: what came back is not what was put: {answer}")
-        return answer["got"]
+        return list(answer["got"])
 
     def stop(self) -> None:
         assert self._process.stdin
@@ -65,7 +65,7 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             sys.exit(f"{self._name} ended with {self._process.wait()}; what it said stands above")
-        return json.loads(line)
+        return dict(json.loads(line))
 
 
 @contextmanager
@@ -84,9 +84,9 @@ def best_settings(python: str, settings: list[tuple[int, int]]) -> dict[str, tup
     seconds: dict[str, dict[tuple[int, int], float]] = {work: {} for work in WORKS}
     for setting in settings:
         with running(python, "transfer_queue_client.py", *map(str, setting)) as worker:
-            runs = [{work: worker.run(work)["seconds"] for work in WORKS} for _ in range(WARM_UP + SETTINGS_ROUNDS)][WARM_UP:]
+            runs = [{work: worker.run(work)["seconds"] for work in WORKS} for _ in range(WARM_UP + SETTINGS_ROUNDS)]
         for work in WORKS:
-            seconds[work][setting] = statistics.median(run[work] for run in runs)
+            seconds[work][setting] = statistics.median(run[work] for run in runs[WARM_UP:])
         found = ", ".join(f"{work}: {seconds[work][setting] * 1e3:.0f} ms" for work in WORKS)
         print(f"TransferQueue, {worker.about}: {found}", file=sys.stderr)
     return {work: min(of, key=lambda setting: of[setting]) for work, of in seconds.items()}
@@ -100,7 +100,8 @@ def measure(sides: dict[str, dict[str, Worker]], rounds: int) -> Runs:
     workers = dict.fromkeys(worker for by_work in sides.values() for worker in by_work.values())
     if len({tuple(worker.verify()) for worker in workers}) != 1:
         sys.exit("the sides were not given the same batch")
-    names, runs = list(sides), {work: {name: [] for name in sides} for work in WORKS}
+    names = list(sides)
+    runs: Runs = {work: {name: [] for name in sides} for work in WORKS}
     for round_ in range(-WARM_UP, rounds):
         print(f"\rround {round_ + 1} of {rounds} ", end="", file=sys.stderr)
         for work in WORKS:
