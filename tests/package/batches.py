@@ -3,12 +3,17 @@
 import numpy as np
 import torch
 from hypothesis import strategies as st
-from sluice.columns import DTYPES
 from tensordict import NonTensorData, NonTensorStack, TensorDict
+
+from sluice.columns import DTYPES
 
 SHAPES = st.lists(st.integers(0, 5), max_size=3)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**80), 2**80)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )

@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
-import sluice as tq
 import torch
 from tensordict import NonTensorStack, TensorDict
+
+import sluice as tq
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +170,9 @@ def test_strings_go_into_a_text_field_of_another_client(server):
     with server.client() as client:
         client.execute_command("KV.PUT", "p", "a", "FIELD", "s", "utf8", "BLOB", "é")
         tq.kv_put("b", "p", {"s": "ö", "t": "new"})
-        assert client.execute_command("KV.MGET", "p", "KEYS", 1, "b", "FIELDS", 1, "s", "FORMAT", "values")[0][0][3] == ["ö".encode()]
+        assert client.execute_command("KV.MGET", "p", "KEYS", 1, "b", "FIELDS", 1, "s", "FORMAT", "values")[0][0][3] == [
+            "ö".encode()
+        ]
     assert tq.kv_batch_get(["a", "b"], "p", "s").get("s").tolist() == ["é", "ö"]
     with raises(TypeError, "field 's' is utf8: its values must be str"):
         tq.kv_put("c", "p", {"s": None})

@@ -4,12 +4,13 @@ import asyncio
 import multiprocessing
 
 import pytest
-import sluice as tq
 import torch
 from batches import assert_same_column, batches, random_tensor
 from hypothesis import HealthCheck, given, settings
-from sluice.columns import DTYPES
 from tensordict import NonTensorStack, TensorDict
+
+import sluice as tq
+from sluice.columns import DTYPES
 
 THOROUGH = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 QUICK = settings(THOROUGH, max_examples=25)
@@ -55,7 +56,9 @@ def test_rows_that_are_alike_are_sent_once(drawn):
     doubled = {name: rows + rows for name, rows in each.items()}
     keys = [f"{copy}{key}" for copy in "ab" for key in keys_of(batch)]
     columns = {
-        name: torch.cat([batch.get(name)] * 2) if isinstance(batch.get(name), torch.Tensor) and not batch.get(name).is_nested else rows
+        name: torch.cat([batch.get(name)] * 2)
+        if isinstance(batch.get(name), torch.Tensor) and not batch.get(name).is_nested
+        else rows
         for name, rows in doubled.items()
     }
     empty_the_partition()
