@@ -138,7 +138,7 @@ def train(args: argparse.Namespace) -> None:
             "reward": rewards.mean().item(),
             "exact": (rewards == 1).float().mean().item(),
             "kl": kl,
-            "age": version - 1 - sum(tag["model_version"] for tag in batch.tags) / len(batch),
+            "age": version - 1 - min(tag["model_version"] for tag in batch.tags),
             "dropped": dropped,
         }
         tq.kv_put(f"step {version}", "metrics", tag=said)
@@ -175,7 +175,7 @@ def watch(processes: Sequence[BaseProcess], args: argparse.Namespace) -> None:
                 bars[name].n = info[b"made"] - task[b"waiting"] - task[b"ready"] - task[b"leased"]
             if steps := metrics():
                 now = steps[-1]
-                line = "reward {reward:.3f}, exact {exact:.2f}, kl {kl:.2f}, age {age:.1f}".format(**now)
+                line = "reward {reward:.3f}, exact {exact:.2f}, kl {kl:.2f}, age {age}".format(**now)
                 bars["train"].set_postfix_str(line, refresh=False)
                 if plain and len(steps) >= printed + args.steps / 20:
                     printed = len(steps)
@@ -273,7 +273,9 @@ def main() -> None:
         draw(steps, args)
         first, last = (sum(step["reward"] for step in part) / WINDOW for part in (steps[:WINDOW], steps[-WINDOW:]))
         print(f"mean reward: {first:.3f} in the first {WINDOW} steps, {last:.3f} in the last {WINDOW} of {len(steps)}")
-        print(f"{steps[-1]['dropped']} rows were too old; {time.monotonic() - began:.0f} s; the curve is in {args.out}")
+        oldest, dropped = max(step["age"] for step in steps), steps[-1]["dropped"]
+        print(f"rows were up to {oldest} versions behind; {dropped} that were more were dropped")
+        print(f"the curve is in {args.out}, after {time.monotonic() - began:.0f} s")
     for name in PARTITIONS:
         client.clear_partition(name)
     tq.close()

@@ -79,12 +79,13 @@ def _read(path):
 
 
 def test_it_learns_draws_the_curve_and_leaves_nothing_running(run):
-    example = run("--steps", "150", "--seed", "7")
+    example = run("--steps", "100", "--seed", "7")
     assert example.ended(seconds=400) == 0
     means = example.printed(r"mean reward: (\S+) in the first 20 steps, (\S+) in the last 20")
     first, last = map(float, means.groups())
-    assert first < 0.25
-    assert last > first + 0.25
+    assert first < 0.2
+    assert last > first + 0.2
+    assert int(example.printed(r"up to (\d+) versions behind")[1]) <= 2
     picture = example.picture.read_bytes()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n") and picture.endswith(b"IEND\xaeB`\x82")
     assert (int.from_bytes(picture[16:20], "big"), int.from_bytes(picture[20:24], "big")) == (1200, 675)
