@@ -116,7 +116,7 @@ def train(args: argparse.Namespace) -> None:
     optimizer = torch.optim.Adam(policy.parameters(), args.lr)
     fields = ["prompt", "response", "old_logprobs", "ref_logprobs", "reward"]
     take = partial(client.fetch, fields, partition_id="rollouts", task_name="train")
-    groups = tq.GRPOGroupNSampler(args.group)  # neighbours: a rollout puts whole groups, one after another
+    groups = tq.GRPOGroupNSampler(args.group, by="uid")  # whole groups only: advantages compare the answers to one prompt
     step = args.prompts * args.group
     version, left, dropped = 0, args.steps * step, 0
     while left:

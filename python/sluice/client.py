@@ -18,11 +18,12 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from sluice._link import Arg
+from sluice.arguments import DataParser, block, listed, name_list, parsed, tag_texts, utf8_fields
 from sluice.columns import decode, encode
 from sluice.errors import CallTimeout, RequestError, ServerError
 from sluice.fetching import Fetching, fetch_words, read_rows, twin
 from sluice.field_schema import schema_of
-from sluice.kv import DataParser, _block, _listed, _names, _parsed, _tag_texts, _utf8_fields, kv_list
+from sluice.kv import kv_list
 from sluice.metadata import BatchMeta
 from sluice.own_sampler import OwnSampler
 from sluice.rows import checked, describe, describe_all, in_order, listing, positions_by_partition, rows_of, schema_of_stored
@@ -63,11 +64,11 @@ class TransferQueueClient(Fetching):
         Raises ValueError for another mode, "fetch" without task_name, what the sampler refuses; CallTimeout.
         """
         self._announce(partition_id)
-        fields = _names(data_fields)
+        fields = name_list(data_fields)
         if mode == "insert":
             return self._insert(partition_id, batch_size)
         if mode == "force_fetch":
-            return describe_all(current().wire, partition_id, fields, ["FIELDS", *_listed("data_fields", fields)])
+            return describe_all(current().wire, partition_id, fields, ["FIELDS", *listed("data_fields", fields)])
         if mode != "fetch":
             raise ValueError(f"mode is 'fetch', 'force_fetch' or 'insert', not {mode!r}")
         if task_name is None:
@@ -96,7 +97,7 @@ class TransferQueueClient(Fetching):
         if rows == 0 or (metadata is not None and metadata.size != rows):
             expected = "rows" if metadata is None else f"the metadata's {metadata.size} rows"
             raise ValueError(f"the data have batch_size {list(data.batch_size)}, and {expected} are needed")
-        values = data if data_parser is None else _parsed(data, rows, data_parser)
+        values = data if data_parser is None else parsed(data, rows, data_parser)
         if metadata is None:
             metadata = self._put_new(values, rows, str(partition_id), wait_s)
         else:
@@ -114,7 +115,7 @@ class TransferQueueClient(Fetching):
             return TensorDict({}, batch_size=[metadata.size])
         session = current()
         parts = positions_by_partition(metadata)
-        fields = ["FIELDS", *_listed("fields", list(metadata.field_schema))]
+        fields = ["FIELDS", *listed("fields", list(metadata.field_schema))]
         gets = [["KV.MGET", name, "ROWS", _rows(metadata, positions), *fields] for name, positions in parts.items()]
         replies = [checked(reply) for reply in session.wire.pipeline(*gets, repeat=True)]
         data = [
@@ -126,7 +127,7 @@ class TransferQueueClient(Fetching):
     def set_custom_meta(self, metadata: BatchMeta) -> None:
         """Merges the metadata's custom_meta into its rows' tags. Raises ValueError for a row that is gone."""
         for name, positions in positions_by_partition(metadata).items():
-            current().wire.call(*self._write(metadata, name, positions), repeat=True)
+            current().wire.call(*self._write(metadata, name, positions))
 
     def clear_samples(self, metadata: BatchMeta) -> None:
         """Removes the metadata's rows. One that is not there is no error: it is gone."""
@@ -136,7 +137,7 @@ class TransferQueueClient(Fetching):
     def clear_partition(self, partition_id: str) -> None:
         """Removes a partition with all its rows, tasks and limits."""
         session = current()
-        session.wire.call("KV.CLEAR", partition_id, repeat=True)
+        session.wire.call("KV.CLEAR", partition_id)
         self._announced.discard(partition_id)
         if session.config.sampler is not None:
             session.config.sampler.clear_cache(partition_id)
@@ -148,7 +149,7 @@ class TransferQueueClient(Fetching):
 
         (None, None) for a partition that does not exist.
         """
-        reply = self._unless_missing("PARTITION.READY", partition_id, "FIELDS", *_listed("data_fields", _names(data_fields)))
+        reply = self._unless_missing("PARTITION.READY", partition_id, "FIELDS", *listed("data_fields", name_list(data_fields)))
         return (None, None) if reply is None else _status(*reply)
 
     def check_production_status(self, data_fields: Sequence[str], partition_id: str) -> bool:
@@ -193,7 +194,7 @@ class TransferQueueClient(Fetching):
         names = [keys] if isinstance(keys, str) else list(keys)
         if create:
             self._announce(partition_id)
-            _, indexes = current().wire.call("KV.MPUT", partition_id, "KEYS", *_listed("keys", names), repeat=True)
+            _, indexes = current().wire.call("KV.MPUT", partition_id, "KEYS", *listed("keys", names), repeat=True)
             return describe(current().wire, partition_id, unpacked(indexes).tolist(), None)
         index_of = {row["key"]: row["index"] for row in listing(current().wire, partition_id)}
         missing = [name for name in names if name not in index_of]
@@ -269,12 +270,12 @@ class TransferQueueClient(Fetching):
         session = current()
         encoded = functools.partial(encode, columns, rows, allow_pickle=session.config.allow_pickle)
         try:
-            return session.wire.call(*put, *_block(wait_s), *encoded(), wait_s=wait_s)
+            return session.wire.call(*put, *block(wait_s), *encoded(), wait_s=wait_s)
         except RequestError as error:
-            utf8 = _utf8_fields(str(put[1]), columns) if error.code == "DTYPE" else set()
+            utf8 = utf8_fields(str(put[1]), columns) if error.code == "DTYPE" else set()
             if not utf8:
                 raise
-        return session.wire.call(*put, *_block(wait_s), *encoded(utf8=utf8), wait_s=wait_s)
+        return session.wire.call(*put, *block(wait_s), *encoded(utf8=utf8), wait_s=wait_s)
 
     def _insert(self, partition: str, rows: int) -> BatchMeta:
         _, indexes = current().wire.call("KV.MPUT", partition, "NEW", rows)
@@ -294,7 +295,7 @@ class TransferQueueClient(Fetching):
 
     def _write(self, metadata: BatchMeta, partition: str, positions: Sequence[int]) -> list[Arg]:
         rows = [str(metadata.global_indexes[i]) for i in positions]
-        tags = lines(_tag_texts(rows, [metadata.custom_meta[i] for i in positions]))
+        tags = lines(tag_texts(rows, [metadata.custom_meta[i] for i in positions]))
         return ["KV.MPUT", partition, "ROWS", _rows(metadata, positions), "TAGS", *tags]
 
     async_get_meta = twin(get_meta)

@@ -12,9 +12,9 @@ from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
 from tensordict import TensorDict
 
 from sluice._link import Arg
+from sluice.arguments import block, listed, name_list
 from sluice.columns import decode
 from sluice.field_schema import schema_of
-from sluice.kv import _block, _listed, _names
 from sluice.metadata import BatchMeta
 from sluice.rows import read_tags
 from sluice.samplers import BaseSampler, Choice, SequentialSampler, make_sampler, server_arguments
@@ -69,7 +69,7 @@ def fetch_words(
     lease_s: float | None = None,
 ) -> list[Arg]:
     """TASK.FETCH with these options, without a format."""
-    words: list[Arg] = ["TASK.FETCH", partition, task, "FIELDS", *_listed("fields", _names(fields)), "COUNT", count]
+    words: list[Arg] = ["TASK.FETCH", partition, task, "FIELDS", *listed("fields", name_list(fields)), "COUNT", count]
     words += ["MIN", min_rows] if min_rows is not None else []
     words += ["SAMPLER", *sampler] if sampler else []
     if where:
@@ -79,7 +79,7 @@ def fetch_words(
     words += ["RANK", rank] if rank is not None else []
     words += ["STEP", step] if step is not None else []
     words += ["LEASE", max(1, round(lease_s * 1000))] if lease_s is not None else []
-    return [*words, *_block(wait_s)]
+    return [*words, *block(wait_s)]
 
 
 def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:

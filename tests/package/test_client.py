@@ -3,11 +3,12 @@
 import pytest
 import torch
 from client_cases import data_of, same
+from tensordict import NonTensorStack, TensorDict
+
 from sluice import session
 from sluice.client import AsyncTransferQueueClient, TransferQueueClient, get_client
 from sluice.errors import NotInitialized, RequestError
 from sluice.metadata import BatchMeta
-from tensordict import NonTensorStack, TensorDict
 
 
 @pytest.fixture
@@ -64,9 +65,7 @@ def test_partitions_with_different_dtypes_are_an_error(client):
     p = client.put(TensorDict({"x": torch.zeros(1)}, batch_size=1), partition_id="p")
     client.put(TensorDict({"x": torch.zeros(1, dtype=torch.int64)}, batch_size=1), partition_id="q")
     both = BatchMeta([0, 0], ["p", "q"], p.field_schema)
-    with pytest.raises(
-        ValueError, match=r"field 'x' differs between the partitions: \['torch.float32', 'torch.int64'\]"
-    ):
+    with pytest.raises(ValueError, match=r"field 'x' differs between the partitions: \['torch.float32', 'torch.int64'\]"):
         client.get_data(both)
     client.put(TensorDict({"y": torch.zeros(1)}, batch_size=1), BatchMeta([0], ["p"]))
     client.put(TensorDict({"y": torch.zeros(1, 1)}, batch_size=1), BatchMeta([0], ["q"]))

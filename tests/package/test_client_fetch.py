@@ -8,12 +8,13 @@ import time
 import pytest
 import torch
 from client_cases import data_of, same
+from tensordict import TensorDict
+
 from sluice import session
 from sluice.client import get_client
 from sluice.errors import CallTimeout, RequestError
 from sluice.metadata import BatchMeta
 from sluice.samplers import GRPOGroupNSampler, PerPartition, RankAwareSampler, SeqlenBalancedSampler, SequentialSampler
-from tensordict import TensorDict
 
 
 @pytest.fixture
@@ -130,6 +131,20 @@ def test_samplers_at_init_and_per_call(client):
         client.get_meta(["x"], 1, sampling_config={"rank": 1}, **get)
     with pytest.raises(ValueError, match="not 'Nope'"):
         client.get_meta(["x"], 1, sampling_config={"sampler": "Nope"}, **get)
+
+
+def test_groups_by_a_tag(client):
+    tags = [{"uid": uid, "total_lengths": n} for n, uid in enumerate("abbacb")]
+    meta = BatchMeta(range(6), ["p"] * 6, custom_meta=tags)
+    client.get_meta([], 6, "p", mode="insert")
+    client.put(TensorDict({"x": torch.arange(6)}, batch_size=6), meta)
+    groups = GRPOGroupNSampler(2, by="uid")
+    assert client.fetch(["x"], 4, "p", "t", sampler=groups).data["x"].tolist() == [0, 3, 1, 2]
+    balanced = SeqlenBalancedSampler(2, 2, by="uid")
+    shares = [client.fetch(["x"], 2, "p", "u", sampler=balanced, rank=rank, step=0).data["x"].tolist() for rank in (0, 1)]
+    assert sorted(shares) == [[0, 3], [1, 2]]
+    with pytest.raises(ValueError, match="groups by the tag 'uid' are sampled by the server only"):
+        groups.sample([0, 1], 2)
 
 
 def test_samplers_per_partition(client):

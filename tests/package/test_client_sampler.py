@@ -5,12 +5,13 @@ import time
 
 import pytest
 import torch
+from tensordict import TensorDict
+
 from sluice import session
 from sluice.client import get_client
 from sluice.errors import CallTimeout
 from sluice.metadata import BatchMeta
 from sluice.samplers import BaseSampler
-from tensordict import TensorDict
 
 
 @pytest.fixture

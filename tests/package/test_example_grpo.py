@@ -27,9 +27,7 @@ class Example:
         command = [sys.executable, ROOT / "python/examples/grpo.py", "--out", self.picture, *options]
         with self.output.open("w") as output:
             # A group of its own, so that Ctrl-C reaches it and not the tests.
-            self.process = subprocess.Popen(
-                command, env=environment, stdout=output, stderr=output, start_new_session=True
-            )
+            self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
     def printed(self, pattern):
         return re.search(pattern, self.output.read_text(), re.MULTILINE)

@@ -16,6 +16,7 @@ import pytest
 import torch
 from init_process import SERVER_PID, Process, alive, parent, started, wait_gone
 from live_server import wait_until
+
 from sluice.errors import ConnectionLost, NotInitialized
 from sluice.session import close, current, init
 
