@@ -21,7 +21,7 @@ from sluice._link import Arg
 from sluice.arguments import DataParser, block, listed, name_list, parsed, tag_texts, utf8_fields
 from sluice.columns import decode, encode
 from sluice.errors import CallTimeout, RequestError, ServerError
-from sluice.fetching import Fetching, fetch_words, read_rows, twin
+from sluice.fetching import Fetching, fetch_words, read_rows
 from sluice.field_schema import schema_of
 from sluice.kv import kv_list
 from sluice.metadata import BatchMeta
@@ -29,7 +29,7 @@ from sluice.own_sampler import OwnSampler
 from sluice.rows import checked, describe, describe_all, in_order, listing, positions_by_partition, rows_of, schema_of_stored
 from sluice.samplers import server_arguments
 from sluice.session import current
-from sluice.wire import lines, packed, unpacked
+from sluice.wire import lines, packed, twin, unpacked
 
 Columns = TensorDictBase | Mapping[str, Any]
 Status = tuple[torch.Tensor | None, torch.Tensor | None]
@@ -177,7 +177,7 @@ class TransferQueueClient(Fetching):
 
     def reset_consumption(self, partition_id: str, task_name: str | None = None) -> bool:
         """Lets a task, or all, consume the partition's rows anew. True. Raises ValueError without the partition."""
-        current().wire.call("TASK.RESET", partition_id, *([task_name] if task_name is not None else []), repeat=True)
+        current().wire.call("TASK.RESET", partition_id, *([task_name] if task_name is not None else []))
         return True
 
     def get_partition_list(self) -> list[str]:
@@ -194,7 +194,7 @@ class TransferQueueClient(Fetching):
         names = [keys] if isinstance(keys, str) else list(keys)
         if create:
             self._announce(partition_id)
-            _, indexes = current().wire.call("KV.MPUT", partition_id, "KEYS", *listed("keys", names), repeat=True)
+            _, indexes = current().wire.call("KV.MPUT", partition_id, "KEYS", *listed("keys", names))
             return describe(current().wire, partition_id, unpacked(indexes).tolist(), None)
         index_of = {row["key"]: row["index"] for row in listing(current().wire, partition_id)}
         missing = [name for name in names if name not in index_of]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from tensordict import TensorDict
 
@@ -19,7 +18,7 @@ from sluice.metadata import BatchMeta
 from sluice.rows import read_tags
 from sluice.samplers import BaseSampler, Choice, SequentialSampler, make_sampler, server_arguments
 from sluice.session import current
-from sluice.wire import in_thread, packed, unpacked
+from sluice.wire import packed, twin, unpacked
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,20 +89,6 @@ def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:
     meta = BatchMeta(rows, [partition] * len(rows), production_status=[1] * len(rows), extra_info=info, custom_meta=tags)
     data = TensorDict({}, batch_size=[len(rows)])
     return Fetched(meta, data, keys, tags, partition, task, reply.get(b"lease"), end)
-
-
-def twin(
-    method: Callable[Concatenate[Client, P], T],
-) -> Callable[Concatenate[Client, P], Coroutine[Any, Any, T]]:
-    """The method for asyncio: it runs in a thread, and the event loop goes on meanwhile."""
-
-    async def awaited(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await in_thread(method, self, *args, **kwargs)
-
-    functools.update_wrapper(awaited, method)
-    awaited.__name__ = f"async_{method.__name__}"
-    awaited.__doc__ = f"`{method.__name__}` for asyncio: the event loop goes on meanwhile.\n\n{method.__doc__}"
-    return awaited
 
 
 class Fetching:

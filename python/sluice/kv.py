@@ -10,9 +10,8 @@ CallTimeout from the connection; NotInitialized without one.
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -25,7 +24,7 @@ from sluice.columns import decode, encode
 from sluice.errors import RequestError, ServerError
 from sluice.metadata import KVBatchMeta
 from sluice.session import current
-from sluice.wire import in_thread, lines
+from sluice.wire import lines, twin
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -246,19 +245,9 @@ def _tags_by_key(reply: Any) -> dict[str, dict[str, Any]]:
     return {row["key"]: row["tag"] for row in rows}
 
 
-def _twin(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    @functools.wraps(function)
-    async def twin(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await in_thread(function, *args, **kwargs)
-
-    twin.__name__ = twin.__qualname__ = f"async_{function.__name__}"
-    twin.__doc__ = f"`{function.__name__}` for asyncio: the event loop goes on meanwhile.\n\n{function.__doc__}"
-    return twin
-
-
-async_kv_put = _twin(kv_put)
-async_kv_batch_put = _twin(kv_batch_put)
-async_kv_batch_get = _twin(kv_batch_get)
-async_kv_batch_get_by_meta = _twin(kv_batch_get_by_meta)
-async_kv_list = _twin(kv_list)
-async_kv_clear = _twin(kv_clear)
+async_kv_put = twin(kv_put)
+async_kv_batch_put = twin(kv_batch_put)
+async_kv_batch_get = twin(kv_batch_get)
+async_kv_batch_get_by_meta = twin(kv_batch_get_by_meta)
+async_kv_list = twin(kv_list)
+async_kv_clear = twin(kv_clear)
