@@ -34,7 +34,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 import sluice as tq
-from sluice.session import current
 
 PARTITIONS = ("rollouts", "policy", "metrics")
 TASKS = ("reward", "reference", "train")
@@ -168,11 +167,10 @@ def watch(processes: Sequence[BaseProcess], args: argparse.Namespace) -> None:
                 if process.exitcode:
                     raise SystemExit(f"{process.name} has failed: exit code {process.exitcode}")
             running = [process for process in running if process.exitcode is None]
-            info = current().wire.call("PARTITION.INFO", "rollouts")
-            bars["rollout"].n = info[b"made"]
-            for name in TASKS:
-                task = info[b"tasks"][name.encode()]
-                bars[name].n = info[b"made"] - task[b"waiting"] - task[b"ready"] - task[b"leased"]
+            info = tq.get_client().partition_info("rollouts")
+            bars["rollout"].n = info["made"]
+            for name, task in info["tasks"].items():
+                bars[name].n = info["made"] - task["waiting"] - task["ready"] - task["leased"]
             if steps := metrics():
                 now = steps[-1]
                 line = "reward {reward:.3f}, exact {exact:.2f}, kl {kl:.2f}, age {age}".format(**now)
@@ -241,9 +239,8 @@ def main() -> None:
     for name in PARTITIONS:
         client.clear_partition(name)  # an earlier run may have been killed
     rows = args.prompts * args.group
-    # EXPECT ends the stream for everybody. MAXROWS is flow control: puts wait while so many rows are not used up.
-    limits = ["EXPECT", args.steps * rows, "MAXROWS", max(1, args.staleness) * rows, "TASKS", len(TASKS), *TASKS]
-    current().wire.call("PARTITION.CREATE", "rollouts", *limits)
+    # expect ends the stream for everybody. max_rows is flow control: puts wait while so many rows are not used up.
+    client.create_partition("rollouts", expect=args.steps * rows, max_rows=max(1, args.staleness) * rows, tasks=TASKS)
     torch.manual_seed(args.seed)
     weights = Policy().state_dict()
     for key in ("reference", "latest"):

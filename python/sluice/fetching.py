@@ -204,7 +204,55 @@ class Fetching:
         count: int = current().wire.call(command, batch.partition_id, batch.task_name, "ROWS", rows, *words)
         return count
 
+    def create_partition(
+        self,
+        partition_id: str,
+        *,
+        expect: int | None = None,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        tasks: Sequence[str] = (),
+        autoevict: bool = False,
+        ttl_s: float | None = None,
+    ) -> None:
+        """Makes a partition, or changes what is named of one that is there. Without it, the first put makes one.
+
+        Args:
+            partition_id: its name.
+            expect: how many rows will be made in all, which tells consumers of the end; 0: not known any more.
+            max_rows: puts past so many rows are a FullError, or wait for `wait_s`; 0: no limit. max_bytes: the same of values.
+            tasks: those that will consume it. autoevict: a row that all of these have consumed goes at once.
+            ttl_s: the partition goes when nobody has used it for so long; 0: it stays.
+        """
+        words: list[Arg] = ["PARTITION.CREATE", partition_id]
+        limits = {"EXPECT": expect, "MAXROWS": max_rows, "MAXBYTES": max_bytes}
+        for name, value in (limits | {"TTL": None if ttl_s is None else round(ttl_s * 1000)}).items():
+            words += [] if value is None else [name, value]
+        words += ["TASKS", *listed("tasks", list(tasks))] if tasks else []
+        current().wire.call(*words, *(["AUTOEVICT"] if autoevict else []), repeat=True)
+
+    def partition_info(self, partition_id: str) -> dict[str, Any]:
+        """What PARTITION.INFO says: rows, bytes, fields, tasks (how far each is), limits. ValueError where there is none."""
+        info: dict[str, Any] = _as_text(current().wire.call("PARTITION.INFO", partition_id, repeat=True))
+        return info
+
+    def explain(self, fields: Sequence[str], count: int, partition_id: str, task_name: str, *, where: Where = ()) -> str:
+        """Why a fetch of this would wait: a line a reason (TASK.EXPLAIN)."""
+        command = fetch_words(partition_id, task_name, fields, count, where=where)
+        return str(current().wire.call("TASK.EXPLAIN", *command[1:], repeat=True), "utf-8")
+
     async_fetch = twin(fetch)
     async_ack = twin(ack)
     async_release = twin(release)
     async_renew = twin(renew)
+    async_create_partition = twin(create_partition)
+    async_partition_info = twin(partition_info)
+    async_explain = twin(explain)
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return str(value, "utf-8")
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(item) for key, item in value.items()}
+    return [_as_text(item) for item in value] if isinstance(value, list) else value

@@ -12,7 +12,7 @@ from tensordict import TensorDict
 
 from sluice import session
 from sluice.client import get_client
-from sluice.errors import CallTimeout, RequestError
+from sluice.errors import CallTimeout, FullError, RequestError
 from sluice.metadata import BatchMeta
 from sluice.samplers import GRPOGroupNSampler, PerPartition, RankAwareSampler, SeqlenBalancedSampler, SequentialSampler
 
@@ -145,6 +145,25 @@ def test_groups_by_a_tag(client):
     assert sorted(shares) == [[0, 3], [1, 2]]
     with pytest.raises(ValueError, match="groups by the tag 'uid' are sampled by the server only"):
         groups.sample([0, 1], 2)
+
+
+def test_partitions_with_limits(client):
+    client.create_partition("p", expect=3, max_rows=2, max_bytes=1000, tasks=["t"], autoevict=True, ttl_s=60)
+    info = client.partition_info("p")
+    limits = info["limits"]
+    assert (limits["expect"], limits["maxrows"], limits["maxbytes"], limits["ttl"]) == (3, 2, 1000, 60000)
+    numbers(client, 2)
+    with pytest.raises(FullError):
+        client.put(TensorDict({"x": torch.arange(1)}, batch_size=1), partition_id="p")
+    assert client.explain(["x"], 3, "p", "t", where=[("n", ">=", 1)]).startswith("where: 1 complete rows do not fit")
+    assert client.fetch(["x"], 1, "p", "t").keys == ["0"]
+    info = client.partition_info("p")
+    assert (info["rows"], info["made"]) == (1, 2) and [field[0] for field in info["fields"]] == ["x"]
+    client.create_partition("p", max_rows=0)
+    client.put(TensorDict({"x": torch.arange(1)}, batch_size=1), partition_id="p")
+    with pytest.raises(ValueError, match="partition 'nowhere'"):
+        client.partition_info("nowhere")
+    assert asyncio.run(client.async_partition_info("p"))["rows"] == 2
 
 
 def test_samplers_per_partition(client):
