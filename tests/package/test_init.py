@@ -1,0 +1,204 @@
+"""init() with an address, and its settings."""
+
+import copy
+import os
+import pickle
+import sys
+import types
+import warnings
+
+import pytest
+from live_server import Server, free_port
+from sluice.errors import ConnectionLost, NotInitialized, SluiceError
+from sluice.session import Config, close, current, init
+
+
+@pytest.fixture(autouse=True)
+def alone(tmp_path, monkeypatch):
+    """No session before and after, and no server to be found."""
+    monkeypatch.delenv("SLUICE_URL", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("SLUICE_JOB", "nobody")
+    close()
+    yield
+    close()
+
+
+def test_an_address_in_conf_precedes_the_environments(server, sluice_url, monkeypatch):
+    tcp = f"redis://127.0.0.1:{server.port}"
+    monkeypatch.setenv("SLUICE_URL", sluice_url)
+    for conf, url in [(None, sluice_url), ({"timeout_s": 5}, sluice_url), (tcp, tcp), ({"url": tcp}, tcp), (Config(tcp), tcp)]:
+        assert init(conf).url == url == current().config.url
+        assert current().wire.call("PING") == b"PONG"
+        close()
+
+
+def test_current_attaches_by_the_environment(sluice_url, monkeypatch):
+    with pytest.raises(NotInitialized):
+        current()
+    monkeypatch.setenv("SLUICE_URL", sluice_url)
+    assert current().config == Config(sluice_url)
+    assert current() is current()
+
+
+def test_init_again_keeps_the_address_and_takes_the_settings_that_it_names(sluice_url):
+    assert init(sluice_url) == init() == init(sluice_url) == Config(sluice_url)
+    assert init({"allow_pickle": True}) == Config(sluice_url, allow_pickle=True)
+    assert init({"timeout_s": 7}) == Config(sluice_url, allow_pickle=True, timeout_s=7) == current().config
+    assert current().wire.timeout_s == 7
+
+
+def test_init_with_another_address_names_both(server, sluice_url):
+    init(sluice_url)
+    other = f"redis://me:secret@127.0.0.1:{server.port}"
+    with pytest.raises(ValueError, match="7 is no address"):
+        init({"url": 7})
+    with pytest.raises(SluiceError, match=rf"{sluice_url}: close\(\) it before init\(\) with redis://me:\*\*\*@") as caught:
+        init(other)
+    assert "secret" not in str(caught.value)
+    assert current().config.url == sluice_url
+
+
+def test_close_may_be_called_twice_and_init_after_it(server, sluice_url):
+    close()
+    init(sluice_url)
+    close()
+    close()
+    with pytest.raises(NotInitialized):
+        current()
+    init(f"redis://127.0.0.1:{server.port}")
+
+
+def test_nobody_at_the_address(tmp_path):
+    with pytest.raises(ConnectionLost):
+        init(f"redis://127.0.0.1:{free_port()}")
+    with pytest.raises(ConnectionLost, match="no-such.sock"):
+        init(f"unix://{tmp_path}/no-such.sock")
+    with pytest.raises(NotInitialized):
+        current()  # what failed leaves nothing behind
+
+
+def test_a_password_is_used_and_not_shown(tmp_path):
+    secret = "s3cret"
+    guarded = Server(tmp_path, password=secret)
+    try:
+        url = f"redis://:{secret}@127.0.0.1:{guarded.port}"
+        config = init(url)
+        assert config.url == url and secret not in repr(config) and "redis://:***@127.0.0.1" in repr(config)
+        close()
+        with pytest.raises(SluiceError) as caught:
+            init(f"redis://:wrong-{secret}@127.0.0.1:{guarded.port}")
+        assert secret not in str(caught.value)
+    finally:
+        guarded.stop()
+    with pytest.raises(ConnectionLost) as caught:
+        init(f"redis://:{secret}@127.0.0.1:{free_port()}")
+    assert secret not in str(caught.value)
+
+
+def test_passwords_are_not_shown_whatever_the_address_looks_like():
+    for url in ("redis://me:sec/ret@h:1", "redis://me:sec@ret@h:1", "unix://me:secret@/x.sock", "redis://h?password=secret"):
+        try:
+            text = repr(Config(url))
+        except ValueError as error:
+            text = str(error)
+        assert "sec" not in text and "ret" not in text and "***" in text, url
+
+
+@pytest.mark.parametrize(
+    ("conf", "message"),
+    [
+        ({"ulr": "x"}, "no setting 'ulr': there are url, allow_pickle, timeout_s, sampler, polling_mode, server"),
+        ({"controller": {"smpler": 1}}, "no setting 'controller.smpler'"),
+        ({"controller": 3}, "controller is 3: a mapping is expected"),
+        ({"server": 3}, "server is 3: a mapping is expected"),
+        ({"server": {"--maxmemory": "1gb"}}, "server option '--maxmemory' is '1gb'"),
+        ({"server": {"maxmemory": 0.5}}, "server option 'maxmemory' is 0.5"),
+        ({"server": {"appendonly": True}}, "server option 'appendonly' is True"),
+        ({"server": {"requirepass": "x"}}, r"server option 'requirepass' is init\(\)'s own"),
+        ({"allow_pickle": "yes"}, "allow_pickle is 'yes': True or False"),
+        ({"polling_mode": 1}, "polling_mode is 1: True or False"),
+        ({"timeout_s": 0}, "timeout_s is 0: a number of seconds above 0"),
+        ({"timeout_s": float("inf")}, "timeout_s is inf"),
+        ({"timeout_s": True}, "timeout_s is True"),
+        ({"url": 7}, "7 is no address: redis://"),
+        ("localhost:6390", "localhost:6390 is no address: redis://"),
+        ("redis://h:port", "redis://h:port is no address"),
+        (7, "conf is 7: a mapping is expected"),
+        ({"sampler": "NoSuchSampler"}, "sampler is 'NoSuchSampler': a BaseSampler, its class, or the name"),
+        ({"sampler": 7}, "sampler is 7: a BaseSampler"),
+    ],
+)
+def test_settings_that_are_wrong_are_named(sluice_url, samplers, conf, message):
+    url = conf if isinstance(conf, str) else sluice_url
+    with pytest.raises(ValueError, match=message):
+        init({"url": url, **conf} if isinstance(conf, dict) else conf)
+
+
+class OmegaLike:
+    """As OmegaConf's DictConfig: it has items(), and is no Mapping."""
+
+    def __init__(self, items):
+        self._items = items
+
+    def items(self):
+        return [(key, OmegaLike(value) if isinstance(value, dict) else value) for key, value in self._items.items()]
+
+
+@pytest.fixture
+def samplers(monkeypatch):
+    """The module's contract, until the test is of the module itself."""
+    module = types.ModuleType("sluice.samplers")
+    module.BaseSampler = type("BaseSampler", (), {})
+    module.SequentialSampler = type("SequentialSampler", (module.BaseSampler,), {})
+    module.Grouped = type("Grouped", (module.BaseSampler,), {"__init__": lambda self, size: None})
+    monkeypatch.setitem(sys.modules, "sluice.samplers", module)
+    monkeypatch.setattr(sys.modules["sluice"], "samplers", module, raising=False)
+    return module
+
+
+def test_transfer_queues_settings(sluice_url, samplers):
+    conf = {
+        "metrics": {"enabled": False},
+        "controller": {"sampler": "SequentialSampler", "polling_mode": True, "zmq_info": None},
+        "backend": {"storage_backend": "SimpleStorage"},
+        "url": sluice_url,
+    }
+    with pytest.warns(UserWarning, match="TransferQueue's metrics, backend have no meaning") as warned:
+        config = init(OmegaLike(conf))
+    assert warned[0].filename == __file__
+    assert config.polling_mode is True and type(config.sampler) is samplers.SequentialSampler
+
+
+def test_a_sampler_as_name_class_or_instance(samplers):
+    one = samplers.SequentialSampler()
+    assert Config("redis://h", sampler=one).sampler is one
+    for given in ("SequentialSampler", samplers.SequentialSampler):
+        assert type(Config("redis://h", sampler=given).sampler) is samplers.SequentialSampler
+    with pytest.raises(ValueError, match="sampler Grouped has settings of its own .*size.*: give an instance"):
+        Config("redis://h", sampler="Grouped")
+
+
+def test_config_travels(sluice_url):
+    config = Config(sluice_url, allow_pickle=True, timeout_s=3, server={"maxmemory": "1gb"})
+    assert pickle.loads(pickle.dumps(config)) == copy.deepcopy(config) == config
+
+
+def test_server_options_have_no_meaning_for_a_server_that_runs(sluice_url):
+    with pytest.warns(UserWarning, match="the server runs already; ignored are its options {'maxmemory': '1gb'}") as warned:
+        config = init({"url": sluice_url, "server": {"maxmemory": "1gb"}})
+    assert config.server == {}
+    assert warned[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert init() == config == init(config)
+
+
+def test_a_fork_goes_on_with_the_session(sluice_url):
+    init(sluice_url)
+    current().wire.call("SET", "k", "parent")
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if current().wire.call("GET", "k") == b"parent" and init().url == sluice_url else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert current().wire.call("GET", "k") == b"parent"
