@@ -4,6 +4,7 @@
 #   need_packages PKG...   Debian packages that are there afterwards
 #   need_build             all that a build takes: packages and .venv (CMake finds libtorch in it)
 #   need_tests, need_check what scripts/test (need_clients, too) and scripts/check take besides
+#   need_transferqueue     what scripts/bench python compares with
 #   need_clients           the Redis clients of tests/clients/: Debian's, Node's and Python's packages
 #   build PRESET TARGET..  configures and builds; without a target, everything
 #   begin_parts, part, junit_file, closing_line     tests in parts, and the line they end with
@@ -168,25 +169,39 @@ need_check() { need_packages clang-14 clang-tidy-14 clang-format-14 libclang-rt-
 
 # --- Python
 
-# .venv holds exactly scripts/requirements.txt; a stamp named after its hash makes this instant.
+# .venv holds exactly scripts/requirements.txt.
 need_venv() {
-  local requirements=$root/scripts/requirements.txt python=/usr/bin/python3 stamp torch
+  fill_venv "$venv" "$root/scripts/requirements.txt" \
+    "Making .venv (Python for demo and tests; libtorch for the server, several 100 MB)"
+}
+
+# What scripts/bench python compares with has an environment of its own: it brings Ray.
+transferqueue_venv=$root/.venv-transferqueue
+need_transferqueue() {
+  fill_venv "$transferqueue_venv" "$root/tests/bench/python_batch/transferqueue.txt" \
+    "Making .venv-transferqueue (TransferQueue on Ray, to compare with; 1 GB)"
+}
+
+# fill_venv FOLDER REQUIREMENTS WHY: torch first, since its build decides what the others may be. A stamp named after the
+# hash of REQUIREMENTS makes this instant.
+fill_venv() {
+  local folder=$1 requirements=$2 python=/usr/bin/python3 stamp torch
   "$python" -c 'import ensurepip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null || python=python3
   "$python" -c 'import ensurepip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null ||
     die "no Python of 3.11 or newer with venv was found"
-  stamp=$venv/stamp-$(sha256sum <"$requirements" | cut -c1-16)
+  stamp=$folder/stamp-$(sha256sum <"$requirements" | cut -c1-16)
   [[ ! -e $stamp ]] || return 0
 
   torch=$(grep '^torch==' "$requirements")
-  say "Making .venv (Python for demo and tests; libtorch of ${torch/==/ } for the server, several 100 MB)"
-  "$venv/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$venv"
-  rm -f "$venv"/stamp-*
-  quietly "pip install $torch" venv_pip install "$torch" || exit 1
-  quietly "pip install the rest" venv_pip install -r "$requirements" || exit 1
+  say "$3"
+  "$folder/bin/python" -c '' 2>/dev/null || "$python" -m venv --clear "$folder"
+  rm -f "$folder"/stamp-*
+  quietly "pip install $torch" pip_of "$folder" install "$torch" || exit 1
+  quietly "pip install the rest" pip_of "$folder" install -r "$requirements" || exit 1
   touch "$stamp"
 }
 
-venv_pip() { "$venv/bin/python" -m pip --disable-pip-version-check --no-input --quiet "$@"; }
+pip_of() { "$1/bin/python" -m pip --disable-pip-version-check --no-input --quiet "${@:2}"; }
 
 # --- Redis clients, for tests/clients/
 
@@ -218,7 +233,7 @@ need_python_client() {
   stamp=$folder/stamp-$(sha256sum <"$pins" | cut -c1-16)
   [[ ! -e $stamp ]] || return 0
   rm -rf "$folder"
-  quietly "pip install $1" venv_pip install --no-deps --target "$folder" -r "$pins" || exit 1
+  quietly "pip install $1" pip_of "$venv" install --no-deps --target "$folder" -r "$pins" || exit 1
   touch "$stamp"
 }
 

@@ -5,8 +5,10 @@ dense tensor [n, ...]    its dtype            the same
 nested tensor, n rows    its dtype, ragged    jagged where rows differ in their first dimension only, else strided;
                                               dense where all rows have the same shape
 NumPy arrays             as tensors           tensors
-n x str, or n x bytes    utf8, or bytes       NonTensorStack of str, or bytes
-n x other values         json                 NonTensorStack: None, bool, int, float, str, lists, dicts with str keys
+n x bytes                bytes                NonTensorStack
+n x str, None, bool,     json                 NonTensorStack. One dtype for all, so that the rows of a field can be put one by one
+int, finite float, list,                      in any mixture. (In a field that somebody else has made as utf8, str is utf8.)
+dict with str keys
 n x other objects        json, but a pickle   NonTensorStack, where pickles are allowed; else an error
 
 A cell of a json field that holds a pickle begins with the byte 0x80, as no JSON text does.
@@ -17,7 +19,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -45,11 +47,18 @@ _PICKLE = 0x80  # the first byte of every pickle since protocol 2
 # --- to the server
 
 
-def encode(fields: TensorDictBase | Mapping[str, Any], rows: int, *, allow_pickle: bool, dedup: bool = False) -> list[Arg]:
+def encode(
+    fields: TensorDictBase | Mapping[str, Any],
+    rows: int,
+    *,
+    allow_pickle: bool,
+    dedup: bool = False,
+    utf8: Collection[str] = (),
+) -> list[Arg]:
     """The COLUMN arguments of KV.MPUT for `rows` rows of these fields.
 
     Memory of contiguous CPU tensors is referred to, not copied: they must not change before it is sent. `dedup`: rows of a
-    field that are alike are sent and stored once.
+    field that are alike are sent and stored once. `utf8`: fields whose strings are sent as such, and not as JSON.
 
     Errors: ValueError for a field with another number of rows, TypeError for a dtype or object that cannot be stored; both
     name the field.
@@ -57,7 +66,7 @@ def encode(fields: TensorDictBase | Mapping[str, Any], rows: int, *, allow_pickl
     arguments: list[Arg] = []
     for name in fields.keys():  # noqa: SIM118  -- a TensorDict iterates over its rows
         value = fields.get(name)
-        column = _column(str(name), value, rows, allow_pickle)
+        column = _text(name, value, rows) if name in utf8 else _column(str(name), value, rows, allow_pickle)
         arguments += ["COLUMN", str(name), *(_distinct(*column, rows) if dedup else _spelled(*column))]
     return arguments
 
@@ -135,12 +144,22 @@ def values_by_row(name: str, value: Any, rows: int) -> list[Any]:
 def _objects(name: str, values: list[Any], allow_pickle: bool) -> _Column:
     if all(_is_numeric(value) for value in values):
         return _ragged(name, [_from_numpy(name, v) if isinstance(v, np.ndarray) else v for v in values])
-    if all(type(value) is str for value in values):
-        dtype, cells = "utf8", [value.encode("utf-8", "surrogatepass") for value in values]
-    elif all(type(value) is bytes for value in values):
+    if all(type(value) is bytes for value in values):
         dtype, cells = "bytes", values
     else:
         dtype, cells = "json", [_json(name, i, value, allow_pickle) for i, value in enumerate(values)]
+    return _strings(dtype, cells)
+
+
+def _text(name: str, value: Any, rows: int) -> _Column:
+    """A column of a utf8 field, where that is possible."""
+    values = values_by_row(name, value, rows)
+    if all(type(value) is str for value in values):
+        return _strings("utf8", [value.encode("utf-8", "surrogatepass") for value in values])
+    raise TypeError(f"field '{name}' is utf8: its values must be str")
+
+
+def _strings(dtype: str, cells: Sequence[bytes]) -> _Column:
     return dtype, np.array([[len(cell)] for cell in cells], np.int64), memoryview(b"".join(cells))
 
 
@@ -151,7 +170,7 @@ def _is_numeric(value: Any) -> bool:
 def _json(name: str, row: int, value: Any, allow_pickle: bool) -> bytes:
     """JSON text that reads back as the same value; for others a pickle."""
     if _is_json(value):
-        return json.dumps(value, separators=(",", ":")).encode()
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
     if not allow_pickle:
         raise TypeError(
             f"field '{name}', row {row}: a {type(value).__name__} that JSON cannot give back as it is; "
@@ -285,7 +304,7 @@ def _cells(data: Blob, lengths: npt.NDArray[np.int64] | None) -> list[bytes]:
 
 def _read_json(name: str, cell: bytes, allow_pickle: bool) -> Any:
     if cell[:1] != bytes([_PICKLE]):
-        return json.loads(cell)
+        return json.loads(cell.decode("utf-8", "surrogatepass"))
     if not allow_pickle:
         raise ValueError(
             f"field '{name}' holds a pickled Python object, which is not read: reading one runs what its writer wants; "

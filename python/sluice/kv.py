@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -186,21 +186,35 @@ def _put(
     if fields is not None and data_parser is not None:
         fields = _parsed(fields, len(keys), data_parser)
     session = current()
-    key_list = _listed("keys", keys)
-    command: list[Arg] = ["KV.MPUT", partition_id, "KEYS", *key_list, *_block(wait_s)]
+    rows = ["KEYS", *_listed("keys", keys)]
+    head: list[Arg] = ["KV.MPUT", partition_id, *rows, *_block(wait_s)]
     if tags is not None:
-        command += ["TAGS", *lines(_tag_texts(keys, tags))]
-    if fields is not None:
-        command += encode(fields, len(keys), allow_pickle=session.config.allow_pickle, dedup=dedup)
-    put, there, now = session.wire.pipeline(
-        command, ["KV.FIELDS", partition_id, "KEYS", *key_list], ["KV.TAGS", partition_id, "KEYS", *key_list], wait_s=wait_s
-    )
-    if isinstance(put, ServerError):
-        raise put
+        head += ["TAGS", *lines(_tag_texts(keys, tags))]
+
+    def put(utf8: Collection[str] = ()) -> list[Any]:
+        columns: list[Arg] = []
+        if fields is not None:
+            pickles = session.config.allow_pickle
+            columns = encode(fields, len(keys), allow_pickle=pickles, dedup=dedup, utf8=utf8)
+        asked: list[list[Arg]] = [["KV.FIELDS", partition_id, *rows], ["KV.TAGS", partition_id, *rows]]
+        return session.wire.pipeline([*head, *columns], *asked, wait_s=wait_s)
+
+    done, there, now = put()
+    if isinstance(done, ServerError) and done.code == "DTYPE" and (utf8 := _utf8_fields(partition_id, fields)):
+        done, there, now = put(utf8)
+    if isinstance(done, ServerError):
+        raise done
     if isinstance(there, ServerError) or isinstance(now, ServerError) or None in now:
         # They were put, and are gone again: their consumers were quick.
         return KVBatchMeta(keys, [dict(tag) for tag in tags or [{}] * len(keys)], partition_id, _field_names(fields))
     return KVBatchMeta(keys, [json.loads(tag) for tag in now], partition_id, [str(entry[0], "utf-8") for entry in there])
+
+
+def _utf8_fields(partition_id: str, fields: TensorDictBase | Mapping[str, Any] | None) -> set[str]:
+    """Those of `fields` that are utf8 in the partition (another client has made them so), and no tensors here."""
+    there = current().wire.call("KV.FIELDS", partition_id, repeat=True)
+    utf8 = {str(entry[0], "utf-8") for entry in there if entry[1] == b"utf8"}
+    return {name for name, value in (fields or {}).items() if name in utf8 and not isinstance(value, torch.Tensor)}
 
 
 def _batch_of_one(fields: TensorDictBase | Mapping[str, Any]) -> TensorDictBase | Mapping[str, Any]:

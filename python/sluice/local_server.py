@@ -3,9 +3,8 @@
 Its files lie in a folder that only the user can enter, and begin with the job's name:
 
     .sock   where the server listens
-    .users  each process that uses the server holds a shared lock on it
-    .lock   held by the process that looks for the server, and starts it; the text: the options it was started with
-    .log    what the server and its keeper say; locked as long as one of the two lives
+    .users  each process that uses the server holds a shared lock on it; the text: the options the server was started with
+    .log    what the server and its keeper say; locked as long as one of the two lives, so whoever gets it may start one
 
 The kernel takes locks back however a process ends; a fork's child shares those of its parent. So whatever is killed, and
 whenever: there is one server, it stays while somebody uses it, and goes then. _keeper.py sees to that.
@@ -26,8 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from sluice.errors import CallTimeout, SluiceError
 
@@ -36,13 +34,14 @@ Options = Mapping[str, "str | int"]
 _POLL_S = 0.005
 _PING_S = 1.0
 _LOG_BYTES = 1 << 20  # a log is begun anew past this
+_TEXT_BYTES = 1 << 20  # of the options, at most
 _PATH_BYTES = 107  # of a Unix socket's path
 
 
 class LocalServer:
     """A job's server on this machine, by the beginning of its files' names.
 
-    One process attaches at a time; within a process, one thread at a time may call.
+    Within a process, one thread at a time may call.
     """
 
     def __init__(self, stem: pathlib.Path) -> None:
@@ -78,22 +77,17 @@ class LocalServer:
         Errors: SluiceError if it cannot be started, with what it said; CallTimeout.
         """
         deadline = time.monotonic() + timeout_s
-        with self._locked(".lock", fcntl.LOCK_EX, deadline) as lock:
-            users = self._users
-            if users is None:
-                users = self._open(".users")
-            try:
-                _lock(users, fcntl.LOCK_SH, deadline, f"{self._stem}.users")  # waits while a keeper stops its server
-                found = self._find(lock, options if start else None, deadline)
-            except BaseException:
-                if self._users is None:
-                    os.close(users)
-                raise
-            self._users = users
-            if not found:
+        held = self._users is not None
+        if self._users is None:
+            self._users = self._open(".users")
+        found = False
+        try:
+            _lock_shared(self._users, deadline, f"{self._stem}.users")
+            found = self._find(self._users, options if start else None, deadline)
+            return dict(json.loads(os.pread(self._users, _TEXT_BYTES, 0) or b"{}")) if found else None
+        finally:
+            if not found and not held:
                 self.leave()
-                return None
-            return dict(json.loads(os.pread(lock, 1 << 20, 0) or b"{}"))
 
     def leave(self) -> None:
         """No longer uses it. The last one that leaves has it stopped, a moment later."""
@@ -101,29 +95,29 @@ class LocalServer:
             os.close(self._users)  # no unlocking: a fork's child or parent may hold the same lock
             self._users = None
 
-    def _find(self, lock: int, options: Options | None, deadline: float) -> bool:
+    def _find(self, users: int, options: Options | None, deadline: float) -> bool:
         """Waits for its answer; starts it where nobody lives and there are options."""
         started: int | None = None  # the log's length then
         while not self._answers():
             log = self._open(".log", os.O_APPEND)
             try:
-                if _try_lock(log, fcntl.LOCK_EX):  # neither a keeper nor a server lives
+                if _locks(log, fcntl.LOCK_EX):  # neither a keeper nor a server lives
                     if started is not None:
                         raise SluiceError(f"the local server ended as soon as it was started: {_tail(log, started)}")
                     if options is None:
                         return False
-                    started = self._start(log, lock, options)
+                    started = self._start(log, users, options)
             finally:
                 os.close(log)
             _wait(deadline, f"the local server at {self._stem}.sock does not answer; its log is {self._stem}.log")
         return True
 
-    def _start(self, log: int, lock: int, options: Options) -> int:
+    def _start(self, log: int, users: int, options: Options) -> int:
         command = [find_server(), "--port", "0", "--unixsocket", f"{self._stem}.sock", "--unixsocketperm", "700"]
         for name, value in options.items():
             command += [f"--{name}", str(value)]
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, json.dumps(dict(options)).encode(), 0)
+        os.ftruncate(users, 0)
+        os.pwrite(users, json.dumps(dict(options)).encode(), 0)
         if os.fstat(log).st_size > _LOG_BYTES:
             os.ftruncate(log, 0)
         began = os.fstat(log).st_size
@@ -148,16 +142,6 @@ class LocalServer:
 
     def _open(self, suffix: str, flags: int = 0) -> int:
         return os.open(f"{self._stem}{suffix}", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | flags, 0o600)
-
-    @contextmanager
-    def _locked(self, suffix: str, how: int, deadline: float) -> Iterator[int]:
-        descriptor = self._open(suffix)
-        try:
-            _lock(descriptor, how, deadline, f"{self._stem}{suffix}")
-            yield descriptor
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a fork may have a copy of the descriptor
-            os.close(descriptor)
 
 
 def job_name() -> str:
@@ -204,7 +188,7 @@ def _folder() -> pathlib.Path:
     return folder
 
 
-def _try_lock(descriptor: int, how: int) -> bool:
+def _locks(descriptor: int, how: int) -> bool:
     try:
         fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -212,9 +196,9 @@ def _try_lock(descriptor: int, how: int) -> bool:
     return True
 
 
-def _lock(descriptor: int, how: int, deadline: float, path: str) -> None:
-    while not _try_lock(descriptor, how):
-        _wait(deadline, f"{path} is locked by another process, which starts or stops the local server")
+def _lock_shared(descriptor: int, deadline: float, path: str) -> None:
+    while not _locks(descriptor, fcntl.LOCK_SH):
+        _wait(deadline, f"{path} is locked by a keeper that stops its server")
 
 
 def _wait(deadline: float, why: str) -> None:

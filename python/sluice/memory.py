@@ -22,8 +22,6 @@ import numpy.typing as npt
 KEPT_BYTES = 1 << 30
 """As much free memory is kept for later; what is beyond goes back to the system."""
 
-_ALIGNMENT = 1 << 16
-
 
 class _Lease(np.ndarray[Any, np.dtype[np.uint8]]):
     """The bytes of one block. When it and all that refers to it are gone, the block goes back to its pool."""
@@ -112,7 +110,7 @@ class Pool:
 
 def _block_bytes(nbytes: int) -> int:
     """Rounded up by at most a quarter, so that batches of about the same size share blocks."""
-    step = max(_ALIGNMENT, 1 << max(nbytes - 1, 1).bit_length() - 3)
+    step = max(mmap.PAGESIZE, 1 << max(0, (nbytes - 1).bit_length() - 3))
     return -(-nbytes // step) * step
 
 

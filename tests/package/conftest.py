@@ -1,10 +1,12 @@
 """One server for the whole run, and its address; the package is imported from the tree."""
 
+import os
 import pathlib
 import sys
 
 import pytest
-from live_server import Server
+from init_process import started, wait_gone
+from live_server import Server, server_binary
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "python"))
 
@@ -23,3 +25,19 @@ def sluice_url(server):
         client.flushall()
         yield f"unix://{server.path}"
         client.flushall()
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    """A job of its own, for init() without an address; returns where its files are. No server is left behind."""
+    from sluice import session
+
+    for name in ("SLUICE_URL", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("SLUICE_JOB", "job")
+    monkeypatch.setenv("SLUICE_SERVER", str(server_binary()))
+    folder = tmp_path / f"sluice-{os.geteuid()}"
+    yield folder
+    session.close()
+    wait_gone(*(pid for log in folder.glob("*.log") for pid in started(log)))

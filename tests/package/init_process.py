@@ -74,3 +74,8 @@ def parent(pid):
 def wait_gone(*pids):
     for pid in pids:
         wait_until(lambda pid=pid: not alive(pid), f"process {pid} is still there", 30)
+
+
+def started(log):
+    """The servers that a job has had, by its log: their process ids."""
+    return [int(line.rpartition(" ")[2]) for line in log.read_text().splitlines() if ": started " in line]

@@ -1,0 +1,209 @@
+"""kv_batch_put and kv_batch_get of 1,024 rows x 9 fields x 8,192 float32 through the package, against a raw Python socket
+that moves the same bytes into reused memory, and against TransferQueue. `scripts/bench python` runs it.
+
+Each side is a worker process of its own; they take turns, a call each, in an order that rotates. Of each round one ratio
+is taken. The batch is put over the same keys; a second kind of put finds its keys cleared. What a get gave is dropped
+before the next call, outside the time. Before anything is timed, each side has to give back the bytes that were put last.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from worker import NBYTES
+
+HERE = pathlib.Path(__file__).resolve().parent
+AIMS = {"raw socket": 0.8, "TransferQueue": 3.0}
+PUT, GET, PUT_NEW = "put, the same keys again", "get", "put, keys cleared before"
+WORKS = {PUT: ["put"], GET: ["get"], PUT_NEW: ["clear", "put"]}  # the last word is what is measured
+# (storage units, ZeroMQ I/O threads of the client): one unit is sent as it lies, several receive and store side by side.
+# Two units and eight threads are TransferQueue's defaults. More were never faster on two cores.
+SETTINGS = [(1, 2), (2, 1), (2, 2), (2, 8), (4, 8)]
+SETTINGS_QUICK = [(2, 2)]
+SETTINGS_ROUNDS = 6
+WARM_UP = 3
+
+
+class Worker:
+    def __init__(self, python: str, script: str, *arguments: str) -> None:
+        command = [python, str(HERE / script), *arguments]
+        self._name = script
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.about: str = self._answer()["about"]
+
+    def ask(self, word: str) -> dict[str, Any]:
+        assert self._process.stdin
+        self._process.stdin.write(word + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def run(self, work: str) -> dict[str, float]:
+        return [self.ask(word) for word in WORKS[work]][-1]
+
+    def verify(self) -> list[str]:
+        """The digests of what came back. Ends the benchmark where it is not what was put."""
+        answer = self.ask("verify")
+        if answer["put"] != answer["got"]:
+            sys.exit(f"{self._name}: what came back is not what was put: {answer}")
+        return answer["got"]
+
+    def stop(self) -> None:
+        assert self._process.stdin
+        self._process.stdin.close()  # reads as `quit`
+        if self._process.wait(120) != 0:
+            sys.exit(f"{self._name} ended with {self._process.returncode}")
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout
+        line = self._process.stdout.readline()
+        if not line:
+            sys.exit(f"{self._name} ended with {self._process.wait()}; what it said stands above")
+        return json.loads(line)
+
+
+@contextmanager
+def running(*command: str) -> Iterator[Worker]:
+    worker = Worker(*command)
+    try:
+        yield worker
+    finally:
+        worker.stop()
+
+
+def best_settings(python: str, settings: list[tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Which of TransferQueue's settings is fastest at each kind of work, by the median of some rounds."""
+    if len(settings) == 1:
+        return dict.fromkeys(WORKS, settings[0])
+    seconds: dict[str, dict[tuple[int, int], float]] = {work: {} for work in WORKS}
+    for setting in settings:
+        with running(python, "transfer_queue_client.py", *map(str, setting)) as worker:
+            runs = [{work: worker.run(work)["seconds"] for work in WORKS} for _ in range(WARM_UP + SETTINGS_ROUNDS)][WARM_UP:]
+        for work in WORKS:
+            seconds[work][setting] = statistics.median(run[work] for run in runs)
+        found = ", ".join(f"{work}: {seconds[work][setting] * 1e3:.0f} ms" for work in WORKS)
+        print(f"TransferQueue, {worker.about}: {found}", file=sys.stderr)
+    return {work: min(of, key=lambda setting: of[setting]) for work, of in seconds.items()}
+
+
+Runs = dict[str, dict[str, list[dict[str, float]]]]  # of work, of side
+
+
+def measure(sides: dict[str, dict[str, Worker]], rounds: int) -> Runs:
+    """`sides`: by name, which worker does which work."""
+    workers = dict.fromkeys(worker for by_work in sides.values() for worker in by_work.values())
+    if len({tuple(worker.verify()) for worker in workers}) != 1:
+        sys.exit("the sides were not given the same batch")
+    names, runs = list(sides), {work: {name: [] for name in sides} for work in WORKS}
+    for round_ in range(-WARM_UP, rounds):
+        print(f"\rround {round_ + 1} of {rounds} ", end="", file=sys.stderr)
+        for work in WORKS:
+            for i in range(len(names)):
+                name = names[(round_ + i) % len(names)]
+                run = sides[name][work].run(work)
+                if round_ >= 0:
+                    runs[work][name].append(run)
+    print(file=sys.stderr)
+    return runs
+
+
+def rate(runs: list[dict[str, float]]) -> str:
+    seconds = statistics.median(run["seconds"] for run in runs)
+    return f"{NBYTES / seconds / 1e9:.2f} GB/s, {seconds * 1e3:.0f} ms"
+
+
+def table(runs: Runs) -> tuple[list[str], bool]:
+    """The rows, and whether all aims are reached."""
+    lines = ["| work | ours | other | ratio: median (min..max) | aim | ok |", "| --- | ---: | ---: | ---: | ---: | --- |"]
+    all_ok = True
+    for work, by_side in runs.items():
+        ours = by_side["Sluice"]
+        for name in [name for name in by_side if name != "Sluice"]:
+            other = by_side[name]
+            ratios = [theirs["seconds"] / mine["seconds"] for mine, theirs in zip(ours, other, strict=True)]
+            middle = statistics.median(ratios)
+            ok = middle >= AIMS[name]
+            all_ok &= ok
+            lines.append(
+                f"| {work} / {name} | {rate(ours)} | {rate(other)} | {middle:.2f} ({min(ratios):.2f}..{max(ratios):.2f}) "
+                f"| {AIMS[name]:.2f} | {'yes' if ok else '**no**'} |"
+            )
+    return lines, all_ok
+
+
+def cpu_lines(runs: Runs) -> list[str]:
+    def share(of: list[dict[str, float]], key: str) -> str:
+        return f"{100 * sum(run[key] for run in of) / sum(run['seconds'] for run in of):.0f} %"
+
+    return [
+        f"- CPU, {work} (client + the processes it talks to, of a core): "
+        + "; ".join(f"{name} {share(of, 'client_cpu')} + {share(of, 'server_cpu')}" for name, of in by_side.items())
+        for work, by_side in runs.items()
+    ]
+
+
+def setting_lines(sides: dict[str, dict[str, Worker]]) -> list[str]:
+    lines = []
+    for name, by_work in sides.items():
+        abouts = {worker.about for worker in by_work.values()}
+        what = abouts.pop() if len(abouts) == 1 else "; ".join(f"{work}: {by_work[work].about}" for work in WORKS)
+        lines.append(f"- {name}: {what}")
+    return lines
+
+
+def machine() -> str:
+    """As tests/bench/machine.cc has it."""
+    cpu = next(line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
+    pages = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 2**30
+    kernel = os.uname()
+    return (
+        f"{cpu.partition(': ')[2]}, {os.cpu_count()} cores, {gib:.0f} GiB, {kernel.sysname} {kernel.release} {kernel.machine}, "
+        f"transparent huge pages: {pages[pages.index('[') + 1 : pages.index(']')]}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--server", required=True, help="the binary")
+    parser.add_argument("--transferqueue-python", help="of the virtual environment that has TransferQueue")
+    parser.add_argument("--without-transferqueue", action="store_true", help="the raw socket alone")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds, and one setting of TransferQueue instead of five")
+    parser.add_argument("--rounds", type=int, help="how many are measured (default: 21; with --quick 7)")
+    parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE", help="where to write the table, too")
+    options = parser.parse_args()
+    rounds = options.rounds or (7 if options.quick else 21)
+    with ExitStack() as stack:
+
+        def start(python: str, *command: str) -> Worker:
+            return stack.enter_context(running(python, *command))
+
+        best = {}
+        if not options.without_transferqueue:
+            best = best_settings(options.transferqueue_python, SETTINGS_QUICK if options.quick else SETTINGS)
+        sides = {
+            "Sluice": dict.fromkeys(WORKS, start(sys.executable, "sluice_client.py", options.server)),
+            "raw socket": dict.fromkeys(WORKS, start(sys.executable, "raw_socket.py")),
+        }
+        if best:
+            script = "transfer_queue_client.py"
+            peers = {s: start(options.transferqueue_python, script, *map(str, s)) for s in sorted(set(best.values()))}
+            sides["TransferQueue"] = {work: peers[setting] for work, setting in best.items()}
+        runs = measure(sides, rounds)
+        lines, all_ok = table(runs)
+        lines = [machine(), "", *lines, "", *setting_lines(sides), *cpu_lines(runs), f"- {rounds} rounds"]
+    text = "\n".join(lines) + "\n"
+    print(text, end="")
+    if options.markdown:
+        options.markdown.write_text(text)
+    return 0 if all_ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

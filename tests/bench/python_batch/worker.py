@@ -1,0 +1,113 @@
+"""What the three workers share: the batch, and the lines in which measure.py drives them.
+
+A worker reads one word a line: a method of its side (`put`, `get`, `clear`), `verify` or `quit`, and answers each with a
+line of JSON. It measures by itself, so that neither pipe nor JSON is in the time. Its stdout carries nothing else: what
+libraries print goes to stderr.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from typing import Any, Protocol
+
+import torch
+
+ROWS, FIELDS, WIDTH = 1024, 9, 8192  # float32
+NAMES = [f"field_{i}" for i in range(FIELDS)]
+KEYS = [f"sample_{i}" for i in range(ROWS)]
+TAGS: list[dict[str, Any]] = [{"global_steps": 1, "status": "running"} for _ in range(ROWS)]
+NBYTES = ROWS * FIELDS * WIDTH * 4
+
+
+class Side(Protocol):
+    """One of those compared. It has put the same keys before, unless `clear` came since."""
+
+    def put(self, fields: dict[str, torch.Tensor]) -> None: ...
+    def get(self) -> Any:
+        """A mapping of names to what its user gets: 1,024 rows each."""
+
+    def clear(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def batch() -> dict[str, torch.Tensor]:
+    """The same numbers in every worker."""
+    generator = torch.Generator().manual_seed(6)
+    return {name: torch.randn(ROWS, WIDTH, generator=generator) for name in NAMES}
+
+
+def digests(fields: Any) -> list[str]:
+    """One per field, of its rows' dtypes, shapes and bytes: dense or jagged does not matter."""
+    out = []
+    for name in NAMES:
+        digest = hashlib.sha256()
+        for row in fields[name].unbind():
+            digest.update(f"{row.dtype} {list(row.shape)} ".encode())
+            digest.update(row.contiguous().numpy().data)
+        out.append(digest.hexdigest())
+    return out
+
+
+def verify(side: Side, fields: dict[str, torch.Tensor]) -> dict[str, Any]:
+    """Puts other numbers over the first, gets them, and restores the first; says what was put and what came back."""
+    side.put(fields)
+    negative = {name: -value for name, value in fields.items()}
+    side.put(negative)
+    answer = {"put": digests(negative), "got": digests(side.get())}
+    side.put(fields)
+    return answer
+
+
+def measure(side: Side, name: str, fields: dict[str, torch.Tensor]) -> dict[str, float]:
+    """Seconds of one call, and those that the CPUs spent here and in all processes below this one."""
+    others, own = cpu_below(os.getpid()), time.process_time()
+    begin = time.perf_counter()
+    result = side.get() if name == "get" else getattr(side, name)(*([fields] if name == "put" else []))
+    seconds = time.perf_counter() - begin
+    own, others = time.process_time() - own, cpu_below(os.getpid()) - others
+    del result  # not timed: whoever recycles memory has it back before the next call
+    return {"seconds": seconds, "client_cpu": own, "server_cpu": others}
+
+
+def cpu_below(root: int) -> float:
+    """CPU seconds of the processes that descend from `root`, to some 10 ms each."""
+    parents, spent = {}, {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open(f"/proc/{entry}/stat") as file:
+                    fields = file.read().rpartition(")")[2].split()
+            except OSError:
+                continue  # it has ended
+            parents[int(entry)], spent[int(entry)] = int(fields[1]), int(fields[11]) + int(fields[12])
+    below, level = 0, {root}
+    while level := {pid for pid, parent in parents.items() if parent in level}:
+        below += sum(spent[pid] for pid in level)
+    return below / os.sysconf("SC_CLK_TCK")
+
+
+def claim_stdout() -> int:
+    """A descriptor for the answers; what anybody prints goes to stderr from now on. To be called before imports that print."""
+    answers = os.dup(1)
+    os.dup2(2, 1)
+    return answers
+
+
+def serve(side: Side, answers: int, about: str) -> None:
+    """Answers until `quit`, or until nobody asks."""
+    fields = batch()
+
+    def say(answer: dict[str, Any]) -> None:
+        os.write(answers, json.dumps(answer).encode() + b"\n")
+
+    try:
+        say({"about": about})
+        for line in sys.stdin:
+            word = line.strip()
+            if word == "quit":
+                break
+            say(verify(side, fields) if word == "verify" else measure(side, word, fields))
+    finally:
+        side.close()

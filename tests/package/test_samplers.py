@@ -1,0 +1,139 @@
+"""Samplers without a server, and against it: the same rows, whatever is asked."""
+
+import copy
+import json
+import pickle
+import random
+
+import numpy as np
+import pytest
+from sluice.samplers import (
+    BaseSampler,
+    GRPOGroupNSampler,
+    RankAwareSampler,
+    SeqlenBalancedSampler,
+    SequentialSampler,
+    deal_equally,
+    make_sampler,
+    server_arguments,
+)
+
+
+def test_sequential():
+    assert SequentialSampler().sample([5, 1, 9], 2) == ([1, 5], [1, 5])
+    assert SequentialSampler()([1, 5], 3) == ([], [])
+
+
+def test_groups_are_whole_and_aligned():
+    sampler = GRPOGroupNSampler(3)
+    assert sampler.sample([0, 1, 3, 4, 5, 6, 7, 9, 10, 11], 6)[0] == [3, 4, 5, 9, 10, 11]
+    assert sampler.sample([1, 2, 3, 4], 3) == ([], [])
+    with pytest.raises(ValueError, match="batch_size 4 is no multiple of n_samples_per_prompt 3"):
+        sampler.sample([0, 1, 2, 3], 4)
+    with pytest.raises(ValueError, match="n_samples_per_prompt is at least 1, not 0"):
+        GRPOGroupNSampler(0)
+
+
+def test_a_step_of_a_rank_is_remembered():
+    sampler = RankAwareSampler()
+    first = sampler.sample([0, 1, 2, 3], 2, 0, 0, "t", "p")
+    assert first == ([0, 1], [0, 1]) and sampler.sample([2, 3], 2, 0, 0, "t", "p") == first
+    assert sampler.sample([2, 3], 2, dp_rank=1, batch_index=0, task_name="t", partition_id="p")[0] == [2, 3]
+    assert sampler.has_cached_result("p", "t", {"dp_rank": 1, "batch_index": 0})
+    assert not sampler.has_cached_result("p", "t", {"dp_rank": 1, "batch_index": 1})
+    assert not sampler.has_cached_result("p", "t")
+    with pytest.raises(ValueError, match="step 0 of rank 0 had batch_size 2, not 1"):
+        sampler.sample([5], 1, 0, 0, "t", "p")
+    sampler.clear_cache("p")
+    assert sampler.sample([5], 1, 0, 0, "t", "p")[0] == [5]
+
+
+def test_steps_are_checked():
+    for batch_size, step, why in [
+        (0, {}, "batch_size is at least 1, not 0"),
+        (1, {"dp_rank": 0}, "dp_rank and batch_index go together, got 0 and None"),
+        (1, {"batch_index": 0}, "dp_rank and batch_index go together, got None and 0"),
+        (1, {"dp_rank": -1, "batch_index": 0}, "dp_rank is at least 0, not -1"),
+    ]:
+        with pytest.raises(ValueError, match=why):
+            SequentialSampler().sample([1, 2], batch_size, **step)
+    with pytest.raises(ValueError, match="dp_rank is 0 to 1, not 2"):
+        SeqlenBalancedSampler(1, 2).sample([1, 2], 1, dp_rank=2, batch_index=0)
+    with pytest.raises(ValueError, match="dp_rank is 0 to 1, not None"):
+        SeqlenBalancedSampler(1, 2).sample([1, 2], 1)
+    with pytest.raises(ValueError, match="dp_size is at least 1, not 0"):
+        SeqlenBalancedSampler(1, 0)
+
+
+def test_balanced_shares_are_settled_by_the_first_that_asks():
+    class Partition:
+        def get_custom_meta(self, rows):
+            return {row: {"total_lengths": [900, 100, 500, 480][row]} for row in rows}
+
+    sampler = SeqlenBalancedSampler(1, 2)
+    assert sampler.sample([0, 1, 2], 2, dp_rank=0, batch_index=0, partition=Partition()) == ([], [])
+    first = sampler.sample([0, 1, 2, 3], 2, dp_rank=1, batch_index=0, partition=Partition())
+    assert first == ([2, 3], [0, 1, 2, 3])
+    assert sampler.sample([], 2, dp_rank=0, batch_index=0) == ([0, 1], [0, 1, 2, 3])
+
+
+def test_which_run_on_the_server():
+    class Mine(GRPOGroupNSampler):
+        def sample(self, ready_indexes, batch_size, **_):
+            return ready_indexes[:1], ready_indexes
+
+    assert server_arguments(GRPOGroupNSampler(4)) == ["group", "SIZE", 4]
+    assert server_arguments(RankAwareSampler()) == ["ranked"]
+    assert server_arguments(Mine(4)) is None
+    assert type(make_sampler("SequentialSampler")) is type(make_sampler(SequentialSampler)) is SequentialSampler
+    mine = Mine(4)
+    assert make_sampler(mine) is mine
+    with pytest.raises(ValueError, match="not 'NoSampler'"):
+        make_sampler("NoSampler")
+    with pytest.raises(ValueError, match="not 5"):
+        make_sampler(5)
+
+
+def test_a_subclass_need_not_call_init():
+    class Mine(BaseSampler):
+        def __init__(self, n):
+            self.n = n
+
+        def sample(self, ready_indexes, batch_size, **_):
+            return ready_indexes[-self.n :], ready_indexes[-self.n :]
+
+    assert not Mine(2).has_cached_result("p", "t", {"dp_rank": 0, "batch_index": 0})
+    assert copy.deepcopy(Mine(2)).n == 2 and pickle.loads(pickle.dumps(SeqlenBalancedSampler(2, 3))).dp_size == 3
+    with pytest.raises(TypeError, match="abstract"):
+        BaseSampler()
+
+
+def test_equal_weights_are_dealt_in_equal_numbers():
+    assert sorted(map(len, deal_equally([0.0] * 12, 4))) == [3, 3, 3, 3]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_the_server_takes_the_same(sluice_url, server, seed):
+    print("seed", seed)
+    rng = random.Random(seed)
+    size, ranks, share = rng.randint(1, 4), rng.randint(1, 4), rng.randint(1, 4)
+    samplers = [SequentialSampler(), RankAwareSampler(), GRPOGroupNSampler(size), SeqlenBalancedSampler(size, ranks)]
+    with server.client() as client:
+        for number, sampler in enumerate(samplers):
+            rows = rng.randint(1, 120)
+            weights = [rng.choice([None, True, -1, rng.randint(0, 9), rng.random() * 1e3]) for _ in range(rows)]
+            tags = [{"total_lengths": weight} if weight is not None else {} for weight in weights]
+            name = f"p{number}"
+            client.execute_command("KV.MPUT", name, "NEW", rows, "TAGS", rows, *map(json.dumps, tags))
+            have = set(rng.sample(range(rows), rng.randint(rows // 2, rows)))
+            blob = np.array(sorted(have), np.int64).tobytes()
+            client.execute_command("KV.MPUT", name, "ROWS", blob, "COLUMN", "x", "uint8", "BLOB", bytes(len(have)))
+            for step in range(8):
+                for rank in range(ranks):
+                    fetch = ["TASK.FETCH", name, "t", "FIELDS", 1, "x", "COUNT", share * size]
+                    fetch += ["SAMPLER", *server_arguments(sampler), "RANK", rank, "STEP", step]
+                    reply = client.execute_command(*fetch)
+                    context = {"dp_rank": rank, "batch_index": step, "custom_meta": dict(enumerate(tags))}
+                    sampled, consumed = sampler.sample(sorted(have), share * size, task_name="t", **context)
+                    have -= set(consumed)
+                    assert sampled == (np.frombuffer(reply[b"rows"], np.int64).tolist() if reply else [])
