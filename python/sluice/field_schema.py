@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from tensordict import TensorDictBase
 
@@ -29,17 +30,20 @@ def field_schema(dtype: torch.dtype | None, shapes: Sequence[Shape | None]) -> S
     return schema | ({"per_sample_shapes": list(shapes)} if nested else {})
 
 
-def schema_of(data: TensorDictBase) -> dict[str, Schema]:
-    """The fields of these data."""
-    return {name: _schema_of_value(value, data.batch_size[0]) for name, value in data.items()}
+def schema_of(data: TensorDictBase | Mapping[str, Any], rows: int) -> dict[str, Schema]:
+    """The fields of these data: what kv_batch_put takes as columns, of so many rows."""
+    return {str(name): _schema_of_value(value, rows) for name, value in data.items()}
 
 
 def _schema_of_value(value: Any, rows: int) -> Schema:
-    if not isinstance(value, torch.Tensor):
-        return field_schema(None, [])
-    if value.is_nested:
-        return field_schema(value.dtype, [tuple(row.shape) for row in value.unbind()])
-    return field_schema(value.dtype, [tuple(value.shape[1:])] * rows)
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        value = torch.from_numpy(value)
+    if isinstance(value, torch.Tensor) and not value.is_nested:
+        return field_schema(value.dtype, [tuple(value.shape[1:])] * rows)
+    each = value.unbind() if isinstance(value, torch.Tensor) else value if isinstance(value, list) else []
+    if each and all(isinstance(row, torch.Tensor) for row in each):
+        return field_schema(each[0].dtype, [tuple(row.shape) for row in each])
+    return field_schema(None, [])
 
 
 def shapes_of(schema: Schema, rows: int) -> list[Shape | None]:

@@ -263,7 +263,7 @@ class BatchMeta:
         rows = tensor_dict.batch_size[0] if tensor_dict.batch_size else None
         if rows != self.size:
             raise ValueError(f"the batch has {self.size} rows, the data have batch_size {list(tensor_dict.batch_size)}")
-        self.field_schema.update(schema_of(tensor_dict))
+        self.field_schema.update(schema_of(tensor_dict, self.size))
         if set_all_ready:
             self.production_status = np.ones(self.size, np.int8)
         return self

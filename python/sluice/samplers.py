@@ -11,10 +11,13 @@ from __future__ import annotations
 import heapq
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from fnmatch import fnmatchcase
+from typing import Any, TypeAlias
 
 Rows = list[int]
 Word = str | int
+Choice: TypeAlias = "BaseSampler | type[BaseSampler] | str"
+"""A sampler, its class, or the name of one of ours."""
 
 
 class BaseSampler(ABC):
@@ -51,6 +54,10 @@ class BaseSampler(ABC):
         config = sampling_config or {}
         steps = self._states.get(partition_id, {}).get(task_name, {}).get(config.get("dp_rank"), {})
         return config.get("dp_rank") is not None and config.get("batch_index") in steps
+
+    def of_partition(self, _partition_id: str) -> BaseSampler:
+        """The sampler that is asked for this partition: itself."""
+        return self
 
     def clear_cache(self, partition_id: str) -> None:
         """Forget the steps of this partition."""
@@ -196,6 +203,32 @@ class SeqlenBalancedSampler(GRPOGroupNSampler):
         return rank or 0
 
 
+class PerPartition(BaseSampler):
+    """Another sampler for each partition: the first whose pattern fits the name, such as {"train_*": ..., "*": ...}."""
+
+    def __init__(self, samplers: Mapping[str, Choice]) -> None:
+        self._samplers = {pattern: make_sampler(choice) for pattern, choice in samplers.items()}
+
+    def of_partition(self, partition_id: str) -> BaseSampler:
+        """The partition's sampler. Raises ValueError where no pattern fits."""
+        for pattern, sampler in self._samplers.items():
+            if fnmatchcase(partition_id, pattern):
+                return sampler
+        raise ValueError(f"no sampler is named for partition {partition_id!r}; there are {list(self._samplers)}")
+
+    def sample(
+        self, ready_indexes: Rows, batch_size: int, *args: Any, partition_id: str = "", **kwargs: Any
+    ) -> tuple[Rows, Rows]:
+        """As the partition's sampler."""
+        chosen = self.of_partition(partition_id)
+        return chosen.sample(ready_indexes, batch_size, *args, partition_id=partition_id, **kwargs)
+
+    def clear_cache(self, partition_id: str) -> None:
+        """Forget the steps of this partition."""
+        for sampler in self._samplers.values():
+            sampler.clear_cache(partition_id)
+
+
 _OURS = (SequentialSampler, RankAwareSampler, GRPOGroupNSampler, SeqlenBalancedSampler)
 
 
@@ -204,15 +237,17 @@ def server_arguments(sampler: BaseSampler) -> list[Word] | None:
     return sampler.arguments() if isinstance(sampler, SequentialSampler) and type(sampler) in _OURS else None
 
 
-def make_sampler(choice: BaseSampler | type[BaseSampler] | str) -> BaseSampler:
+def make_sampler(choice: Choice) -> BaseSampler:
     """A sampler from itself, its class, or the name of one of ours; ValueError for anything else."""
     ours = {kind.__name__: kind for kind in _OURS}
     kind = ours.get(choice) if isinstance(choice, str) else choice
-    if isinstance(kind, type) and issubclass(kind, BaseSampler):
-        return kind()
-    if isinstance(kind, BaseSampler):
-        return kind
-    raise ValueError(f"a sampler is a BaseSampler, its class, or one of {sorted(ours)}, not {choice!r}")
+    try:
+        sampler = kind() if isinstance(kind, type) else kind
+    except TypeError as error:
+        raise ValueError(f"{choice!r} cannot be made without arguments ({error}); give an instance") from None
+    if not isinstance(sampler, BaseSampler):
+        raise ValueError(f"a sampler is a BaseSampler, its class, or one of {sorted(ours)}, not {choice!r}")
+    return sampler
 
 
 def deal_equally(weights: list[float], ranks: int) -> list[list[int]]:

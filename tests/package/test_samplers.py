@@ -10,6 +10,7 @@ import pytest
 from sluice.samplers import (
     BaseSampler,
     GRPOGroupNSampler,
+    PerPartition,
     RankAwareSampler,
     SeqlenBalancedSampler,
     SequentialSampler,
@@ -92,6 +93,21 @@ def test_which_run_on_the_server():
         make_sampler("NoSampler")
     with pytest.raises(ValueError, match="not 5"):
         make_sampler(5)
+
+
+def test_per_partition():
+    groups, every = GRPOGroupNSampler(2), PerPartition({"train_*": GRPOGroupNSampler(2), "eval": "SequentialSampler"})
+    assert server_arguments(every.of_partition("train_7")) == server_arguments(groups)
+    assert every.sample([1, 2, 3], 2, partition_id="train_7") == ([2, 3], [2, 3])
+    step = {"dp_rank": 0, "batch_index": 0}
+    assert every.sample([1, 2, 3], 2, partition_id="eval", **step) == ([1, 2], [1, 2])
+    assert every.sample([5, 6], 2, partition_id="eval", **step) == ([1, 2], [1, 2])
+    every.clear_cache("eval")
+    assert every.sample([5, 6], 2, partition_id="eval", **step) == ([5, 6], [5, 6])
+    with pytest.raises(ValueError, match=r"no sampler is named for partition 'x'; there are \['train_\*', 'eval'\]"):
+        every.of_partition("x")
+    with pytest.raises(ValueError, match="PerPartition'> cannot be made without arguments"):
+        make_sampler(PerPartition)
 
 
 def test_a_subclass_need_not_call_init():

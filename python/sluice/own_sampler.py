@@ -1,0 +1,97 @@
+"""Samplers that run in the client: they choose from what the server says is ready, and it settles who was first."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sluice._link import Arg
+from sluice.errors import RequestError
+from sluice.kv import _block, _listed
+from sluice.rows import checked
+from sluice.samplers import BaseSampler
+from sluice.wire import Wire, packed, unpacked
+
+_SLICE_S = 0.5  # how long a client's own sampler is not asked at most, for the view may change without growing
+_sampling = threading.Lock()  # a sampler is asked by one thread at a time
+os.register_at_fork(after_in_child=lambda: globals().update(_sampling=threading.Lock()))
+
+
+class TagsOf:
+    """A partition, as a sampler gets it by the keyword `partition`."""
+
+    def __init__(self, wire: Wire, name: str) -> None:
+        self._wire = wire
+        self.name = name
+
+    def get_custom_meta(self, indexes: Sequence[int]) -> dict[int, dict[str, Any]]:
+        """The tags of these rows, {index: tag}; without those that are gone."""
+        tags = self._wire.call("KV.TAGS", self.name, "ROWS", packed(indexes), repeat=True) if indexes else []
+        return {index: json.loads(bytes(tag)) for index, tag in zip(indexes, tags, strict=True) if tag is not None}
+
+
+class OwnSampler:
+    """A sampler that is none of the server's: it chooses from TASK.READY here, and TASK.CLAIM settles who was first."""
+
+    def __init__(self, wire: Wire, sampler: BaseSampler, partition: str, task: str, fields: Sequence[str]) -> None:
+        self._wire, self._sampler, self._partition, self._task = wire, sampler, partition, task
+        self._fields: list[Arg] = ["FIELDS", *_listed("data_fields", list(fields))]
+
+    def take(self, count: int, config: Mapping[str, Any], wait_s: float) -> list[int] | None:
+        """The sampled rows; none where it samples nothing within wait_s; None when no more rows can come."""
+        deadline = time.monotonic() + wait_s
+        while True:
+            with _sampling:
+                sampled, ready = self._try(count, config)
+            if sampled:
+                return sampled
+            left_s = deadline - time.monotonic()
+            if sampled is not None and left_s <= 0:
+                return []
+            if sampled is not None and not self._wait(len(ready), min(left_s, _SLICE_S)):
+                return None
+
+    def _try(self, count: int, config: Mapping[str, Any]) -> tuple[list[int] | None, list[int]]:
+        """What is sampled, and from what; None where another client took some of it."""
+        sampler, ready = self._sampler, self._ready()
+        known = sampler.has_cached_result(self._partition, self._task, config)
+        states = copy.deepcopy(sampler._states)
+        sampled, consumed = sampler(
+            ready,
+            count,
+            task_name=self._task,
+            partition_id=self._partition,
+            partition=TagsOf(self._wire, self._partition),
+            **config,
+        )
+        sampled, consumed = [int(row) for row in sampled], [int(row) for row in consumed]
+        if not sampled or known or not consumed:
+            return sampled, ready
+        strangers = sorted(set(consumed) - set(ready))
+        if strangers:
+            raise ValueError(f"{type(sampler).__name__} consumed rows {strangers}, which are not among the ready ones")
+        claim: list[Arg] = ["TASK.CLAIM", self._partition, self._task, "ROWS", packed(consumed), *self._fields, "ALL"]
+        if len(self._wire.call(*claim)[b"rows"]):
+            return sampled, ready
+        sampler._states = states  # as if it had never been asked
+        return None, ready
+
+    def _ready(self) -> list[int]:
+        [reply] = self._wire.pipeline(["TASK.READY", self._partition, self._task, *self._fields], repeat=True)
+        if isinstance(reply, RequestError) and reply.code == "NOPARTITION":
+            return []
+        rows: list[int] = unpacked(checked(reply)).tolist()
+        return rows
+
+    def _wait(self, ready: int, wait_s: float) -> bool:
+        """Until more rows are ready than these, or so long; False where no more can come."""
+        asked = time.monotonic()
+        words = ["TASK.FETCH", self._partition, self._task, *self._fields, "COUNT", ready + 1, "KEEP", *_block(wait_s)]
+        reply = self._wire.call(*words, repeat=True, wait_s=wait_s)
+        more = reply is not None and b"end" not in reply
+        return more or (reply is None and time.monotonic() - asked >= wait_s * 0.9)

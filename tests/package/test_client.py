@@ -1,0 +1,246 @@
+"""The metadata client against a real server: batches by row indexes, as TransferQueue's client has them."""
+
+import pytest
+import torch
+from client_cases import data_of, same
+from sluice import session
+from sluice.client import AsyncTransferQueueClient, TransferQueueClient, get_client
+from sluice.errors import NotInitialized, RequestError
+from sluice.metadata import BatchMeta
+from tensordict import NonTensorStack, TensorDict
+
+
+@pytest.fixture
+def client(sluice_url):
+    session.init({"url": sluice_url, "timeout_s": 20})
+    yield get_client()
+    session.close()
+
+
+def test_put_and_get_data(client):
+    data = data_of(3, 1, 2)
+    meta = client.put(data, partition_id="p")
+    assert meta.global_indexes == [0, 1, 2] and meta.partition_ids == ["p"] * 3 and meta.is_ready
+    assert meta.get_shapes("ids") == [(3,), (1,), (2,)] and meta.get_shapes("reward") == [()] * 3
+    same(client.get_data(meta), data)
+    same(client.get_data(meta.select_samples([2, 0])), data_of(2, 3))
+    chosen = client.get_data(meta.select_samples([1, 1]).select_fields(["ids", "text"]))
+    assert chosen["ids"].tolist() == [[100], [100]] and chosen["text"] == ["text 1", "text 1"]
+    assert set(chosen.keys()) == {"ids", "text"}
+    assert client.get_data(BatchMeta.empty()).batch_size == torch.Size([0])
+
+
+def test_several_partitions_come_in_the_order_of_the_metadata(client):
+    p = client.put(data_of(3, 1), partition_id="p")
+    q = client.put(data_of(2, 5), partition_id="q")
+    both = BatchMeta.concat([p, q])
+    both.reorder([3, 0, 2, 1])
+    same(client.get_data(both), data_of(5, 3, 2, 1))
+    # dense in one, dense of the same shape in the other, and a write across both
+    update = TensorDict({"new": torch.arange(4), "name": NonTensorStack(*"abcd")}, batch_size=4)
+    both.update_custom_meta([{"n": i} for i in range(4)])
+    client.put(update, both)
+    assert both.has_extra_info("x") is False and both.field_names == ["ids", "mask", "name", "new", "reward", "text"]
+    same(client.get_data(both.select_fields(["new", "name"])), update)
+    assert client.kv_list() == {"p": {"0": {"n": 1}, "1": {"n": 3}}, "q": {"0": {"n": 2}, "1": {"n": 0}}}
+    same(client.get_data(p.select_fields(["ids"])), data_of(3, 1).select("ids"))
+
+
+def test_ragged_fields_are_put_into_several_partitions(client):
+    p = client.get_meta([], 2, "p", mode="insert")
+    q = client.get_meta([], 2, "q", mode="insert")
+    both = BatchMeta.concat([p, q])
+    both.reorder([0, 2, 1, 3])
+    client.put(data_of(3, 1, 2, 4), both)
+    same(client.get_data(both), data_of(3, 1, 2, 4))
+    p.add_fields(data_of(3, 2))
+    same(client.get_data(p), data_of(3, 2))
+
+
+def test_partitions_with_different_dtypes_are_an_error(client):
+    p = client.put(TensorDict({"x": torch.zeros(1)}, batch_size=1), partition_id="p")
+    client.put(TensorDict({"x": torch.zeros(1, dtype=torch.int64)}, batch_size=1), partition_id="q")
+    both = BatchMeta([0, 0], ["p", "q"], p.field_schema)
+    with pytest.raises(
+        ValueError, match=r"field 'x' differs between the partitions: \['torch.float32', 'torch.int64'\]"
+    ):
+        client.get_data(both)
+    client.put(TensorDict({"y": torch.zeros(1)}, batch_size=1), BatchMeta([0], ["p"]))
+    client.put(TensorDict({"y": torch.zeros(1, 1)}, batch_size=1), BatchMeta([0], ["q"]))
+    schema = {"y": {"dtype": torch.float32, "shape": ()}}
+    with pytest.raises(ValueError, match="field 'y' differs between the partitions in its number of dimensions"):
+        client.get_data(BatchMeta([0, 0], ["p", "q"], schema))
+
+
+def test_insert_then_put(client):
+    meta = client.get_meta(["ids"], 2, "p", mode="insert")
+    assert meta.global_indexes == [0, 1] and not meta.is_ready and meta.field_names == []
+    meta.update_custom_meta([{"uid": "a"}, {"uid": "b"}])
+    returned = client.put(data_of(3, 1), meta)
+    assert returned is meta and meta.is_ready
+    same(client.get_data(meta), data_of(3, 1))
+    assert client.kv_list("p") == {"p": {"0": {"uid": "a"}, "1": {"uid": "b"}}}
+
+
+def test_what_put_refuses(client):
+    meta = client.get_meta([], 2, "p", mode="insert")
+    for arguments, why in [
+        ((data_of(1),), "put needs metadata, or a partition_id"),
+        ((data_of(1), meta), r"batch_size \[1\], and the metadata's 2 rows are needed"),
+        ((TensorDict({}, batch_size=0), None, "p"), r"batch_size \[0\], and rows are needed"),
+        ((TensorDict({"x": torch.zeros(3)}), None, "p"), r"batch_size \[\], and rows are needed"),
+        ((data_of(1, 2), BatchMeta([0, 7], ["p", "p"])), "no row with index 7"),
+        ((data_of(1, 2), BatchMeta([0, 0], ["p", "p"])), "0"),
+        ((data_of(1), BatchMeta([0], ["none"])), "'none' does not exist"),
+        ((data_of(1, 2), BatchMeta([0, 1], ["p", "p"], custom_meta=[{"x": {1}}, {}])), "tag of '0' is not JSON"),
+    ]:
+        with pytest.raises(ValueError, match=why):
+            client.put(*arguments)
+    assert client.kv_list("p") == {"p": {"0": {}, "1": {}}}
+
+
+def test_data_parser_runs_before_sending(client):
+    def load(columns):
+        columns["text"] = [text.upper() for text in columns["text"]]
+        columns["reward"] += 1
+
+    meta = client.put(data_of(3, 1), partition_id="p", data_parser=load)
+    assert meta.get_shapes("ids") == [(3,), (1,)] and meta.field_schema["text"]["is_non_tensor"]
+    assert client.get_data(meta)["text"] == ["TEXT 3", "TEXT 1"] and client.get_data(meta)["reward"].tolist() == [4, 2]
+
+
+def test_what_a_parser_loads_is_described(client):
+    def load(columns):
+        columns["text"] = [torch.full((len(text), 2), 7) for text in columns["text"]]
+        columns["mask"] = columns["mask"].numpy()
+
+    meta = client.get_meta([], 2, "p", mode="insert")
+    meta = client.put(data_of(3, 10), meta, data_parser=load)
+    assert meta.get_shapes("text") == [(6, 2), (7, 2)] and meta.get_dtypes("text") == [torch.int64] * 2
+    assert meta.get_shapes("mask") == [(2,), (2,)]
+    assert [tuple(row.shape) for row in client.get_data(meta)["text"].unbind()] == [(6, 2), (7, 2)]
+
+
+def test_force_fetch_shows_all_rows(client):
+    client.put(data_of(3, 1), partition_id="p")
+    client.put(TensorDict({"reward": torch.zeros(1)}, batch_size=1), partition_id="p")
+    client.get_meta(["ids"], 2, "p", task_name="t")
+    meta = client.get_meta(["ids", "reward"], 0, "p", mode="force_fetch")
+    assert meta.global_indexes == [0, 1, 2] and meta.production_status.tolist() == [1, 1, 0]
+    assert meta.get_shapes("ids") == [(3,), (1,), None] and not meta.is_ready
+    with pytest.raises(RequestError, match=r"no row of partition 'p' has fields \['nope'\]"):
+        client.get_meta(["nope"], 0, "p", mode="force_fetch")
+    with pytest.raises(RequestError, match="'none' does not exist"):
+        client.get_meta(["ids"], 0, "none", mode="force_fetch")
+
+
+def test_what_is_missing_is_named(client):
+    meta = client.put(data_of(3, 1), partition_id="p")
+    client.put(TensorDict({"late": torch.zeros(1)}, batch_size=1), meta[0])
+    schema = {"late": {"dtype": torch.float32, "shape": ()}}
+    with pytest.raises(RequestError, match="'late'.*'1'") as caught:
+        client.get_data(BatchMeta([0, 1], ["p", "p"], schema))
+    assert caught.value.code == "NOTREADY"
+    with pytest.raises(RequestError, match="no row with index 9"):
+        client.get_data(BatchMeta([9], ["p"], schema))
+    with pytest.raises(RequestError, match="'nope'"):
+        client.get_data(BatchMeta([0], ["p"], {"nope": {}}))
+
+
+def test_tags_by_metadata(client):
+    meta = client.put(data_of(3, 1), partition_id="p")
+    meta.update_custom_meta([{"a": 1}, {"b": 2}])
+    client.set_custom_meta(meta)
+    meta.clear_custom_meta()
+    meta.update_custom_meta([{"a": None, "c": 3}, {}])
+    client.set_custom_meta(meta)
+    assert client.kv_list("p")["p"] == {"0": {"c": 3}, "1": {"b": 2}}
+    with pytest.raises(RequestError, match="no row with index 9"):
+        client.set_custom_meta(BatchMeta([9], ["p"]))
+
+
+def test_clearing(client):
+    meta = BatchMeta.concat([client.put(data_of(3, 1), partition_id=name) for name in "pq"])
+    client.clear_samples(meta.select_samples([0, 3]))
+    client.clear_samples(meta.select_samples([0]))  # it is gone
+    assert client.kv_list() == {"p": {"1": {}}, "q": {"0": {}}}
+    client.clear_partition("p")
+    client.clear_partition("p")
+    assert client.get_partition_list() == ["q"]
+
+
+def test_production_status(client):
+    assert client.get_production_status(["x"], "p") == (None, None)
+    assert client.check_production_status(["x"], "p") is False
+    meta = client.put(TensorDict({"x": torch.zeros(3)}, batch_size=3), partition_id="p")
+    client.put(TensorDict({"y": torch.zeros(2)}, batch_size=2), meta[:2])
+    rows, ready = client.get_production_status(["x", "y"], "p")
+    assert (rows.dtype, ready.dtype) == (torch.int64, torch.int8)
+    assert rows.tolist() == [0, 1, 2] and ready.tolist() == [1, 1, 0]
+    assert client.check_production_status(["x"], "p") is True
+    assert client.check_production_status(["x", "y"], "p") is False
+    assert client.check_production_status(["unknown"], "p") is False
+
+
+def test_consumption_status(client):
+    assert client.get_consumption_status("t", "p") == (None, None)
+    assert client.check_consumption_status("t", "p") is False
+    client.put(data_of(3, 1), partition_id="p")
+    rows, consumed = client.get_consumption_status("t", "p")
+    assert (rows.dtype, consumed.dtype) == (torch.int64, torch.int8)
+    assert rows.tolist() == [0, 1] and consumed.tolist() == [0, 0]
+    client.get_meta(["ids"], 1, "p", task_name="t")
+    assert client.get_consumption_status("t", "p")[1].tolist() == [1, 0]
+    assert client.check_consumption_status("t", "p") is False
+    client.get_meta(["ids"], 1, "p", task_name="t")
+    assert client.check_consumption_status("t", "p") is True
+    assert client.reset_consumption("p", "t") is True
+    assert client.get_consumption_status("t", "p")[1].tolist() == [0, 0]
+    client.get_meta(["ids"], 2, "p", task_name="t")
+    client.reset_consumption("p")
+    assert client.check_consumption_status("t", "p") is False
+    with pytest.raises(RequestError, match="'none' does not exist"):
+        client.reset_consumption("none")
+
+
+def test_rows_that_are_expected_are_waited_for(client, server, monkeypatch):
+    monkeypatch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", "3")
+    client.put(data_of(3, 1), partition_id="p")
+    client.get_meta(["ids"], 2, "p", task_name="t")
+    assert not client.check_production_status(["ids"], "p") and not client.check_consumption_status("t", "p")
+    client.put(data_of(1), partition_id="p")
+    assert client.check_production_status(["ids"], "p") and not client.check_consumption_status("t", "p")
+    with server.client() as redis:  # it is told once
+        redis.execute_command("PARTITION.CREATE", "p", "EXPECT", 4)
+    client.get_meta(["ids"], 1, "p", task_name="t")
+    assert not client.check_consumption_status("t", "p")
+    monkeypatch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", "many")
+    with pytest.raises(RequestError):
+        client.put(data_of(1), partition_id="q")
+
+
+def test_by_key(client):
+    meta = client.kv_retrieve_meta(["b", "a"], "p", create=True)
+    assert meta.global_indexes == [0, 1] and meta.field_names == []
+    meta.update_custom_meta([{"n": 0}, {"n": 1}])
+    client.put(data_of(3, 3), meta)
+    client.put(TensorDict({"some": torch.zeros(1)}, batch_size=1), meta[0])
+    again = client.kv_retrieve_meta(["a", "b"], "p")
+    assert again.global_indexes == [1, 0] and again.field_names == ["ids", "mask", "reward", "text"] and again.is_ready
+    assert again.custom_meta == [{"n": 1}, {"n": 0}] and again.get_shapes("ids") == [(3,), (3,)]
+    assert client.kv_retrieve_meta("b", "p").field_names == ["ids", "mask", "reward", "some", "text"]
+    assert client.kv_retrieve_meta(["c", "b"], "p", create=True).global_indexes == [2, 0]
+    assert client.kv_retrieve_keys([1, 0], "p") == ["a", "b"] and client.kv_retrieve_keys(1, "p") == ["a"]
+    with pytest.raises(RequestError, match=r"partition 'p' has no rows \['x', 'y'\]"):
+        client.kv_retrieve_meta(["x", "a", "y"], "p")
+    with pytest.raises(RequestError, match=r"partition 'none' has no rows \['a'\]"):
+        client.kv_retrieve_meta(["a"], "none")
+    with pytest.raises(RequestError, match=r"partition 'p' has no rows with indexes \[7\]"):
+        client.kv_retrieve_keys([0, 7], "p")
+
+
+def test_both_names_are_one_client(client):
+    assert AsyncTransferQueueClient is TransferQueueClient
+    session.close()
+    with pytest.raises(NotInitialized):
+        get_client()

@@ -1,0 +1,242 @@
+"""Batches of tasks: get_meta in its modes, fetch with its options, and both from asyncio."""
+
+import asyncio
+import pickle
+import threading
+import time
+
+import pytest
+import torch
+from client_cases import data_of, same
+from sluice import session
+from sluice.client import get_client
+from sluice.errors import CallTimeout, RequestError
+from sluice.metadata import BatchMeta
+from sluice.samplers import GRPOGroupNSampler, PerPartition, RankAwareSampler, SeqlenBalancedSampler, SequentialSampler
+from tensordict import TensorDict
+
+
+@pytest.fixture
+def client(sluice_url):
+    session.init({"url": sluice_url, "timeout_s": 20})
+    yield get_client()
+    session.close()
+
+
+def numbers(client, count, partition="p", **info):
+    tags = [{"n": i, "total_lengths": i % 5} for i in range(count)]
+    meta = BatchMeta(range(count), [partition] * count, custom_meta=tags)
+    client.get_meta([], count, partition, mode="insert")
+    return client.put(TensorDict({"x": torch.arange(count)}, batch_size=count), meta)
+
+
+def eventually(thread):
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_a_batch_is_described_and_taken_once(client):
+    meta = client.put(data_of(3, 1, 1, 2), partition_id="p")
+    meta.update_custom_meta([{"n": i} for i in range(4)])
+    client.set_custom_meta(meta)
+    first = client.get_meta(["ids", "reward", "text"], 2, "p", task_name="t")
+    assert first.global_indexes == [0, 1] and first.custom_meta == [{"n": 0}, {"n": 1}] and first.is_ready
+    assert first.field_schema == meta[:2].select_fields(["ids", "reward", "text"]).field_schema
+    assert first.field_schema["reward"]["shape"] == () and first.get_shapes("ids") == [(3,), (1,)]
+    same(client.get_data(first), data_of(3, 1).select("ids", "reward", "text"))
+    second = client.get_meta(["ids"], 2, "p", task_name="t")
+    assert second.global_indexes == [2, 3]
+    assert client.get_meta(["ids"], 2, "p", task_name="other").global_indexes == [0, 1]
+
+
+def test_rows_of_one_shape_in_a_ragged_field_are_dense(client):
+    client.put(data_of(1, 1, 3), partition_id="p")
+    meta = client.get_meta(["ids"], 2, "p", task_name="t")
+    assert meta.field_schema["ids"] == {
+        "dtype": torch.int64,
+        "shape": (1,),
+        "is_nested": False,
+        "is_non_tensor": False,
+    }
+
+
+def test_it_waits_for_rows(client):
+    got = []
+    thread = threading.Thread(target=lambda: got.append(client.get_meta(["x"], 2, "p", task_name="t")))
+    thread.start()
+    numbers(client, 1)
+    client.put(TensorDict({"x": torch.zeros(1, dtype=torch.int64)}, batch_size=1), partition_id="p")
+    eventually(thread)
+    assert got[0].global_indexes == [0, 1]
+
+
+def test_it_says_why_it_waited_in_vain(client):
+    session.init({"timeout_s": 0.2})
+    numbers(client, 1)
+    with pytest.raises(CallTimeout, match="too few rows for task 't' within 0.2 s: (?s:.*)1 rows were made"):
+        client.get_meta(["x"], 2, "p", task_name="t")
+    with pytest.raises(CallTimeout, match="'none' does not exist"):
+        client.get_meta(["x"], 2, "none", task_name="t")
+
+
+def test_polling_mode_gives_an_empty_batch(client):
+    session.init({"polling_mode": True})
+    assert client.get_meta(["x"], 2, "p", task_name="t") == BatchMeta.empty()
+    numbers(client, 1)
+    assert client.get_meta(["x"], 2, "p", task_name="t") == BatchMeta.empty()
+    assert client.get_meta(["x"], 1, "p", task_name="t").size == 1
+
+
+def test_the_end_of_the_stream(client, monkeypatch):
+    monkeypatch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", "3")
+    numbers(client, 3)
+    assert client.get_meta(["x"], 2, "p", task_name="t").size == 2
+    end = BatchMeta.empty({"end": True})
+    assert client.get_meta(["x"], 2, "p", task_name="t") == end  # one is left, and no more will come
+    assert client.get_meta(["x"], 1, "p", task_name="t").size == 1
+    assert client.get_meta(["x"], 1, "p", task_name="t") == end
+    session.init({"polling_mode": True})
+    assert client.get_meta(["x"], 1, "p", task_name="t") == end
+
+
+def test_a_step_of_a_rank_is_the_same_again(client):
+    numbers(client, 8)
+    step = {"dp_rank": 1, "batch_index": 0}
+    first = client.get_meta(["x"], 2, "p", task_name="t", sampling_config=step)
+    assert client.get_meta(["x"], 2, "p", task_name="t", sampling_config=step) == first
+    other = client.get_meta(["x"], 2, "p", task_name="t", sampling_config={"dp_rank": 0, "batch_index": 0})
+    assert (first.global_indexes, other.global_indexes) == ([0, 1], [2, 3])
+    with pytest.raises(RequestError, match="RANK and STEP go together"):
+        client.get_meta(["x"], 2, "p", task_name="t", sampling_config={"dp_rank": 0})
+
+
+def test_samplers_at_init_and_per_call(client):
+    session.init({"sampler": GRPOGroupNSampler(2)})
+    numbers(client, 8)
+    get = {"partition_id": "p", "task_name": "t"}
+    assert client.get_meta(["x"], 1, sampling_config={"sampler": "SequentialSampler"}, **get).global_indexes == [0]
+    assert client.get_meta(["x"], 2, **get).global_indexes == [2, 3]
+    config = {"sampler": SeqlenBalancedSampler(1, 2), "dp_rank": 1, "batch_index": 0}
+    assert client.get_meta(["x"], 2, sampling_config=config, **get).global_indexes == [1, 6]  # row 1, 4, 5, 6 weigh 1, 4, 0, 1
+    with pytest.raises(RequestError, match="needs RANK and STEP"):
+        client.get_meta(["x"], 1, sampling_config={"sampler": RankAwareSampler}, **get)
+    with pytest.raises(ValueError, match=r"sampling_config has \['rank'\]; it takes dp_rank, batch_index and sampler"):
+        client.get_meta(["x"], 1, sampling_config={"rank": 1}, **get)
+    with pytest.raises(ValueError, match="not 'Nope'"):
+        client.get_meta(["x"], 1, sampling_config={"sampler": "Nope"}, **get)
+
+
+def test_samplers_per_partition(client):
+    session.init({"sampler": PerPartition({"g*": GRPOGroupNSampler(2), "*": SequentialSampler()})})
+    for name in ("groups", "p"):
+        numbers(client, 4, name)
+        client.fetch(["x"], 1, name, "t", sampler=SequentialSampler)
+    assert client.get_meta(["x"], 2, "groups", task_name="t").global_indexes == [2, 3]
+    assert client.get_meta(["x"], 2, "p", task_name="t").global_indexes == [1, 2]
+
+
+def test_what_get_meta_refuses(client):
+    with pytest.raises(ValueError, match="mode is 'fetch', 'force_fetch' or 'insert', not 'steal'"):
+        client.get_meta(["x"], 1, "p", mode="steal")
+    with pytest.raises(ValueError, match="mode 'fetch' needs a task_name"):
+        client.get_meta(["x"], 1, "p")
+    with pytest.raises(ValueError, match="fields"):
+        client.get_meta([], 1, "p", task_name="t")
+
+
+def test_fetch_brings_everything_at_once(client):
+    meta = client.put(data_of(3, 1, 2), partition_id="p")
+    meta.update_custom_meta([{"v": 1, "s": "a"}, {"v": 2, "s": "b"}, {"v": 3, "s": "a"}])
+    client.set_custom_meta(meta)
+    batch = client.fetch(["ids", "text"], 2, "p", "t", where=[("v", ">=", 1), ("s", "IN", ["a", "c"])])
+    assert batch.keys == ["0", "2"] and batch.tags == [{"v": 1, "s": "a"}, {"v": 3, "s": "a"}]
+    assert batch.lease is None and not batch.end and len(batch) == 2
+    same(batch.data, data_of(3, 2).select("ids", "text"))
+    assert batch.metadata == meta.select_samples([0, 2]).select_fields(["ids", "text"])
+    assert client.fetch(["ids"], 2, "p", "t") is None and client.fetch(["ids"], 1, "none", "t") is None
+    last = client.fetch(["ids"], 2, "p", "t", min_rows=1, wait_s=0.05)
+    assert last.keys == ["1"]
+    assert pickle.loads(pickle.dumps(batch.metadata)) == batch.metadata
+    with pytest.raises(RequestError, match="COUNT"):
+        client.fetch(["ids"], 0, "p", "t")
+
+
+def test_fetch_by_ranks_and_samplers(client):
+    numbers(client, 6)
+    one = client.fetch(["x"], 2, "p", "t", sampler=GRPOGroupNSampler(2), rank=0, step=3)
+    again = client.fetch(["x"], 2, "p", "t", sampler=GRPOGroupNSampler(2), rank=0, step=3)
+    assert one.metadata == again.metadata and one.data["x"].tolist() == [0, 1]
+    assert client.fetch(["x"], 2, "p", "t", sampler=RankAwareSampler, rank=0, step=0).data["x"].tolist() == [2, 3]
+
+
+def test_leases(client):
+    numbers(client, 4)
+    first = client.fetch(["x"], 2, "p", "t", lease_s=60)
+    second = client.fetch(["x"], 2, "p", "t", lease_s=60)
+    assert client.renew(first, 90) == 2
+    assert client.ack(first) == 2 and client.ack(first) == 0
+    assert client.release(second) == 2 and client.renew(second, 1) == 0
+    assert client.fetch(["x"], 2, "p", "t").metadata.global_indexes == [2, 3]
+    with pytest.raises(ValueError, match="the batch has no lease"):
+        client.renew(client.fetch(["x"], 1, "p", "other"), 1)
+
+
+def test_a_lease_that_ended_goes_to_others(client):
+    numbers(client, 2)
+    slow = client.fetch(["x"], 2, "p", "t", lease_s=0.05)
+    quick = client.fetch(["x"], 2, "p", "t", lease_s=60, wait_s=20)
+    assert quick.keys == slow.keys and quick.lease != slow.lease
+    assert client.ack(slow) == 0 and client.ack(quick) == 2
+
+
+def test_a_stream_ends(client, monkeypatch):
+    monkeypatch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", "5")
+    numbers(client, 5)
+    seen = [batch.data["x"].tolist() for batch in client.stream(["x"], 2, "p", "t", min_rows=1, lease_s=60)]
+    assert seen == [[0, 1], [2, 3], [4]]
+    end = client.fetch(["x"], 1, "p", "t")
+    assert end.end and not end.keys and end.metadata == BatchMeta.empty({"end": True})
+    assert client.ack(end) == 0 and end.data.batch_size == torch.Size([0])
+    assert client.check_consumption_status("t", "p")
+
+
+def test_async_twins(client):
+    async def consume():
+        meta = await client.async_put(data_of(3, 1), partition_id="p")
+        waiting = asyncio.create_task(client.async_get_meta(["late"], 2, "p", task_name="t"))
+        late = TensorDict({"late": torch.arange(2)}, batch_size=2)
+        await client.async_put(late, meta.copy())
+        got = await waiting
+        same(await client.async_get_data(got), late)
+        batch = await client.async_fetch(["ids"], 2, "p", "u", lease_s=60)
+        assert await client.async_ack(batch) == 2
+        assert await client.async_check_consumption_status("u", "p")
+        assert client.get_partition_list() == ["p"]  # sync, with a loop running
+        with pytest.raises(RequestError, match="'nope'"):
+            await client.async_get_data(BatchMeta([0], ["p"], {"nope": {}}))
+
+    asyncio.run(consume())
+    names = [name for name in dir(client) if not name.startswith(("_", "async_")) and name != "stream"]
+    for name in names:
+        assert getattr(client, f"async_{name}").__name__ == f"async_{name}"
+        assert getattr(client, name).__doc__ in getattr(client, f"async_{name}").__doc__
+
+
+def test_a_fetch_that_is_given_up_takes_nothing(client, server):
+    async def give_up():
+        waiting = asyncio.create_task(client.async_fetch(["x"], 1, "p", "t", wait_s=None))
+        deadline = time.monotonic() + 20
+        with server.client() as redis:
+            while redis.info()["blocked_clients"] == 0:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            while redis.info()["blocked_clients"]:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0)
+
+    asyncio.run(give_up())
+    numbers(client, 1)
+    assert client.fetch(["x"], 1, "p", "t").keys == ["0"]

@@ -1,0 +1,156 @@
+"""A sampler of one's own: it runs in the client, and the server settles who was first."""
+
+import threading
+import time
+
+import pytest
+import torch
+from sluice import session
+from sluice.client import get_client
+from sluice.errors import CallTimeout
+from sluice.metadata import BatchMeta
+from sluice.samplers import BaseSampler
+from tensordict import TensorDict
+
+
+@pytest.fixture
+def client(sluice_url):
+    session.init({"url": sluice_url, "timeout_s": 20})
+    yield get_client()
+    session.close()
+
+
+class LongestFirst(BaseSampler):
+    """By the tag `length`."""
+
+    def sample(self, ready_indexes, batch_size, *, partition, **_):
+        if len(ready_indexes) < batch_size:
+            return [], []
+        tags = partition.get_custom_meta(ready_indexes)
+        rows = sorted(ready_indexes, key=lambda row: -tags[row]["length"])[:batch_size]
+        return rows, rows
+
+
+def numbers(client, lengths, partition="p"):
+    meta = client.get_meta([], len(lengths), partition, mode="insert")
+    meta.update_custom_meta([{"length": length} for length in lengths])
+    return client.put(TensorDict({"x": torch.tensor(lengths)}, batch_size=len(lengths)), meta)
+
+
+def test_it_chooses_by_tags(client):
+    session.init({"sampler": LongestFirst()})
+    numbers(client, [3, 9, 1, 7, 5])
+    meta = client.get_meta(["x"], 2, "p", task_name="t")
+    assert client.get_data(meta)["x"].tolist() == [9, 7]
+    assert meta.custom_meta == [{"length": 9}, {"length": 7}] and meta.is_ready
+    assert client.get_data(client.get_meta(["x"], 3, "p", task_name="t"))["x"].tolist() == [5, 3, 1]
+
+
+def test_it_waits_until_it_samples_something(client):
+    got = []
+    config = {"sampler": LongestFirst}
+
+    def consume():
+        got.append(client.get_meta(["x"], 3, "p", task_name="t", sampling_config=config))
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    for length in (1, 2, 3):
+        numbers(client, [length])
+    thread.join(20)
+    assert client.get_data(got[0])["x"].tolist() == [3, 2, 1]
+
+
+def test_too_few(client, monkeypatch):
+    session.init({"sampler": LongestFirst(), "timeout_s": 0.2})
+    numbers(client, [1])
+    with pytest.raises(CallTimeout, match="too few rows for task 't'"):
+        client.get_meta(["x"], 2, "p", task_name="t")
+    session.init({"polling_mode": True})
+    assert client.get_meta(["x"], 2, "p", task_name="t") == BatchMeta.empty()
+    session.init({"polling_mode": False, "timeout_s": 20})
+    monkeypatch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", "1")
+    assert get_client().get_meta(["x"], 2, "p", task_name="t") == BatchMeta.empty({"end": True})
+    assert get_client().get_meta(["x"], 1, "p", task_name="t").size == 1
+    assert get_client().get_meta(["x"], 1, "p", task_name="t") == BatchMeta.empty({"end": True})
+
+
+def test_rows_that_it_must_not_consume_are_named(client):
+    class Greedy(BaseSampler):
+        def sample(self, ready_indexes, batch_size, **_):
+            return ready_indexes, [*ready_indexes, 7, 8]
+
+    numbers(client, [1])
+    with pytest.raises(ValueError, match=r"Greedy consumed rows \[7, 8\], which are not among the ready ones"):
+        client.get_meta(["x"], 1, "p", task_name="t", sampling_config={"sampler": Greedy})
+
+
+def test_with_replacement(client):
+    class Again(BaseSampler):
+        def sample(self, ready_indexes, batch_size, **_):
+            return [ready_indexes[0]] * batch_size, []
+
+    numbers(client, [1, 2])
+    for _ in range(2):
+        meta = client.get_meta(["x"], 3, "p", task_name="t", sampling_config={"sampler": Again})
+        assert meta.global_indexes == [0, 0, 0]
+
+
+class Counting(BaseSampler):
+    """Remembers steps, and how often it was asked; another client takes the first row meanwhile."""
+
+    def __init__(self, thief):
+        self.asked, self.thief = 0, thief
+
+    def sample(self, ready_indexes, batch_size, *, dp_rank, batch_index, task_name, partition_id, **_):
+        self.asked += 1
+        steps = self._states.setdefault(partition_id, {}).setdefault(task_name, {}).setdefault(dp_rank, {})
+        if batch_index not in steps:
+            steps[batch_index] = ready_indexes[:batch_size]
+            if self.asked == 1:
+                self.thief()
+        return steps[batch_index], steps[batch_index]
+
+
+def test_a_lost_race_is_as_if_it_was_never_sampled(client):
+    numbers(client, [1, 2, 3, 4])
+    sampler = Counting(lambda: client.fetch(["x"], 1, "p", "t"))
+    config = {"sampler": sampler, "dp_rank": 0, "batch_index": 0}
+    meta = client.get_meta(["x"], 2, "p", task_name="t", sampling_config=config)
+    assert meta.global_indexes == [1, 2] and sampler.asked == 2
+    # The step again: the same rows, though they are consumed.
+    assert client.get_meta(["x"], 2, "p", task_name="t", sampling_config=config).global_indexes == [1, 2]
+    session.init({"sampler": sampler})
+    client.clear_partition("p")
+    assert not sampler.has_cached_result("p", "t", config)
+
+
+def test_two_clients_lose_no_row_and_repeat_none(client):
+    rows, batch = 240, 4
+    session.init({"sampler": LongestFirst()})
+    taken: list[list[int]] = []
+    failures = []
+
+    def consume():
+        try:
+            mine = get_client()
+            while True:
+                meta = mine.get_meta(["x"], batch, "p", task_name="t")
+                if meta.get_extra_info("end"):
+                    return
+                taken.append(mine.get_data(meta)["x"].tolist())
+        except Exception as error:  # noqa: BLE001
+            failures.append(error)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", str(rows))
+        threads = [threading.Thread(target=consume) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for start in range(0, rows, 12):
+            numbers(client, list(range(start, start + 12)))
+        deadline = time.monotonic() + 40
+        for thread in threads:
+            thread.join(max(0, deadline - time.monotonic()))
+        assert not any(thread.is_alive() for thread in threads) and not failures
+    assert sorted(row for rows in taken for row in rows) == list(range(rows))
