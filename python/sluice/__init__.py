@@ -35,6 +35,7 @@ from sluice.kv import (
 )
 from sluice.metadata import BatchMeta, KVBatchMeta
 from sluice.session import Config, close, init
+from sluice.streaming import StreamingDataLoader, StreamingDataset
 
 __all__ = [
     "BatchMeta",
@@ -47,6 +48,8 @@ __all__ = [
     "RequestError",
     "ServerError",
     "SluiceError",
+    "StreamingDataLoader",
+    "StreamingDataset",
     "Unconfirmed",
     "async_kv_batch_get",
     "async_kv_batch_get_by_meta",
