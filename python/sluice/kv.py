@@ -111,7 +111,7 @@ def kv_batch_get(
     Args:
         keys: n names of rows, or one.
         partition_id: their partition.
-        select_fields: which fields; without it, all that these rows have.
+        select_fields: which fields, in this order; without it, all that these rows have, by name.
         dedup: rows that share storage (see `kv_batch_put`) travel once.
 
     Returns:
@@ -133,6 +133,7 @@ def kv_batch_get(
         if isinstance(reply, ServerError):
             raise reply
         _refuse_gaps(names, partition_id, {entry[0] for entry in reply}, there)
+        reply.sort(key=lambda entry: entry[0])  # the server's order differs from run to run
     return decode(reply, len(names), allow_pickle=session.config.allow_pickle)
 
 

@@ -62,8 +62,8 @@ class Wire:
             "protocol": 3,
             "client_name": client_name,
             "retry": Retry(NoBackoff(), 0),
-            "socket_connect_timeout": min(timeout_s, _CONNECT_TIMEOUT_S),
-            "socket_timeout": timeout_s,
+            "socket_connect_timeout": _CONNECT_TIMEOUT_S,
+            "socket_timeout": _CONNECT_TIMEOUT_S,  # of the handshake; each call sets its own
         }
         self._idle: list[Link] = []
         self._pid = os.getpid()

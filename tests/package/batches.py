@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 from hypothesis import strategies as st
-from sluice.columns import DTYPES
 from tensordict import NonTensorData, NonTensorStack, TensorDict
+
+from sluice.columns import DTYPES
 
 SHAPES = st.lists(st.integers(0, 5), max_size=3)
 JSON = st.recursive(

@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
-import sluice as tq
 import torch
 from tensordict import NonTensorStack, TensorDict
+
+import sluice as tq
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,13 @@ import asyncio
 import multiprocessing
 
 import pytest
-import sluice as tq
 import torch
 from batches import assert_same_column, batches, random_tensor
 from hypothesis import HealthCheck, given, settings
-from sluice.columns import DTYPES
 from tensordict import NonTensorStack, TensorDict
+
+import sluice as tq
+from sluice.columns import DTYPES
 
 THOROUGH = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 QUICK = settings(THOROUGH, max_examples=25)

@@ -6,8 +6,9 @@ import threading
 
 import numpy as np
 import pytest
-import sluice as tq
 import torch
+
+import sluice as tq
 from sluice.memory import POOL, Pool
 
 MIB = 1 << 20

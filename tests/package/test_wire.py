@@ -9,6 +9,8 @@ import threading
 import numpy as np
 import pytest
 from live_server import Server
+
+from sluice._link import Link
 from sluice.errors import CallTimeout, ConnectionLost, RequestError, ServerError, Unconfirmed
 from sluice.wire import Wire, in_thread, lines, packed, unpacked
 
@@ -135,6 +137,44 @@ def test_a_server_that_was_restarted_is_found_again(tmp_path):
     second.stop()
     with pytest.raises(ConnectionLost, match=f"no connection to the server at {second.path}"):
         wire.call("GET", "k")
+
+
+def test_idle_connections_that_were_closed_are_not_used(server):
+    wire = Wire(f"redis://localhost:{server.port}", timeout_s=20)
+    barrier = threading.Barrier(4, timeout=20)
+
+    def together():
+        barrier.wait()
+        wire.call("KV.WAIT", "p", "KEYS", 1, "k", "FIELDS", 1, "x", "TIMEOUT", 100)
+
+    threads = [threading.Thread(target=together) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert len(wire._idle) > 1
+    with server.client() as client:
+        client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    assert wire.call("INCR", "k") == 1
+    assert len(wire._idle) == 1
+    wire.call("DEL", "k")
+    wire.close()
+
+
+def test_what_a_socket_does_not_take_at_once_is_sent_later():
+    class Dribble:
+        taken = b""
+
+        def sendmsg(self, pieces):
+            piece = b"".join(pieces)[:7]
+            self.taken += piece
+            return len(piece)
+
+    link = Link.__new__(Link)  # without a server
+    link._socket, link._tls = Dribble(), False
+    pieces = [bytes(range(n)) for n in (3, 0, 20, 7, 1, 30)]
+    link.send([memoryview(piece) for piece in pieces])
+    assert link._socket.taken == b"".join(pieces)
 
 
 def test_what_may_have_been_carried_out_is_not_repeated(fake):

@@ -1,0 +1,28 @@
+"""The examples, each as its one command runs it."""
+
+import os
+import subprocess
+import sys
+import uuid
+
+from live_server import ROOT, server_binary
+
+
+def run_example(name, *arguments, seconds=120):
+    """What it prints. It has a server of its own, which is gone afterwards."""
+    environment = os.environ | {
+        "SLUICE_SERVER": str(server_binary().resolve()),
+        "SLUICE_JOB": f"example-{uuid.uuid4()}",
+        "PYTHONPATH": str(ROOT / "python"),
+    }
+    environment.pop("SLUICE_URL", None)
+    command = [sys.executable, str(ROOT / f"python/examples/{name}.py"), *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_quickstart():
+    tag = "{'global_steps': 1, 'status': 'running', 'model_version': 1}"
+    keys = "".join(f" - key='{key}' | tag={tag}\n" for key in ("1_0", "1_1", "1_2", "2_0"))
+    assert run_example("quickstart") == f"{keys} Fields: ['attention_mask', 'input_ids']\n"
