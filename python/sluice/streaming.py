@@ -27,8 +27,8 @@ from tensordict import TensorDict
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from sluice.client import TransferQueueClient
-from sluice.errors import CallTimeout, RequestError, ServerError
-from sluice.fetching import fetch_words
+from sluice.errors import CallTimeout, RequestError
+from sluice.fetching import Fetched, fetch_words
 from sluice.metadata import BatchMeta
 from sluice.micro_batches import micro_batches
 from sluice.samplers import BaseSampler, GRPOGroupNSampler, SequentialSampler, make_sampler, server_arguments
@@ -36,8 +36,8 @@ from sluice.session import Config, current, init
 from sluice.wire import unless
 
 Batch: TypeAlias = tuple[TensorDict, BatchMeta]
+Asked: TypeAlias = tuple[TensorDict | None, BatchMeta]
 
-_REMEMBERED_STEPS = 1024  # by the server, of each rank
 _PAUSE_S = 0.1  # before another try, where nothing tells when it is worth one
 
 
@@ -48,6 +48,8 @@ class _Stream:
     partition_id: str
     step: int
     """That of the batch to ask for next."""
+    taken: int
+    """All steps before this one have their rows."""
     buffer: list[Batch] = field(default_factory=list)
     position: int = 0
     """In the buffer, of the batch to yield next."""
@@ -95,7 +97,7 @@ class StreamingDataset(IterableDataset[Batch]):
         task_name: str,
         dp_rank: int,
         should_check_consumption_status: bool = False,
-        fetch_batch_fn: Callable[..., tuple[TensorDict | None, BatchMeta]] | None = None,
+        fetch_batch_fn: Callable[..., Asked] | None = None,
         process_batch_fn: Callable[..., Iterable[Batch]] | None = None,
         *,
         first_step: int = 0,
@@ -118,7 +120,7 @@ class StreamingDataset(IterableDataset[Batch]):
         self.fetch_batch_fn = fetch_batch_fn
         self.process_batch_fn = process_batch_fn or micro_batches
         self.sampling_config = {"dp_rank": dp_rank, "task_name": task_name}
-        self._stream = _Stream(partition_id, first_step)
+        self._stream = _Stream(partition_id, first_step, first_step)
         self._passes: Any = None  # the loader's, while it starts its workers
         if fetch_batch_fn is None:
             _check_groups(batch_size, self._sampler(partition_id))
@@ -144,7 +146,7 @@ class StreamingDataset(IterableDataset[Batch]):
         """
         if self.fetch_batch_fn is None:
             _check_groups(self.batch_size, self._sampler(partition_id))
-        self._stream = _Stream(partition_id, 0)
+        self._stream = _Stream(partition_id, 0, 0)
 
     def __iter__(self) -> Iterator[Batch]:
         """Micro-batches: in this process from where the buffer stands, in a loader's worker from the first of its steps."""
@@ -178,9 +180,9 @@ class StreamingDataset(IterableDataset[Batch]):
     def _of_worker(self) -> Iterator[Batch]:
         worker, client = get_worker_info(), TransferQueueClient()
         assert worker is not None
-        stream = _Stream(self.partition_id, self._stream.step + worker.id)
+        stream = _Stream(self.partition_id, self._stream.step + worker.id, self._stream.step)
         loader, passes = os.getppid(), self._passes
-        this_pass = passes and passes.value
+        this_pass = None if passes is None else passes.value
 
         def nobody_waits() -> bool:
             return os.getppid() != loader or (passes is not None and passes.value != this_pass)
@@ -192,53 +194,70 @@ class StreamingDataset(IterableDataset[Batch]):
         """The batch of the stream's step, which goes on by `stride`; None at the end, and where the stream was left."""
         finite = self.should_check_consumption_status
         while True:
-            data, metadata = self._ask(client, stream, lambda: left() or (finite and self._all_consumed(stream)))
+            ask = self._ask_server if self._samples_on_server(stream) else self._ask_client
+            data, metadata = ask(client, stream, lambda: left() or (finite and self._all_consumed(stream)))
             if data is not None:
                 stream.step += stride
+                stream.taken = stream.step - stride + 1
                 return data, metadata
-            if left() or (finite and self._ended(client, stream, stride, metadata)):
+            if left() or (finite and self._ended(client, stream, metadata)):
                 return None
             time.sleep(_PAUSE_S)  # fetch_batch_fn says so, or an endless stream has had all that was announced
 
-    def _ask(
-        self, client: TransferQueueClient, stream: _Stream, given_up: Callable[[], bool]
-    ) -> tuple[TensorDict | None, BatchMeta]:
-        nothing = (None, BatchMeta.empty())
-        where = (self.data_fields, self.batch_size, stream.partition_id, self.task_name)
-        if not self._samples_on_server(stream):
-            call: dict[str, Any] = dict(zip(("data_fields", "batch_size", "partition_id", "task_name"), where, strict=True))
-            call |= {"tq_client": client, "sampling_config": self.sampling_config, "batch_index": stream.step}
-            if self.fetch_batch_fn is not None:
-                return self.fetch_batch_fn(**call)
-            return unless(given_up, _fetch_by_own_sampler, **call) or nothing
-        batch = unless(
-            given_up,
-            client.fetch,
-            *where,
-            sampler=self._sampler(stream.partition_id),
-            min_rows=1 if self.should_check_consumption_status else None,
+    def _ask_server(self, client: TransferQueueClient, stream: _Stream, given_up: Callable[[], bool]) -> Asked:
+        finite = self.should_check_consumption_status
+        batch = unless(given_up, self._fetch, client, stream, min_rows=1 if finite else None, wait_s=None)
+        if not batch and finite:
+            batch = self._fetch(client, stream, min_rows=None, wait_s=0.0)  # given up while a twin took this step
+        return (batch.data, batch.metadata) if batch else (None, BatchMeta.empty())
+
+    def _fetch(self, client: TransferQueueClient, stream: _Stream, min_rows: int | None, wait_s: float | None) -> Fetched | None:
+        """A step gets its rows after those before it, which are other workers': the loader waits for the first of them."""
+        sampler = self._sampler(stream.partition_id)
+        where = (stream.partition_id, self.task_name, self.data_fields, self.batch_size)
+        words = functools.partial(fetch_words, *where, sampler=server_arguments(sampler) or [], rank=self.dp_rank)
+        for step in range(stream.taken, stream.step):
+            try:
+                reply = current().wire.call(*words(step=step, min_rows=min_rows, wait_s=wait_s), repeat=True, wait_s=wait_s)
+                if not (reply and len(reply[b"rows"])):
+                    return None
+            except RequestError as error:
+                if error.code != "NOKEY":  # taken, and rows of it are removed already
+                    raise
+            stream.taken = step + 1
+        return client.fetch(
+            self.data_fields,
+            self.batch_size,
+            stream.partition_id,
+            self.task_name,
+            sampler=sampler,
+            min_rows=min_rows,
             rank=self.dp_rank,
             step=stream.step,
-            wait_s=None,
+            wait_s=wait_s,
         )
-        return (batch.data, batch.metadata) if batch else nothing
 
-    def _ended(self, client: TransferQueueClient, stream: _Stream, stride: int, metadata: BatchMeta) -> bool:
-        """Whether there is nothing more to have. If a later step of ours has rows already, the stream goes on there.
+    def _ask_client(self, client: TransferQueueClient, stream: _Stream, given_up: Callable[[], bool]) -> Asked:
+        call: dict[str, Any] = {
+            "tq_client": client,
+            "data_fields": self.data_fields,
+            "batch_size": self.batch_size,
+            "partition_id": stream.partition_id,
+            "task_name": self.task_name,
+            "sampling_config": self.sampling_config,
+            "batch_index": stream.step,
+        }
+        if self.fetch_batch_fn is not None:
+            return self.fetch_batch_fn(**call)
+        return unless(given_up, _fetch_by_own_sampler, **call) or (None, BatchMeta.empty())
 
-        Near the end another rank of this dp_rank may have been faster, and have had the last rows for a later step.
-        """
-        if not self._samples_on_server(stream):
-            end = bool(metadata.get_extra_info("end"))
-            return end or client.check_consumption_status(self.task_name, stream.partition_id)
-        steps = range(stream.step, stream.step + _REMEMBERED_STEPS, stride)
-        words = server_arguments(self._sampler(stream.partition_id)) or []
-        where = (stream.partition_id, self.task_name, self.data_fields, self.batch_size)
-        fetches = [fetch_words(*where, sampler=words, rank=self.dp_rank, step=step) for step in steps]
-        replies = current().wire.pipeline(*fetches, repeat=True)
-        taken = (isinstance(reply, ServerError) or (reply and len(reply[b"rows"])) for reply in replies)
-        stream.step = next((step for step, rows in zip(steps, taken, strict=True) if rows), steps.stop)
-        return stream.step == steps.stop
+    def _ended(self, client: TransferQueueClient, stream: _Stream, metadata: BatchMeta) -> bool:
+        """Whether a stream that has an end, and gave no batch, is there."""
+        return (
+            self._samples_on_server(stream)
+            or bool(metadata.get_extra_info("end"))
+            or client.check_consumption_status(self.task_name, stream.partition_id)
+        )
 
     def _all_consumed(self, stream: _Stream) -> bool:
         """Whether nothing is left, of a partition that does not say how many rows will come."""
@@ -261,8 +280,8 @@ class StreamingDataLoader(DataLoader[Batch]):
     Workers, forked or spawned, fetch ahead over connections of their own, each prefetch_factor batches (not micro-batches).
     What they fetch comes in the order of the steps.
     Each iteration with workers begins at the dataset's first step: the same batches again, from the server, as long as it
-    remembers them. A worker that was killed is a RuntimeError, as in every DataLoader; to go on, make a dataset with
-    first_step, and a loader. pin_memory has no effect where there is no GPU.
+    remembers them. A worker that was killed is a RuntimeError, as in every DataLoader (OSError or EOFError within a
+    batch); to go on, make a dataset with first_step, and a loader. pin_memory has no effect where there is no GPU.
     """
 
     dataset: StreamingDataset

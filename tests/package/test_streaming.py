@@ -157,27 +157,12 @@ def test_a_rank_gets_all_that_its_twin_had_when_everything_is_consumed(config, a
     assert indexes(dataset(config)) == indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-@pytest.mark.parametrize("announced", [False, True])
-def test_the_last_rows_may_belong_to_a_later_step(config, announced):
-    put(range(12))
-    if announced:
-        expect(12)
-    for step in (700, 3):  # a twin with many workers, of which one was slow
-        get_client().fetch(["row"], 4, "p", "t", rank=0, step=step)
-    stream = dataset(config)
-    assert indexes(stream) == [[8, 9, 10, 11], [4, 5, 6, 7], [0, 1, 2, 3]]
-    assert indexes(stream) == []
-
-
-def test_a_later_step_whose_rows_were_removed_is_an_error(config):
-    put(range(8))
-    expect(8)
-    get_client().fetch(["row"], 4, "p", "t", rank=0, step=3)
-    stream = iter(dataset(config))
-    assert next(stream)[1].global_indexes == [4, 5, 6, 7]
+def test_rows_that_were_removed_before_a_twin_had_them_are_an_error(config):
+    put(range(4))
+    get_client().fetch(["row"], 4, "p", "t", rank=0, step=0)
     tq.kv_clear(keys=["2"], partition_id="p")
-    with pytest.raises(tq.RequestError, match="row 2 of rank 0 step 3 was removed"):
-        next(stream)
+    with pytest.raises(tq.RequestError, match="row 2 of rank 0 step 0 was removed"):
+        next(iter(dataset(config)))
 
 
 def test_groups_stay_whole_and_what_is_left_of_a_torn_one_is_not_waited_for(config):
