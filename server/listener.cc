@@ -51,6 +51,10 @@ bool IsLocal(const Peer& peer) {
   return IsLoopback(endpoint.address());
 }
 
+// Of a Unix socket, so that we and the client work at once and not in turns. A get of 302 MB from
+// Python takes 45 ms instead of 48; 256 KiB and 1 MiB do the same, the system's default is 208 KiB.
+constexpr int kUnixSendBytes = 512 << 10;
+
 template <typename Value>
 void SetOption(int socket, int level, int name, const Value& value) {
   setsockopt(socket, level, name, &value, sizeof(value));  // any failure is fine
@@ -211,6 +215,8 @@ void Listener::Deal(Descriptor socket, const Peer& peer) {
   const bool local = IsLocal(peer);
   if (peer.family() != AF_UNIX) {
     Prepare(socket.Number(), local, server_.config.tcp_keepalive);
+  } else {
+    SetOption(socket.Number(), SOL_SOCKET, SO_SNDBUF, kUnixSendBytes);
   }
   Seat seat;
   std::string_view refusal;

@@ -9,11 +9,10 @@ that every sample came to one replica, in whole groups, and that ranks of one re
 import multiprocessing
 import os
 
-import sluice as tq
 import torch
-from sluice.client import get_client
-from sluice.samplers import GRPOGroupNSampler
 from tensordict import TensorDict
+
+import sluice as tq
 
 GROUP = 4  # samples of a prompt
 PROMPTS = 250  # of each producer
@@ -23,8 +22,9 @@ BATCH, MICRO_BATCH = 64, 16
 
 
 def produce(config, producer):
+    """Puts the samples of its prompts, a group at a time."""
     tq.init(config)
-    client = get_client()
+    client = tq.get_client()
     generator = torch.Generator().manual_seed(producer)
     for prompt in range(producer, PRODUCERS * PROMPTS, PRODUCERS):
         lengths = torch.randint(1, 9, (GROUP,), generator=generator).tolist()
@@ -34,6 +34,7 @@ def produce(config, producer):
 
 
 def train(config, rank, results):
+    """Reads its replica's share to the end, and says which rows that was."""
     dataset = tq.StreamingDataset(
         config,
         batch_size=BATCH,
@@ -54,7 +55,7 @@ def train(config, rank, results):
 if __name__ == "__main__":
     samples = PRODUCERS * PROMPTS * GROUP
     os.environ["TQ_PRE_ALLOC_SAMPLE_NUM"] = str(samples)  # so that the ranks know where the end is
-    config = tq.init({"sampler": GRPOGroupNSampler(n_samples_per_prompt=GROUP)})
+    config = tq.init({"sampler": tq.GRPOGroupNSampler(n_samples_per_prompt=GROUP)})
     processes = multiprocessing.get_context("fork")  # spawned ones would import torch for seconds
 
     results = processes.Queue()

@@ -9,6 +9,7 @@
 Whoever comes from TransferQueue changes the import; docs/transferqueue.md has the differences.
 """
 
+from sluice.client import AsyncTransferQueueClient, TransferQueueClient, get_client
 from sluice.errors import (
     CallTimeout,
     ConnectionLost,
@@ -34,22 +35,38 @@ from sluice.kv import (
     kv_put,
 )
 from sluice.metadata import BatchMeta, KVBatchMeta
+from sluice.samplers import (
+    BaseSampler,
+    GRPOGroupNSampler,
+    PerPartition,
+    RankAwareSampler,
+    SeqlenBalancedSampler,
+    SequentialSampler,
+)
 from sluice.session import Config, close, init
 from sluice.streaming import StreamingDataLoader, StreamingDataset
 
 __all__ = [
+    "AsyncTransferQueueClient",
+    "BaseSampler",
     "BatchMeta",
     "CallTimeout",
     "Config",
     "ConnectionLost",
     "FullError",
+    "GRPOGroupNSampler",
     "KVBatchMeta",
     "NotInitialized",
+    "PerPartition",
+    "RankAwareSampler",
     "RequestError",
+    "SeqlenBalancedSampler",
+    "SequentialSampler",
     "ServerError",
     "SluiceError",
     "StreamingDataLoader",
     "StreamingDataset",
+    "TransferQueueClient",
     "Unconfirmed",
     "async_kv_batch_get",
     "async_kv_batch_get_by_meta",
@@ -58,6 +75,7 @@ __all__ = [
     "async_kv_list",
     "async_kv_put",
     "close",
+    "get_client",
     "init",
     "kv_batch_get",
     "kv_batch_get_by_meta",

@@ -20,6 +20,7 @@ import threading
 import time
 
 _STOP_S = 10.0  # for the server, before it is killed
+_FRESH_S = 3600.0
 _PR_SET_PDEATHSIG = 1
 
 
@@ -51,6 +52,15 @@ def _end_when_unused(users: int, server: int) -> None:
     os.kill(server, signal.SIGKILL)
 
 
+def _keep_fresh(paths: list[str]) -> None:
+    """Some systems remove what nobody has touched for days from the folder for temporary files."""
+    while True:
+        time.sleep(_FRESH_S)
+        for path in paths:
+            with contextlib.suppress(OSError):
+                os.utime(path)
+
+
 def _main(users_path: str, socket_path: str, *command: str) -> None:
     if os.fork() != 0:
         os._exit(0)  # whoever started us need not wait for us: we are nobody's child from now on
@@ -58,6 +68,8 @@ def _main(users_path: str, socket_path: str, *command: str) -> None:
     server = _start(list(command))
     _say(f"started {' '.join(command)}, process {server}")
     threading.Thread(target=_end_when_unused, args=(users, server), daemon=True).start()
+    files = [users_path, socket_path, socket_path.removesuffix(".sock") + ".log"]
+    threading.Thread(target=_keep_fresh, args=(files,), daemon=True).start()
     _, status = os.waitpid(server, 0)
     _say(f"the server has ended with {os.waitstatus_to_exitcode(status)}")
     with contextlib.suppress(FileNotFoundError):

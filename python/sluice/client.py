@@ -18,17 +18,18 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from sluice._link import Arg
+from sluice.arguments import DataParser, block, listed, name_list, parsed, tag_texts, utf8_fields
 from sluice.columns import decode, encode
 from sluice.errors import CallTimeout, RequestError, ServerError
-from sluice.fetching import Fetching, fetch_words, read_rows, twin
+from sluice.fetching import Fetching, fetch_words, read_rows
 from sluice.field_schema import schema_of
-from sluice.kv import DataParser, _block, _listed, _parsed, _tag_texts, kv_list
+from sluice.kv import kv_list
 from sluice.metadata import BatchMeta
 from sluice.own_sampler import OwnSampler
 from sluice.rows import checked, describe, describe_all, in_order, listing, positions_by_partition, rows_of, schema_of_stored
 from sluice.samplers import server_arguments
 from sluice.session import current
-from sluice.wire import lines, packed, unpacked
+from sluice.wire import lines, packed, twin, unpacked
 
 Columns = TensorDictBase | Mapping[str, Any]
 Status = tuple[torch.Tensor | None, torch.Tensor | None]
@@ -63,18 +64,18 @@ class TransferQueueClient(Fetching):
         Raises ValueError for another mode, "fetch" without task_name, what the sampler refuses; CallTimeout.
         """
         self._announce(partition_id)
+        fields = name_list(data_fields)
         if mode == "insert":
             return self._insert(partition_id, batch_size)
         if mode == "force_fetch":
-            listed = ["FIELDS", *_listed("data_fields", list(data_fields))]
-            return describe_all(current().wire, partition_id, data_fields, listed)
+            return describe_all(current().wire, partition_id, fields, ["FIELDS", *listed("data_fields", fields)])
         if mode != "fetch":
             raise ValueError(f"mode is 'fetch', 'force_fetch' or 'insert', not {mode!r}")
         if task_name is None:
             raise ValueError("mode 'fetch' needs a task_name")
         # TransferQueue's loaders name these two once more.
         config = {name: value for name, value in (sampling_config or {}).items() if name not in ("partition_id", "task_name")}
-        return self._take(data_fields, batch_size, partition_id, task_name, config)
+        return self._take(fields, batch_size, partition_id, task_name, config)
 
     def put(
         self,
@@ -98,7 +99,7 @@ class TransferQueueClient(Fetching):
         if rows == 0 or (metadata is not None and metadata.size != rows):
             expected = "rows" if metadata is None else f"the metadata's {metadata.size} rows"
             raise ValueError(f"the data have batch_size {list(data.batch_size)}, and {expected} are needed")
-        values = data if data_parser is None else _parsed(data, rows, data_parser)
+        values = data if data_parser is None else parsed(data, rows, data_parser)
         if metadata is None:
             metadata = self._put_new(values, rows, str(partition_id), wait_s)
         else:
@@ -116,7 +117,7 @@ class TransferQueueClient(Fetching):
             return TensorDict({}, batch_size=[metadata.size])
         session = current()
         parts = positions_by_partition(metadata)
-        fields = ["FIELDS", *_listed("fields", list(metadata.field_schema))]
+        fields = ["FIELDS", *listed("fields", list(metadata.field_schema))]
         gets = [["KV.MGET", name, "ROWS", _rows(metadata, positions), *fields] for name, positions in parts.items()]
         replies = [checked(reply) for reply in session.wire.pipeline(*gets, repeat=True)]
         data = [
@@ -128,7 +129,7 @@ class TransferQueueClient(Fetching):
     def set_custom_meta(self, metadata: BatchMeta) -> None:
         """Merges the metadata's custom_meta into its rows' tags. Raises ValueError for a row that is gone."""
         for name, positions in positions_by_partition(metadata).items():
-            current().wire.call(*self._write(metadata, name, positions), repeat=True)
+            current().wire.call(*self._write(metadata, name, positions))
 
     def clear_samples(self, metadata: BatchMeta) -> None:
         """Removes the metadata's rows. One that is not there is no error: it is gone."""
@@ -138,7 +139,7 @@ class TransferQueueClient(Fetching):
     def clear_partition(self, partition_id: str) -> None:
         """Removes a partition with all its rows, tasks and limits."""
         session = current()
-        session.wire.call("KV.CLEAR", partition_id, repeat=True)
+        session.wire.call("KV.CLEAR", partition_id)
         self._announced.discard(partition_id)
         if session.config.sampler is not None:
             session.config.sampler.clear_cache(partition_id)
@@ -150,13 +151,13 @@ class TransferQueueClient(Fetching):
 
         (None, None) for a partition that does not exist.
         """
-        reply = self._unless_missing("PARTITION.READY", partition_id, "FIELDS", *_listed("data_fields", list(data_fields)))
+        reply = self._unless_missing("PARTITION.READY", partition_id, "FIELDS", *listed("data_fields", name_list(data_fields)))
         return (None, None) if reply is None else _status(*reply)
 
     def check_production_status(self, data_fields: Sequence[str], partition_id: str) -> bool:
-        """Whether all rows that are expected were made, at least one, and have all of data_fields."""
+        """Whether all rows that are expected were made, at least one, and those that are there have all of data_fields."""
         _, ready = self.get_production_status(data_fields, partition_id)
-        return ready is not None and ready.numel() > 0 and bool(ready.all()) and self._complete(partition_id)
+        return ready is not None and bool(ready.all()) and self._complete(partition_id)
 
     def get_consumption_status(self, task_name: str, partition_id: str) -> Status:
         """Each row's index (int64, [rows]), and 1 where the task has consumed it, else 0 (int8, [rows]).
@@ -174,11 +175,11 @@ class TransferQueueClient(Fetching):
     def check_consumption_status(self, task_name: str, partition_id: str) -> bool:
         """Whether all rows that are expected were made, at least one, and this task has consumed all that are there."""
         _, consumed = self.get_consumption_status(task_name, partition_id)
-        return consumed is not None and consumed.numel() > 0 and bool(consumed.all()) and self._complete(partition_id)
+        return consumed is not None and bool(consumed.all()) and self._complete(partition_id)
 
     def reset_consumption(self, partition_id: str, task_name: str | None = None) -> bool:
         """Lets a task, or all, consume the partition's rows anew. True. Raises ValueError without the partition."""
-        current().wire.call("TASK.RESET", partition_id, *([task_name] if task_name is not None else []), repeat=True)
+        current().wire.call("TASK.RESET", partition_id, *([task_name] if task_name is not None else []))
         return True
 
     def get_partition_list(self) -> list[str]:
@@ -195,7 +196,7 @@ class TransferQueueClient(Fetching):
         names = [keys] if isinstance(keys, str) else list(keys)
         if create:
             self._announce(partition_id)
-            _, indexes = current().wire.call("KV.MPUT", partition_id, "KEYS", *_listed("keys", names), repeat=True)
+            _, indexes = current().wire.call("KV.MPUT", partition_id, "KEYS", *listed("keys", names))
             return describe(current().wire, partition_id, unpacked(indexes).tolist(), None)
         index_of = {row["key"]: row["index"] for row in listing(current().wire, partition_id)}
         missing = [name for name in names if name not in index_of]
@@ -257,30 +258,35 @@ class TransferQueueClient(Fetching):
         raise CallTimeout(f"too few rows for task '{fetch[2]!s}' within {session.config.timeout_s:g} s: {why}")
 
     def _put_new(self, columns: Columns, rows: int, partition: str, wait_s: float | None) -> BatchMeta:
-        session = current()
         self._announce(partition)
-        encoded = encode(columns, rows, allow_pickle=session.config.allow_pickle)
-        put = ["KV.MPUT", partition, "NEW", rows, *_block(wait_s), *encoded]
-        _, indexes = session.wire.call(*put, wait_s=wait_s)
+        _, indexes = self._mput(["KV.MPUT", partition, "NEW", rows], columns, rows, wait_s)
         return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
 
     def _put_into(self, metadata: BatchMeta, columns: Columns, wait_s: float | None) -> None:
-        session = current()
         for partition, positions in positions_by_partition(metadata).items():
             part = columns if len(positions) == len(metadata) else rows_of(columns, len(metadata), positions)
-            encoded = encode(part, len(positions), allow_pickle=session.config.allow_pickle)
-            put = [*self._write(metadata, partition, positions), *_block(wait_s), *encoded]
-            session.wire.call(*put, wait_s=wait_s)
+            self._mput(self._write(metadata, partition, positions), part, len(positions), wait_s)
+
+    def _mput(self, put: Sequence[Arg], columns: Columns, rows: int, wait_s: float | None) -> Any:
+        """KV.MPUT of these columns; text goes as utf8 where somebody else has made a field so."""
+        session = current()
+        encoded = functools.partial(encode, columns, rows, allow_pickle=session.config.allow_pickle)
+        try:
+            return session.wire.call(*put, *block(wait_s), *encoded(), wait_s=wait_s)
+        except RequestError as error:
+            utf8 = utf8_fields(str(put[1]), columns) if error.code == "DTYPE" else set()
+            if not utf8:
+                raise
+        return session.wire.call(*put, *block(wait_s), *encoded(utf8=utf8), wait_s=wait_s)
 
     def _insert(self, partition: str, rows: int) -> BatchMeta:
         _, indexes = current().wire.call("KV.MPUT", partition, "NEW", rows)
         return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
 
     def _complete(self, partition: str) -> bool:
-        """Whether as many rows were made as will come, where that is known."""
+        """Whether as many rows were made as will come, where that is known, and any."""
         info = self._unless_missing("PARTITION.INFO", partition)
-        expected = info and info[b"limits"][b"expect"]
-        return info is not None and (expected is None or info[b"made"] >= expected)
+        return info is not None and info[b"made"] >= max(1, info[b"limits"][b"expect"] or 0)
 
     def _unless_missing(self, *command: Arg) -> Any:
         """A reply; None where the partition or the task does not exist."""
@@ -291,7 +297,7 @@ class TransferQueueClient(Fetching):
 
     def _write(self, metadata: BatchMeta, partition: str, positions: Sequence[int]) -> list[Arg]:
         rows = [str(metadata.global_indexes[i]) for i in positions]
-        tags = lines(_tag_texts(rows, [metadata.custom_meta[i] for i in positions]))
+        tags = lines(tag_texts(rows, [metadata.custom_meta[i] for i in positions]))
         return ["KV.MPUT", partition, "ROWS", _rows(metadata, positions), "TAGS", *tags]
 
     async_get_meta = twin(get_meta)

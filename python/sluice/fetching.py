@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeAlias, TypeVar
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from tensordict import TensorDict
 
 from sluice._link import Arg
+from sluice.arguments import block, listed, name_list
 from sluice.columns import decode
 from sluice.field_schema import schema_of
-from sluice.kv import _block, _listed
 from sluice.metadata import BatchMeta
 from sluice.rows import read_tags
 from sluice.samplers import BaseSampler, Choice, SequentialSampler, make_sampler, server_arguments
 from sluice.session import current
-from sluice.wire import in_thread, packed, unpacked
+from sluice.wire import packed, twin, unpacked
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,7 +68,7 @@ def fetch_words(
     lease_s: float | None = None,
 ) -> list[Arg]:
     """TASK.FETCH with these options, without a format."""
-    words: list[Arg] = ["TASK.FETCH", partition, task, "FIELDS", *_listed("fields", list(fields)), "COUNT", count]
+    words: list[Arg] = ["TASK.FETCH", partition, task, "FIELDS", *listed("fields", name_list(fields)), "COUNT", count]
     words += ["MIN", min_rows] if min_rows is not None else []
     words += ["SAMPLER", *sampler] if sampler else []
     if where:
@@ -79,7 +78,7 @@ def fetch_words(
     words += ["RANK", rank] if rank is not None else []
     words += ["STEP", step] if step is not None else []
     words += ["LEASE", max(1, round(lease_s * 1000))] if lease_s is not None else []
-    return [*words, *_block(wait_s)]
+    return [*words, *block(wait_s)]
 
 
 def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:
@@ -90,20 +89,6 @@ def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:
     meta = BatchMeta(rows, [partition] * len(rows), production_status=[1] * len(rows), extra_info=info, custom_meta=tags)
     data = TensorDict({}, batch_size=[len(rows)])
     return Fetched(meta, data, keys, tags, partition, task, reply.get(b"lease"), end)
-
-
-def twin(
-    method: Callable[Concatenate[Client, P], T],
-) -> Callable[Concatenate[Client, P], Coroutine[Any, Any, T]]:
-    """The method for asyncio: it runs in a thread, and the event loop goes on meanwhile."""
-
-    async def awaited(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await in_thread(method, self, *args, **kwargs)
-
-    functools.update_wrapper(awaited, method)
-    awaited.__name__ = f"async_{method.__name__}"
-    awaited.__doc__ = f"`{method.__name__}` for asyncio: the event loop goes on meanwhile.\n\n{method.__doc__}"
-    return awaited
 
 
 class Fetching:

@@ -10,9 +10,8 @@ CallTimeout from the connection; NotInitialized without one.
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -20,17 +19,15 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from sluice._link import Arg
-from sluice.columns import decode, encode, values_by_row
+from sluice.arguments import DataParser, Tag, block, field_names, listed, name_list, parsed, tag_texts, utf8_fields
+from sluice.columns import decode, encode
 from sluice.errors import RequestError, ServerError
 from sluice.metadata import KVBatchMeta
 from sluice.session import current
-from sluice.wire import in_thread, lines
+from sluice.wire import lines, twin
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-Tag = Mapping[str, Any]
-DataParser = Callable[[dict[str, Any]], Any]
 
 
 def kv_put(
@@ -123,8 +120,8 @@ def kv_batch_get(
     """
     names = [keys] if isinstance(keys, str) else list(keys)
     session = current()
-    key_list = _listed("keys", names)
-    wanted = ["FIELDS", *_listed("select_fields", _names(select_fields))] if select_fields is not None else []
+    key_list = listed("keys", names)
+    wanted = ["FIELDS", *listed("select_fields", name_list(select_fields))] if select_fields is not None else []
     get: list[Arg] = ["KV.MGET", partition_id, "KEYS", *key_list, *wanted, *(["DICT"] if dedup else [])]
     if wanted:
         reply = session.wire.call(*get, repeat=True)
@@ -144,7 +141,7 @@ def kv_batch_get_by_meta(meta: KVBatchMeta, select_fields: Sequence[str] | str |
     """
     if meta.partition_id is None:
         raise ValueError("the KVBatchMeta has no partition_id")
-    fields = meta.fields if select_fields is None else _names(select_fields)
+    fields = meta.fields if select_fields is None else name_list(select_fields)
     unknown = [name for name in fields or [] if name not in (meta.fields or [])]
     if unknown:
         raise ValueError(f"the KVBatchMeta has no fields {unknown}; it has {meta.fields}")
@@ -167,7 +164,7 @@ def kv_list(partition_id: str | None = None) -> dict[str, dict[str, dict[str, An
 def kv_clear(keys: Sequence[str] | str, partition_id: str) -> None:
     """Removes rows. A key that is not there is no error: the row is gone."""
     names = [keys] if isinstance(keys, str) else list(keys)
-    current().wire.call("KV.CLEAR", partition_id, "KEYS", *_listed("keys", names))
+    current().wire.call("KV.CLEAR", partition_id, "KEYS", *listed("keys", names))
 
 
 # --- what they share
@@ -185,12 +182,12 @@ def _put(
     if fields is None and tags is None:
         raise ValueError("neither fields nor tags were given")
     if fields is not None and data_parser is not None:
-        fields = _parsed(fields, len(keys), data_parser)
+        fields = parsed(fields, len(keys), data_parser)
     session = current()
-    rows = ["KEYS", *_listed("keys", keys)]
-    head: list[Arg] = ["KV.MPUT", partition_id, *rows, *_block(wait_s)]
+    rows = ["KEYS", *listed("keys", keys)]
+    head: list[Arg] = ["KV.MPUT", partition_id, *rows, *block(wait_s)]
     if tags is not None:
-        head += ["TAGS", *lines(_tag_texts(keys, tags))]
+        head += ["TAGS", *lines(tag_texts(keys, tags))]
 
     def put(utf8: Collection[str] = ()) -> list[Any]:
         columns: list[Arg] = []
@@ -201,21 +198,16 @@ def _put(
         return session.wire.pipeline([*head, *columns], *asked, wait_s=wait_s)
 
     done, there, now = put()
-    if isinstance(done, ServerError) and done.code == "DTYPE" and (utf8 := _utf8_fields(partition_id, fields)):
+    if isinstance(done, ServerError) and done.code == "DTYPE" and (utf8 := utf8_fields(partition_id, fields)):
         done, there, now = put(utf8)
     if isinstance(done, ServerError):
         raise done
     if isinstance(there, ServerError) or isinstance(now, ServerError) or None in now:
         # They were put, and are gone again: their consumers were quick.
-        return KVBatchMeta(keys, [dict(tag) for tag in tags or [{}] * len(keys)], partition_id, _field_names(fields))
-    return KVBatchMeta(keys, [json.loads(tag) for tag in now], partition_id, [str(entry[0], "utf-8") for entry in there])
-
-
-def _utf8_fields(partition_id: str, fields: TensorDictBase | Mapping[str, Any] | None) -> set[str]:
-    """Those of `fields` that are utf8 in the partition (another client has made them so), and no tensors here."""
-    there = current().wire.call("KV.FIELDS", partition_id, repeat=True)
-    utf8 = {str(entry[0], "utf-8") for entry in there if entry[1] == b"utf8"}
-    return {name for name, value in (fields or {}).items() if name in utf8 and not isinstance(value, torch.Tensor)}
+        return KVBatchMeta(keys, [dict(tag) for tag in tags or [{}] * len(keys)], partition_id, field_names(fields))
+    return KVBatchMeta(
+        keys, json.loads(b"[" + b",".join(map(bytes, now)) + b"]"), partition_id, [str(entry[0], "utf-8") for entry in there]
+    )
 
 
 def _batch_of_one(fields: TensorDictBase | Mapping[str, Any]) -> TensorDictBase | Mapping[str, Any]:
@@ -232,25 +224,6 @@ def _batch_of_one(fields: TensorDictBase | Mapping[str, Any]) -> TensorDictBase 
     return batch
 
 
-def _parsed(fields: TensorDictBase | Mapping[str, Any], rows: int, data_parser: DataParser) -> dict[str, Any]:
-    """What `data_parser` makes of the columns."""
-    columns: dict[str, Any] = {}
-    for name in _field_names(fields):
-        value = fields.get(name)
-        if isinstance(value, torch.Tensor):
-            columns[name] = list(value.unbind()) if value.is_nested else value
-        elif isinstance(value, np.ndarray) and value.dtype != object:
-            columns[name] = value
-        else:
-            columns[name] = values_by_row(name, value, rows)
-    sizes = {name: len(value) for name, value in columns.items()}
-    data_parser(columns)
-    for name in sizes.keys() | columns.keys():
-        if name not in sizes or name not in columns or len(columns[name]) != sizes[name]:
-            raise ValueError(f"data_parser added or removed field '{name}', or rows of it")
-    return columns
-
-
 def _refuse_gaps(keys: list[str], partition_id: str, got: set[bytes], there: Any) -> None:
     """Raises for a field that some of the rows have and others have not: it was left out of the reply."""
     if isinstance(there, ServerError) or {entry[0] for entry in there} <= got:
@@ -265,36 +238,6 @@ def _refuse_gaps(keys: list[str], partition_id: str, got: set[bytes], there: Any
         )
 
 
-def _field_names(fields: TensorDictBase | Mapping[str, Any] | None) -> list[str]:
-    return [] if fields is None else [str(name) for name in fields.keys()]  # noqa: SIM118  -- as above
-
-
-def _names(names: Sequence[str] | str) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
-
-
-def _listed(argument: str, names: list[str]) -> list[Arg]:
-    """A list argument. What would be cut elsewhere than between two names is refused here, not by the server."""
-    if not names:
-        raise ValueError(f"{argument} is empty")
-    for name in names:
-        if not isinstance(name, str) or not name or "\n" in name:
-            raise ValueError(f"{argument}: {name!r} is no name; names are not empty, and without control characters")
-    return lines(names)
-
-
-def _tag_texts(keys: list[str], tags: Sequence[Tag]) -> list[str]:
-    if len(tags) != len(keys):
-        raise ValueError(f"{len(keys)} keys need as many tags, got {len(tags)}")
-    texts = []
-    for key, tag in zip(keys, tags, strict=True):
-        try:
-            texts.append(json.dumps(dict(tag), allow_nan=False, separators=(",", ":")))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the tag of '{key}' is not JSON: {error}") from error
-    return texts
-
-
 def _tags_by_key(reply: Any) -> dict[str, dict[str, Any]]:
     if isinstance(reply, ServerError):
         raise reply
@@ -302,25 +245,9 @@ def _tags_by_key(reply: Any) -> dict[str, dict[str, Any]]:
     return {row["key"]: row["tag"] for row in rows}
 
 
-def _block(wait_s: float | None) -> list[Arg]:
-    if wait_s is None:
-        return ["BLOCK", 0]
-    return ["BLOCK", max(1, round(wait_s * 1000))] if wait_s > 0 else []
-
-
-def _twin(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    @functools.wraps(function)
-    async def twin(*args: P.args, **kwargs: P.kwargs) -> T:
-        return await in_thread(function, *args, **kwargs)
-
-    twin.__name__ = twin.__qualname__ = f"async_{function.__name__}"
-    twin.__doc__ = f"`{function.__name__}` for asyncio: the event loop goes on meanwhile.\n\n{function.__doc__}"
-    return twin
-
-
-async_kv_put = _twin(kv_put)
-async_kv_batch_put = _twin(kv_batch_put)
-async_kv_batch_get = _twin(kv_batch_get)
-async_kv_batch_get_by_meta = _twin(kv_batch_get_by_meta)
-async_kv_list = _twin(kv_list)
-async_kv_clear = _twin(kv_clear)
+async_kv_put = twin(kv_put)
+async_kv_batch_put = twin(kv_batch_put)
+async_kv_batch_get = twin(kv_batch_get)
+async_kv_batch_get_by_meta = twin(kv_batch_get_by_meta)
+async_kv_list = twin(kv_list)
+async_kv_clear = twin(kv_clear)

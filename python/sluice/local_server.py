@@ -60,7 +60,7 @@ class LocalServer:
         digest = hashlib.sha256(f"{os.uname().nodename}\0{job}".encode()).hexdigest()[:8]
         stem = _folder() / f"{re.sub('[^A-Za-z0-9_-]', '_', job)[:20]}-{digest}"
         if len(os.fsencode(f"{stem}.sock")) > _PATH_BYTES:
-            raise SluiceError(f"{stem}.sock is too long for a Unix socket: set XDG_RUNTIME_DIR or TMPDIR to a shorter one")
+            raise SluiceError(f"{stem}.sock is too long for a Unix socket: set TMPDIR to a shorter one")
         return cls(stem)
 
     @classmethod
@@ -172,9 +172,9 @@ def find_server() -> str:
 
 
 def _folder() -> pathlib.Path:
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    # Not XDG_RUNTIME_DIR: it goes with the user's last login, and jobs stay.
     user = os.geteuid()
-    folder = pathlib.Path(runtime if os.path.isdir(runtime) else tempfile.gettempdir()).absolute() / f"sluice-{user}"
+    folder = pathlib.Path(tempfile.gettempdir()).absolute() / f"sluice-{user}"
     try:
         folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sluice._link import Arg
+from sluice.arguments import block, listed
 from sluice.errors import RequestError
-from sluice.kv import _block, _listed
 from sluice.rows import checked
 from sluice.samplers import BaseSampler
 from sluice.wire import Wire, packed, unpacked
@@ -40,7 +40,7 @@ class OwnSampler:
 
     def __init__(self, wire: Wire, sampler: BaseSampler, partition: str, task: str, fields: Sequence[str]) -> None:
         self._wire, self._sampler, self._partition, self._task = wire, sampler, partition, task
-        self._fields: list[Arg] = ["FIELDS", *_listed("data_fields", list(fields))]
+        self._fields: list[Arg] = ["FIELDS", *listed("data_fields", list(fields))]
 
     def take(self, count: int, config: Mapping[str, Any], wait_s: float) -> list[int] | None:
         """The sampled rows; none where it samples nothing within wait_s; None when no more rows can come."""
@@ -51,7 +51,7 @@ class OwnSampler:
             if sampled:
                 return sampled
             left_s = deadline - time.monotonic()
-            if sampled is not None and left_s <= 0:
+            if left_s <= 0 and (sampled is not None or wait_s > 0):
                 return []
             if sampled is not None and not self._wait(len(ready), min(left_s, _SLICE_S)):
                 return None
@@ -91,7 +91,7 @@ class OwnSampler:
     def _wait(self, ready: int, wait_s: float) -> bool:
         """Until more rows are ready than these, or so long; False where no more can come."""
         asked = time.monotonic()
-        words = ["TASK.FETCH", self._partition, self._task, *self._fields, "COUNT", ready + 1, "KEEP", *_block(wait_s)]
+        words = ["TASK.FETCH", self._partition, self._task, *self._fields, "COUNT", ready + 1, "KEEP", *block(wait_s)]
         reply = self._wire.call(*words, repeat=True, wait_s=wait_s)
         more = reply is not None and b"end" not in reply
         return more or (reply is None and time.monotonic() - asked >= wait_s * 0.9)

@@ -131,16 +131,20 @@ class RankAwareSampler(SequentialSampler):
 
 
 class GRPOGroupNSampler(SequentialSampler):
-    """Whole groups of n neighbours, rows k*n to k*n+n-1: the samples of one prompt, put next to each other."""
+    """Whole groups of n, the samples of one prompt: neighbours, rows k*n to k*n+n-1; with `by`, n rows of one value of this tag.
 
-    def __init__(self, n_samples_per_prompt: int = 1) -> None:
+    Groups `by` a tag may be put one sample at a time, in any order. They are the server's: `sample` does not know them.
+    """
+
+    def __init__(self, n_samples_per_prompt: int = 1, by: str | None = None) -> None:
         if n_samples_per_prompt < 1:
             raise ValueError(f"n_samples_per_prompt is at least 1, not {n_samples_per_prompt}")
         self.n_samples_per_prompt = n_samples_per_prompt
+        self.by = by
 
     def arguments(self) -> list[Word]:
         """What stands behind SAMPLER in TASK.FETCH."""
-        return ["group", "SIZE", self.n_samples_per_prompt]
+        return ["group", "SIZE", self.n_samples_per_prompt, *([] if self.by is None else ["BY", self.by])]
 
     def _shares(self, ready: Rows, batch_size: int, _context: Mapping[str, Any]) -> list[Rows]:
         groups = self._groups(ready, batch_size)
@@ -149,6 +153,8 @@ class GRPOGroupNSampler(SequentialSampler):
     def _groups(self, ready: Rows, rows: int) -> list[range]:
         """The first whole groups, of so many rows in all; none where there are too few."""
         size = self.n_samples_per_prompt
+        if self.by is not None:
+            raise ValueError(f"groups by the tag {self.by!r} are sampled by the server only")
         if rows % size:
             raise ValueError(f"batch_size {rows} is no multiple of n_samples_per_prompt {size}")
         have = set(ready)
@@ -163,15 +169,16 @@ class SeqlenBalancedSampler(GRPOGroupNSampler):
     Each rank gets batch_size rows; the first that asks for a step settles what all of them get.
     """
 
-    def __init__(self, n_samples_per_prompt: int = 1, dp_size: int = 1) -> None:
-        super().__init__(n_samples_per_prompt)
+    def __init__(self, n_samples_per_prompt: int = 1, dp_size: int = 1, by: str | None = None) -> None:
+        super().__init__(n_samples_per_prompt, by)
         if dp_size < 1:
             raise ValueError(f"dp_size is at least 1, not {dp_size}")
         self.dp_size = dp_size
 
     def arguments(self) -> list[Word]:
         """What stands behind SAMPLER in TASK.FETCH."""
-        return ["balanced", "RANKS", self.dp_size, "SIZE", self.n_samples_per_prompt, "WEIGHT", "total_lengths"]
+        _, *groups = super().arguments()
+        return ["balanced", "RANKS", self.dp_size, *groups, "WEIGHT", "total_lengths"]
 
     def sample(
         self, ready_indexes: Rows, batch_size: int, task_name: str = "", partition_id: str = "", **kwargs: Any

@@ -15,16 +15,14 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from redis.connection import parse_url
 
 from sluice.errors import ConnectionLost, NotInitialized, SluiceError
 from sluice.local_server import LocalServer, Options, job_name
+from sluice.samplers import BaseSampler, make_sampler
 from sluice.wire import Wire
-
-if TYPE_CHECKING:
-    from sluice.samplers import BaseSampler
 
 
 @dataclass(frozen=True, repr=False)
@@ -61,7 +59,7 @@ class Config:
         seconds = self.timeout_s
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
             raise ValueError(f"timeout_s is {seconds!r}: a number of seconds above 0 is expected")
-        object.__setattr__(self, "sampler", _sampler(self.sampler))
+        object.__setattr__(self, "sampler", None if self.sampler is None else make_sampler(self.sampler))
         object.__setattr__(self, "server", _server_options(self.server))
 
     def __repr__(self) -> str:
@@ -258,20 +256,3 @@ def _server_options(options: Any) -> dict[str, str | int]:
             raise ValueError(f"server option {name!r} is init()'s own: start a server yourself, and give its address")
         checked[name] = value
     return checked
-
-
-def _sampler(sampler: Any) -> BaseSampler | None:
-    """A sampler from one, its class, or its name."""
-    if sampler is None:
-        return None
-    from sluice import samplers  # late: not every process has one
-
-    kind: Any = getattr(samplers, sampler, None) if isinstance(sampler, str) else sampler
-    if isinstance(kind, type) and issubclass(kind, samplers.BaseSampler):
-        try:
-            kind = kind()
-        except TypeError as error:
-            raise ValueError(f"sampler {kind.__name__} has settings of its own ({error}): give an instance") from None
-    if not isinstance(kind, samplers.BaseSampler):
-        raise ValueError(f"sampler is {sampler!r}: a BaseSampler, its class, or the name of one in sluice.samplers is expected")
-    return kind

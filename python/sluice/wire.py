@@ -6,11 +6,11 @@ Thread safety: any thread; each call has a connection of its own while it lasts.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from functools import lru_cache
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -198,7 +198,7 @@ class _Thread(threading.local):
 _thread = _Thread()
 
 
-@lru_cache(maxsize=1)
+@functools.lru_cache(maxsize=1)
 def _threads(pid: int) -> ThreadPoolExecutor:
     """Threads for async calls, of this process: as many as calls are under way, for one that waits for rows keeps its own."""
     return ThreadPoolExecutor(max_workers=4096, thread_name_prefix=f"sluice-{pid}")
@@ -233,3 +233,16 @@ def unless(given_up: Callable[[], bool], function: Callable[P, T], *args: P.args
     finally:
         if not future.done():
             call.cancel()
+
+
+def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """A function or method that calls the server, for asyncio: `async_` and its name."""
+
+    @functools.wraps(function)
+    async def awaited(*args: P.args, **kwargs: P.kwargs) -> T:
+        return await in_thread(function, *args, **kwargs)
+
+    awaited.__name__ = f"async_{function.__name__}"
+    awaited.__qualname__ = f"{function.__qualname__.removesuffix(function.__name__)}{awaited.__name__}"
+    awaited.__doc__ = f"`{function.__name__}` for asyncio: the event loop goes on meanwhile.\n\n{function.__doc__}"
+    return awaited

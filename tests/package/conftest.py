@@ -3,6 +3,7 @@
 import os
 import pathlib
 import sys
+import tempfile
 
 import pytest
 from init_process import started, wait_gone
@@ -34,7 +35,8 @@ def job(tmp_path, monkeypatch):
 
     for name in ("SLUICE_URL", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     monkeypatch.setenv("SLUICE_JOB", "job")
     monkeypatch.setenv("SLUICE_SERVER", str(server_binary()))
     folder = tmp_path / f"sluice-{os.geteuid()}"

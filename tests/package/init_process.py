@@ -1,47 +1,66 @@
-"""Other processes that use the package, told what to do line by line; and what a server's processes are."""
+"""Other processes that use the package, told what to do; and what a server's processes are."""
 
-import ast
+import multiprocessing
+import multiprocessing.forkserver
+import os
 import pathlib
-import select
-import subprocess
-import sys
 
-from live_server import wait_until
-
-PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "python"
-
-LOOP = """
-import os, sys
-sys.path.insert(0, sys.argv[1])
-from sluice import session
-from sluice.session import close, current, init
-for line in sys.stdin:
-    try:
-        reply = eval(line)
-        reply = reply if isinstance(reply, (int, str, bytes, list)) else repr(reply)
-    except Exception as error:
-        reply = (type(error).__name__, str(error))
-    print(repr(reply), flush=True)
-"""
+from live_server import ROOT, wait_until
 
 SERVER_PID = "int(current().wire.call('INFO', 'server').split(b'process_id:')[1].split()[0])"
+
+
+def _context():
+    """Forks of a process that has done nothing but import the package: 20 imports of torch would take a minute."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["init_process", "sluice.session"])
+    before = os.environ.get("PYTHONPATH")
+    folders = [ROOT / "python", ROOT / "tests/support", ROOT / "tests/package"]
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(str, folders))
+    try:
+        multiprocessing.forkserver.ensure_running()
+    finally:
+        os.environ.pop("PYTHONPATH")
+        if before is not None:
+            os.environ["PYTHONPATH"] = before
+    return context
+
+
+def _obey(pipe, environment):
+    from sluice import session
+
+    os.environ.clear()
+    os.environ.update(environment)
+    while True:
+        try:
+            expression = pipe.recv()
+        except EOFError:
+            return
+        try:
+            reply = eval(expression, vars(session))
+            reply = reply if isinstance(reply, (int, str, bytes, list)) else repr(reply)
+        except Exception as error:
+            reply = (type(error).__name__, str(error))
+        pipe.send(reply)
 
 
 class Process:
     """A Python with init, close and current at hand."""
 
     def __init__(self):
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", LOOP, str(PACKAGE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
+        context = _context()
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_obey, args=(theirs, dict(os.environ)), daemon=True)
+        self._process.start()
+        theirs.close()
 
     def begin(self, expression):
-        self.process.stdin.write(expression + "\n")
+        self._pipe.send(expression)
 
     def result(self):
         """A number, a text, or for an exception its (name, text)."""
-        assert select.select([self.process.stdout], [], [], 60)[0], "no answer"
-        return ast.literal_eval(self.process.stdout.readline())
+        assert self._pipe.poll(60), "no answer"
+        return self._pipe.recv()
 
     def do(self, expression):
         self.begin(expression)
@@ -51,12 +70,13 @@ class Process:
         return self.do(SERVER_PID)
 
     def end(self):
-        self.process.stdin.close()
-        assert self.process.wait(30) == 0
+        self._pipe.close()
+        self._process.join(30)
+        assert self._process.exitcode == 0
 
     def kill(self):
-        self.process.kill()
-        self.process.wait(30)
+        self._process.kill()
+        self._process.join(30)
 
 
 def alive(pid):

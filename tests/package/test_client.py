@@ -3,11 +3,12 @@
 import pytest
 import torch
 from client_cases import data_of, same
+from tensordict import NonTensorStack, TensorDict
+
 from sluice import session
 from sluice.client import AsyncTransferQueueClient, TransferQueueClient, get_client
 from sluice.errors import NotInitialized, RequestError
 from sluice.metadata import BatchMeta
-from tensordict import NonTensorStack, TensorDict
 
 
 @pytest.fixture
@@ -36,6 +37,9 @@ def test_several_partitions_come_in_the_order_of_the_metadata(client):
     both = BatchMeta.concat([p, q])
     both.reorder([3, 0, 2, 1])
     same(client.get_data(both), data_of(5, 3, 2, 1))
+    r = client.put(data_of(4), partition_id="r")
+    same(client.get_data(BatchMeta.concat([p[:1], q[:1], r, p[1:]])), data_of(3, 2, 4, 1))
+    client.clear_partition("r")
     # dense in one, dense of the same shape in the other, and a write across both
     update = TensorDict({"new": torch.arange(4), "name": NonTensorStack(*"abcd")}, batch_size=4)
     both.update_custom_meta([{"n": i} for i in range(4)])
@@ -61,9 +65,7 @@ def test_partitions_with_different_dtypes_are_an_error(client):
     p = client.put(TensorDict({"x": torch.zeros(1)}, batch_size=1), partition_id="p")
     client.put(TensorDict({"x": torch.zeros(1, dtype=torch.int64)}, batch_size=1), partition_id="q")
     both = BatchMeta([0, 0], ["p", "q"], p.field_schema)
-    with pytest.raises(
-        ValueError, match=r"field 'x' differs between the partitions: \['torch.float32', 'torch.int64'\]"
-    ):
+    with pytest.raises(ValueError, match=r"field 'x' differs between the partitions: \['torch.float32', 'torch.int64'\]"):
         client.get_data(both)
     client.put(TensorDict({"y": torch.zeros(1)}, batch_size=1), BatchMeta([0], ["p"]))
     client.put(TensorDict({"y": torch.zeros(1, 1)}, batch_size=1), BatchMeta([0], ["q"]))
@@ -119,6 +121,15 @@ def test_what_a_parser_loads_is_described(client):
     assert meta.get_shapes("text") == [(6, 2), (7, 2)] and meta.get_dtypes("text") == [torch.int64] * 2
     assert meta.get_shapes("mask") == [(2,), (2,)]
     assert [tuple(row.shape) for row in client.get_data(meta)["text"].unbind()] == [(6, 2), (7, 2)]
+
+
+def test_text_goes_into_fields_that_others_have_made(client, server):
+    with server.client() as redis:
+        redis.execute_command("KV.PUT", "p", "a", "FIELD", "text", "utf8", "VALUES", "theirs")
+    meta = client.put(data_of(3, 1), partition_id="p")
+    assert client.get_data(meta)["text"] == ["text 3", "text 1"]
+    with pytest.raises(RequestError, match="'reward' of partition 'p' is float32, not int64"):
+        client.put(TensorDict({"reward": torch.arange(2)}, batch_size=2), meta)
 
 
 def test_force_fetch_shows_all_rows(client):
@@ -201,6 +212,16 @@ def test_consumption_status(client):
     assert client.check_consumption_status("t", "p") is False
     with pytest.raises(RequestError, match="'none' does not exist"):
         client.reset_consumption("none")
+
+
+def test_rows_that_are_gone_count_as_made(client, server):
+    with server.client() as redis:
+        redis.execute_command("PARTITION.CREATE", "p", "EXPECT", 2, "TASKS", 1, "t", "AUTOEVICT")
+    assert not client.check_production_status(["ids"], "p") and not client.check_consumption_status("t", "p")
+    client.put(data_of(3, 1), partition_id="p")
+    client.get_meta(["reward"], 2, "p", task_name="t")
+    assert client.get_consumption_status("t", "p")[0].tolist() == []
+    assert client.check_production_status(["ids"], "p") and client.check_consumption_status("t", "p")
 
 
 def test_rows_that_are_expected_are_waited_for(client, server, monkeypatch):

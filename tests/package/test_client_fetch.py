@@ -8,12 +8,13 @@ import time
 import pytest
 import torch
 from client_cases import data_of, same
+from tensordict import TensorDict
+
 from sluice import session
 from sluice.client import get_client
 from sluice.errors import CallTimeout, RequestError
 from sluice.metadata import BatchMeta
 from sluice.samplers import GRPOGroupNSampler, PerPartition, RankAwareSampler, SeqlenBalancedSampler, SequentialSampler
-from tensordict import TensorDict
 
 
 @pytest.fixture
@@ -46,7 +47,8 @@ def test_a_batch_is_described_and_taken_once(client):
     same(client.get_data(first), data_of(3, 1).select("ids", "reward", "text"))
     second = client.get_meta(["ids"], 2, "p", task_name="t")
     assert second.global_indexes == [2, 3]
-    assert client.get_meta(["ids"], 2, "p", task_name="other").global_indexes == [0, 1]
+    other = client.get_meta("ids", 2, "p", task_name="other")
+    assert other.global_indexes == [0, 1] and other.field_names == ["ids"]
 
 
 def test_rows_of_one_shape_in_a_ragged_field_are_dense(client):
@@ -81,9 +83,11 @@ def test_it_says_why_it_waited_in_vain(client):
 
 def test_polling_mode_gives_an_empty_batch(client):
     session.init({"polling_mode": True})
+    asked = time.monotonic()
     assert client.get_meta(["x"], 2, "p", task_name="t") == BatchMeta.empty()
     numbers(client, 1)
     assert client.get_meta(["x"], 2, "p", task_name="t") == BatchMeta.empty()
+    assert time.monotonic() - asked < 15  # it does not wait, for the time-out is 20 s
     assert client.get_meta(["x"], 1, "p", task_name="t").size == 1
 
 
@@ -117,13 +121,30 @@ def test_samplers_at_init_and_per_call(client):
     assert client.get_meta(["x"], 1, sampling_config={"sampler": "SequentialSampler"}, **get).global_indexes == [0]
     assert client.get_meta(["x"], 2, **get).global_indexes == [2, 3]
     config = {"sampler": SeqlenBalancedSampler(1, 2), "dp_rank": 1, "batch_index": 0}
-    assert client.get_meta(["x"], 2, sampling_config=config, **get).global_indexes == [1, 6]  # row 1, 4, 5, 6 weigh 1, 4, 0, 1
+    assert client.get_meta(["x"], 2, sampling_config=config, **get).global_indexes == [
+        1,
+        6,
+    ]  # row 1, 4, 5, 6 weigh 1, 4, 0, 1
     with pytest.raises(RequestError, match="needs RANK and STEP"):
         client.get_meta(["x"], 1, sampling_config={"sampler": RankAwareSampler}, **get)
     with pytest.raises(ValueError, match=r"sampling_config has \['rank'\]; it takes dp_rank, batch_index and sampler"):
         client.get_meta(["x"], 1, sampling_config={"rank": 1}, **get)
     with pytest.raises(ValueError, match="not 'Nope'"):
         client.get_meta(["x"], 1, sampling_config={"sampler": "Nope"}, **get)
+
+
+def test_groups_by_a_tag(client):
+    tags = [{"uid": uid, "total_lengths": n} for n, uid in enumerate("abbacb")]
+    meta = BatchMeta(range(6), ["p"] * 6, custom_meta=tags)
+    client.get_meta([], 6, "p", mode="insert")
+    client.put(TensorDict({"x": torch.arange(6)}, batch_size=6), meta)
+    groups = GRPOGroupNSampler(2, by="uid")
+    assert client.fetch(["x"], 4, "p", "t", sampler=groups).data["x"].tolist() == [0, 3, 1, 2]
+    balanced = SeqlenBalancedSampler(2, 2, by="uid")
+    shares = [client.fetch(["x"], 2, "p", "u", sampler=balanced, rank=rank, step=0).data["x"].tolist() for rank in (0, 1)]
+    assert sorted(shares) == [[0, 3], [1, 2]]
+    with pytest.raises(ValueError, match="groups by the tag 'uid' are sampled by the server only"):
+        groups.sample([0, 1], 2)
 
 
 def test_samplers_per_partition(client):
@@ -133,6 +154,7 @@ def test_samplers_per_partition(client):
         client.fetch(["x"], 1, name, "t", sampler=SequentialSampler)
     assert client.get_meta(["x"], 2, "groups", task_name="t").global_indexes == [2, 3]
     assert client.get_meta(["x"], 2, "p", task_name="t").global_indexes == [1, 2]
+    assert client.fetch(["x"], 2, "groups", "u").metadata.global_indexes == [0, 1]  # on the server
 
 
 def test_what_get_meta_refuses(client):
@@ -148,7 +170,7 @@ def test_fetch_brings_everything_at_once(client):
     meta = client.put(data_of(3, 1, 2), partition_id="p")
     meta.update_custom_meta([{"v": 1, "s": "a"}, {"v": 2, "s": "b"}, {"v": 3, "s": "a"}])
     client.set_custom_meta(meta)
-    batch = client.fetch(["ids", "text"], 2, "p", "t", where=[("v", ">=", 1), ("s", "IN", ["a", "c"])])
+    batch = client.fetch(["ids", "text"], 2, "p", "t", where=[("v", ">=", 1), ("s", "=", "a"), ("s", "IN", ["a", "c"])])
     assert batch.keys == ["0", "2"] and batch.tags == [{"v": 1, "s": "a"}, {"v": 3, "s": "a"}]
     assert batch.lease is None and not batch.end and len(batch) == 2
     same(batch.data, data_of(3, 2).select("ids", "text"))

@@ -5,12 +5,13 @@ import time
 
 import pytest
 import torch
+from tensordict import TensorDict
+
 from sluice import session
 from sluice.client import get_client
 from sluice.errors import CallTimeout
 from sluice.metadata import BatchMeta
 from sluice.samplers import BaseSampler
-from tensordict import TensorDict
 
 
 @pytest.fixture
@@ -44,6 +45,18 @@ def test_it_chooses_by_tags(client):
     assert client.get_data(meta)["x"].tolist() == [9, 7]
     assert meta.custom_meta == [{"length": 9}, {"length": 7}] and meta.is_ready
     assert client.get_data(client.get_meta(["x"], 3, "p", task_name="t"))["x"].tolist() == [5, 3, 1]
+
+
+def test_tags_of_rows_that_are_gone_are_left_out(client):
+    class Looks(BaseSampler):
+        def sample(self, ready_indexes, batch_size, *, partition, **_):
+            seen.append((partition.get_custom_meta([1, 7, 0]), partition.get_custom_meta([])))
+            return ready_indexes, ready_indexes
+
+    seen = []
+    numbers(client, [3, 9])
+    client.get_meta(["x"], 1, "p", task_name="t", sampling_config={"sampler": Looks})
+    assert seen == [({1: {"length": 9}, 0: {"length": 3}}, {})]
 
 
 def test_it_waits_until_it_samples_something(client):

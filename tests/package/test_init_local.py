@@ -16,6 +16,7 @@ import pytest
 import torch
 from init_process import SERVER_PID, Process, alive, parent, started, wait_gone
 from live_server import wait_until
+
 from sluice.errors import ConnectionLost, NotInitialized
 from sluice.session import close, current, init
 
@@ -57,12 +58,13 @@ def test_processes_of_a_job_meet_and_the_last_one_stops_the_server(job, processe
 
 
 def test_jobs_have_servers_of_their_own(job, processes, monkeypatch):
-    one = processes()
-    one.do("init()")
-    monkeypatch.setenv("SLUICE_JOB", "other/job")
-    two = processes()
-    two.do("init()")
-    assert one.server() != two.server()
+    servers = set()
+    for name in ("job", "other/job", "other:job"):
+        monkeypatch.setenv("SLUICE_JOB", name)
+        process = processes()
+        process.do("init()")
+        servers.add(process.server())
+    assert len(servers) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 import os
 import sys
+import tempfile
 import warnings
 
 import pytest
+
 from sluice.errors import CallTimeout, SluiceError
 from sluice.session import current, init
 
@@ -91,6 +93,7 @@ def test_a_folder_of_another_user_is_refused(job, monkeypatch):
 def test_a_path_too_long_for_a_socket(job, tmp_path, monkeypatch):
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
-    with pytest.raises(SluiceError, match="too long for a Unix socket: set XDG_RUNTIME_DIR or TMPDIR"):
+    monkeypatch.setenv("TMPDIR", str(deep))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with pytest.raises(SluiceError, match="too long for a Unix socket: set TMPDIR"):
         init()

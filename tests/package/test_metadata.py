@@ -7,8 +7,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from sluice.metadata import BatchMeta
 from tensordict import NonTensorStack, TensorDict
+
+from sluice.metadata import BatchMeta
 
 
 def ragged(*shapes, dtype=torch.float32):

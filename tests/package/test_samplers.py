@@ -7,6 +7,7 @@ import random
 
 import numpy as np
 import pytest
+
 from sluice.samplers import (
     BaseSampler,
     GRPOGroupNSampler,
@@ -128,16 +129,17 @@ def test_equal_weights_are_dealt_in_equal_numbers():
     assert sorted(map(len, deal_equally([0.0] * 12, 4))) == [3, 3, 3, 3]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(24))
 def test_the_server_takes_the_same(sluice_url, server, seed):
     print("seed", seed)
     rng = random.Random(seed)
-    size, ranks, share = rng.randint(1, 4), rng.randint(1, 4), rng.randint(1, 4)
+    size, ranks, share = rng.randint(1, 4), rng.randint(1, 4), rng.randint(1, 12)
+    kinds = [None, True, -1, 2.5, 1e3] if seed % 2 else [0, 1, 2, 3]  # the latter: ties
     samplers = [SequentialSampler(), RankAwareSampler(), GRPOGroupNSampler(size), SeqlenBalancedSampler(size, ranks)]
     with server.client() as client:
         for number, sampler in enumerate(samplers):
-            rows = rng.randint(1, 120)
-            weights = [rng.choice([None, True, -1, rng.randint(0, 9), rng.random() * 1e3]) for _ in range(rows)]
+            rows = rng.randint(1, 400)
+            weights = [rng.choice([*kinds, rng.randint(0, 9)]) for _ in range(rows)]
             tags = [{"total_lengths": weight} if weight is not None else {} for weight in weights]
             name = f"p{number}"
             client.execute_command("KV.MPUT", name, "NEW", rows, "TAGS", rows, *map(json.dumps, tags))

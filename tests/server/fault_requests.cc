@@ -252,6 +252,8 @@ const std::multimap<std::string, std::vector<std::string>>& FaultRequests() {
       {"task.fetch",
        {"TASK.FETCH", "a-partition-that-does-not-exist", "t", "FIELDS", "1", "x", "COUNT", "1",
         "BLOCK", "5"}},
+      {"task.fetch",
+       {"TASK.FETCH", "stream", kTask, "FIELDS", "1", "x", "COUNT", "99", "BLOCK", "5"}},
       {"task.fetch", {"TASK.FETCH", "evict", "t", "FIELDS", "1", "x", "COUNT", "2"}},
       {"task.explain",
        {"TASK.EXPLAIN", "stream", kTask, "FIELDS", "1", "x", "COUNT", "9", "SAMPLER", "group",

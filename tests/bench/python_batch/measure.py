@@ -28,7 +28,7 @@ WORKS = {PUT: ["put"], GET: ["get"], PUT_NEW: ["clear", "put"]}  # the last word
 SETTINGS = [(1, 2), (2, 1), (2, 2), (2, 8), (4, 8)]
 SETTINGS_QUICK = [(2, 2)]
 SETTINGS_ROUNDS = 6
-WARM_UP = 3
+WARM_UP = 5
 
 
 class Worker:
@@ -52,7 +52,7 @@ class Worker:
         answer = self.ask("verify")
         if answer["put"] != answer["got"]:
             sys.exit(f"{self._name}: what came back is not what was put: {answer}")
-        return answer["got"]
+        return list(answer["got"])
 
     def stop(self) -> None:
         assert self._process.stdin
@@ -65,7 +65,7 @@ class Worker:
         line = self._process.stdout.readline()
         if not line:
             sys.exit(f"{self._name} ended with {self._process.wait()}; what it said stands above")
-        return json.loads(line)
+        return dict(json.loads(line))
 
 
 @contextmanager
@@ -77,36 +77,39 @@ def running(*command: str) -> Iterator[Worker]:
         worker.stop()
 
 
-def best_settings(python: str, settings: list[tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    """Which of TransferQueue's settings is fastest at each kind of work, by the median of some rounds."""
+def best_setting(python: str, settings: list[tuple[int, int]]) -> tuple[tuple[int, int], list[str]]:
+    """The setting of TransferQueue with the least geometric mean over all works, and what was found of each."""
     if len(settings) == 1:
-        return dict.fromkeys(WORKS, settings[0])
-    seconds: dict[str, dict[tuple[int, int], float]] = {work: {} for work in WORKS}
+        return settings[0], []
+    means: dict[tuple[int, int], float] = {}
+    lines = []
     for setting in settings:
         with running(python, "transfer_queue_client.py", *map(str, setting)) as worker:
-            runs = [{work: worker.run(work)["seconds"] for work in WORKS} for _ in range(WARM_UP + SETTINGS_ROUNDS)][WARM_UP:]
-        for work in WORKS:
-            seconds[work][setting] = statistics.median(run[work] for run in runs)
-        found = ", ".join(f"{work}: {seconds[work][setting] * 1e3:.0f} ms" for work in WORKS)
-        print(f"TransferQueue, {worker.about}: {found}", file=sys.stderr)
-    return {work: min(of, key=lambda setting: of[setting]) for work, of in seconds.items()}
+            runs = [{work: worker.run(work)["seconds"] for work in WORKS} for _ in range(WARM_UP + SETTINGS_ROUNDS)]
+            about = worker.about
+        medians = {work: statistics.median(run[work] for run in runs[WARM_UP:]) for work in WORKS}
+        means[setting] = statistics.geometric_mean(medians.values())
+        found = "; ".join(f"{work}: {seconds * 1e3:.0f} ms" for work, seconds in medians.items())
+        lines.append(f"- TransferQueue alone, {about}: {found}")
+        print(lines[-1], file=sys.stderr)
+    return min(means, key=lambda setting: means[setting]), lines
 
 
 Runs = dict[str, dict[str, list[dict[str, float]]]]  # of work, of side
 
 
-def measure(sides: dict[str, dict[str, Worker]], rounds: int) -> Runs:
-    """`sides`: by name, which worker does which work."""
-    workers = dict.fromkeys(worker for by_work in sides.values() for worker in by_work.values())
-    if len({tuple(worker.verify()) for worker in workers}) != 1:
+def measure(sides: dict[str, Worker], rounds: int) -> Runs:
+    """Lets the sides take turns. Ends the benchmark where their bytes differ."""
+    if len({tuple(worker.verify()) for worker in sides.values()}) != 1:
         sys.exit("the sides were not given the same batch")
-    names, runs = list(sides), {work: {name: [] for name in sides} for work in WORKS}
+    names = list(sides)
+    runs: Runs = {work: {name: [] for name in sides} for work in WORKS}
     for round_ in range(-WARM_UP, rounds):
         print(f"\rround {round_ + 1} of {rounds} ", end="", file=sys.stderr)
         for work in WORKS:
             for i in range(len(names)):
                 name = names[(round_ + i) % len(names)]
-                run = sides[name][work].run(work)
+                run = sides[name].run(work)
                 if round_ >= 0:
                     runs[work][name].append(run)
     print(file=sys.stderr)
@@ -148,15 +151,6 @@ def cpu_lines(runs: Runs) -> list[str]:
     ]
 
 
-def setting_lines(sides: dict[str, dict[str, Worker]]) -> list[str]:
-    lines = []
-    for name, by_work in sides.items():
-        abouts = {worker.about for worker in by_work.values()}
-        what = abouts.pop() if len(abouts) == 1 else "; ".join(f"{work}: {by_work[work].about}" for work in WORKS)
-        lines.append(f"- {name}: {what}")
-    return lines
-
-
 def machine() -> str:
     """As tests/bench/machine.cc has it."""
     cpu = next(line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
@@ -184,20 +178,22 @@ def main() -> int:
         def start(python: str, *command: str) -> Worker:
             return stack.enter_context(running(python, *command))
 
-        best = {}
+        tried: list[str] = []
+        setting: tuple[int, int] | None = None
         if not options.without_transferqueue:
-            best = best_settings(options.transferqueue_python, SETTINGS_QUICK if options.quick else SETTINGS)
+            settings = SETTINGS_QUICK if options.quick else SETTINGS
+            setting, tried = best_setting(options.transferqueue_python, settings)
         sides = {
-            "Sluice": dict.fromkeys(WORKS, start(sys.executable, "sluice_client.py", options.server)),
-            "raw socket": dict.fromkeys(WORKS, start(sys.executable, "raw_socket.py")),
+            "Sluice": start(sys.executable, "sluice_client.py", options.server),
+            "raw socket": start(sys.executable, "raw_socket.py"),
         }
-        if best:
-            script = "transfer_queue_client.py"
-            peers = {s: start(options.transferqueue_python, script, *map(str, s)) for s in sorted(set(best.values()))}
-            sides["TransferQueue"] = {work: peers[setting] for work, setting in best.items()}
+        if setting:
+            python, script = options.transferqueue_python, "transfer_queue_client.py"
+            sides["TransferQueue"] = start(python, script, *map(str, setting))
         runs = measure(sides, rounds)
         lines, all_ok = table(runs)
-        lines = [machine(), "", *lines, "", *setting_lines(sides), *cpu_lines(runs), f"- {rounds} rounds"]
+        abouts = [f"- {name}: {worker.about}" for name, worker in sides.items()]
+        lines = [machine(), "", *lines, "", *abouts, *tried, *cpu_lines(runs), f"- {rounds} rounds"]
     text = "\n".join(lines) + "\n"
     print(text, end="")
     if options.markdown:

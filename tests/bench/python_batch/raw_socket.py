@@ -51,9 +51,10 @@ def peer(sock: socket.socket, piece: int) -> None:
 class RawSocket:
     def __init__(self, buffer_bytes: int | None, piece: int) -> None:
         self._sock, other = socket.socketpair()
-        for sock in (self._sock, other) if buffer_bytes else ():
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
+        if buffer_bytes:
+            for sock in (self._sock, other):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer_bytes)
         self._piece = piece
         self._pid = os.fork()
         if self._pid == 0:

@@ -6,11 +6,10 @@ import sys
 import tempfile
 import time
 
+import sluice as tq
 import torch
 from tensordict import TensorDict
 from worker import KEYS, ROWS, TAGS, claim_stdout, serve
-
-import sluice as tq
 
 PARTITION = "train"
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from typing import Any
 
 import torch
 from worker import KEYS, ROWS, TAGS, claim_stdout, serve
@@ -40,7 +41,7 @@ class TransferQueue:
         data = self._tensordict(fields, batch_size=ROWS)
         self._tq.kv_batch_put(keys=KEYS, partition_id=PARTITION, fields=data, tags=TAGS)
 
-    def get(self):
+    def get(self) -> Any:
         return self._tq.kv_batch_get(keys=KEYS, partition_id=PARTITION)
 
     def clear(self) -> None:

@@ -24,12 +24,17 @@ NBYTES = ROWS * FIELDS * WIDTH * 4
 class Side(Protocol):
     """One of those compared. It has put the same keys before, unless `clear` came since."""
 
-    def put(self, fields: dict[str, torch.Tensor]) -> None: ...
-    def get(self) -> Any:
-        """A mapping of names to what its user gets: 1,024 rows each."""
+    def put(self, fields: dict[str, torch.Tensor]) -> None:
+        """Stores the batch under KEYS."""
 
-    def clear(self) -> None: ...
-    def close(self) -> None: ...
+    def get(self) -> Any:
+        """What its user gets: a mapping of NAMES to 1,024 rows each."""
+
+    def clear(self) -> None:
+        """Removes the rows."""
+
+    def close(self) -> None:
+        """Ends all that was started."""
 
 
 def batch() -> dict[str, torch.Tensor]:
