@@ -44,6 +44,7 @@ from sluice.samplers import (
     SequentialSampler,
 )
 from sluice.session import Config, close, init
+from sluice.streaming import StreamingDataLoader, StreamingDataset
 
 __all__ = [
     "AsyncTransferQueueClient",
@@ -63,6 +64,8 @@ __all__ = [
     "SequentialSampler",
     "ServerError",
     "SluiceError",
+    "StreamingDataLoader",
+    "StreamingDataset",
     "TransferQueueClient",
     "Unconfirmed",
     "async_kv_batch_get",

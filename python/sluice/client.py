@@ -73,7 +73,9 @@ class TransferQueueClient(Fetching):
             raise ValueError(f"mode is 'fetch', 'force_fetch' or 'insert', not {mode!r}")
         if task_name is None:
             raise ValueError("mode 'fetch' needs a task_name")
-        return self._take(fields, batch_size, partition_id, task_name, dict(sampling_config or {}))
+        # TransferQueue's loaders name these two once more.
+        config = {name: value for name, value in (sampling_config or {}).items() if name not in ("partition_id", "task_name")}
+        return self._take(fields, batch_size, partition_id, task_name, config)
 
     def put(
         self,

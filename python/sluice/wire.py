@@ -10,7 +10,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -27,6 +27,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT_S = 10.0
+_GIVE_UP_WITHIN_S = 0.1
 
 
 def lines(items: Iterable[str]) -> list[Arg]:
@@ -215,6 +216,23 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     except asyncio.CancelledError:
         call.cancel()
         raise
+
+
+def unless(given_up: Callable[[], bool], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+    """Runs a function that calls the server; None where `given_up`, which is asked ten times a second, says so meanwhile.
+
+    The connection is closed then, so that what waits for rows is taken back by the server.
+    """
+    call = _Call()
+    future = _threads(os.getpid()).submit(call.run, lambda: function(*args, **kwargs))
+    try:
+        while not wait([future], _GIVE_UP_WITHIN_S).done:
+            if given_up():
+                return None
+        return future.result()
+    finally:
+        if not future.done():
+            call.cancel()
 
 
 def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:

@@ -26,3 +26,9 @@ def test_quickstart():
     tag = "{'global_steps': 1, 'status': 'running', 'model_version': 1}"
     keys = "".join(f" - key='{key}' | tag={tag}\n" for key in ("1_0", "1_1", "1_2", "2_0"))
     assert run_example("quickstart") == f"{keys} Fields: ['attention_mask', 'input_ids']\n"
+
+
+def test_streaming_loader():
+    lines = run_example("streaming_loader").splitlines()
+    assert sorted(line[:19] for line in lines[:4]) == [f"rank {rank} of replica {rank // 2}"[:19] for rank in range(4)]
+    assert lines[4:] == ["2000 samples, each once, in whole groups"]

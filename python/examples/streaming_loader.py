@@ -1,0 +1,78 @@
+"""Four ranks read one stream of rollouts through StreamingDataLoaders: two replicas, with two ranks each that get the same rows.
+
+    python streaming_loader.py
+
+Producers put groups of 4 samples while the ranks read; the ranks of a replica name the same dp_rank. At the end it is checked
+that every sample came to one replica, in whole groups, and that ranks of one replica saw the same.
+"""
+
+import multiprocessing
+import os
+
+import torch
+from tensordict import TensorDict
+
+import sluice as tq
+
+GROUP = 4  # samples of a prompt
+PROMPTS = 250  # of each producer
+PRODUCERS = 2
+RANKS = 4
+BATCH, MICRO_BATCH = 64, 16
+
+
+def produce(config, producer):
+    """Puts the samples of its prompts, a group at a time."""
+    tq.init(config)
+    client = tq.get_client()
+    generator = torch.Generator().manual_seed(producer)
+    for prompt in range(producer, PRODUCERS * PROMPTS, PRODUCERS):
+        lengths = torch.randint(1, 9, (GROUP,), generator=generator).tolist()
+        ids = torch.nested.nested_tensor([torch.full((n,), prompt) for n in lengths], layout=torch.jagged)
+        rollouts = TensorDict({"input_ids": ids, "reward": torch.rand(GROUP, generator=generator)}, batch_size=[GROUP])
+        client.put(rollouts, partition_id="rollouts")
+
+
+def train(config, rank, results):
+    """Reads its replica's share to the end, and says which rows that was."""
+    dataset = tq.StreamingDataset(
+        config,
+        batch_size=BATCH,
+        micro_batch_size=MICRO_BATCH,
+        data_fields=["input_ids", "reward"],
+        partition_id="rollouts",
+        task_name="train",
+        dp_rank=rank // 2,
+        should_check_consumption_status=True,
+    )
+    rows, tokens = [], 0
+    for data, metadata in tq.StreamingDataLoader(dataset, num_workers=2):
+        rows += metadata.global_indexes
+        tokens += data["input_ids"].values().numel()
+    results.put((rank, rows, tokens))
+
+
+if __name__ == "__main__":
+    samples = PRODUCERS * PROMPTS * GROUP
+    os.environ["TQ_PRE_ALLOC_SAMPLE_NUM"] = str(samples)  # so that the ranks know where the end is
+    config = tq.init({"sampler": tq.GRPOGroupNSampler(n_samples_per_prompt=GROUP)})
+    processes = multiprocessing.get_context("fork")  # spawned ones would import torch for seconds
+
+    results = processes.Queue()
+    workers = [processes.Process(target=produce, args=(config, producer)) for producer in range(PRODUCERS)]
+    workers += [processes.Process(target=train, args=(config, rank, results)) for rank in range(RANKS)]
+    for worker in workers:
+        worker.start()
+    rows_of = {}
+    for _ in range(RANKS):
+        rank, rows, tokens = results.get()
+        rows_of[rank] = rows
+        print(f"rank {rank} of replica {rank // 2}: {len(rows)} samples, {tokens} tokens")
+    for worker in workers:
+        worker.join()
+
+    assert rows_of[0] == rows_of[1] and rows_of[2] == rows_of[3]
+    assert sorted(rows_of[0] + rows_of[2]) == list(range(samples))
+    for rows in rows_of.values():
+        assert all(rows[i] // GROUP == rows[i - i % GROUP] // GROUP for i in range(len(rows)))
+    print(f"{samples} samples, each once, in whole groups")

@@ -1,0 +1,39 @@
+"""Batches cut into micro-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from tensordict import TensorDict
+
+from sluice.metadata import BatchMeta
+
+
+def micro_batches(data: TensorDict, metadata: BatchMeta, micro_batch_size: int) -> Iterator[tuple[TensorDict, BatchMeta]]:
+    """A batch cut into parts of micro_batch_size rows, the last one of what is left.
+
+    Dense and jagged tensors are views of the batch's; strided nested tensors are copied.
+    """
+    nested = {name: value for name, value in data.items() if isinstance(value, torch.Tensor) and value.is_nested}
+    others = data.exclude(*nested)
+    for begin in range(0, len(metadata), micro_batch_size):
+        rows = slice(begin, min(begin + micro_batch_size, len(metadata)))
+        part = others[rows]
+        for name, value in nested.items():
+            part.set(name, _nested_rows(value, rows))
+        yield part, metadata[rows]
+
+
+def _nested_rows(value: Any, rows: slice) -> torch.Tensor:
+    if value.layout == torch.jagged and value._lengths is None and value._ragged_idx == 1:
+        offsets = value.offsets()[rows.start : rows.stop + 1]
+        lengths = offsets.diff()
+        return torch.nested.nested_tensor_from_jagged(
+            value.values()[offsets[0] : offsets[-1]],
+            offsets - offsets[0],
+            min_seqlen=int(lengths.min()),
+            max_seqlen=int(lengths.max()),
+        )
+    return torch.nested.as_nested_tensor(list(value.unbind()[rows]), layout=value.layout)

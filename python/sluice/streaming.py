@@ -1,0 +1,369 @@
+"""Batches of a task for a training loop: a dataset and a loader for PyTorch.
+
+    config = tq.init({"sampler": tq.GRPOGroupNSampler(n_samples_per_prompt=8)})
+    dataset = tq.StreamingDataset(
+        config, batch_size=64, micro_batch_size=16, data_fields=["input_ids", "advantages"],
+        partition_id="rollouts", task_name="train", dp_rank=rank,
+    )
+    for data, metadata in tq.StreamingDataLoader(dataset, num_workers=2):
+        ...
+
+A batch is asked for by the number of its step. The server remembers the last 1,024 steps of each dp_rank, so whoever names
+the same dp_rank gets the same rows, batch after batch, however many loader workers each of them has.
+"""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing.sharedctypes
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import torch
+from tensordict import TensorDict
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from sluice.client import TransferQueueClient
+from sluice.errors import CallTimeout, RequestError
+from sluice.fetching import Fetched, fetch_words
+from sluice.metadata import BatchMeta
+from sluice.micro_batches import micro_batches
+from sluice.samplers import BaseSampler, GRPOGroupNSampler, SequentialSampler, make_sampler, server_arguments
+from sluice.session import Config, current, init
+from sluice.wire import unless
+
+Batch: TypeAlias = tuple[TensorDict, BatchMeta]
+Asked: TypeAlias = tuple[TensorDict | None, BatchMeta]
+
+_PAUSE_S = 0.1  # before another try, where nothing tells when it is worth one
+
+
+@dataclass
+class _Stream:
+    """How far a partition is read."""
+
+    partition_id: str
+    step: int
+    """That of the batch to ask for next."""
+    taken: int
+    """All steps before this one have their rows."""
+    buffer: list[Batch] = field(default_factory=list)
+    position: int = 0
+    """In the buffer, of the batch to yield next."""
+
+
+class StreamingDataset(IterableDataset[Batch]):
+    """The batches of one data-parallel rank, cut into micro-batches (TensorDict [rows], BatchMeta), as they become ready.
+
+    It waits for rows, and goes on forever, unless should_check_consumption_status: then it ends after the last row that
+    PARTITION.CREATE ... EXPECT (TQ_PRE_ALLOC_SAMPLE_NUM) announced, the last batch with fewer rows if need be; in a
+    partition without EXPECT as soon as the task has consumed all rows that are there. Its length is unknown.
+
+    Every row comes once for each dp_rank. Worker w of W takes the steps w, w+W, ..., which the loader puts in order again;
+    TransferQueue gives all workers of a loader the same batches. With a sampler of your own, which no server remembers,
+    ranks of one dp_rank do not get the same rows.
+
+    Args:
+        config: what init() returned, or what it takes. A process that iterates takes over its settings, and connects.
+        batch_size: rows of a batch; with a sampler of groups a multiple of their size.
+        micro_batch_size: rows of each part; the last one may have fewer.
+        data_fields: what the rows must have, and what is read.
+        partition_id: may be one that does not exist yet.
+        task_name: each task gets each row once.
+        dp_rank: >= 0; ranks with the same number get the same rows.
+        should_check_consumption_status: whether there is an end.
+        fetch_batch_fn: asks for a batch in place of the sampler that config names: called with tq_client, data_fields,
+            batch_size, partition_id, task_name, sampling_config and batch_index (the step), and returns a TensorDict and
+            its BatchMeta, or None and an empty one to be called again a moment later.
+        process_batch_fn: cuts a batch in place of micro_batches(): called with it and micro_batch_size.
+        first_step: where a rank that was restarted goes on: how many batches it has had.
+
+    Raises ValueError for numbers out of range and for a batch_size that no whole groups fit. Iterating raises what
+    TransferQueueClient.fetch raises, such as RequestError where a row of the step was removed before this rank had it.
+
+    Thread safety: one thread iterates; step() and reset() may come from another one.
+    """
+
+    def __init__(
+        self,
+        config: Config | Mapping[str, Any] | str,
+        batch_size: int,
+        micro_batch_size: int,
+        data_fields: Sequence[str],
+        partition_id: str,
+        task_name: str,
+        dp_rank: int,
+        should_check_consumption_status: bool = False,
+        fetch_batch_fn: Callable[..., Asked] | None = None,
+        process_batch_fn: Callable[..., Iterable[Batch]] | None = None,
+        *,
+        first_step: int = 0,
+    ) -> None:
+        if isinstance(data_fields, str) or not data_fields:
+            raise ValueError(f"data_fields is a list of at least one name, not {data_fields!r}")
+        least = {"batch_size": 1, "micro_batch_size": 1, "dp_rank": 0, "first_step": 0}
+        for name, value in zip(least, (batch_size, micro_batch_size, dp_rank, first_step), strict=True):
+            if value < least[name]:
+                raise ValueError(f"{name} is at least {least[name]}, not {value}")
+        if process_batch_fn is None and micro_batch_size > batch_size:
+            raise ValueError(f"micro_batch_size {micro_batch_size} is more than batch_size {batch_size}")
+        self.config = config if isinstance(config, Config) else init(config)
+        self.batch_size = batch_size
+        self.micro_batch_size = micro_batch_size
+        self.data_fields = list(data_fields)
+        self.task_name = task_name
+        self.dp_rank = dp_rank
+        self.should_check_consumption_status = should_check_consumption_status
+        self.fetch_batch_fn = fetch_batch_fn
+        self.process_batch_fn = process_batch_fn or micro_batches
+        self.sampling_config = {"dp_rank": dp_rank, "task_name": task_name}
+        self._stream = _Stream(partition_id, first_step, first_step)
+        self._passes: Any = None  # the loader's, while it starts its workers
+        if fetch_batch_fn is None:
+            _check_groups(batch_size, self._sampler(partition_id))
+
+    @property
+    def partition_id(self) -> str:
+        """The partition that is read."""
+        return self._stream.partition_id
+
+    @property
+    def buffer(self) -> list[Batch]:
+        """The batches that were had since the last step(), whole. Those of a loader's workers are not kept."""
+        return self._stream.buffer
+
+    def reset(self) -> None:
+        """Goes back to the first batch that the buffer has, to have them once more."""
+        self._stream.position = 0
+
+    def step(self, partition_id: str) -> None:
+        """Goes to another partition, and its first step; the buffer is emptied. Who waits for rows, waits there then.
+
+        Raises ValueError where batch_size does not fit the sampler of that partition.
+        """
+        if self.fetch_batch_fn is None:
+            _check_groups(self.batch_size, self._sampler(partition_id))
+        self._stream = _Stream(partition_id, 0, 0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Micro-batches: in this process from where the buffer stands, in a loader's worker from the first of its steps."""
+        init(self.config)
+        batches = self._buffered() if get_worker_info() is None else self._of_worker()
+        for data, metadata in batches:
+            parts = self.process_batch_fn(data, metadata, micro_batch_size=self.micro_batch_size)
+            if self._passes is None:
+                yield from parts
+            else:
+                yield list(parts)  # type: ignore[misc]  # a loader takes turns with its workers: a step each
+
+    def _buffered(self) -> Iterator[Batch]:
+        client = TransferQueueClient()
+        while True:
+            stream = self._stream
+            if stream.position == len(stream.buffer):
+                batch = self._next(client, stream, 1, functools.partial(self._was_left, stream))
+                if batch is not None:
+                    stream.buffer.append(batch)
+                elif not self._was_left(stream):
+                    return
+            else:
+                stream.position += 1
+                yield stream.buffer[stream.position - 1]
+
+    def _was_left(self, stream: _Stream) -> bool:
+        """Whether step() has gone to another partition."""
+        return stream is not self._stream
+
+    def _of_worker(self) -> Iterator[Batch]:
+        worker, client = get_worker_info(), TransferQueueClient()
+        assert worker is not None
+        stream = _Stream(self.partition_id, self._stream.step + worker.id, self._stream.step)
+        loader, passes = os.getppid(), self._passes
+        this_pass = None if passes is None else passes.value
+
+        def nobody_waits() -> bool:
+            return os.getppid() != loader or (passes is not None and passes.value != this_pass)
+
+        while (batch := self._next(client, stream, worker.num_workers, nobody_waits)) is not None:
+            yield batch
+
+    def _next(self, client: TransferQueueClient, stream: _Stream, stride: int, left: Callable[[], bool]) -> Batch | None:
+        """The batch of the stream's step, which goes on by `stride`; None at the end, and where the stream was left."""
+        finite = self.should_check_consumption_status
+        while True:
+            ask = self._ask_server if self._samples_on_server(stream) else self._ask_client
+            data, metadata = ask(client, stream, lambda: left() or (finite and self._all_consumed(stream)))
+            if data is not None:
+                stream.step += stride
+                stream.taken = stream.step - stride + 1
+                return data, metadata
+            if left() or (finite and self._ended(client, stream, metadata)):
+                return None
+            time.sleep(_PAUSE_S)  # fetch_batch_fn says so, or an endless stream has had all that was announced
+
+    def _ask_server(self, client: TransferQueueClient, stream: _Stream, given_up: Callable[[], bool]) -> Asked:
+        finite = self.should_check_consumption_status
+        batch = unless(given_up, self._fetch, client, stream, min_rows=1 if finite else None, wait_s=None)
+        if not batch and finite:
+            batch = self._fetch(client, stream, min_rows=None, wait_s=0.0)  # given up while a twin took this step
+        return (batch.data, batch.metadata) if batch else (None, BatchMeta.empty())
+
+    def _fetch(self, client: TransferQueueClient, stream: _Stream, min_rows: int | None, wait_s: float | None) -> Fetched | None:
+        """A step gets its rows after those before it, which are other workers': the loader waits for the first of them."""
+        sampler = self._sampler(stream.partition_id)
+        where = (stream.partition_id, self.task_name, self.data_fields, self.batch_size)
+        words = functools.partial(fetch_words, *where, sampler=server_arguments(sampler) or [], rank=self.dp_rank)
+        for step in range(stream.taken, stream.step):
+            try:
+                reply = current().wire.call(*words(step=step, min_rows=min_rows, wait_s=wait_s), repeat=True, wait_s=wait_s)
+                if not (reply and len(reply[b"rows"])):
+                    return None
+            except RequestError as error:
+                if error.code != "NOKEY":  # taken, and rows of it are removed already
+                    raise
+            stream.taken = step + 1
+        return client.fetch(
+            self.data_fields,
+            self.batch_size,
+            stream.partition_id,
+            self.task_name,
+            sampler=sampler,
+            min_rows=min_rows,
+            rank=self.dp_rank,
+            step=stream.step,
+            wait_s=wait_s,
+        )
+
+    def _ask_client(self, client: TransferQueueClient, stream: _Stream, given_up: Callable[[], bool]) -> Asked:
+        call: dict[str, Any] = {
+            "tq_client": client,
+            "data_fields": self.data_fields,
+            "batch_size": self.batch_size,
+            "partition_id": stream.partition_id,
+            "task_name": self.task_name,
+            "sampling_config": self.sampling_config,
+            "batch_index": stream.step,
+        }
+        if self.fetch_batch_fn is not None:
+            return self.fetch_batch_fn(**call)
+        return unless(given_up, _fetch_by_own_sampler, **call) or (None, BatchMeta.empty())
+
+    def _ended(self, client: TransferQueueClient, stream: _Stream, metadata: BatchMeta) -> bool:
+        """Whether a stream that has an end, and gave no batch, is there."""
+        return (
+            self._samples_on_server(stream)
+            or bool(metadata.get_extra_info("end"))
+            or client.check_consumption_status(self.task_name, stream.partition_id)
+        )
+
+    def _all_consumed(self, stream: _Stream) -> bool:
+        """Whether nothing is left, of a partition that does not say how many rows will come."""
+        try:
+            status = current().wire.call("TASK.STATUS", stream.partition_id, self.task_name, repeat=True)
+        except RequestError:
+            return False  # there is no such task, or partition, yet
+        return status[b"expected"] is None and 0 < status[b"total"] == status[b"consumed"]
+
+    def _samples_on_server(self, stream: _Stream) -> bool:
+        return self.fetch_batch_fn is None and server_arguments(self._sampler(stream.partition_id)) is not None
+
+    def _sampler(self, partition: str) -> BaseSampler:
+        return make_sampler(self.config.sampler or SequentialSampler).of_partition(partition)
+
+
+class StreamingDataLoader(DataLoader[Batch]):
+    """A DataLoader for a StreamingDataset, which makes the batches itself. Arguments as DataLoader has them.
+
+    Workers, forked or spawned, fetch ahead over connections of their own, each prefetch_factor batches (not micro-batches).
+    What they fetch comes in the order of the steps.
+    Each iteration with workers begins at the dataset's first step: the same batches again, from the server, as long as it
+    remembers them. A worker that was killed is a RuntimeError, as in every DataLoader (OSError or EOFError within a
+    batch); to go on, make a dataset with first_step, and a loader. pin_memory has no effect where there is no GPU.
+    """
+
+    dataset: StreamingDataset
+
+    def __init__(
+        self,
+        dataset: StreamingDataset,
+        num_workers: int = 0,
+        collate_fn: Callable[[Any], Any] | None = None,
+        pin_memory: bool = False,
+        worker_init_fn: Callable[[int], None] | None = None,
+        multiprocessing_context: Any = None,
+        prefetch_factor: int | None = None,
+        persistent_workers: bool = False,
+        pin_memory_device: str = "",
+    ) -> None:
+        pin = pin_memory and torch.cuda.is_available()
+        super().__init__(
+            dataset,
+            batch_size=None,
+            num_workers=num_workers,
+            collate_fn=functools.partial(_collate, collate_fn or _as_it_is) if num_workers else collate_fn or _as_it_is,
+            pin_memory=pin,
+            worker_init_fn=worker_init_fn,
+            multiprocessing_context=multiprocessing_context,
+            prefetch_factor=prefetch_factor,
+            persistent_workers=persistent_workers,
+            pin_memory_device=pin_memory_device if pin else "",
+        )
+        self._passes: Any = None
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # all that a for loop needs
+        """One pass over the dataset."""
+        return self._with_workers() if self.num_workers else super().__iter__()
+
+    def _with_workers(self) -> Iterator[Any]:
+        if self._iterator is None:  # else workers live since the pass before
+            self._passes = multiprocessing.sharedctypes.RawValue("i", 0)
+        self.dataset._passes, passes = self._passes, self._passes
+        batches = super().__iter__()
+        self.dataset._passes = None
+        try:
+            for parts in batches:
+                yield from parts
+        finally:
+            passes.value += 1  # who waits for rows stops, so that torch need not wait for it before it kills it
+
+    def reset(self) -> None:
+        """StreamingDataset.reset. With workers each iteration begins at the first step anyway."""
+        self.dataset.reset()
+
+    def step(self, partition_id: str) -> None:
+        """StreamingDataset.step. With workers it holds from the next iteration on."""
+        self.dataset.step(partition_id)
+        self._iterator = None  # workers that stay have the dataset as it was
+
+    def get_buffer(self) -> list[Batch]:
+        """The dataset's buffer: (TensorDict, BatchMeta) by batch. Empty with workers."""
+        return self.dataset.buffer
+
+
+def _fetch_by_own_sampler(
+    tq_client: TransferQueueClient, sampling_config: Mapping[str, Any], batch_index: int, **call: Any
+) -> tuple[TensorDict | None, BatchMeta]:
+    try:
+        metadata = tq_client.get_meta(**call, sampling_config={**sampling_config, "batch_index": batch_index})
+    except CallTimeout:
+        return None, BatchMeta.empty()
+    return (tq_client.get_data(metadata) if metadata else None), metadata
+
+
+def _check_groups(batch_size: int, sampler: BaseSampler) -> None:
+    size = sampler.n_samples_per_prompt if isinstance(sampler, GRPOGroupNSampler) else 1
+    if batch_size % size:
+        raise ValueError(
+            f"batch_size {batch_size} is no multiple of {size}, the n_samples_per_prompt of {type(sampler).__name__}"
+        )
+
+
+def _collate(collate: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
+    return [collate(part) for part in parts]
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

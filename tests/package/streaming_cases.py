@@ -1,0 +1,85 @@
+"""What the tests of the streaming loader have in common."""
+
+import functools
+
+import numpy as np
+import pytest
+import sluice as tq
+import torch
+from live_server import wait_until
+from sluice import session
+from sluice.wire import unpacked
+from tensordict import NonTensorStack, TensorDict
+
+FIELDS = ["row", "ids", "grid", "text"]
+
+
+@pytest.fixture
+def config(sluice_url):
+    yield tq.init({"url": sluice_url, "timeout_s": 20})
+    waiting(0)  # a fetch that was given up would take the next test's rows, and give them back
+    session.close()
+
+
+def call(*command):
+    return session.current().wire.call(*command)
+
+
+def rows_of(numbers):
+    """Data that say which row they belong to: dense, jagged, strided, and text."""
+    numbers = list(numbers)
+    columns = {
+        "row": torch.tensor(numbers),
+        "ids": torch.nested.nested_tensor([torch.full((n % 4 + 1,), n) for n in numbers], layout=torch.jagged),
+        "grid": torch.nested.nested_tensor([torch.full((n % 2 + 1, n % 3 + 1), n) for n in numbers], layout=torch.strided),
+        "text": NonTensorStack(*(f"row {n}" for n in numbers)),
+    }
+    return TensorDict(columns, batch_size=[len(numbers)])
+
+
+def put(numbers, partition="p"):
+    numbers = list(numbers)
+    tq.kv_batch_put(keys=[str(n) for n in numbers], partition_id=partition, fields=rows_of(numbers))
+
+
+def check(data, metadata):
+    """All fields are those of the metadata's rows."""
+    numbers = metadata.global_indexes
+    assert data.batch_size == torch.Size([len(numbers)])
+    expected = rows_of(numbers)
+    for name in data.keys():  # noqa: SIM118
+        got, wanted = data.get(name), expected.get(name)
+        if name == "text":
+            assert got.tolist() == wanted.tolist()
+            continue
+        assert got.dtype == wanted.dtype and got.is_nested == wanted.is_nested
+        pairs = zip(got.unbind(), wanted.unbind(), strict=True)
+        assert all(torch.equal(mine, theirs) for mine, theirs in pairs)
+
+
+def dataset(config, **changes):
+    standard = {"batch_size": 4, "micro_batch_size": 4, "data_fields": ["row"], "partition_id": "p", "task_name": "t"}
+    return tq.StreamingDataset(config, **{**standard, "dp_rank": 0, "should_check_consumption_status": True, **changes})
+
+
+def indexes(batches):
+    """Each micro-batch's rows, which its data must be of."""
+    rows = []
+    for data, metadata in batches:
+        check(data, metadata)
+        rows.append(metadata.global_indexes)
+    return rows
+
+
+def waiting(count=1):
+    """Until so many fetches wait in the server."""
+    wait_until(functools.partial(_waits, count), f"{count} wait", seconds=20)
+
+
+def _waits(count):
+    info = bytes(call("INFO", "clients")).decode()
+    return f"blocked_clients:{count}\r\n" in info
+
+
+def numbers_of(blob):
+    return unpacked(np.frombuffer(blob, np.uint8)).tolist()
