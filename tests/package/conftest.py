@@ -43,3 +43,15 @@ def job(tmp_path, monkeypatch):
     yield folder
     session.close()
     wait_gone(*(pid for log in folder.glob("*.log") for pid in started(log)))
+
+
+@pytest.fixture
+def config(sluice_url):
+    """What init() returned, for tests of the streaming loader."""
+    from streaming_cases import waiting
+
+    import sluice as tq
+
+    yield tq.init({"url": sluice_url, "timeout_s": 20})
+    waiting(0)  # a fetch that was given up would take the next test's rows, and give them back
+    tq.close()

@@ -3,22 +3,15 @@
 import functools
 
 import numpy as np
-import pytest
-import sluice as tq
 import torch
 from live_server import wait_until
-from sluice import session
-from sluice.wire import unpacked
 from tensordict import NonTensorStack, TensorDict
 
+import sluice as tq
+from sluice import session
+from sluice.wire import unpacked
+
 FIELDS = ["row", "ids", "grid", "text"]
-
-
-@pytest.fixture
-def config(sluice_url):
-    yield tq.init({"url": sluice_url, "timeout_s": 20})
-    waiting(0)  # a fetch that was given up would take the next test's rows, and give them back
-    session.close()
 
 
 def call(*command):

@@ -32,3 +32,15 @@ def test_streaming_loader():
     lines = run_example("streaming_loader").splitlines()
     assert sorted(line[:19] for line in lines[:4]) == [f"rank {rank} of replica {rank // 2}"[:19] for rank in range(4)]
     assert lines[4:] == ["2000 samples, each once, in whole groups"]
+
+
+def test_metadata_client():
+    shown = run_example("metadata_client")
+    for text in ("rows [0, 1, 2, 3] have ['prompt', 'response']", "all 12 rows were trained on"):
+        assert text in shown
+
+
+def test_custom_sampler():
+    shown = run_example("custom_sampler")
+    for text in ("lengths [24, 23, 22]", "24 rows, each once"):
+        assert text in shown

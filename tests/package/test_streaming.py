@@ -3,13 +3,14 @@
 import threading
 
 import pytest
-import sluice as tq
 import torch
+from streaming_cases import FIELDS, call, check, dataset, indexes, put, rows_of, waiting
+from tensordict import NonTensorData, TensorDict
+
+import sluice as tq
 from sluice import samplers, session
 from sluice.client import get_client
 from sluice.micro_batches import micro_batches
-from streaming_cases import FIELDS, call, check, config, dataset, indexes, put, rows_of, waiting  # noqa: F401
-from tensordict import NonTensorData, TensorDict
 
 
 def in_thread(function):

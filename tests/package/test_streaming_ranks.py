@@ -7,12 +7,13 @@ import signal
 import time
 
 import pytest
-import sluice as tq
 import torch
 from live_server import wait_until
+from streaming_cases import call, check, numbers_of, rows_of
+
+import sluice as tq
 from sluice.client import get_client
 from sluice.samplers import GRPOGroupNSampler
-from streaming_cases import call, check, config, numbers_of, rows_of  # noqa: F401
 
 FORK = multiprocessing.get_context("fork")  # a spawned process imports torch for seconds
 
@@ -195,9 +196,7 @@ def test_a_step_to_another_partition_reaches_workers_that_stay(config):  # noqa:
     for partition in ("p", "q"):
         call("PARTITION.CREATE", partition, "EXPECT", 4)
         get_client().put(rows_of(range(4)), partition_id=partition)
-    loader = tq.StreamingDataLoader(
-        tq.StreamingDataset(config, 4, 4, ["row"], "p", "t", 0, True), 2, persistent_workers=True
-    )
+    loader = tq.StreamingDataLoader(tq.StreamingDataset(config, 4, 4, ["row"], "p", "t", 0, True), 2, persistent_workers=True)
     assert [metadata.partition_ids[0] for _, metadata in loader] == ["p"] and loader.get_buffer() == []
     loader.step("q")
     assert [metadata.partition_ids[0] for _, metadata in loader] == ["q"]
