@@ -28,6 +28,14 @@ def test_quickstart():
     assert run_example("quickstart") == f"{keys} Fields: ['attention_mask', 'input_ids']\n"
 
 
+def test_the_readme_shows_the_quickstart_and_names_every_example():
+    readme = (ROOT / "README.md").read_text()
+    assert f"```text\n{(ROOT / 'python/examples/quickstart.py').read_text()}```\n" in readme
+    for example in (ROOT / "python/examples").glob("*.py"):
+        if example.stem != "grpo_policy":  # a part of grpo
+            assert f"`scripts/run --example {example.stem}`" in readme
+
+
 def test_streaming_loader():
     lines = run_example("streaming_loader").splitlines()
     assert sorted(line[:19] for line in lines[:4]) == [f"rank {rank} of replica {rank // 2}"[:19] for rank in range(4)]
