@@ -1,6 +1,7 @@
 """StreamingDataset in one process: micro-batches, the buffer, waiting, and the end."""
 
 import threading
+import types
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from streaming_cases import FIELDS, call, check, dataset, indexes, put, rows_of,
 from tensordict import NonTensorData, TensorDict
 
 import sluice as tq
-from sluice import samplers, session
+from sluice import samplers, session, streaming
 from sluice.client import get_client
 from sluice.micro_batches import micro_batches
 
@@ -158,6 +159,29 @@ def test_a_rank_gets_all_that_its_twin_had_when_everything_is_consumed(config, a
     assert indexes(dataset(config)) == indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
+def test_a_wait_that_was_given_up_too_late_loses_nothing(config, monkeypatch):
+    """A twin may take the last rows, for this step, just when nothing is left to wait for."""
+    put(range(8))
+    assert indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    monkeypatch.setattr(streaming, "unless", lambda *_, **__: None)
+    assert indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def test_a_worker_leaves_what_is_there_to_the_steps_before_its_own(config, monkeypatch):
+    monkeypatch.setattr(streaming, "get_worker_info", lambda: types.SimpleNamespace(id=1, num_workers=2))
+    put(range(4))
+    had = []
+    thread = in_thread(lambda: had.append(next(iter(dataset(config, should_check_consumption_status=False)))[1]))
+    waiting()
+    assert get_client().fetch(["row"], 4, "p", "t", rank=0, step=0).metadata.global_indexes == [0, 1, 2, 3]
+    tq.kv_clear(keys=["0"], partition_id="p")
+    put(range(4, 8))
+    thread.join(20)
+    assert had[0].global_indexes == [4, 5, 6, 7]
+    # One that comes when rows of an earlier step are gone.
+    assert next(iter(dataset(config)))[1].global_indexes == [4, 5, 6, 7]
+
+
 def test_rows_that_were_removed_before_a_twin_had_them_are_an_error(config):
     put(range(4))
     get_client().fetch(["row"], 4, "p", "t", rank=0, step=0)
@@ -222,6 +246,12 @@ def test_a_fetch_function_of_transferqueues_kind(config, announced):
         expect(8)
     assert indexes(dataset(config, fetch_batch_fn=fetch)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert steps == [0, 1, 2]
+
+
+def test_a_fetch_function_that_says_that_no_batch_can_come(config):
+    put(range(9))
+    expect(9)
+    assert indexes(dataset(config, fetch_batch_fn=by_hand)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
 def test_a_fetch_function_without_a_batch_is_asked_again(config):
