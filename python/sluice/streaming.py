@@ -281,7 +281,8 @@ class StreamingDataLoader(DataLoader[Batch]):
     What they fetch comes in the order of the steps.
     Each iteration with workers begins at the dataset's first step: the same batches again, from the server, as long as it
     remembers them. A worker that was killed is a RuntimeError, as in every DataLoader (OSError or EOFError within a
-    batch); to go on, make a dataset with first_step, and a loader. pin_memory has no effect where there is no GPU.
+    batch); to go on, make a dataset with first_step, and a loader, when the except clause is over. pin_memory has no
+    effect where there is no GPU.
     """
 
     dataset: StreamingDataset

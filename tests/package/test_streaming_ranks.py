@@ -55,8 +55,9 @@ def train(config, rank, had=0, workers=WORKERS, kill_at=None):
             return
         except (RuntimeError, OSError, EOFError):  # the last two where it died within a batch
             assert kill_at is not None and had >= kill_at
-            call("SET", f"killed {rank}", "yes")
-            kill_at = None
+        # Not in the except clause: as long as that keeps the old workers, torch says a second time that one has died.
+        call("SET", f"killed {rank}", "yes")
+        kill_at = None
 
 
 def start(function, *arguments):
