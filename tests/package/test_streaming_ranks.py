@@ -86,7 +86,7 @@ def batches_of(parts):
     return [sum(parts[i : i + PARTS], []) for i in range(0, len(parts), PARTS)]
 
 
-def test_every_row_once_though_a_worker_and_a_rank_are_killed_and_replaced(config, record_property):  # noqa: F811
+def test_every_row_once_though_a_worker_and_a_rank_are_killed_and_replaced(config, record_property):
     seed = random.randrange(1 << 30)
     print(f"seed {seed}")
     record_property("seed", seed)
@@ -113,7 +113,7 @@ def test_every_row_once_though_a_worker_and_a_rank_are_killed_and_replaced(confi
     assert sorted(rows) == list(range(ROWS))
 
 
-def test_ranks_with_other_numbers_of_workers_get_the_same_to_the_end(config):  # noqa: F811
+def test_ranks_with_other_numbers_of_workers_get_the_same_to_the_end(config):
     rows = 2_001  # the last batch is short
     call("PARTITION.CREATE", "p", "EXPECT", rows)
     ranks = [start(train, config, rank, 0, workers) for rank, workers in enumerate((0, 1, 3, 2))]
@@ -135,7 +135,7 @@ def wait_forever(config, workers):
     next(batches)
 
 
-def test_workers_end_when_their_rank_is_killed(config):  # noqa: F811
+def test_workers_end_when_their_rank_is_killed(config):
     rank = start(wait_forever, config, 2)
     get_client().put(rows_of(range(4)), partition_id="p")
     wait_until(lambda: call("GET", "workers"), "the first batch comes", 30)
@@ -156,7 +156,7 @@ def _gone(pid):
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-def test_a_loader_that_is_left_does_not_wait_for_workers_that_wait(config, persistent):  # noqa: F811
+def test_a_loader_that_is_left_does_not_wait_for_workers_that_wait(config, persistent):
     """Only one batch is there: of two workers that ask at once, the one of the first step gets it."""
     get_client().put(rows_of(range(4)), partition_id="p")
     for task in ("t", "u", "v"):
@@ -173,7 +173,7 @@ def test_a_loader_that_is_left_does_not_wait_for_workers_that_wait(config, persi
         assert not multiprocessing.active_children()
 
 
-def test_rows_that_a_trainer_removes_are_not_missed_by_its_workers(config):  # noqa: F811
+def test_rows_that_a_trainer_removes_are_not_missed_by_its_workers(config):
     call("PARTITION.CREATE", "p", "EXPECT", 40)
     get_client().put(rows_of(range(40)), partition_id="p")
     had = []
@@ -184,7 +184,7 @@ def test_rows_that_a_trainer_removes_are_not_missed_by_its_workers(config):  # n
     assert had == list(range(40))
 
 
-def test_a_collate_function_gets_each_micro_batch(config):  # noqa: F811
+def test_a_collate_function_gets_each_micro_batch(config):
     call("PARTITION.CREATE", "p", "EXPECT", 8)
     get_client().put(rows_of(range(8)), partition_id="p")
     for workers in (0, 2):
@@ -193,7 +193,7 @@ def test_a_collate_function_gets_each_micro_batch(config):  # noqa: F811
         assert list(loader) == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
-def test_a_step_to_another_partition_reaches_workers_that_stay(config):  # noqa: F811
+def test_a_step_to_another_partition_reaches_workers_that_stay(config):
     for partition in ("p", "q"):
         call("PARTITION.CREATE", partition, "EXPECT", 4)
         get_client().put(rows_of(range(4)), partition_id=partition)
@@ -204,7 +204,7 @@ def test_a_step_to_another_partition_reaches_workers_that_stay(config):  # noqa:
 
 
 @pytest.mark.filterwarnings("error")
-def test_spawned_workers_and_no_gpu(config, monkeypatch):  # noqa: F811
+def test_spawned_workers_and_no_gpu(config, monkeypatch):
     call("PARTITION.CREATE", "p", "EXPECT", 6)
     get_client().put(rows_of(range(6)), partition_id="p")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
