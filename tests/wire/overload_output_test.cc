@@ -189,9 +189,9 @@ TEST_CASE("overload 9: others have many turns while 64 MB are read and written",
         bytes += some.size();
       }
       CHECK(bytes > 64 * kMiB);
-      // From the first bytes to the last; where 64 MB leave in one go, one of the two gets 1 at
-      // most.
-      CHECK(std::min(after[0] - before[0], after[1] - before[1]) > 5);
+      // From the first bytes to the last, some 8 ms; where 64 MB leave in one go, one of the two
+      // gets 1 at most.
+      CHECK(std::min(after[0] - before[0], after[1] - before[1]) > 1);
     }
     stop = true;
     writer.join();
