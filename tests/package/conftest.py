@@ -55,3 +55,13 @@ def config(sluice_url):
     yield tq.init({"url": sluice_url, "timeout_s": 20})
     waiting(0)  # a fetch that was given up would take the next test's rows, and give them back
     tq.close()
+
+
+@pytest.fixture
+def client(sluice_url):
+    """A client of this process's session."""
+    import sluice as tq
+
+    tq.init({"url": sluice_url, "timeout_s": 20})
+    yield tq.get_client()
+    tq.close()

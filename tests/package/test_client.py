@@ -11,13 +11,6 @@ from sluice.errors import NotInitialized, RequestError
 from sluice.metadata import BatchMeta
 
 
-@pytest.fixture
-def client(sluice_url):
-    session.init({"url": sluice_url, "timeout_s": 20})
-    yield get_client()
-    session.close()
-
-
 def test_put_and_get_data(client):
     data = data_of(3, 1, 2)
     meta = client.put(data, partition_id="p")

@@ -11,17 +11,9 @@ from client_cases import data_of, same
 from tensordict import TensorDict
 
 from sluice import session
-from sluice.client import get_client
 from sluice.errors import CallTimeout, FullError, RequestError
 from sluice.metadata import BatchMeta
 from sluice.samplers import GRPOGroupNSampler, PerPartition, RankAwareSampler, SeqlenBalancedSampler, SequentialSampler
-
-
-@pytest.fixture
-def client(sluice_url):
-    session.init({"url": sluice_url, "timeout_s": 20})
-    yield get_client()
-    session.close()
 
 
 def numbers(client, count, partition="p", **info):

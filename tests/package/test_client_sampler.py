@@ -14,13 +14,6 @@ from sluice.metadata import BatchMeta
 from sluice.samplers import BaseSampler
 
 
-@pytest.fixture
-def client(sluice_url):
-    session.init({"url": sluice_url, "timeout_s": 20})
-    yield get_client()
-    session.close()
-
-
 class LongestFirst(BaseSampler):
     """By the tag `length`."""
 
