@@ -114,6 +114,11 @@ Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexce
       return Served::kNo;
     }
     const bool rows = !fetched.rows.empty();
+    if (rows && waiter.IsGone()) {  // looked at last: it costs a system call
+      GiveBack(waiter.fetch, fetched);
+      Leave(waiter);
+      return Served::kOther;
+    }
     Leave(waiter);
     waiter.Answer(std::move(outcome), std::move(fetched));
     return rows ? Served::kRows : Served::kOther;

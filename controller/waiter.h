@@ -25,6 +25,8 @@ class Waiter {
   Waiter& operator=(const Waiter&) = delete;
   virtual ~Waiter() = default;
 
+  // Its client has hung up: it is not to get rows.
+  virtual bool IsGone() noexcept { return false; }
   // It is to get these rows, which its step has got before; nothing changed yet. Not ok: it cannot
   // be answered with them, and this is its answer. Errors: std::bad_alloc.
   virtual store::Status Prepare(std::span<const RowIndex> rows) = 0;

@@ -111,6 +111,9 @@ class Reply {
   // what is taken back are released.
   void Rewind(Mark mark) noexcept;
 
+  // How many bytes were ever appended (but for what was taken back), and consumed.
+  [[nodiscard]] std::uint64_t Appended() const { return appended_; }
+  [[nodiscard]] std::uint64_t Consumed() const { return consumed_; }
   // Bytes that wait to be sent, and how many of them are in scratch blocks (memory of our own).
   [[nodiscard]] std::size_t PendingBytes() const;
   [[nodiscard]] std::size_t ScratchBytes() const;

@@ -15,8 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/notifier.h"
 #include "server/mailbox.h"
-#include "server/parked.h"
 #include "server/request.h"
 
 namespace sluice::server {
@@ -62,7 +62,7 @@ struct ClientAddress {
 
 struct Client {
   explicit Client(std::function<void()> wake)
-      : waker(std::make_shared<Waker>(wake)), mailbox(std::move(wake)) {}
+      : notifier(std::make_shared<engine::Notifier>(wake)), mailbox(std::move(wake)) {}
 
   // Fixed once it is one of the Clients.
   std::int64_t id = 0;
@@ -87,12 +87,15 @@ struct Client {
   std::atomic<int> version{2};  // of the protocol
   std::atomic<bool> dirty{false};
   std::atomic<bool> monitor{false};
-  std::atomic<bool> blocked{false};  // a command of it is parked
+  std::atomic<bool> blocked{false};  // a command of it waits; CLIENT UNBLOCK reaches it
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};
   std::atomic<Unblock> unblock{Unblock::kNo};
 
-  const std::shared_ptr<Waker> waker;  // resumes what is parked
+  // Has the peer hung up? Of its own I/O thread or, while a command of it is blocked, of the holder
+  // of the engine lock: the blocked command ends before the socket is closed.
+  std::function<bool()> peer_gone = [] { return false; };
+  const std::shared_ptr<engine::Notifier> notifier;  // resumes its blocked command
   Mailbox mailbox;
 
   bool authenticated = true;

@@ -10,12 +10,12 @@
 #include "server/command_table.h"
 #include "server/commands/kv_block.h"
 #include "server/dispatch.h"
-#include "server/observe.h"
 #include "store/blob.h"
 
 namespace sluice::server {
 namespace {
 
+using engine::Engine;
 using resp::RequestParser;
 using store::Blob;
 using store::Code;
@@ -36,17 +36,16 @@ Connection::Connection(Server& server, ThreadStats& stats, std::function<void()>
 }
 
 Connection::~Connection() {
-  parked_ = nullptr;               // its end may enter the engine
+  Abandon();
   server_.clients.Leave(client_);  // from now on nobody finds it
   server_.pubsub.UnsubscribeAll(client_);
   server_.monitors.fetch_sub(client_.monitor ? 1 : 0);
   if (!client_.transaction.watched.empty() || client_.has_leases) {
     Engine::Turn turn(server_.engine, server_.clock);
-    turn.Enter();
-    server_.key_watchers.ForgetAll(client_);
-    server_.streams.ClientGone(client_.id);
+    engine::EngineLock& lock = turn.Enter();
+    server_.key_watchers.ForgetAll(lock, client_);
+    server_.streams.ClientGone(lock, client_.id);
   }
-  server_.parked_clients.fetch_sub(client_.blocked ? 1 : 0, std::memory_order_relaxed);
   server_.memory.GetBudget().Release(charged_);
   server_.client_bytes.fetch_sub(charged_, std::memory_order_relaxed);
 }
@@ -81,10 +80,7 @@ void Connection::Run() {
     closing_ = drop_output_ = true;
   }
   TakeMail();
-  if (const bool waits = parked_ != nullptr || room_ != nullptr; waits != client_.blocked) {
-    client_.blocked = waits;
-    server_.parked_clients.fetch_add(waits ? 1 : -1, std::memory_order_relaxed);
-  }
+  NoteBlocked();
 }
 
 // Before login a client may make us hold next to nothing.
@@ -105,19 +101,19 @@ void Connection::RunRequests() {
   if (rest_ != nullptr) {
     WriteRest();
   }
-  while (!closing_ && !Paused() && rest_ == nullptr && ResumeParked(turn)) {
+  while (!closing_ && !Paused() && rest_ == nullptr && ResumeBlocked(turn)) {
     switch (parser_.Next()) {
       case RequestParser::Event::kNeedMore:
         return;
       case RequestParser::Event::kRequest:
-        if (WaitsForUnpause()) {
+        if (WaitsForUnpause(turn)) {
           return;
         }
         RunRequest(turn);
         break;
       case RequestParser::Event::kBulk:
         turn.Leave();  // what follows is large: others need not wait for its preparation
-        if (!TakeBulk()) {
+        if (!TakeBulk(turn)) {
           return;
         }
         break;
@@ -133,62 +129,6 @@ void Connection::RunRequests() {
   held_back_ = Paused();
 }
 
-std::int64_t Connection::DeadlineUs() const {
-  if (pause_us_ != 0) {
-    return pause_us_;
-  }
-  return parked_ != nullptr ? parked_->DeadlineUs() : room_deadline_us_;
-}
-
-// True where no command waits any more.
-bool Connection::ResumeParked(Engine::Turn& turn) {
-  if (!Parked()) {
-    return true;
-  }
-  bool time_is_up = now_us_ >= DeadlineUs();
-  if (!time_is_up && !client_.waker->Take()) {
-    return false;
-  }
-  if (pause_us_ != 0) {
-    if (!WaitsForUnpause()) {
-      RunRequest(turn);
-    }
-    return !Parked() && rest_ == nullptr && !closing_;
-  }
-  const Unblock unblock = client_.unblock.exchange(Unblock::kNo);
-  time_is_up = time_is_up || unblock != Unblock::kNo;
-  if (parked_ == nullptr) {
-    room_deadline_us_ = time_is_up ? now_us_ : room_deadline_us_;
-    return true;  // the parser asks again for a place for the large argument
-  }
-  if (unblock == Unblock::kError) {
-    parked_ = nullptr;
-    static_cast<void>(reply_.Prepare());
-    reply_.Error("UNBLOCKED client unblocked via CLIENT UNBLOCK");
-    return true;
-  }
-  AnswerParked(turn, time_is_up);
-  return parked_ == nullptr && rest_ == nullptr;
-}
-
-void Connection::AnswerParked(Engine::Turn& turn, bool time_is_up) {
-  Context context = MakeContext(turn);
-  const resp::Reply::Mark mark = reply_.Prepare();
-  const std::int64_t resumed_us = now_us_;
-  const bool answered = ResumeCommand(context, *parked_, time_is_up);
-  now_us_ = context.now_us;
-  if (answered) {
-    ObserveParked(context,
-                  {.parked_us = resumed_us - parked_at_us_, .worked_us = now_us_ - resumed_us});
-    turn.Leave();  // its end enters the engine
-    parked_ = nullptr;
-    KeepWhatWaits(context);
-    if (muted_) {
-      reply_.Rewind(mark);
-    }
-  }
-}
-
 void Connection::WriteRest() {
   const resp::Reply::Mark mark = reply_.Prepare();
   if (!rest_->Write(reply_)) {
@@ -197,28 +137,7 @@ void Connection::WriteRest() {
   if (muted_) {
     reply_.Rewind(mark);
   }
-}
-
-// True where CLIENT PAUSE holds the request back; it stays where the parser has it.
-bool Connection::WaitsForUnpause() {
-  const std::int64_t until_us = server_.pause.until_us.load(std::memory_order_relaxed);
-  pause_us_ = 0;
-  if (until_us <= now_us_) {
-    return false;
-  }
-  std::array<RequestArg, 2> head;
-  const std::span<const resp::Argument> args = parser_.Args();
-  const std::size_t known = std::min(args.size(), head.size());
-  for (std::size_t i = 0; i < known; ++i) {
-    head[i].text = args[i].text;
-  }
-  const Command* const command = ResolveCommand(std::span(head).first(known));
-  if (command == nullptr || !Pausable(*command, client_, server_.pause.writes_only)) {
-    return false;
-  }
-  client_.waker->Take();
-  pause_us_ = until_us;
-  return true;
+  NoteHandovers();
 }
 
 bool Connection::Paused() const {
@@ -272,15 +191,6 @@ Context Connection::MakeContext(Engine::Turn& turn) {
           .now_us = now_us_};
 }
 
-void Connection::KeepWhatWaits(Context& context) {
-  rest_ = std::move(context.rest);
-  if (context.parked != nullptr) {
-    parked_ = std::move(context.parked);
-    parked_at_us_ = context.now_us;
-    client_.unblock = Unblock::kNo;
-  }
-}
-
 void Connection::EndRequest() {
   args_.clear();
   if (args_.capacity() > 1024) {
@@ -303,29 +213,24 @@ const Command* Connection::CommandOfBulk() {
   return command != nullptr && ArityMatches(*command, parser_.ArgsExpected()) ? command : nullptr;
 }
 
-// False: the argument waits for room, as its command wants it.
-bool Connection::TakeBulk() {
-  if (room_ == nullptr) {
-    large_.emplace_back();
-    bulk_filled_ = 0;
-  }
-  const std::size_t bytes = parser_.BulkBytes();
+// False: the argument waits for memory, as its command wants it.
+bool Connection::TakeBulk(Engine::Turn& turn) {
+  large_.emplace_back();
+  bulk_filled_ = 0;
   const Command* const command = CommandOfBulk();
   if (command == nullptr) {
     // The gates will refuse it: the text of this status is never sent.
     DrainBulk(Status(Code::kError, "the command cannot run"));
     return true;
   }
-  if (!FindPlace(*command)) {
-    if (WaitForRoom(*command)) {
-      return false;
-    }
-    DrainBulk(OutOfMemory());
-  } else {
-    parser_.GivePlace(large_.back().data());
-    bulk_filled_ = bytes - parser_.BulkRoom().size();
+  store::Budget::BeginAttempt();
+  if (FindPlace(*command)) {
+    return true;
   }
-  room_ = nullptr;
+  if (WaitForMemory(turn, *command)) {
+    return false;
+  }
+  DrainBulk(OutOfMemory());
   return true;
 }
 
@@ -347,28 +252,11 @@ bool Connection::FindPlace(const Command& command) {
   if (!blob.IsNull() && !blob.ChargeUpTo(std::min(bytes, parser_.BufferBytes()), overdraft_)) {
     blob = {};
   }
-  return !blob.IsNull();
-}
-
-// True where the command has BLOCK, and its time is not up.
-bool Connection::WaitForRoom(const Command& command) {
-  const auto need = static_cast<std::int64_t>(store::Arena::RunBytes(parser_.BulkBytes()));
-  if (room_ != nullptr) {
-    room_->Refused();
-    return now_us_ < room_deadline_us_;
-  }
-  const auto block_ms = BlockOf(command, parser_.Args());
-  if (!block_ms || client_.transaction.active || need > server_.memory.GetBudget().Limit()) {
+  if (blob.IsNull()) {
     return false;
   }
-  try {
-    client_.waker->Take();
-    room_deadline_us_ = DeadlineAfter(now_us_, *block_ms);
-    room_ = server_.room.Join(need, client_.waker);
-  } catch (const std::bad_alloc&) {
-    return false;
-  }
-  client_.unblock = Unblock::kNo;
+  parser_.GivePlace(blob.data());
+  bulk_filled_ = bytes - parser_.BulkRoom().size();
   return true;
 }
 

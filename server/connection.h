@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -54,9 +55,10 @@ class Connection {
   void Received(std::size_t count);
 
   // Runs the requests that are complete, until there is none, output must be sent first (Paused()),
-  // a command waits (Parked()), or the connection is to be closed. Where HasMore() afterwards, the
-  // next piece of a long reply is due, or requests were held back by output: call it again although
-  // nothing was received, once it is not Paused() and after a turn of the loop for others.
+  // a command is blocked (Blocked()), or the connection is to be closed. Where HasMore()
+  // afterwards, the next piece of a long reply is due, or requests were held back by output: call
+  // it again although nothing was received, once it is not Paused() and after a turn of the loop
+  // for others.
   void Run();
   [[nodiscard]] bool HasMore() const { return rest_ != nullptr || held_back_; }
 
@@ -64,12 +66,20 @@ class Connection {
   // Also while the socket is read into ReadRoom().
   void TakeMail();
 
-  // A command waits, and Run() does nothing, until it is woken (client.waker) or DeadlineUs() of
-  // the server's clock. REQUIRES: nothing is read meanwhile.
-  [[nodiscard]] bool Parked() const {
-    return parked_ != nullptr || room_ != nullptr || pause_us_ != 0;
+  // A command waits, and Run() does nothing, until it is notified (client.notifier) or ResumeUs()
+  // of the server's clock.
+  [[nodiscard]] bool Blocked() const { return blocked_ != nullptr; }
+  // It waits for memory for its large argument, whose bytes are not to be read before.
+  [[nodiscard]] bool BlockedUpload() const {
+    return Blocked() && blocked_->GetKind() == BlockedCommand::Kind::kUpload;
   }
-  [[nodiscard]] std::int64_t DeadlineUs() const;
+  [[nodiscard]] std::int64_t ResumeUs() const;
+  // The peer is gone, or nothing more is sent to it: its blocked command ends, and what it was
+  // given and did not get is given back. To be called before its socket is closed.
+  void Abandon() noexcept;
+
+  // The system took `bytes` of the output.
+  void Sent(std::size_t bytes) noexcept;
 
   [[nodiscard]] resp::Reply& Output() { return reply_; }
   // Output must shrink before Run() goes on.
@@ -84,19 +94,22 @@ class Connection {
 
  private:
   void RunRequests();
-  void RunRequest(Engine::Turn& turn);
-  bool WaitsForUnpause();
+  void RunRequest(engine::Engine::Turn& turn);
+  bool WaitsForUnpause(engine::Engine::Turn& turn);
   void WriteRest();
   void TakeReplyMode(ReplyMode before, resp::Reply::Mark mark);
-  void AnswerParked(Engine::Turn& turn, bool time_is_up);
+  void EndBlocked(engine::Engine::Turn& turn) noexcept;
+  void NoteBlocked() noexcept;
+  void NoteHandovers();
+  void UnblockWithError(engine::Engine::Turn& turn);
   void WriteMail(const Mail& mail);
   void SetLimits();
-  bool ResumeParked(Engine::Turn& turn);
-  [[nodiscard]] Context MakeContext(Engine::Turn& turn);
+  bool ResumeBlocked(engine::Engine::Turn& turn);
+  [[nodiscard]] Context MakeContext(engine::Engine::Turn& turn);
   void KeepWhatWaits(Context& context);
-  bool TakeBulk();
+  bool TakeBulk(engine::Engine::Turn& turn);
   [[nodiscard]] bool FindPlace(const Command& command);
-  bool WaitForRoom(const Command& command);
+  bool WaitForMemory(engine::Engine::Turn& turn, const Command& command);
   void DrainBulk(store::Status why);
   void ProtocolError();
   void EndRequest();
@@ -119,17 +132,21 @@ class Connection {
   std::int64_t overdraft_ = 0;      // what the request may take beyond maxmemory
   store::Status drained_;           // why a large argument was thrown away
   std::vector<RequestArg> args_;
-  std::unique_ptr<LongReply> rest_;         // of the reply to the last command
-  std::unique_ptr<server::Parked> parked_;  // the last command, which is not answered yet
-  std::int64_t parked_at_us_ = 0;
-  std::unique_ptr<RoomQueue::Ticket> room_;  // for the large argument whose header has come
-  std::int64_t room_deadline_us_ = 0;
-  std::int64_t pause_us_ = 0;  // not 0: the request is not run before, as CLIENT PAUSE wants it
-  bool muted_ = false;         // what rest_ or parked_ answers is thrown away: CLIENT REPLY
-  std::vector<Mail> mails_;    // scratch
-  std::int64_t charged_ = 0;   // for buffers
-  std::int64_t now_us_ = 0;    // when the last command ended, or the run began
-  bool held_back_ = false;     // the last run ended since output waited: there may be more requests
+  std::unique_ptr<LongReply> rest_;          // of the reply to the last command
+  std::unique_ptr<BlockedCommand> blocked_;  // the last command, which is not answered yet
+  std::int64_t blocked_at_us_ = 0;
+  bool muted_ = false;  // what rest_ or blocked_ answers is thrown away: CLIENT REPLY
+  // What replies hand over, by the end of each in the output; and of the reply that rest_ writes.
+  struct Handover {
+    std::uint64_t end = 0;
+    std::unique_ptr<Delivery> delivery;
+  };
+  std::deque<Handover> handovers_;
+  std::vector<std::unique_ptr<Delivery>> deliveries_;
+  std::vector<Mail> mails_;   // scratch
+  std::int64_t charged_ = 0;  // for buffers
+  std::int64_t now_us_ = 0;   // when the last command ended, or the run began
+  bool held_back_ = false;    // the last run ended since output waited: there may be more requests
   bool closing_ = false;
   bool drop_output_ = false;
 };

@@ -24,6 +24,22 @@ auto& NextOf(Pool& pool, std::size_t& used) {
 
 }  // namespace
 
+void Context::Forget() noexcept {
+  rest = nullptr;
+  if (blocked == nullptr && deliveries.empty()) {
+    return;
+  }
+  engine::EngineLock& lock = turn.Enter();
+  if (blocked != nullptr) {
+    blocked->End(lock);
+    blocked = nullptr;
+  }
+  for (const auto& delivery : deliveries) {
+    delivery->GiveBack(lock);
+  }
+  deliveries.clear();
+}
+
 std::vector<std::int64_t>& Scratch::Ints() {
   return NextOf(ints, ints_used);
 }

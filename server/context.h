@@ -12,20 +12,19 @@
 #include <string_view>
 #include <vector>
 
-#include "controller/row_waiters.h"
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "engine/wait_queues.h"
 #include "resp/reply.h"
+#include "server/blocked_command.h"
 #include "server/client.h"
-#include "server/clock.h"
 #include "server/config.h"
-#include "server/engine.h"
 #include "server/key_watchers.h"
 #include "server/long_reply.h"
-#include "server/parked.h"
 #include "server/pause.h"
 #include "server/pubsub.h"
 #include "server/rates.h"
 #include "server/request.h"
-#include "server/room_queue.h"
 #include "server/slow_log.h"
 #include "server/stats.h"
 #include "server/streams.h"
@@ -47,10 +46,10 @@ using Seat = std::unique_ptr<std::atomic<std::int64_t>, LeaveSeat>;
 
 struct Server {
   Config& config;
-  const Clock& clock;
+  const base::Clock& clock;
   store::Memory& memory;
-  store::Store& store;  // under the engine only
-  Engine& engine;
+  engine::Guarded<store::Store> store;
+  engine::Engine& engine;
   Stats& stats;
   store::TorchLoader* torch = nullptr;  // null where it was not built
   std::function<void()> stop = [] {};   // begins an orderly end; any thread
@@ -58,14 +57,17 @@ struct Server {
   std::string run_id = {};              // 40 hex digits, new at each start
   std::atomic<std::int64_t> next_client_id{1};
   std::atomic<std::int64_t> seats_taken{0};
-  std::atomic<std::int64_t> client_bytes{0};    // charged for connections' buffers
-  std::atomic<std::int64_t> parked_clients{0};  // that wait for rows or for room
-  RoomQueue room{memory.GetBudget()};
-  controller::RowWaiters row_waiters{};  // under the engine only
+  std::atomic<std::int64_t> client_bytes{0};     // charged for connections' buffers
+  std::atomic<std::int64_t> blocked_clients{0};  // whose command waits
+  engine::WaitQueues wait_queues{engine, store.Wiring(), memory.GetBudget()};
   Clients clients{};
   PubSub pubsub{};
-  KeyWatchers key_watchers{};                                 // under the engine only
-  Streams streams{store, engine, clock, memory.GetBudget()};  // under the engine only
+  KeyWatchers key_watchers{};
+  Streams streams{{.store = store.Wiring(),
+                   .engine = engine,
+                   .wait_queues = wait_queues,
+                   .clock = clock,
+                   .budget = memory.GetBudget()}};
   Rates rates{};
   SlowLog slow_log{};
   LatencyEvents latency{};
@@ -101,7 +103,7 @@ struct Context {
   Server& server;
   ThreadStats& stats;
   Client& client;
-  Engine::Turn& turn;
+  engine::Engine::Turn& turn;
   Scratch& scratch;
   resp::Reply& reply;
   std::int64_t now_us = 0;  // of the clock, when the current command began
@@ -110,9 +112,15 @@ struct Context {
   // A handler may set one of the two instead of answering, or, the first, after a part of the
   // answer.
   std::unique_ptr<LongReply> rest = nullptr;
-  std::unique_ptr<Parked> parked = nullptr;
-  bool may_park = true;         // false: a command that is resumed, or may not wait
+  std::unique_ptr<BlockedCommand> blocked = nullptr;
+  // What the reply hands over; several in EXEC.
+  std::vector<std::unique_ptr<Delivery>> deliveries = {};
+  bool may_block = true;        // false: a command that is resumed, or may not wait
   bool in_transaction = false;  // EXEC runs it
+
+  // What the handler left behind is not to be. REQUIRES: none of the reply was sent.
+  void Forget() noexcept;
+  ~Context() { Forget(); }  // an exception is on its way, or nothing is left
 };
 
 }  // namespace sluice::server

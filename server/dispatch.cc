@@ -116,17 +116,8 @@ void Queue(Context& context, const Command& command) {
   context.reply.Simple("QUEUED");
 }
 
-// What was to wait, or to be written later, is not.
-void Forget(Context& context) {
-  context.turn.Leave();  // its end may enter the engine
-  context.rest = nullptr;
-  context.parked = nullptr;
-}
-
 void Refuse(Context& context, resp::Reply::Mark mark, const Status& status) {
-  if (context.rest != nullptr || context.parked != nullptr) {
-    Forget(context);
-  }
+  context.Forget();
   context.reply.Rewind(mark);
   ErrorReply(context.reply, status);
   context.stats.error_replies.Add(1);
@@ -134,7 +125,7 @@ void Refuse(Context& context, resp::Reply::Mark mark, const Status& status) {
 }
 
 void NoMemory(Context& context, resp::Reply::Mark mark) {
-  Forget(context);
+  context.Forget();
   context.reply.Rewind(mark);
   context.reply.Error("OOM the machine has no memory left for this command");
   context.stats.error_replies.Add(1);
@@ -159,13 +150,14 @@ const Command* ResolveCommand(std::span<const RequestArg> request) {
   return command;
 }
 
-bool ResumeCommand(Context& context, Parked& parked, bool time_is_up) {
+BlockedCommand::Next ResumeCommand(Context& context, BlockedCommand& blocked, bool time_is_up) {
   const resp::Reply::Mark mark = context.reply.Prepare();
-  bool answered = true;
+  auto next = BlockedCommand::Next::kAnswered;
   try {
-    const store::Result<bool> resumed = parked.Resume(context, time_is_up);
-    answered = !resumed.ok() || *resumed;
-    if (!resumed.ok()) {
+    const store::Result<BlockedCommand::Next> resumed = blocked.Resume(context, time_is_up);
+    if (resumed.ok()) {
+      next = *resumed;
+    } else {
       Refuse(context, mark, resumed.GetStatus());
     }
   } catch (const std::bad_alloc&) {
@@ -174,7 +166,7 @@ bool ResumeCommand(Context& context, Parked& parked, bool time_is_up) {
   context.scratch.Reset();
   context.now_us = context.server.clock.NowUs();
   context.turn.EndCommand(context.now_us);
-  return answered;
+  return next;
 }
 
 bool Pausable(const Command& command, const Client& client, bool writes_only) {
@@ -201,6 +193,7 @@ void Dispatch(Context& context, const Status& drained) {
     } else if (status.ok()) {
       ran = true;
       context.client.last_command.store(command, std::memory_order_relaxed);
+      store::Budget::BeginAttempt();
       ArgReader args(request.subspan(IsSubcommand(*command) ? 2 : 1));
       status = command->handler(context, args);
     } else {

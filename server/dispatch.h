@@ -11,7 +11,7 @@
 namespace sluice::server {
 
 // Runs context.request[0] with the rest as arguments; appends exactly one reply to context.reply,
-// whatever happens, or leaves what is to be answered later in context.rest or context.parked.
+// whatever happens, or leaves what is to be answered later in context.rest or context.blocked.
 // `drained`: why a large argument of the request could not be taken; not ok: the command is not
 // run, and this is its error unless an earlier gate has one. REQUIRES: the request is not empty.
 void Dispatch(Context& context, const store::Status& drained);
@@ -19,8 +19,8 @@ void Dispatch(Context& context, const store::Status& drained);
 // Does CLIENT PAUSE hold it back?
 bool Pausable(const Command& command, const Client& client, bool writes_only);
 
-// The same for a command that waits. False: it waits on, and nothing was appended.
-bool ResumeCommand(Context& context, Parked& parked, bool time_is_up);
+// The same for a blocked command. kWait: nothing was appended.
+BlockedCommand::Next ResumeCommand(Context& context, BlockedCommand& blocked, bool time_is_up);
 
 // Errors: kOom while more memory is used than maxmemory allows.
 store::Status CheckMemory(const Context& context);

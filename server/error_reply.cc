@@ -28,6 +28,7 @@ constexpr std::array kPrefixes = {
     ErrorPrefix{Code::kNoAuth, "NOAUTH"},
     ErrorPrefix{Code::kDenied, "DENIED"},
     ErrorPrefix{Code::kExecAbort, "EXECABORT"},
+    ErrorPrefix{Code::kUnblocked, "UNBLOCKED"},
 };
 
 std::string_view PrefixOf(Code code) {

@@ -14,7 +14,9 @@ constexpr std::int64_t kWalkUs = 1000000;  // from the end of one walk to the be
 }  // namespace
 
 Housekeeper::Housekeeper(Server& server)
-    : server_(server), compaction_(server.store, server.memory), thread_([this] { Run(); }) {}
+    : server_(server),
+      compaction_(server.store.Wiring(), server.memory),
+      thread_([this] { Run(); }) {}
 
 Housekeeper::~Housekeeper() {
   {
@@ -46,9 +48,9 @@ void Housekeeper::Run() {
 
 // When the next one ends.
 std::int64_t Housekeeper::EndLeases() {
-  Engine::Turn turn(server_.engine, server_.clock);
-  turn.Enter();
-  return server_.streams.EndLeases(server_.clock.NowUs());
+  engine::Engine::Turn turn(server_.engine, server_.clock);
+  engine::EngineLock& lock = turn.Enter();
+  return server_.streams.EndLeases(lock, server_.clock.NowUs());
 }
 
 // True where there is more to do.
@@ -62,9 +64,9 @@ bool Housekeeper::CareForArena() {
 void Housekeeper::Expire() {
   for (bool more = true; more && !Stopping();) {
     store::RemovedNames removed(server_.memory);
-    Engine::Turn turn(server_.engine, server_.clock);
-    turn.Enter();
-    more = !server_.store.RemoveExpired(kNamesAtOnce, removed);
+    engine::Engine::Turn turn(server_.engine, server_.clock);
+    engine::EngineLock& lock = turn.Enter();
+    more = !server_.store(lock).RemoveExpired(kNamesAtOnce, removed);
     turn.Leave();
     while (!removed.TakeApart()) {
     }
@@ -74,7 +76,7 @@ void Housekeeper::Expire() {
 // One walk over everything.
 void Housekeeper::Compact() {
   for (bool more = true; more && !Stopping();) {
-    Engine::Turn turn(server_.engine, server_.clock);
+    engine::Engine::Turn turn(server_.engine, server_.clock);
     if (compaction_.NeedsEngine()) {
       turn.Enter();
     }

@@ -61,7 +61,7 @@ void ClientsSection(const Context& context, Lines& out) {
   std::int64_t subscribers = 0;
   context.server.clients.ForEach(
       [&subscribers](const Client& client) { subscribers += client.Subscribed() ? 1 : 0; });
-  Line(out, "blocked_clients", context.server.parked_clients.load());
+  Line(out, "blocked_clients", context.server.blocked_clients.load());
   Line(out, "pubsub_clients", subscribers);
   Line(out, "monitors", context.server.monitors.load());
 }
@@ -122,7 +122,7 @@ void StatsSection(const Context& context, Lines& out) {
   Line(out, "pubsubshard_channels", server.pubsub.Count(Channels::kShard));
   Line(out, "slowlog_len", server.slow_log.Size());
   Line(out, "evicted_keys", 0);
-  Line(out, "expired_keys", context.server.store.ExpiredNames());
+  Line(out, "expired_keys", context.server.store(context.turn.Enter()).ExpiredNames());
   Line(out, "total_error_replies", stats.Sum(&ThreadStats::error_replies));
   Line(out, "protocol_errors", stats.Sum(&ThreadStats::protocol_errors));
   Line(out, "client_query_buffer_limit_disconnections",
@@ -177,7 +177,7 @@ void ClusterSection(const Context& /*context*/, Lines& out) {
 }
 
 void KeyspaceSection(const Context& context, Lines& out) {
-  const store::Store& store = context.server.store;
+  const store::Store& store = context.server.store(context.turn.Enter());
   if (store.Names() > 0) {
     Line(out, "db0",
          fmt::format("keys={},expires={},avg_ttl={}", store.Names(), store.Expiries(),

@@ -27,10 +27,11 @@ std::string Escaped(std::string_view name) {
 
 // Calls function(partition) for the first ones.
 template <typename Function>
-void ForFirst(const Server& server, const Function& function) {
+void ForFirst(const Context& context, const Function& function) {
   std::string from;
   for (std::size_t i = 0; i < kListedMax; ++i) {
-    store::Partition* const partition = server.store.PartitionFrom(from);
+    store::Partition* const partition =
+        context.server.store(context.turn.Enter()).PartitionFrom(from);
     if (partition == nullptr) {
       return;
     }
@@ -43,10 +44,10 @@ void ForFirst(const Server& server, const Function& function) {
 }  // namespace
 
 void PartitionsSection(const Context& context, fmt::memory_buffer& out) {
-  const Server& server = context.server;
-  fmt::format_to(std::back_inserter(out), "partitions:{}\r\n", server.store.Partitions());
+  fmt::format_to(std::back_inserter(out), "partitions:{}\r\n",
+                 context.server.store(context.turn.Enter()).Partitions());
   std::size_t number = 0;
-  ForFirst(server, [&](store::Partition& partition) {
+  ForFirst(context, [&](store::Partition& partition) {
     Stream* const stream = Streams::Find(partition);
     fmt::format_to(std::back_inserter(out),
                    "partition{}:rows={},made={},bytes={},tasks={},waiters={},name={}\r\n", number++,
@@ -58,9 +59,9 @@ void PartitionsSection(const Context& context, fmt::memory_buffer& out) {
 }
 
 void TasksSection(const Context& context, fmt::memory_buffer& out) {
-  const std::int64_t now_ms = context.server.store.NowMs();
+  const std::int64_t now_ms = context.server.store(context.turn.Enter()).NowMs();
   std::size_t number = 0;
-  ForFirst(context.server, [&](store::Partition& partition) {
+  ForFirst(context, [&](store::Partition& partition) {
     Stream* const stream = Streams::Find(partition);
     if (stream == nullptr) {
       return;

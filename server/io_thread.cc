@@ -22,9 +22,35 @@ IoThread::IoThread(Server& server, ThreadStats& stats)
 // NOLINTNEXTLINE(bugprone-exception-escape): the end of the process, where nothing can be done
 IoThread::~IoThread() {
   Stop();
+  Join();
+}
+
+void IoThread::Join() {
   if (thread_.joinable()) {
     thread_.join();
   }
+}
+
+void IoThread::StopAll(std::vector<std::unique_ptr<IoThread>>& threads) {
+  for (const auto& thread : threads) {
+    thread->Stop();
+  }
+  for (const auto& thread : threads) {
+    thread->Join();
+  }
+  if (!threads.empty()) {
+    threads.front()->server_.wait_queues.SetServeSoon([] {});
+  }
+  threads.clear();
+}
+
+void IoThread::ServeWaitersHere() {
+  server_.wait_queues.SetServeSoon([this] {
+    boost::asio::post(context_, [this] {
+      engine::Engine::Turn turn(server_.engine, server_.clock);
+      turn.Enter();
+    });
+  });
 }
 
 void IoThread::Start() {

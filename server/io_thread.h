@@ -1,6 +1,6 @@
 // IoThread: one thread of the server's I/O: an event loop and the sessions that live on it.
 //
-// Thread safety: Adopt() and Stop() from any thread; the rest happens on the thread itself.
+// Thread safety: Adopt() from any thread; the rest happens on the thread itself.
 #pragma once
 
 #include <memory>
@@ -20,13 +20,17 @@ namespace sluice::server {
 class IoThread {
  public:
   IoThread(Server& server, ThreadStats& stats);
-  ~IoThread();  // stops and joins; NOLINT(bugprone-exception-escape): see io_thread.cc
+  ~IoThread();  // NOLINT(bugprone-exception-escape): see io_thread.cc
   IoThread(const IoThread&) = delete;
   IoThread& operator=(const IoThread&) = delete;
 
   void Start();
-  // Closes the sessions, then ends the thread.
-  void Stop();
+  // From now on this thread serves those that wait for memory, when some was freed by a thread that
+  // does not hold the engine lock.
+  void ServeWaitersHere();
+  // Closes the sessions of all of them and ends all threads; then destroys them. Until then they
+  // may post to one another.
+  static void StopAll(std::vector<std::unique_ptr<IoThread>>& threads);
 
   boost::asio::io_context& GetContext() { return context_; }
   ThreadStats& GetStats() { return stats_; }
@@ -36,6 +40,8 @@ class IoThread {
 
  private:
   void Run();
+  void Stop();
+  void Join();
   void Tick();
   void ArmTick();
 

@@ -15,7 +15,7 @@ void MakeDirty(const std::vector<Client*>& clients) noexcept {
 
 }  // namespace
 
-bool KeyWatchers::Watch(std::string_view name, Client& client) {
+bool KeyWatchers::Watch(engine::EngineLock& /*lock*/, std::string_view name, Client& client) {
   const auto [watched, is_new] = client.transaction.watched.emplace(name);
   if (!is_new) {
     return false;
@@ -35,7 +35,8 @@ bool KeyWatchers::Watch(std::string_view name, Client& client) {
   return true;
 }
 
-void KeyWatchers::Forget(std::string_view name, Client& client) noexcept {
+void KeyWatchers::Forget(engine::EngineLock& /*lock*/, std::string_view name,
+                         Client& client) noexcept {
   const auto watched = client.transaction.watched.find(name);
   const auto it = by_name_.find(name);
   client.transaction.bytes -= NameBytes(name);
@@ -46,15 +47,15 @@ void KeyWatchers::Forget(std::string_view name, Client& client) noexcept {
   client.transaction.watched.erase(watched);
 }
 
-void KeyWatchers::ForgetAll(Client& client) noexcept {
+void KeyWatchers::ForgetAll(engine::EngineLock& lock, Client& client) noexcept {
   while (!client.transaction.watched.empty()) {
-    Forget(*client.transaction.watched.begin(), client);
+    Forget(lock, *client.transaction.watched.begin(), client);
   }
   client.transaction.dirty = false;
   client.dirty = false;
 }
 
-void KeyWatchers::NameChanged(std::string_view name) noexcept {
+void KeyWatchers::OnNameChanged(std::string_view name) noexcept {
   if (by_name_.empty()) {
     return;
   }
@@ -63,7 +64,7 @@ void KeyWatchers::NameChanged(std::string_view name) noexcept {
   }
 }
 
-void KeyWatchers::AllGoes(store::Store& before) noexcept {
+void KeyWatchers::OnAllRemoved(store::Store& before) noexcept {
   for (const auto& [name, clients] : by_name_) {
     if (before.KindOf(name) != store::NameKind::kNone) {
       MakeDirty(clients);

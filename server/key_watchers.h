@@ -1,6 +1,6 @@
 // KeyWatchers: WATCH: which clients are to be told when what a name stands for changes.
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: the holder of the engine lock.
 #pragma once
 
 #include <functional>
@@ -9,23 +9,26 @@
 #include <unordered_map>
 #include <vector>
 
-#include "store/name_listener.h"
+#include "engine/engine_lock.h"
+#include "store/listener.h"
 
 namespace sluice::server {
 
 struct Client;
 
-class KeyWatchers final : public store::NameListener {
+class KeyWatchers final : public store::Listener {
  public:
   // Until it is forgotten, a change of `name` makes the client's transaction dirty. False: it was
   // watched already. Errors: std::bad_alloc; nothing changed then.
-  bool Watch(std::string_view name, Client& client);
+  bool Watch(engine::EngineLock& lock, std::string_view name, Client& client)
+      REQUIRES(engine::engine_role);
   // REQUIRES: the client watches it.
-  void Forget(std::string_view name, Client& client) noexcept;
-  void ForgetAll(Client& client) noexcept;
+  void Forget(engine::EngineLock& lock, std::string_view name, Client& client) noexcept
+      REQUIRES(engine::engine_role);
+  void ForgetAll(engine::EngineLock& lock, Client& client) noexcept REQUIRES(engine::engine_role);
 
-  void NameChanged(std::string_view name) noexcept override;
-  void AllGoes(store::Store& before) noexcept override;
+  void OnNameChanged(std::string_view name) noexcept override;
+  void OnAllRemoved(store::Store& before) noexcept override;
 
  private:
   struct Hash {

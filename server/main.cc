@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
+#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -75,7 +76,7 @@ int Serve(Config& config) {
     LogNotice("signal {}: shutting down", signal);
     context.stop();
   });
-  const SystemClock clock;
+  const base::SystemClock clock;
   auto arena = store::Arena::Make({.reserve_bytes = ArenaReserveBytes(),
                                    .prealloc_bytes = static_cast<std::size_t>(config.prealloc),
                                    .keep_bytes = ArenaKeepBytes(config)});
@@ -84,7 +85,7 @@ int Serve(Config& config) {
   }
   store::Memory memory(*std::move(arena), ArenaReserveBytes() / 4);
   store::Store data(memory, clock, std::random_device()());
-  Engine engine;
+  engine::Engine engine;
   Stats stats;
   store::TorchLoader torch(TorchModulePaths(config));
   Server server{.config = config,
@@ -113,21 +114,20 @@ int Serve(Config& config) {
   if (const Status status = metrics.Open(); !status.ok()) {
     return Fail(status);
   }
+  threads.front()->ServeWaitersHere();
   for (const auto& thread : threads) {
     thread->Start();
   }
-  const Housekeeper housekeeper(server);
+  std::optional<Housekeeper> housekeeper(server);
 
   LogNotice("sluice-server {} is ready: port {}, unix socket '{}'", kSluiceVersion,
             config.port.load(), config.unixsocket);
   const auto work = boost::asio::make_work_guard(context);
   context.run();
 
+  housekeeper.reset();
   boost::asio::post(threads.front()->GetContext(), [&listener] { listener.Close(); });
-  for (const auto& thread : threads) {
-    thread->Stop();
-  }
-  threads.clear();
+  IoThread::StopAll(threads);
   LogNotice("bye");
   return 0;
 }

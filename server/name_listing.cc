@@ -15,8 +15,8 @@ constexpr std::size_t kWrittenAtOnce = 4096;
 
 }  // namespace
 
-NameListing::NameListing(Engine& engine, const Clock& clock, store::Store& store, NameFilter filter,
-                         const Page& page)
+NameListing::NameListing(engine::Engine& engine, const base::Clock& clock,
+                         engine::Guarded<store::Store> store, NameFilter filter, const Page& page)
     : engine_(engine), clock_(clock), store_(store), filter_(std::move(filter)), page_(page) {}
 
 bool NameListing::Fits(const store::NamePage::Listed& listed) const {
@@ -24,12 +24,11 @@ bool NameListing::Fits(const store::NamePage::Listed& listed) const {
          (!filter_.glob || GlobMatches(*filter_.glob, listed.name.View()));
 }
 
-bool NameListing::Look(Engine::Turn& turn) {
+bool NameListing::Look(engine::Engine::Turn& turn) {
   fetched_.names.clear();
   const std::size_t count = std::min(page_.names_max, kNamesAtOnce);
   fetched_.names.reserve(count);
-  turn.Enter();
-  store_.ListNames(page_.from, count, fetched_);
+  store_(turn.Enter()).ListNames(page_.from, count, fetched_);
   turn.Leave();
   page_.from = fetched_.next;
   page_.names_max -= count;
@@ -44,7 +43,7 @@ bool NameListing::Look(Engine::Turn& turn) {
 
 bool NameListing::Write(resp::Reply& reply) {
   if (looking_) {
-    Engine::Turn turn(engine_, clock_);
+    engine::Engine::Turn turn(engine_, clock_);
     Look(turn);
     return true;
   }

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "server/engine.h"
+#include "engine/engine.h"
 #include "server/long_reply.h"
 #include "store/store.h"
 
@@ -30,20 +30,20 @@ class NameListing final : public LongReply {
     bool with_cursor = false;          // SCAN: [next cursor, names]
   };
   // All but the filter are borrowed.
-  NameListing(Engine& engine, const Clock& clock, store::Store& store, NameFilter filter,
-              const Page& page);
+  NameListing(engine::Engine& engine, const base::Clock& clock, engine::Guarded<store::Store> store,
+              NameFilter filter, const Page& page);
 
   // Fetches some names, with the engine, and looks at them without it. True: there are more.
-  bool Look(Engine::Turn& turn);
+  bool Look(engine::Engine::Turn& turn);
   // As LongReply. REQUIRES: not the engine.
   bool Write(resp::Reply& reply) override;
 
  private:
   [[nodiscard]] bool Fits(const store::NamePage::Listed& listed) const;
 
-  Engine& engine_;
-  const Clock& clock_;
-  store::Store& store_;
+  engine::Engine& engine_;
+  const base::Clock& clock_;
+  engine::Guarded<store::Store> store_;
   NameFilter filter_;
   Page page_;  // `from` and `names_max` go on
   bool looking_ = true;

@@ -114,7 +114,7 @@ void Observe(const RanCommand& ran) noexcept {
   }
 }
 
-void ObserveParked(Context& context, const ParkedTimes& times) noexcept {
+void ObserveBlocked(Context& context, const BlockedTimes& times) noexcept {
   Server& server = context.server;
   const Command* const command = context.client.last_command.load(std::memory_order_relaxed);
   if (command == nullptr) {
@@ -136,8 +136,8 @@ void ObserveParked(Context& context, const ParkedTimes& times) noexcept {
     if (latency_us > 0 && times.worked_us >= latency_us) {
       server.latency.Add("command", {.time_s = time_s, .ms = times.worked_us / 1000});
     }
-    if (latency_us > 0 && times.parked_us >= latency_us) {
-      server.latency.Add("parked", {.time_s = time_s, .ms = times.parked_us / 1000});
+    if (latency_us > 0 && times.blocked_us >= latency_us) {
+      server.latency.Add("parked", {.time_s = time_s, .ms = times.blocked_us / 1000});
     }
   } catch (const std::bad_alloc&) {
   }

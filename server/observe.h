@@ -23,10 +23,10 @@ void Observe(const RanCommand& ran) noexcept;
 
 // A command that waited was answered: the time that it waited is no work of the server's, and is
 // told apart from that which the answer took.
-struct ParkedTimes {
-  std::int64_t parked_us = 0;
+struct BlockedTimes {
+  std::int64_t blocked_us = 0;
   std::int64_t worked_us = 0;
 };
-void ObserveParked(Context& context, const ParkedTimes& times) noexcept;
+void ObserveBlocked(Context& context, const BlockedTimes& times) noexcept;
 
 }  // namespace sluice::server

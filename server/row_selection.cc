@@ -49,9 +49,8 @@ void SelectAgain(const Snapshot& changes, const store::Where& where,
 
 Status SelectRows(Context& context, std::string_view partition, const store::Where& where,
                   std::vector<RowIndex>& indexes) {
-  store::Store& store = context.server.store;
   for (;;) {
-    context.turn.Enter();
+    store::Store& store = context.server.store(context.turn.Enter());
     Snapshot snapshot;
     TRY(store.TakeSnapshot({.partition = partition}, snapshot));
     if (snapshot.Rows() <= kRowsHeldMax) {

@@ -84,7 +84,7 @@ asio::awaitable<void> Session::Read() {
       co_await asio::post(socket_.get_executor(), asio::use_awaitable);  // others have their turn
       continue;
     }
-    if (connection_.Parked()) {
+    if (connection_.Blocked()) {
       co_await WaitToResume();
       continue;
     }
@@ -114,8 +114,8 @@ asio::awaitable<void> Session::Read() {
 }
 
 asio::awaitable<void> Session::WaitToResume() {
-  const std::int64_t deadline_us = connection_.DeadlineUs();
-  if (deadline_us != server::Parked::kNever) {
+  const std::int64_t deadline_us = connection_.ResumeUs();
+  if (deadline_us != BlockedCommand::kNever) {
     const std::int64_t left_us = std::max<std::int64_t>(deadline_us - server_.clock.NowUs(), 0);
     progress_.expires_after(std::chrono::microseconds(left_us));
   }
@@ -182,7 +182,7 @@ asio::awaitable<void> Session::WriteRest() {
 }
 
 void Session::Sent(std::size_t bytes) {
-  connection_.Output().Consume(bytes);
+  connection_.Sent(bytes);
   stats_.output_bytes.Add(static_cast<std::int64_t>(bytes));
   written_us_ = server_.clock.NowUs();
 }
@@ -294,8 +294,8 @@ void Session::Tick(std::int64_t now_us) {
     CloseSocket();
     return;
   }
-  if (connection_.Parked()) {
-    TickParked();
+  if (connection_.Blocked()) {
+    TickBlocked();
     return;
   }
   const std::int64_t idle_us = config.timeout * kSecondUs;
@@ -310,11 +310,11 @@ void Session::Tick(std::int64_t now_us) {
 }
 
 // Nothing is read from a client that waits, so that it went is seen here.
-void Session::TickParked() {
+void Session::TickBlocked() {
   pollfd peer = {.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
   if (poll(&peer, 1, 0) > 0 && (peer.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
     CloseSocket();
-  } else if (connection_.GetClient().waker->Woken()) {
+  } else if (connection_.GetClient().notifier->Notified()) {
     progress_.cancel();  // it found no memory to say so itself
   }
 }

@@ -53,7 +53,7 @@ class Session : public std::enable_shared_from_this<Session> {
   boost::asio::awaitable<void> WaitToResume();
   void WakeUp();
   void Woken();
-  void TickParked();
+  void TickBlocked();
   std::optional<std::array<boost::asio::mutable_buffer, 2>> ReadBuffers();
   // Sends what the socket takes at once, at most about 1 MiB. False where the connection is broken.
   bool Flush();

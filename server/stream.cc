@@ -39,7 +39,6 @@ void Stream::TakeTerms() {
     throw;
   }
   controller_.SetExpected(partition_.Terms().expect);
-  streams_.MakeUnsettled(*this);
 }
 
 void Stream::EndLeases(std::int64_t now_us) noexcept {
@@ -77,20 +76,6 @@ void Stream::Charge() noexcept {
     budget_.Release(charged_ - bytes);
   }
   charged_ = bytes;
-}
-
-void Stream::RowWritten(RowIndex row) noexcept {
-  controller_.RowWritten(row);
-  streams_.MakeUnsettled(*this);
-}
-
-void Stream::RowGone(RowIndex row) noexcept {
-  controller_.RowGone(row);
-  streams_.MakeUnsettled(*this);
-}
-
-void Stream::PartitionGoes() noexcept {
-  streams_.PartitionGoes(*this);
 }
 
 bool Stream::InUse() const noexcept {

@@ -1,7 +1,7 @@
 // Stream: the streaming side of one partition: tells the tasks (controller/) of its rows (store/).
 // Made when a command first asks for the partition's tasks; belongs to the partition.
 //
-// Thread safety: one caller at a time (the engine); destroyed on any thread.
+// Thread safety: the holder of the engine lock; destroyed on any thread.
 #pragma once
 
 #include <memory>
@@ -14,14 +14,14 @@
 #include <boost/intrusive/list_hook.hpp>
 
 #include "controller/controller.h"
-#include "store/follower.h"
+#include "store/listener.h"
 #include "store/partition.h"
 
 namespace sluice::server {
 
 class Streams;
 
-class Stream final : public store::Follower, public controller::RowSource {
+class Stream final : public store::Attachment, public controller::RowSource {
  public:
   using Hook = boost::intrusive::list_member_hook<
       boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
@@ -43,9 +43,6 @@ class Stream final : public store::Follower, public controller::RowSource {
   // Charges the memory budget with what the tasks take now.
   void Charge() noexcept;
 
-  void RowWritten(store::RowIndex row) noexcept override;
-  void RowGone(store::RowIndex row) noexcept override;
-  void PartitionGoes() noexcept override;
   [[nodiscard]] bool InUse() const noexcept override;
 
   [[nodiscard]] bool Ready(store::RowIndex row, std::span<const std::size_t> fields) const override;
@@ -58,7 +55,7 @@ class Stream final : public store::Follower, public controller::RowSource {
 
   bool evicts_later = false;  // rows that are to go are there still: there was no memory
   Hook in_all;                // of the streams
-  Hook in_unsettled;          // those whose waiters are to be looked at
+  Hook in_changed;            // those whose waiters are to be looked at
 
  private:
   [[nodiscard]] bool AllReady(const store::Segment& segment, std::uint32_t offset,

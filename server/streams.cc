@@ -1,12 +1,14 @@
 #include "server/streams.h"
 
-#include <limits>
+#include <algorithm>
 #include <new>
 #include <utility>
 
 #include <fmt/format.h>
 
 namespace sluice::server {
+
+using engine::EngineLock;
 
 store::Status CheckTask(const store::Partition& partition, std::string_view task) {
   if (partition.Terms().AllowsTask(task)) {
@@ -28,99 +30,97 @@ store::Status CheckFields(const store::Partition& partition, std::span<const std
   return {};
 }
 
-Streams::Streams(store::Store& store, Engine& engine, const Clock& clock, store::Budget& budget)
-    : store_(store), engine_(engine), clock_(clock), budget_(budget), seeds_(store.Seed()) {
-  engine_.SetSettler(*this);
-  store_.AddListener(*this);
+StreamWaiter::StreamWaiter(EngineLock& lock, Streams& streams, std::string_view partition,
+                           controller::Fetch wanted)
+    : controller::Waiter(std::move(wanted), ++streams.arrivals_),
+      streams_(streams),
+      partition_(partition),
+      queue_(&streams.parts_.wait_queues.Hold(
+          lock, {.kind = engine::WaitKey::Kind::kPartition, .partition = partition})) {}
+
+void StreamWaiter::Leave(EngineLock& lock) noexcept {
+  engine::WaitQueues& queues = streams_.parts_.wait_queues;
+  if (controller::Waiter::Waits()) {
+    stream->GetPartition().Touch(streams_.NowMs());  // somebody waited until now
+    stream->Tasks().Leave(*this);
+  }
+  queues.Leave(lock, *this);
+  if (queue_ != nullptr) {
+    queues.Release(lock, *std::exchange(queue_, nullptr));
+  }
 }
 
-Stream& Streams::Of(store::Partition& partition) {
+void StreamWaiter::OnServed(EngineLock& lock) noexcept {
+  try {
+    streams_.LetIn(lock, *this);
+  } catch (const std::bad_alloc&) {
+    Answer(store::Status(store::Code::kOom, "no memory left for this fetch"), {});
+  }
+}
+
+Streams::Streams(const Parts& parts) : parts_(parts), seeds_(parts.store.Seed()) {
+  parts_.engine.SetWaiterService(*this);
+  parts_.store.AddListener(*this);
+}
+
+Stream& Streams::Of(EngineLock& lock, store::Partition& partition) {
   Stream* stream = Find(partition);
   if (stream == nullptr) {
-    auto made = std::make_unique<Stream>(*this, budget_, partition, seeds_.Next());
+    auto made = std::make_unique<Stream>(*this, parts_.budget, partition, seeds_.Next());
     stream = made.get();
-    partition.SetFollower(std::move(made));
+    partition.Attach(std::move(made));
     all_.push_back(*stream);
+    MarkChanged(lock, *stream);
   }
-  stream->EndLeases(clock_.NowUs());
+  stream->EndLeases(parts_.clock.NowUs());
   if (stream->evicts_later) {
-    EvictAll(*stream);
+    EvictAll(lock, *stream);
   }
   stream->Charge();
   return *stream;
 }
 
-Streams::Place& Streams::Hold(std::string_view name) {
-  auto it = places_.find(name);
-  if (it == places_.end()) {
-    it = places_.try_emplace(std::string(name)).first;
-    it->second.name = name;
+// Where the partition is gone again, it waits on.
+void Streams::LetIn(EngineLock& lock, StreamWaiter& waiter) {
+  auto found = parts_.store.FindPartition(waiter.partition_);
+  if (!found.ok() || *found == nullptr) {
+    parts_.wait_queues.Join(lock, *waiter.queue_, waiter);
+    return;
   }
-  ++it->second.holders;
-  return it->second;
+  store::Partition& partition = **found;
+  store::Status status = CheckTask(partition, waiter.fetch.task);
+  if (status.ok()) {
+    status = CheckFields(partition, waiter.fetch.selection.fields);
+  }
+  if (!status.ok()) {
+    waiter.Answer(std::move(status), {});
+    return;
+  }
+  Stream& stream = Of(lock, partition);
+  stream.Tasks().Wait(waiter);
+  waiter.stream = &stream;
+  MarkChanged(lock, stream);
 }
 
-void Streams::LetGo(Place& place) noexcept {
-  if (--place.holders == 0) {
-    places_.erase(places_.find(place.name));
-  }
-}
-
-void Streams::Wait(Place& place, StreamWaiter& waiter) {
-  auto partition = store_.FindPartition(place.name);
+void Streams::Wait(EngineLock& lock, StreamWaiter& waiter) {
+  auto partition = parts_.store.FindPartition(waiter.partition_);
   if (partition.ok() && *partition != nullptr) {
-    Stream& stream = Of(**partition);
+    Stream& stream = Of(lock, **partition);
     stream.Tasks().Wait(waiter);
     waiter.stream = &stream;
   } else {
-    place.homeless.push_back(waiter);
+    parts_.wait_queues.Join(lock, *waiter.queue_, waiter);
   }
 }
 
-void Streams::Leave(StreamWaiter& waiter) noexcept {
-  if (waiter.homeless.is_linked()) {
-    waiter.homeless.unlink();
-  } else if (waiter.Waits()) {
-    waiter.stream->GetPartition().Touch(NowMs());  // somebody waited until now
-    waiter.stream->Tasks().Leave(waiter);
-  }
-}
-
-// Of the row that it writes; 0: there is none, or it writes many.
-store::Revision Streams::RevisionOf(store::Partition* partition,
-                                    const FullWriter& writer) noexcept {
-  if (partition == nullptr || writer.key.empty()) {
-    return 0;
-  }
-  const store::RowPlace place = partition->Locate(writer.key);
-  return place.segment == nullptr ? 0 : place.segment->At(place.offset).revision;
-}
-
-void Streams::WaitForRoom(Place& place, FullWriter& writer) noexcept {
-  auto partition = store_.FindPartition(place.name);
-  writer.seen = RevisionOf(partition.ok() ? *partition : nullptr, writer);
-  if (std::exchange(writer.woken, false)) {
-    place.changed = places_changed_ = true;  // what it was woken for is free for the next
-    engine_.Unsettle();
-  }
-  if (!writer.hook.is_linked()) {
-    place.writers.push_back(writer);
-  }
-}
-
-void Streams::LeaveRoom(Place& place, FullWriter& writer) noexcept {
-  writer.hook.unlink();
-  place.changed = places_changed_ = true;  // what it was woken for is free for the next
-  engine_.Unsettle();
-}
-
-void Streams::Evict(Stream& stream, std::span<const store::RowIndex> rows) noexcept {
+void Streams::Evict(EngineLock& /*lock*/, Stream& stream,
+                    std::span<const store::RowIndex> rows) noexcept {
   try {
     const std::vector<store::RowIndex> evictable = stream.Evictable(rows);
     if (!evictable.empty()) {
       const store::RowSet evicted = {
           .kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = evictable};
-      const auto removed = store_.ClearRows(stream.GetPartition().Name().View(), evicted);
+      const auto removed = parts_.store.ClearRows(stream.GetPartition().Name().View(), evicted);
       stream.evicts_later = stream.evicts_later || !removed.ok();
     }
   } catch (const std::bad_alloc&) {
@@ -128,18 +128,18 @@ void Streams::Evict(Stream& stream, std::span<const store::RowIndex> rows) noexc
   }
 }
 
-void Streams::EvictAll(Stream& stream) noexcept {
+void Streams::EvictAll(EngineLock& lock, Stream& stream) noexcept {
   stream.evicts_later = false;
   try {
     std::vector<store::RowIndex> rows;
     stream.Tasks().Rows().ForEach([&rows](store::RowIndex row) { rows.push_back(row); });
-    Evict(stream, rows);
+    Evict(lock, stream, rows);
   } catch (const std::bad_alloc&) {
     stream.evicts_later = true;
   }
 }
 
-std::int64_t Streams::EndLeases(std::int64_t now_us) noexcept {
+std::int64_t Streams::EndLeases(EngineLock& /*lock*/, std::int64_t now_us) noexcept {
   std::int64_t next_us = controller::Leases::kNever;
   for (Stream& stream : all_) {
     stream.EndLeases(now_us);
@@ -148,124 +148,64 @@ std::int64_t Streams::EndLeases(std::int64_t now_us) noexcept {
   return next_us;
 }
 
-void Streams::ClientGone(std::int64_t client) noexcept {
+void Streams::ClientGone(EngineLock& lock, std::int64_t client) noexcept {
   for (Stream& stream : all_) {
     stream.Tasks().EndLeasesOf(client);
-    MakeUnsettled(stream);
+    MarkChanged(lock, stream);
   }
 }
 
-void Streams::MakeUnsettled(Stream& stream) noexcept {
-  if (!stream.in_unsettled.is_linked()) {
-    unsettled_.push_back(stream);
-    engine_.Unsettle();
+void Streams::MarkChanged(EngineLock& lock, Stream& stream) noexcept {
+  if (!stream.in_changed.is_linked()) {
+    changed_.push_back(stream);
+    parts_.engine.HasWork(lock);
+  }
+}
+
+void Streams::OnRowsChanged(store::Partition& partition,
+                            std::span<const store::RowPlace> rows) noexcept {
+  if (Stream* const stream = Find(partition)) {
+    for (const store::RowPlace& row : rows) {
+      stream->Tasks().RowWritten(row.index);
+    }
+    MarkChanged(parts_.engine.Held(), *stream);
+  }
+}
+
+void Streams::OnRowsRemoved(store::Partition& partition,
+                            std::span<const store::RowPlace> rows) noexcept {
+  if (Stream* const stream = Find(partition)) {
+    for (const store::RowPlace& row : rows) {
+      stream->Tasks().RowGone(row.index);
+    }
+    MarkChanged(parts_.engine.Held(), *stream);
   }
 }
 
 // Those that wait go on waiting, for the next partition of this name.
-void Streams::PartitionGoes(Stream& stream) noexcept {
-  const auto place = places_.find(stream.GetPartition().Name().View());
-  while (controller::Waiter* const waiter = stream.Tasks().FirstWaiter()) {
-    stream.Tasks().Leave(*waiter);
-    auto& homeless = static_cast<StreamWaiter&>(*waiter);
-    homeless.stream = nullptr;
-    place->second.homeless.push_back(homeless);
-  }
-  stream.in_all.unlink();
-  stream.in_unsettled.unlink();
-}
-
-void Streams::NameChanged(std::string_view name) noexcept {
-  if (places_.empty()) {
+void Streams::OnPartitionRemoved(store::Partition& partition) noexcept {
+  Stream* const stream = Find(partition);
+  if (stream == nullptr) {
     return;
   }
-  if (const auto it = places_.find(name); it != places_.end()) {
-    it->second.changed = places_changed_ = true;
-    engine_.Unsettle();
+  EngineLock& lock = parts_.engine.Held();
+  while (controller::Waiter* const first = stream->Tasks().FirstWaiter()) {
+    auto& waiter = static_cast<StreamWaiter&>(*first);
+    stream->Tasks().Leave(waiter);
+    waiter.stream = nullptr;
+    parts_.wait_queues.Join(lock, *waiter.queue_, waiter);
   }
+  stream->in_all.unlink();
+  stream->in_changed.unlink();
 }
 
-void Streams::AllGoes(store::Store& /*before*/) noexcept {
-  for (auto& [name, place] : places_) {
-    place.changed = places_changed_ = true;
-    engine_.Unsettle();
-  }
-}
-
-void Streams::Settle() noexcept {
-  if (std::exchange(places_changed_, false)) {
-    for (auto& [name, place] : places_) {
-      if (std::exchange(place.changed, false)) {
-        SettlePlace(place);
-      }
-    }
-  }
-  const std::int64_t now_us = clock_.NowUs();
-  while (!unsettled_.empty()) {
-    Stream& stream = unsettled_.front();
-    unsettled_.pop_front();
+void Streams::ServeWaiters(EngineLock& lock) noexcept {
+  parts_.wait_queues.Serve(lock);
+  const std::int64_t now_us = parts_.clock.NowUs();
+  while (!changed_.empty()) {
+    Stream& stream = changed_.front();
+    changed_.pop_front();
     stream.Tasks().Settle(now_us);
-  }
-}
-
-void Streams::SettlePlace(Place& place) noexcept {
-  auto found = store_.FindPartition(place.name);
-  store::Partition* const partition = found.ok() ? *found : nullptr;
-  if (partition != nullptr && !place.homeless.empty()) {
-    try {
-      Stream& stream = Of(*partition);
-      while (!place.homeless.empty()) {
-        LetIn(stream, place.homeless.front());
-      }
-      MakeUnsettled(stream);
-    } catch (const std::bad_alloc&) {
-      place.changed = places_changed_ = true;  // at the next change
-    }
-  }
-  WakeWriters(place, partition);
-}
-
-// Its partition was made. Errors: std::bad_alloc; it waits on then.
-void Streams::LetIn(Stream& stream, StreamWaiter& waiter) {
-  store::Status status = CheckTask(stream.GetPartition(), waiter.fetch.task);
-  if (status.ok()) {
-    status = CheckFields(stream.GetPartition(), waiter.fetch.selection.fields);
-  }
-  if (status.ok()) {
-    stream.Tasks().Wait(waiter);
-    waiter.stream = &stream;
-  }
-  waiter.homeless.unlink();
-  if (!status.ok()) {
-    waiter.Answer(std::move(status), {});
-  }
-}
-
-// Those that there is room for, beside those that were woken and have not tried yet.
-void Streams::WakeWriters(Place& place, store::Partition* partition) noexcept {
-  constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
-  std::int64_t rows = kNoLimit;
-  std::int64_t bytes = kNoLimit;
-  if (partition != nullptr) {
-    const store::PartitionTerms& terms = partition->Terms();
-    rows = terms.rows_max ? *terms.rows_max - static_cast<std::int64_t>(partition->Rows()) : rows;
-    bytes = terms.bytes_max ? *terms.bytes_max - partition->ValueBytes() : bytes;
-  }
-  for (FullWriter& writer : place.writers) {
-    if (const store::Revision now = RevisionOf(partition, writer); now != writer.seen) {
-      writer.seen = now;
-      writer.wants = {};  // its row was made or written meanwhile: who knows what it needs now
-    }
-    const bool fits = (writer.wants.rows <= rows || writer.wants.rows == 0) &&
-                      (writer.wants.bytes <= bytes || writer.wants.bytes <= 0);
-    if (!writer.woken && fits) {
-      writer.woken = true;
-      writer.waker->Wake();
-    }
-    if (writer.woken) {
-      rows -= writer.wants.rows;
-      bytes -= writer.wants.bytes;
-    }
   }
 }
 

@@ -1,26 +1,25 @@
-// Streams: all partitions' streams, and those that wait for a partition by its name: fetches while
-// it does not exist, and writes while it is full.
+// Streams: all partitions' streams, and the fetches that wait for a partition to be made.
 //
-// What changes rows makes a stream *unsettled*; before the engine is let go of, or the next command
-// acts, Settle() answers those that can be answered, in order of arrival.
+// What changes rows marks a stream as *changed*; before the engine lock is released, or the next
+// command acts, ServeWaiters() answers the fetches that can be answered, in order of arrival.
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: the holder of the engine lock.
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include <boost/intrusive/list.hpp>
 
-#include "server/clock.h"
-#include "server/engine.h"
-#include "server/parked.h"
+#include "base/clock.h"
+#include "engine/engine.h"
+#include "engine/wait_queues.h"
 #include "server/stream.h"
 #include "store/budget.h"
-#include "store/name_listener.h"
+#include "store/listener.h"
 #include "store/rows.h"
 #include "store/store.h"
 
@@ -30,115 +29,103 @@ namespace sluice::server {
 store::Status CheckTask(const store::Partition& partition, std::string_view task);
 store::Status CheckFields(const store::Partition& partition, std::span<const std::string> fields);
 
-// A fetch that waits, in its partition's stream or for the partition to be made.
-class StreamWaiter : public controller::Waiter {
+// A fetch that waits: in its partition's stream or, while there is none of that name, in the wait
+// queue of the name.
+class StreamWaiter : public controller::Waiter, public engine::Waiter {
  public:
-  using Hook = boost::intrusive::list_member_hook<
-      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
-  using controller::Waiter::Waiter;
+  // Errors: std::bad_alloc.
+  StreamWaiter(engine::EngineLock& lock, Streams& streams, std::string_view partition,
+               controller::Fetch wanted) REQUIRES(engine::engine_role);
   ~StreamWaiter() override = default;
-  Hook homeless;             // while there is no partition
+
+  // Waits nowhere any more. To be called before it is destroyed.
+  void Leave(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role);
+  // The partition may have been made.
+  void OnServed(engine::EngineLock& lock) noexcept override;
+
+  [[nodiscard]] const std::string& PartitionName() const { return partition_; }
   Stream* stream = nullptr;  // while it waits in one, and while it is answered
+
+ protected:
+  Streams& streams_;
+
+ private:
+  friend class Streams;
+  std::string partition_;
+  engine::WaitQueue* queue_ = nullptr;  // of the partition's name; held while it lives
 };
 
-// A write that waits until its partition is less full.
-struct FullWriter {
-  StreamWaiter::Hook hook;
-  std::shared_ptr<Waker> waker;
-  store::WriteResult::Wants wants;
-  std::string_view key;      // of its one row; "": it has others
-  store::Revision seen = 0;  // of that row, when it was refused last
-  bool woken = false;        // and has not tried yet
-};
-
-class Streams final : public store::NameListener, public Settler {
+class Streams final : public store::Listener, public engine::WaiterService {
  public:
-  // What waits for one name. Everyone who does holds on to it (Hold, LetGo).
-  struct Place {
-    std::string name;
-    std::size_t holders = 0;
-    bool changed = false;
-    boost::intrusive::list<
-        StreamWaiter,
-        boost::intrusive::member_hook<StreamWaiter, StreamWaiter::Hook, &StreamWaiter::homeless>,
-        boost::intrusive::constant_time_size<false>>
-        homeless;
-    boost::intrusive::list<
-        FullWriter,
-        boost::intrusive::member_hook<FullWriter, StreamWaiter::Hook, &FullWriter::hook>,
-        boost::intrusive::constant_time_size<false>>
-        writers;  // in order of arrival
+  // All are borrowed. Becomes the engine's waiter service.
+  struct Parts {
+    store::Store& store;
+    engine::Engine& engine;
+    engine::WaitQueues& wait_queues;
+    const base::Clock& clock;
+    store::Budget& budget;
   };
-
-  // All are borrowed. Becomes the engine's settler.
-  Streams(store::Store& store, Engine& engine, const Clock& clock, store::Budget& budget);
+  explicit Streams(const Parts& parts);
 
   // The partition's, made where there is none; what was due by now is done first: leases whose time
   // is up, rows to evict.
   // Errors: std::bad_alloc.
-  Stream& Of(store::Partition& partition);
+  Stream& Of(engine::EngineLock& lock, store::Partition& partition) REQUIRES(engine::engine_role);
   // Null: nobody asked for its tasks yet.
   static Stream* Find(store::Partition& partition) {
-    return static_cast<Stream*>(partition.GetFollower());
+    return static_cast<Stream*>(partition.GetAttachment());
   }
 
-  // Errors: std::bad_alloc.
-  Place& Hold(std::string_view name);
-  void LetGo(Place& place) noexcept;
   // Waits in the partition's stream or, while there is none, for it.
   // Errors: std::bad_alloc.
-  void Wait(Place& place, StreamWaiter& waiter);
-  void Leave(StreamWaiter& waiter) noexcept;
-  // Woken when there is room for what it wants. May be called again when there was none after all.
-  void WaitForRoom(Place& place, FullWriter& writer) noexcept;
-  void LeaveRoom(Place& place, FullWriter& writer) noexcept;
+  void Wait(engine::EngineLock& lock, StreamWaiter& waiter) REQUIRES(engine::engine_role);
 
   // The rows go where all tasks of an AUTOEVICT partition have consumed them; where there is no
   // memory for that, when its tasks are asked for next.
-  void Evict(Stream& stream, std::span<const store::RowIndex> rows) noexcept;
-  void EvictAll(Stream& stream) noexcept;
+  void Evict(engine::EngineLock& lock, Stream& stream,
+             std::span<const store::RowIndex> rows) noexcept REQUIRES(engine::engine_role);
+  void EvictAll(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
   // Ends leases whose time is up. When the next one ends: Leases::kNever: none does.
-  std::int64_t EndLeases(std::int64_t now_us) noexcept;
-  void ClientGone(std::int64_t client) noexcept;
+  std::int64_t EndLeases(engine::EngineLock& lock, std::int64_t now_us) noexcept
+      REQUIRES(engine::engine_role);
+  void ClientGone(engine::EngineLock& lock, std::int64_t client) noexcept
+      REQUIRES(engine::engine_role);
 
-  void MakeUnsettled(Stream& stream) noexcept;
-  void PartitionGoes(Stream& stream) noexcept;
-  void Settle() noexcept override;
-  void NameChanged(std::string_view name) noexcept override;
-  void AllGoes(store::Store& before) noexcept override;
+  // Its waiters are looked at before the engine lock is released.
+  void MarkChanged(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
+  void ServeWaiters(engine::EngineLock& lock) noexcept override;
 
-  std::int64_t NextArrival() { return ++arrivals_; }
+  void OnRowsChanged(store::Partition& partition,
+                     std::span<const store::RowPlace> rows) noexcept override;
+  void OnRowsRemoved(store::Partition& partition,
+                     std::span<const store::RowPlace> rows) noexcept override;
+  void OnPartitionRemoved(store::Partition& partition) noexcept override;
+
   controller::LeaseId& LeaseIds() { return lease_ids_; }
-  [[nodiscard]] std::int64_t NowMs() const { return clock_.WallUs() / 1000; }
+  [[nodiscard]] std::int64_t NowMs() const { return parts_.clock.WallUs() / 1000; }
   // Calls function(stream) for each.
   template <typename Function>
-  void ForEach(const Function& function) {
+  void ForEach(engine::EngineLock& /*lock*/, const Function& function)
+      REQUIRES(engine::engine_role) {
     for (Stream& stream : all_) {
       function(stream);
     }
   }
 
  private:
-  void SettlePlace(Place& place) noexcept;
-  static store::Revision RevisionOf(store::Partition* partition, const FullWriter& writer) noexcept;
-  void LetIn(Stream& stream, StreamWaiter& waiter);
-  void WakeWriters(Place& place, store::Partition* partition) noexcept;
+  friend class StreamWaiter;
+  void LetIn(engine::EngineLock& lock, StreamWaiter& waiter) REQUIRES(engine::engine_role);
 
-  store::Store& store_;
-  Engine& engine_;
-  const Clock& clock_;
-  store::Budget& budget_;
+  Parts parts_;
   controller::LeaseId lease_ids_ = 0;
   std::int64_t arrivals_ = 0;
   controller::Random seeds_;
-  std::map<std::string, Place, std::less<>> places_;
-  bool places_changed_ = false;
   template <Stream::Hook Stream::*kHook>
   using StreamList =
       boost::intrusive::list<Stream, boost::intrusive::member_hook<Stream, Stream::Hook, kHook>,
                              boost::intrusive::constant_time_size<false>>;
   StreamList<&Stream::in_all> all_;
-  StreamList<&Stream::in_unsettled> unsettled_;
+  StreamList<&Stream::in_changed> changed_;
 };
 
 }  // namespace sluice::server

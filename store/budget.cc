@@ -4,6 +4,8 @@
 
 namespace sluice::store {
 
+constinit thread_local Budget::Attempt Budget::attempt;
+
 bool Budget::TryCharge(std::int64_t bytes, std::int64_t overdraft) noexcept {
   assert(bytes >= 0 && overdraft >= 0);
   const std::int64_t limit = Limit();
@@ -11,14 +13,17 @@ bool Budget::TryCharge(std::int64_t bytes, std::int64_t overdraft) noexcept {
   std::int64_t used = Used();
   do {
     if (bytes > 0 && (used > most || bytes > most - used)) {
+      attempt.need = attempt.held + bytes;
       return false;
     }
   } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));
+  attempt.held += bytes;
   NotePeak(used + bytes);
   return true;
 }
 
 void Budget::Charge(std::int64_t bytes) noexcept {
+  attempt.held += bytes;
   NotePeak(used_.fetch_add(bytes, std::memory_order_relaxed) + bytes);
 }
 
@@ -26,19 +31,20 @@ void Budget::Release(std::int64_t bytes) noexcept {
   // In one order with SetListener(): who sets it and looks at Used() then sees this, or is told.
   [[maybe_unused]] const std::int64_t before = used_.fetch_sub(bytes);
   assert(before >= bytes);
+  attempt.held -= bytes;
   if (bytes > 0) {
-    TellListener();
+    NotifyListener();
   }
 }
 
 void Budget::SetLimit(std::int64_t bytes) noexcept {
   limit_.store(bytes, std::memory_order_relaxed);
-  TellListener();
+  NotifyListener();
 }
 
-void Budget::TellListener() noexcept {
-  if (ReleaseListener* const listener = listener_.load(); listener != nullptr) {
-    listener->Released();
+void Budget::NotifyListener() noexcept {
+  if (Listener* const listener = listener_.load(); listener != nullptr) {
+    listener->OnMemoryFreed();
   }
 }
 

@@ -8,19 +8,10 @@
 #include <cstdint>
 #include <limits>
 
+#include "store/listener.h"
 #include "store/status.h"
 
 namespace sluice::store {
-
-// Somebody who waits for memory.
-class ReleaseListener {
- public:
-  // Some was given back, or the limit was raised. Any thread, maybe under the engine.
-  virtual void Released() noexcept = 0;
-
- protected:
-  ~ReleaseListener() = default;
-};
 
 class Budget {
  public:
@@ -42,17 +33,29 @@ class Budget {
   }
   // Lowering it below Used() refuses new charges until enough is released.
   void SetLimit(std::int64_t bytes) noexcept;
-  // Null: nobody waits. The listener must outlive every other call.
-  void SetListener(ReleaseListener* listener) noexcept { listener_.store(listener); }
+  // Who is notified when memory is freed; null: nobody waits for it. The listener must outlive
+  // every other call.
+  void SetListener(Listener* listener) noexcept { listener_.store(listener); }
+
+  // What an attempt of this thread needs: set to 0 when it begins; after it was refused, the bytes
+  // that it held then and those that it was refused.
+  static void BeginAttempt() noexcept { attempt = {}; }
+  [[nodiscard]] static std::int64_t NeedOfAttempt() noexcept { return attempt.need; }
 
  private:
   void NotePeak(std::int64_t used) noexcept;
-  void TellListener() noexcept;
+  void NotifyListener() noexcept;
+
+  struct Attempt {
+    std::int64_t held = 0;  // net, of all budgets: a server has one
+    std::int64_t need = 0;
+  };
+  static constinit thread_local Attempt attempt;
 
   std::atomic<std::int64_t> used_{0};
   std::atomic<std::int64_t> peak_{0};
   std::atomic<std::int64_t> limit_{kNoLimit};
-  std::atomic<ReleaseListener*> listener_{nullptr};
+  std::atomic<Listener*> listener_{nullptr};
 };
 
 // kOom with Redis's own text.

@@ -17,6 +17,7 @@ Partition::Partition(Text name, Memory& memory, const Birth& birth)
       indexes_(birth.seed),
       created_ms_(birth.now_ms),
       touched_ms_(birth.now_ms),
+      listeners_(*birth.listeners),
       fields_by_name_(0, TextHash{birth.seed}) {}
 
 Partition::~Partition() {
@@ -25,7 +26,7 @@ Partition::~Partition() {
 }
 
 bool Partition::TakeApart() noexcept {
-  follower_ = nullptr;
+  attachment_ = nullptr;
   for (const auto& field : fields_) {
     if (field != nullptr && !field->DropChunks(Segment::kRows)) {
       return false;

@@ -15,9 +15,9 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "store/field.h"
-#include "store/follower.h"
 #include "store/hash.h"
 #include "store/key_index.h"
+#include "store/listener.h"
 #include "store/partition_terms.h"
 #include "store/remains.h"
 #include "store/removal_log.h"
@@ -73,6 +73,7 @@ class Partition final : public Remains {
     Revision made = 0;
     std::uint64_t seed = 0;  // for the hash maps
     std::int64_t now_ms = 0;
+    const std::vector<Listener*>* listeners = nullptr;  // of its rows; borrowed
   };
   Partition(Text name, Memory& memory, const Birth& birth);
   ~Partition() override;
@@ -93,9 +94,9 @@ class Partition final : public Remains {
   // Errors: kDType, where a field has another dtype than the schema says.
   Status SetTerms(PartitionTerms terms);
 
-  // Null: nobody follows its rows.
-  [[nodiscard]] Follower* GetFollower() const { return follower_.get(); }
-  void SetFollower(std::unique_ptr<Follower> follower) { follower_ = std::move(follower); }
+  // Null: nobody attached anything.
+  [[nodiscard]] Attachment* GetAttachment() const { return attachment_.get(); }
+  void Attach(std::unique_ptr<Attachment> attachment) { attachment_ = std::move(attachment); }
 
   // Errors: as Store::Write; `plan` is released then.
   Status Reserve(const WriteRequest& request, WritePlan& plan);
@@ -185,6 +186,8 @@ class Partition final : public Remains {
   bool RemoveCell(Field& field, const RowPlace& place) noexcept;
   bool ClearCell(Field& field, const RowPlace& place, Revision revision) noexcept;
   void DropFieldIfEmpty(Field& field) noexcept;
+  void NotifyChanged(std::span<const RowPlace> rows) noexcept;
+  void NotifyRemoved(const RowPlace& row) noexcept;
 
   Text name_;
   Memory& memory_;
@@ -199,7 +202,8 @@ class Partition final : public Remains {
   std::int64_t created_ms_;
   std::int64_t touched_ms_;
   PartitionTerms terms_;
-  std::unique_ptr<Follower> follower_;
+  const std::vector<Listener*>& listeners_;
+  std::unique_ptr<Attachment> attachment_;
   std::uint64_t fields_version_ = 1;
   std::vector<std::unique_ptr<Field>> fields_;  // by id; null: free
   std::vector<Field*> order_;                   // as they were made

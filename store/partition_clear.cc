@@ -58,9 +58,7 @@ bool Partition::ClearCell(Field& field, const RowPlace& place, Revision revision
     return false;
   }
   place.segment->SetRevision(place.offset, revision);
-  if (follower_ != nullptr) {
-    follower_->RowWritten(place.index);
-  }
+  NotifyChanged(std::span(&place, 1));
   return true;
 }
 
@@ -89,9 +87,7 @@ void Partition::RemoveRow(const RowPlace& place, Revision revision, bool logged)
     removals_.Add(std::move(row.key), revision);
   }
   row = Row();
-  if (follower_ != nullptr) {
-    follower_->RowGone(place.index);
-  }
+  NotifyRemoved(place);
   if (--place.segment->live_rows == 0) {
     segments_.erase(place.index / Segment::kRows);
   }

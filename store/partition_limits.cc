@@ -11,7 +11,7 @@ bool Partition::IsIdle(std::int64_t now_ms) noexcept {
   if (!terms_.ttl_ms) {
     return false;
   }
-  if (follower_ != nullptr && follower_->InUse()) {
+  if (attachment_ != nullptr && attachment_->InUse()) {
     touched_ms_ = now_ms;
   }
   return now_ms - touched_ms_ > *terms_.ttl_ms;

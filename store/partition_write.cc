@@ -328,6 +328,18 @@ Status Partition::ReserveBytes(WritePlan& plan) {
   return {};
 }
 
+void Partition::NotifyChanged(std::span<const RowPlace> rows) noexcept {
+  for (Listener* const listener : listeners_) {
+    listener->OnRowsChanged(*this, rows);
+  }
+}
+
+void Partition::NotifyRemoved(const RowPlace& row) noexcept {
+  for (Listener* const listener : listeners_) {
+    listener->OnRowsRemoved(*this, std::span(&row, 1));
+  }
+}
+
 void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) noexcept {
   const std::size_t rows = plan.rows_.size();
   std::int64_t replaced_bytes = 0;
@@ -368,9 +380,7 @@ void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) n
   row_bytes_ += plan.charged_ - replaced_bytes;
   memory_.GetBudget().Release(replaced_bytes);
   plan.partition_ = nullptr;  // all of it is the partition's now
-  for (std::size_t i = 0; follower_ != nullptr && i < rows; ++i) {
-    follower_->RowWritten(plan.rows_[i].index);
-  }
+  NotifyChanged(plan.rows_);
   plan.Release();
 }
 

@@ -37,6 +37,7 @@ enum class Code : std::uint8_t {
   kNoAuth,     // a password is wanted first
   kExecAbort,  // a command of the transaction was refused
   kDenied,     // protected mode
+  kUnblocked,  // CLIENT UNBLOCK ... ERROR
 };
 
 class [[nodiscard]] Status {

@@ -15,7 +15,7 @@ Status NoPartition(std::string_view name) {
 
 }  // namespace
 
-Store::Store(Memory& memory, const WallClock& clock, std::uint64_t seed)
+Store::Store(Memory& memory, const base::WallClock& clock, std::uint64_t seed)
     : memory_(memory),
       clock_(clock),
       seed_(seed),
@@ -45,14 +45,15 @@ Partition* Store::PartitionFrom(std::string_view name) const {
 
 void Store::Changed(std::string_view name) noexcept {
   ++revision_;
-  for (NameListener* const listener : listeners_) {
-    listener->NameChanged(name);
+  for (Listener* const listener : listeners_) {
+    listener->OnNameChanged(name);
   }
 }
 
 Result<Name*> Store::MakePartition(std::string_view name) {
   // The revision of the write that makes it.
-  const Partition::Birth birth = {.made = revision_ + 1, .seed = seed_, .now_ms = NowMs()};
+  const Partition::Birth birth = {
+      .made = revision_ + 1, .seed = seed_, .now_ms = NowMs(), .listeners = &listeners_};
   return Insert(name, std::make_unique<Partition>(Text(name), memory_, birth));
 }
 
@@ -214,11 +215,11 @@ Result<std::int64_t> Store::ClearCells(std::string_view partition, const RowSet&
 
 std::unique_ptr<Remains> Store::Flush() {
   auto remains = std::make_unique<FlushedNames>(memory_, seed_);
-  for (NameListener* const listener : listeners_) {
-    listener->AllGoes(*this);
-  }
-  for (const auto& [text, name] : tables_->partitions) {
-    PartitionGoes(*name);
+  for (Listener* const listener : listeners_) {
+    listener->OnAllRemoved(*this);
+    for (const auto& [text, name] : tables_->partitions) {
+      listener->OnPartitionRemoved(*name->partition);
+    }
   }
   tables_->partitions.clear();
   tables_->idlers.clear();

@@ -7,7 +7,7 @@
 // may fail (checks, memory, keys), and apply, which cannot (noexcept); std::bad_alloc in the first
 // half leaves no trace either. Nothing is copied under a call but values under kSmallBytes.
 //
-// Thread safety: one caller at a time: the holder of the engine (server/engine.h).
+// Thread safety: one caller at a time: the holder of the engine lock (engine/engine.h).
 #pragma once
 
 #include <cstdint>
@@ -17,14 +17,14 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "store/blob.h"
-#include "store/name_listener.h"
+#include "store/listener.h"
 #include "store/name_table.h"
 #include "store/remains.h"
 #include "store/removed_names.h"
 #include "store/rows.h"
 #include "store/snapshot.h"
-#include "store/wall_clock.h"
 
 namespace sluice::store {
 
@@ -62,15 +62,15 @@ struct NamePage {
 class Store {
  public:
   // `memory` and `clock` are borrowed and must outlive the store; `seed` for all that is random.
-  Store(Memory& memory, const WallClock& clock, std::uint64_t seed);
+  Store(Memory& memory, const base::WallClock& clock, std::uint64_t seed);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
   [[nodiscard]] std::uint64_t Seed() const { return seed_; }
 
-  // Told of every change from now on. Borrowed.
-  void AddListener(NameListener& listener) { listeners_.push_back(&listener); }
+  // Notified of every change from now on. Borrowed; must outlive the store.
+  void AddListener(Listener& listener) { listeners_.push_back(&listener); }
 
   // KV.PUT, KV.MPUT. A missing partition is made, except for RowSet::kIndexes (kNoPartition).
   // `result` is reset first. REQUIRES: names checked (CheckName), sources checked (CheckColumn),
@@ -181,13 +181,13 @@ class Store {
   void Expire(Name& name) noexcept;
   void PutString(Name& name, StringWrite& write) noexcept;
   void PutExpiry(Name& name, std::int64_t expires_ms) noexcept;
-  // After a change: takes the next revision, and tells the listener.
+  // After a change: takes the next revision, and notifies the listeners.
   void Changed(std::string_view name) noexcept;
 
   Memory& memory_;
-  const WallClock& clock_;
+  const base::WallClock& clock_;
   std::uint64_t seed_;
-  std::vector<NameListener*> listeners_;
+  std::vector<Listener*> listeners_;
   Revision revision_ = 0;
   std::int64_t expired_names_ = 0;
   std::uint64_t random_;  // of RandomName()

@@ -14,12 +14,6 @@ bool HasExpired(const Name& name, std::int64_t now_ms) noexcept {
   return name.expires_ms < now_ms || (name.partition != nullptr && name.partition->IsIdle(now_ms));
 }
 
-void PartitionGoes(const Name& name) noexcept {
-  if (name.partition != nullptr && name.partition->GetFollower() != nullptr) {
-    name.partition->GetFollower()->PartitionGoes();
-  }
-}
-
 Name* Store::Find(std::string_view name) noexcept {
   Name* const found = tables_->names.Find(name);
   if (found == nullptr || (found->expires_ms == kNoExpiry && found->partition == nullptr)) {
@@ -59,7 +53,9 @@ Result<Name*> Store::Insert(std::string_view name, std::unique_ptr<Partition> pa
 std::unique_ptr<Name> Store::Unlink(Name& name) noexcept {
   PutExpiry(name, kNoExpiry);
   if (name.partition != nullptr) {
-    PartitionGoes(name);
+    for (Listener* const listener : listeners_) {
+      listener->OnPartitionRemoved(*name.partition);
+    }
     tables_->idlers.erase(&name);
     tables_->partitions.erase(name.name.View());
   }

@@ -26,8 +26,6 @@ using ExpiryIndex = boost::intrusive::multiset<
 // As in Redis, a name is still there in the millisecond in which it expires. A partition that is
 // idle for longer than its TTL has, too.
 bool HasExpired(const Name& name, std::int64_t now_ms) noexcept;
-// To be called before nobody finds the name any more.
-void PartitionGoes(const Name& name) noexcept;
 Status WrongType();
 
 struct Store::Tables {

@@ -153,8 +153,8 @@ Status TensorGet(Context& context, ArgReader& args) {
   TRY(args.Finish());
 
   store::ReadResult& read = context.scratch.read;
-  context.turn.Enter();
-  const Status status = context.server.store.Read(
+  engine::EngineLock& lock = context.turn.Enter();
+  const Status status = context.server.store(lock).Read(
       {.partition = kAiPartition,
        .rows = {.kind = RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}},
        .fields = std::span(&kAiField, 1)},

@@ -119,7 +119,7 @@ Status ClientUnblock(Context& context, ArgReader& args) {
     unblocked = client.blocked;
     if (unblocked) {
       client.unblock = how;
-      client.waker->Wake();
+      client.notifier->Notify();
     }
   });
   context.reply.Integer(unblocked ? 1 : 0);
@@ -134,17 +134,20 @@ Status ClientPause(Context& context, ArgReader& args) {
     return Status(Code::kError, "CLIENT PAUSE mode must be WRITE or ALL");
   }
   TRY(args.Finish());
+  engine::EngineLock& lock = context.turn.Enter();  // see Connection::WaitsForUnpause()
   Pause& pause = context.server.pause;
   pause.writes_only = writes_only;
   pause.until_us = ms == 0 ? 0 : DeadlineAfter(context.now_us, ms);
+  context.server.wait_queues.Notify(lock, {.kind = engine::WaitKey::Kind::kUnpause});
   context.reply.Simple("OK");
   return {};
 }
 
 // CLIENT UNPAUSE
 Status ClientUnpause(Context& context, ArgReader& /*args*/) {
+  engine::EngineLock& lock = context.turn.Enter();  // see Connection::WaitsForUnpause()
   context.server.pause.until_us = 0;
-  context.server.clients.ForEach([](Client& client) { client.waker->Wake(); });
+  context.server.wait_queues.Notify(lock, {.kind = engine::WaitKey::Kind::kUnpause});
   context.reply.Simple("OK");
   return {};
 }

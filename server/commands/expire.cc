@@ -61,7 +61,7 @@ ExpireOptions ReadExpireOptions(ArgReader& args) {
 // It is time already: as DEL.
 Status RemoveNow(Context& context, std::string_view key) {
   auto removed = std::make_unique<store::RemovedNames>(context.server.memory);
-  context.server.store.Remove(key, *removed);
+  context.server.store(context.turn.Enter()).Remove(key, *removed);
   context.turn.Leave();
   Dismantle(context, std::move(removed), [](resp::Reply& reply) { reply.Integer(1); });
   return {};
@@ -76,8 +76,7 @@ Status SetExpiry(Context& context, ArgReader& args, Expiry expiry) {
   TRY(args.Finish());
   TRY_ASSIGN(const std::int64_t expires_ms, ExpiryMs(context, expiry, kAnyTime));
 
-  store::Store& store = context.server.store;
-  context.turn.Enter();
+  store::Store& store = context.server.store(context.turn.Enter());
   const std::optional<std::int64_t> old = store.ExpiryOf(key);
   if (!old || !options.Allow(*old, expires_ms)) {
     context.reply.Integer(0);
@@ -111,11 +110,11 @@ Status PExpireAt(Context& context, ArgReader& args) {
 Status Persist(Context& context, ArgReader& args) {
   const std::string_view key = args.Word("key");
   TRY(args.Finish());
-  context.turn.Enter();
-  const std::optional<std::int64_t> old = context.server.store.ExpiryOf(key);
+  engine::EngineLock& lock = context.turn.Enter();
+  const std::optional<std::int64_t> old = context.server.store(lock).ExpiryOf(key);
   const bool expires = old && *old != kNoExpiry;
   if (expires) {
-    context.server.store.SetExpiry(key, kNoExpiry);
+    context.server.store(lock).SetExpiry(key, kNoExpiry);
   }
   context.reply.Integer(expires ? 1 : 0);
   return {};
@@ -126,8 +125,7 @@ Status GetExpiry(Context& context, ArgReader& args, Expiry form) {
   constexpr std::int64_t kSecondMs = 1000;
   const std::string_view key = args.Word("key");
   TRY(args.Finish());
-  store::Store& store = context.server.store;
-  context.turn.Enter();
+  store::Store& store = context.server.store(context.turn.Enter());
   const std::optional<std::int64_t> expires_ms = store.ExpiryOf(key);
   if (!expires_ms || *expires_ms == kNoExpiry) {
     context.reply.Integer(expires_ms ? -1 : -2);

@@ -36,17 +36,17 @@ constexpr std::string_view NameOf(NameKind kind) {
 Status Type(Context& context, ArgReader& args) {
   const std::string_view key = args.Word("key");
   TRY(args.Finish());
-  context.turn.Enter();
-  context.reply.Simple(NameOf(context.server.store.KindOf(key)));
+  engine::EngineLock& lock = context.turn.Enter();
+  context.reply.Simple(NameOf(context.server.store(lock).KindOf(key)));
   return {};
 }
 
 // EXISTS key [key ...], TOUCH key [key ...]: a key that is named twice counts twice.
 Status Exists(Context& context, ArgReader& args) {
   std::int64_t found = 0;
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   for (const RequestArg& key : args.Remaining()) {
-    found += context.server.store.KindOf(key.text) == NameKind::kNone ? 0 : 1;
+    found += context.server.store(lock).KindOf(key.text) == NameKind::kNone ? 0 : 1;
   }
   context.reply.Integer(found);
   return {};
@@ -56,9 +56,9 @@ Status Exists(Context& context, ArgReader& args) {
 Status Del(Context& context, ArgReader& args) {
   auto removed = std::make_unique<store::RemovedNames>(context.server.memory);
   std::int64_t count = 0;
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   for (const RequestArg& key : args.Remaining()) {
-    count += context.server.store.Remove(key.text, *removed) ? 1 : 0;
+    count += context.server.store(lock).Remove(key.text, *removed) ? 1 : 0;
   }
   context.turn.Leave();
   Dismantle(context, std::move(removed), [count](resp::Reply& reply) { reply.Integer(count); });
@@ -67,8 +67,8 @@ Status Del(Context& context, ArgReader& args) {
 
 // RANDOMKEY
 Status RandomKey(Context& context, ArgReader& /*args*/) {
-  context.turn.Enter();
-  const store::Text name = context.server.store.RandomName();
+  engine::EngineLock& lock = context.turn.Enter();
+  const store::Text name = context.server.store(lock).RandomName();
   if (name.IsNull()) {
     context.reply.Null();
   } else {
@@ -83,7 +83,7 @@ Status List(Context& context, NameFilter filter, const NameListing::Page& page) 
   const Server& server = context.server;
   auto listing = std::make_unique<NameListing>(server.engine, server.clock, server.store,
                                                std::move(filter), page);
-  while (listing->Look(context.turn) && !context.may_park) {
+  while (listing->Look(context.turn) && !context.may_block) {
   }
   if (listing->Write(context.reply)) {
     context.rest = std::move(listing);
@@ -149,14 +149,14 @@ std::string_view EncodingOf(std::string_view value) {
 Status ObjectEncoding(Context& context, ArgReader& args) {
   const std::string_view key = args.Word("key");
   TRY(args.Finish());
-  context.turn.Enter();
-  const NameKind kind = context.server.store.KindOf(key);
+  engine::EngineLock& lock = context.turn.Enter();
+  const NameKind kind = context.server.store(lock).KindOf(key);
   if (kind == NameKind::kNone) {
     context.reply.Null();
   } else if (kind == NameKind::kPartition) {
     context.reply.Bulk("columns");
   } else {
-    TRY_ASSIGN(const auto value, context.server.store.GetString(key));
+    TRY_ASSIGN(const auto value, context.server.store(lock).GetString(key));
     context.reply.Bulk(EncodingOf(value ? value->View() : std::string_view()));
   }
   return {};
@@ -166,8 +166,8 @@ Status ObjectEncoding(Context& context, ArgReader& args) {
 Status ObjectFact(Context& context, ArgReader& args, std::string_view error) {
   const std::string_view key = args.Word("key");
   TRY(args.Finish());
-  context.turn.Enter();
-  if (context.server.store.KindOf(key) == NameKind::kNone) {
+  engine::EngineLock& lock = context.turn.Enter();
+  if (context.server.store(lock).KindOf(key) == NameKind::kNone) {
     context.reply.Null();
     return {};
   }
@@ -206,8 +206,8 @@ Status MemoryUsage(Context& context, ArgReader& args) {
     }
   }
   TRY(args.Finish());
-  context.turn.Enter();
-  if (const auto bytes = context.server.store.BytesOf(key); bytes) {
+  engine::EngineLock& lock = context.turn.Enter();
+  if (const auto bytes = context.server.store(lock).BytesOf(key); bytes) {
     context.reply.Integer(*bytes);
   } else {
     context.reply.Null();

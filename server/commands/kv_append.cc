@@ -133,7 +133,6 @@ class Appender {
   // The first dim's new size.
   store::Result<std::int64_t> Run() {
     for (;;) {
-      context_.turn.Enter();
       TRY_ASSIGN(const GrowingCell cell, Find());
       TRY(GrownDims(cell, added_, dims_));
       TRY(CheckMemory(context_));
@@ -148,7 +147,6 @@ class Appender {
       TRY(Fill(old, target));
       TRY_ASSIGN(store::ChunkRef grown, MakeChunk(old.size(), target));
       if (large) {
-        context_.turn.Enter();
         TRY_ASSIGN(const GrowingCell now, Find());
         if (!(now == cell)) {
           continue;
@@ -161,10 +159,11 @@ class Appender {
 
  private:
   store::Result<GrowingCell> Find() const {
-    return context_.server.store.CellToGrow({.partition = append_.partition,
-                                             .key = append_.key,
-                                             .field = added_.field,
-                                             .dtype = added_.dtype});
+    return context_.server.store(context_.turn.Enter())
+        .CellToGrow({.partition = append_.partition,
+                     .key = append_.key,
+                     .field = added_.field,
+                     .dtype = added_.dtype});
   }
 
   static std::string_view OldBytes(const GrowingCell& cell) {

@@ -1,9 +1,11 @@
 #include "server/commands/kv_block.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "server/command_table.h"
 #include "server/dispatch.h"
+#include "store/partition.h"
 
 namespace sluice::server {
 namespace {
@@ -15,80 +17,163 @@ constexpr std::int64_t kMillisecondUs = 1000;
 
 // There may be room for it later.
 bool MayWait(const Context& context, const Status& status) {
-  return status.GetCode() == Code::kOom ||
+  const std::int64_t limit = context.server.memory.GetBudget().Limit();
+  return (status.GetCode() == Code::kOom && store::Budget::NeedOfAttempt() <= limit) ||
          (status.GetCode() == Code::kFull && !context.scratch.write.wants.never_fits);
 }
 
 // A write that was refused with OOM or FULL, and is run again whenever there may be room.
-class BlockedWrite final : public Parked {
+class BlockedWrite final : public BlockedCommand, private engine::Waiter {
  public:
-  BlockedWrite(Context& context, std::int64_t deadline_us, Code refused)
-      : Parked(deadline_us),
+  using Kind = engine::WaitKey::Kind;
+
+  // Errors: std::bad_alloc.
+  BlockedWrite(Context& context, std::int64_t deadline_us, Status refused)
+      : BlockedCommand(BlockedCommand::Kind::kCommand, deadline_us),
         server_(context.server),
-        handler_(ResolveCommand(context.request)->handler),
-        request_(context.request) {
-    writer_.waker = context.client.waker;
-    writer_.waker->Take();
-    Queue(context, refused);
-  }
-  ~BlockedWrite() override {
-    Engine::Turn turn(server_.engine, server_.clock);
-    turn.Enter();
-    LeavePartition();
+        command_(*ResolveCommand(context.request)),
+        notifier_(context.client.notifier),
+        request_(context.request),
+        unpause_(*notifier_) {
+    notifier_->Take();
+    engine::EngineLock& lock = context.turn.Enter();
+    HoldQueues(lock);
+    Wait(lock, context, std::move(refused));
   }
 
-  store::Result<bool> Resume(Context& context, bool time_is_up) override {
+  void End(engine::EngineLock& lock) noexcept override {
+    server_.wait_queues.Leave(lock, *this);
+    server_.wait_queues.Leave(lock, unpause_);
+    for (engine::WaitQueue* const queue : {memory_, limits_, unpauses_}) {
+      server_.wait_queues.Release(lock, *queue);
+    }
+  }
+
+  [[nodiscard]] std::int64_t ResumeUs() const override {
+    return std::min(DeadlineUs(), paused_until_us_);
+  }
+
+  store::Result<Next> Resume(Context& context, bool time_is_up) override {
+    if (HeldBack(context)) {
+      return time_is_up ? store::Result<Next>(refused_) : Next::kWait;
+    }
     context.request = request_.Args();
-    context.may_park = false;
+    context.may_block = false;
+    store::Budget::BeginAttempt();
     ArgReader args(context.request.subspan(1));
-    const Status status = handler_(context, args);
+    Status status = command_.handler(context, args);
     if (status.ok()) {
-      return true;
+      return Next::kAnswered;
     }
     if (time_is_up || !MayWait(context, status)) {
       return status;
     }
-    Queue(context, status.GetCode());
-    return false;
+    Wait(context.turn.Enter(), context, std::move(status));
+    return Next::kWait;
   }
 
  private:
-  // In the queue for memory, or in that for room in the partition.
-  void Queue(Context& context, Code refused) {
-    if (refused == Code::kOom) {
-      LeavePartition();
-      if (ticket_ != nullptr) {
-        ticket_->Refused();
-      } else {
-        const auto need = static_cast<std::int64_t>(request_.TextBytes());  // blobs are here
-        ticket_ = server_.room.Join(need, writer_.waker);
+  // Makes its connection resume when CLIENT PAUSE is over. It keeps its place in line meanwhile.
+  class Unpause final : public engine::Waiter {
+   public:
+    explicit Unpause(engine::Notifier& notifier) : notifier_(notifier) {}
+    void OnServed(engine::EngineLock& /*lock*/) noexcept override { notifier_.Notify(); }
+
+   private:
+    engine::Notifier& notifier_;
+  };
+
+  // All that it may ever wait in, so that going from one to another cannot fail.
+  void HoldQueues(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
+    engine::WaitQueues& queues = server_.wait_queues;
+    memory_ = &queues.Hold(lock, {.kind = Kind::kMemory});
+    try {
+      limits_ = &queues.Hold(lock, {.kind = Kind::kLimits, .partition = Partition()});
+      unpauses_ = &queues.Hold(lock, {.kind = Kind::kUnpause});
+    } catch (...) {
+      queues.Release(lock, *memory_);
+      if (limits_ != nullptr) {
+        queues.Release(lock, *limits_);
       }
-      return;
-    }
-    ticket_ = nullptr;
-    context.turn.Enter();
-    if (place_ == nullptr) {
-      place_ = &server_.streams.Hold(request_.Args()[1].text);
-    }
-    writer_.wants = context.scratch.write.wants;
-    const bool one_row = !EqualsIgnoreCase(request_.Args()[0].text, "kv.mput");
-    writer_.key = one_row ? request_.Args()[2].text : std::string_view();
-    server_.streams.WaitForRoom(*place_, writer_);
-  }
-  // REQUIRES: the engine, where it waits for the partition.
-  void LeavePartition() noexcept {
-    if (place_ != nullptr) {
-      server_.streams.LeaveRoom(*place_, writer_);
-      server_.streams.LetGo(*std::exchange(place_, nullptr));
+      throw;
     }
   }
 
+  // CLIENT PAUSE holds it back.
+  bool HeldBack(Context& context) {
+    engine::WaitQueues& queues = server_.wait_queues;
+    engine::EngineLock& lock = context.turn.Enter();
+    const std::int64_t until_us = server_.pause.until_us.load(std::memory_order_relaxed);
+    if (until_us <= context.now_us) {
+      paused_until_us_ = kNever;
+      queues.Leave(lock, unpause_);
+      return false;
+    }
+    paused_until_us_ = until_us;
+    if (!unpause_.Waits()) {
+      queues.Join(lock, *unpauses_, unpause_);
+    }
+    return true;
+  }
+
+  // In the queue for memory, or in that for the partition's limits.
+  void Wait(engine::EngineLock& lock, const Context& context, Status refused)
+      REQUIRES(engine::engine_role) {
+    refused_ = std::move(refused);
+    engine::WaitQueue& queue = refused_.GetCode() == Code::kOom ? *memory_ : *limits_;
+    Need need;
+    if (&queue == memory_) {  // more than nothing: no write may begin where all is taken
+      need.bytes = std::max<std::int64_t>(1, store::Budget::NeedOfAttempt());
+    } else {
+      need = {.rows = context.scratch.write.wants.rows, .bytes = context.scratch.write.wants.bytes};
+      seen_ = RevisionOfRow(lock);
+    }
+    if (waits_in_ == &queue) {
+      server_.wait_queues.Refused(lock, *this, need);
+    } else {
+      server_.wait_queues.Leave(lock, *this);
+      server_.wait_queues.Join(lock, queue, *this, need);
+      waits_in_ = &queue;
+    }
+  }
+
+  void OnServed(engine::EngineLock& /*lock*/) noexcept override { notifier_->Notify(); }
+
+  // Where others made or wrote its row, it may need nothing any more.
+  Need CurrentNeed(engine::EngineLock& lock) noexcept override {
+    if (waits_in_ == limits_ && RevisionOfRow(lock) != seen_) {
+      seen_ = RevisionOfRow(lock);
+      return {};
+    }
+    return Waiter::CurrentNeed(lock);
+  }
+
+  // Of the one row that it writes; 0: there is none, or it writes many.
+  store::Revision RevisionOfRow(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role) {
+    if (command_.name == "kv.mput") {
+      return 0;
+    }
+    const auto found = server_.store(lock).FindPartition(Partition());
+    if (!found.ok() || *found == nullptr) {
+      return 0;
+    }
+    const store::RowPlace place = (*found)->Locate(request_.Args()[2].text);
+    return place.segment == nullptr ? 0 : place.segment->At(place.offset).revision;
+  }
+  [[nodiscard]] std::string_view Partition() const { return request_.Args()[1].text; }
+
   Server& server_;
-  Handler handler_;
+  const Command& command_;
+  std::shared_ptr<engine::Notifier> notifier_;
   KeptRequest request_;
-  std::unique_ptr<RoomQueue::Ticket> ticket_;
-  Streams::Place* place_ = nullptr;
-  FullWriter writer_;
+  Status refused_;  // what it is answered if its time is up while it is paused
+  engine::WaitQueue* memory_ = nullptr;
+  engine::WaitQueue* limits_ = nullptr;
+  engine::WaitQueue* unpauses_ = nullptr;
+  engine::WaitQueue* waits_in_ = nullptr;
+  store::Revision seen_ = 0;
+  std::int64_t paused_until_us_ = kNever;
+  Unpause unpause_;
 };
 
 // Where BLOCK would stand: right behind the rows. 0: not to be seen yet.
@@ -134,8 +219,8 @@ bool ReadBlock(ArgReader& args, Block& block) {
 }
 
 std::int64_t DeadlineAfter(std::int64_t now_us, std::int64_t ms) {
-  const std::int64_t room = (Parked::kNever - now_us) / kMillisecondUs;
-  return ms == 0 || ms >= room ? Parked::kNever : now_us + ms * kMillisecondUs;
+  const std::int64_t room = (BlockedCommand::kNever - now_us) / kMillisecondUs;
+  return ms == 0 || ms >= room ? BlockedCommand::kNever : now_us + ms * kMillisecondUs;
 }
 
 std::optional<std::int64_t> BlockOf(const Command& command, std::span<const resp::Argument> head) {
@@ -151,29 +236,15 @@ std::optional<std::int64_t> BlockOf(const Command& command, std::span<const resp
 
 Status WriteRows(Context& context, const store::WriteRequest& request) {
   TRY(CheckMemory(context));
-  context.turn.Enter();
-  Server& server = context.server;
-  store::WriteResult& result = context.scratch.write;
-  TRY(server.store.Write(request, result));
-  if (server.row_waiters.Any(request.partition)) {
-    for (const store::RowIndex index : result.indexes) {
-      const store::Text key = server.store.KeyOf(request.partition, index);
-      server.row_waiters.RowChanged(request.partition, key.View(), index);
-    }
-  }
-  return {};
+  return context.server.store(context.turn.Enter()).Write(request, context.scratch.write);
 }
 
 Status OrWait(Context& context, const Block& block, Status status) {
-  if (!block.given || !context.may_park || !MayWait(context, status)) {
+  if (!block.given || !context.may_block || !MayWait(context, status)) {
     return status;
   }
-  const Code refused = status.GetCode();
-  if (refused == Code::kOom) {
-    context.turn.Leave();
-  }
-  context.parked =
-      std::make_unique<BlockedWrite>(context, DeadlineAfter(context.now_us, block.ms), refused);
+  context.blocked = std::make_unique<BlockedWrite>(context, DeadlineAfter(context.now_us, block.ms),
+                                                   std::move(status));
   return {};
 }
 

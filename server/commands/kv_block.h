@@ -1,4 +1,4 @@
-// BLOCK: writes that wait for room instead of getting OOM or FULL.
+// BLOCK: writes that wait where they would get OOM or FULL.
 //
 // Where the payload is large, the wait comes before it is read (server/connection.cc asks
 // BlockOf()), so BLOCK is looked for right behind the rows. A small write has been read whole: it
@@ -26,18 +26,18 @@ struct Block {
 std::int64_t ReadMilliseconds(ArgReader& args);
 // True where BLOCK was next.
 bool ReadBlock(ArgReader& args, Block& block);
-// So many milliseconds from now; 0: Parked::kNever.
+// So many milliseconds from now; 0: BlockedCommand::kNever.
 std::int64_t DeadlineAfter(std::int64_t now_us, std::int64_t ms);
 
 // The BLOCK of a request of which these arguments, its name first, have come; nullopt: none.
 std::optional<std::int64_t> BlockOf(const Command& command, std::span<const resp::Argument> head);
 
-// KV.PUT, KV.MPUT, KV.APPEND: carries the write out, fills context.scratch.write, and tells those
-// that wait for the rows. Enters the engine. Errors: as Store::Write; kOom over maxmemory.
+// KV.PUT, KV.MPUT, KV.APPEND: carries the write out and fills context.scratch.write. Acquires the
+// engine lock. Errors: as Store::Write; kOom over maxmemory.
 store::Status WriteRows(Context& context, const store::WriteRequest& request);
 
 // `status` of a write, or ok where it was kOom or kFull and the command waits now
-// (context.parked).
+// (context.blocked).
 store::Status OrWait(Context& context, const Block& block, store::Status status);
 
 }  // namespace sluice::server

@@ -15,9 +15,9 @@ namespace {
 using store::Status;
 
 Status ClearPartition(Context& context, std::string_view partition) {
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   TRY_ASSIGN(store::Store::RemovedPartition removed,
-             context.server.store.RemovePartition(partition));
+             context.server.store(lock).RemovePartition(partition));
   context.turn.Leave();
   Dismantle(context, std::move(removed.remains),
             [rows = removed.rows](resp::Reply& reply) { reply.Integer(rows); });
@@ -38,7 +38,7 @@ Status KvClear(Context& context, ArgReader& args) {
   TRY(args.Finish());
 
   TRY(ChooseRows(context, partition, choice));
-  store::Store& store = context.server.store;
+  store::Store& store = context.server.store(context.turn.Enter());
   const auto removed = some_fields
                            ? store.ClearCells(partition, choice.rows, context.scratch.fields)
                            : store.ClearRows(partition, choice.rows);

@@ -43,12 +43,13 @@ Status FieldsOfRows(Context& context, std::string_view partition, RowChoice& cho
                     std::vector<FieldSummary>& fields) {
   TRY(ChooseRows(context, partition, choice));
   ReadResult& read = context.scratch.read;
-  TRY(context.server.store.Read({.partition = partition,
-                                 .rows = choice.rows,
-                                 .fields = {},
-                                 .all_fields = true,
-                                 .strict = true},
-                                read));
+  TRY(context.server.store(context.turn.Enter())
+          .Read({.partition = partition,
+                 .rows = choice.rows,
+                 .fields = {},
+                 .all_fields = true,
+                 .strict = true},
+                read));
   context.turn.Leave();
   for (std::size_t c = 0; !read.indexes.empty() && c < read.columns.size(); ++c) {
     fields.push_back(Summarize(read.columns[c], {read.CellsOf(c), read.indexes.size()}));
@@ -71,7 +72,7 @@ Status KvFields(Context& context, ArgReader& args) {
     TRY(FieldsOfRows(context, partition, choice, fields));
   } else {
     context.turn.Enter();
-    TRY(context.server.store.Summarize(partition, fields));
+    TRY(context.server.store(context.turn.Enter()).Summarize(partition, fields));
     context.turn.Leave();
   }
   ReplyFields(fields, context.reply);
@@ -88,18 +89,18 @@ Status KvShow(Context& context, ArgReader& args) {
   }
   TRY(args.Finish());
 
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   const store::RowSet rows = {
       .kind = store::RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}};
   ReadResult& read = context.scratch.read;
-  TRY(context.server.store.Read({.partition = partition,
-                                 .rows = rows,
-                                 .fields = context.scratch.fields,
-                                 .all_fields = !one_field,
-                                 .strict = true},
-                                read));
+  TRY(context.server.store(lock).Read({.partition = partition,
+                                       .rows = rows,
+                                       .fields = context.scratch.fields,
+                                       .all_fields = !one_field,
+                                       .strict = true},
+                                      read));
   std::vector<store::Text>& tags = context.scratch.texts;
-  TRY(context.server.store.Tags(partition, rows, tags));
+  TRY(context.server.store(lock).Tags(partition, rows, tags));
   context.turn.Leave();  // statistics take a while
   context.reply.Verbatim(
       RowPage({.partition = partition, .key = key, .tag = tags.front().View(), .whole = one_field},

@@ -46,9 +46,9 @@ Status Begin(Context& context, std::unique_ptr<RowListing> listing) {
 }
 
 void ReplyPartitions(Context& context) {
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   std::vector<std::pair<store::Text, std::size_t>> partitions;
-  context.server.store.ListPartitions(partitions);
+  context.server.store(lock).ListPartitions(partitions);
   context.turn.Leave();
   context.reply.Map(partitions.size());
   for (const auto& [name, rows] : partitions) {
@@ -90,9 +90,9 @@ Status KvList(Context& context, ArgReader& args) {
   TRY(args.Finish());
 
   auto listing = std::make_unique<RowListing>(form, std::move(filter));
-  context.turn.Enter();
-  TRY(context.server.store.TakeSnapshot({.partition = partition, .fields = context.scratch.fields},
-                                        listing->GetSnapshot()));
+  engine::EngineLock& lock = context.turn.Enter();
+  TRY(context.server.store(lock).TakeSnapshot(
+      {.partition = partition, .fields = context.scratch.fields}, listing->GetSnapshot()));
   return Begin(context, std::move(listing));
 }
 
@@ -120,8 +120,8 @@ Status KvScan(Context& context, ArgReader& args) {
 
   const auto rows_max = static_cast<std::size_t>(count.value_or(kCountDefault));
   auto listing = std::make_unique<RowListing>(ListingForm::kPage, std::move(filter), rows_max);
-  context.turn.Enter();
-  TRY(context.server.store.TakeSnapshot(
+  engine::EngineLock& lock = context.turn.Enter();
+  TRY(context.server.store(lock).TakeSnapshot(
       {.partition = partition, .from = static_cast<store::RowIndex>(cursor), .rows_max = rows_max},
       listing->GetSnapshot()));
   return Begin(context, std::move(listing));
@@ -137,12 +137,12 @@ Status KvChanges(Context& context, ArgReader& args) {
   TRY(args.Finish());
 
   auto listing = std::make_unique<RowListing>(ListingForm::kChanges, RowFilter());
-  context.turn.Enter();
-  TRY(context.server.store.TakeSnapshot({.partition = partition,
-                                         .fields = context.scratch.fields,
-                                         .since = static_cast<store::Revision>(since),
-                                         .removals = true},
-                                        listing->GetSnapshot()));
+  engine::EngineLock& lock = context.turn.Enter();
+  TRY(context.server.store(lock).TakeSnapshot({.partition = partition,
+                                               .fields = context.scratch.fields,
+                                               .since = static_cast<store::Revision>(since),
+                                               .removals = true},
+                                              listing->GetSnapshot()));
   return Begin(context, std::move(listing));
 }
 

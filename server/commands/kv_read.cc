@@ -35,13 +35,14 @@ Status KvMget(Context& context, ArgReader& args) {
 
   TRY(ChooseRows(context, partition, choice));
   store::ReadResult& read = context.scratch.read;
-  TRY(context.server.store.Read({.partition = partition,
-                                 .rows = choice.rows,
-                                 .fields = context.scratch.fields,
-                                 .all_fields = !some_fields,
-                                 .strict = format.Strict(),
-                                 .keys = format.format == Format::kSafetensors},
-                                read));
+  TRY(context.server.store(context.turn.Enter())
+          .Read({.partition = partition,
+                 .rows = choice.rows,
+                 .fields = context.scratch.fields,
+                 .all_fields = !some_fields,
+                 .strict = format.Strict(),
+                 .keys = format.format == Format::kSafetensors},
+                read));
   return ReplyInFormat(context, partition, format, read);
 }
 
@@ -53,7 +54,7 @@ Status KvTags(Context& context, ArgReader& args) {
 
   TRY(ChooseRows(context, partition, choice));
   std::vector<store::Text>& tags = context.scratch.texts;
-  TRY(context.server.store.Tags(partition, choice.rows, tags));
+  TRY(context.server.store(context.turn.Enter()).Tags(partition, choice.rows, tags));
   if (tags.size() > kTagsHeldMax) {
     context.turn.Leave();
   }

@@ -17,14 +17,16 @@ using store::Code;
 using store::RowSet;
 using store::Status;
 
-// Waits until fields of rows are ready. It watches the first row that is not.
-class RowWait final : public Parked, public controller::RowWaiter {
+// Waits until fields of rows are ready. It watches one row at a time, the first that is not, so
+// that a write costs one look-up a row, however many wait for how many rows. (The idea is that of
+// watched literals: Moskewicz et al., Chaff, 2001.)
+class RowWait final : public BlockedCommand, private engine::Waiter {
  public:
   RowWait(Context& context, std::string_view partition, const RowSet& rows,
           std::int64_t deadline_us)
-      : Parked(deadline_us),
+      : BlockedCommand(Kind::kCommand, deadline_us),
         server_(context.server),
-        waker_(context.client.waker),
+        notifier_(context.client.notifier),
         partition_(partition),
         indexes_(rows.indexes.begin(), rows.indexes.end()) {
     for (const std::string_view key : rows.keys) {
@@ -36,68 +38,74 @@ class RowWait final : public Parked, public controller::RowWaiter {
     rows_ = rows;
     rows_.keys = keys_;
     rows_.indexes = indexes_;
-    waker_->Take();
-  }
-  ~RowWait() override {
-    Engine::Turn turn(server_.engine, server_.clock);
-    turn.Enter();
-    server_.row_waiters.Forget(*this);
+    notifier_->Take();
   }
 
-  // True where all is ready. Otherwise it watches a row now. REQUIRES: the engine.
-  // Errors: kWrongType; std::bad_alloc.
-  store::Result<bool> Look() {
+  void End(engine::EngineLock& lock) noexcept override {
+    server_.wait_queues.Leave(lock, *this);
+    Release(lock);
+  }
+
+  // True where all is ready. Otherwise it watches a row now. Errors: kWrongType; std::bad_alloc.
+  store::Result<bool> Look(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
     // From where it stood; and, since a row before that may have changed back, from the beginning.
     for (const std::size_t from : {at_, std::size_t{0}}) {
-      TRY_ASSIGN(at_, server_.store.FirstUnready(partition_, rows_, from, fields_));
+      TRY_ASSIGN(at_, server_.store(lock).FirstUnready(partition_, rows_, from, fields_));
       if (at_ < rows_.size()) {
-        Watch();
+        Watch(lock);
         return false;
       }
     }
     return true;
   }
 
-  void RowChanged() noexcept override {
-    try {
-      auto ready = Look();
-      if (!ready.ok() || *ready) {
-        status_ = ready.GetStatus();
-        ready_ = ready.ok();
-        waker_->Wake();
-      }
-    } catch (const std::bad_alloc&) {
-      no_memory_ = true;
-      waker_->Wake();
-    }
-  }
-
-  store::Result<bool> Resume(Context& context, bool time_is_up) override {
+  store::Result<Next> Resume(Context& context, bool time_is_up) override {
     context.turn.Enter();
-    if (no_memory_) {
-      return store::OutOfMemory();
-    }
     if (!status_.ok()) {
       return status_;
     }
     if (!ready_ && !time_is_up) {
-      return false;
+      return Next::kWait;
     }
     context.reply.Integer(ready_ ? 1 : 0);
-    return true;
+    return Next::kAnswered;
   }
 
  private:
-  void Watch() {
+  // The row that it watched was written; it has left that queue.
+  void OnServed(engine::EngineLock& lock) noexcept override {
+    try {
+      auto ready = Look(lock);
+      status_ = ready.GetStatus();
+      ready_ = ready.ok() && *ready;
+    } catch (const std::bad_alloc&) {  // to watch the next row
+      status_ = store::OutOfMemory();
+    }
+    if (ready_ || !status_.ok()) {
+      notifier_->Notify();
+    }
+  }
+
+  // Errors: std::bad_alloc; it watches no row then.
+  void Watch(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
+    Release(lock);
+    engine::WaitKey key = {.kind = engine::WaitKey::Kind::kRow, .partition = partition_};
     if (rows_.kind == RowSet::Kind::kKeys) {
-      server_.row_waiters.WatchKey(partition_, keys_[at_], *this);
+      key.row_key = keys_[at_];
     } else {
-      server_.row_waiters.WatchIndex(partition_, indexes_[at_], *this);
+      key.row = indexes_[at_];
+    }
+    queue_ = &server_.wait_queues.Hold(lock, key);
+    server_.wait_queues.Join(lock, *queue_, *this);
+  }
+  void Release(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role) {
+    if (queue_ != nullptr) {
+      server_.wait_queues.Release(lock, *std::exchange(queue_, nullptr));
     }
   }
 
   Server& server_;
-  std::shared_ptr<Waker> waker_;
+  std::shared_ptr<engine::Notifier> notifier_;
   std::string partition_;
   std::deque<std::string> texts_;  // what the views below look at
   std::vector<std::string_view> keys_;
@@ -105,8 +113,8 @@ class RowWait final : public Parked, public controller::RowWaiter {
   std::vector<store::RowIndex> indexes_;
   RowSet rows_;
   std::size_t at_ = 0;  // of the row that it watches
+  engine::WaitQueue* queue_ = nullptr;
   bool ready_ = false;
-  bool no_memory_ = false;  // to watch the next row
   Status status_;
 };
 
@@ -136,14 +144,14 @@ Status KvWait(Context& context, ArgReader& args) {
   }
   TRY(args.Finish());
 
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   TRY_ASSIGN(const std::size_t unready,
-             context.server.store.FirstUnready(partition, rows, 0, context.scratch.fields));
+             context.server.store(lock).FirstUnready(partition, rows, 0, context.scratch.fields));
   if (unready == rows.size()) {
     context.reply.Integer(1);
     return {};
   }
-  if (!context.may_park) {
+  if (!context.may_block) {
     context.reply.Integer(0);
     return {};
   }
@@ -151,12 +159,10 @@ Status KvWait(Context& context, ArgReader& args) {
   auto wait = std::make_unique<RowWait>(context, partition, rows,
                                         DeadlineAfter(context.now_us, timeout_ms));
   RowWait& waiting = *wait;
-  context.parked = std::move(wait);
-  context.turn.Enter();
-  TRY_ASSIGN(const bool ready, waiting.Look());
+  context.blocked = std::move(wait);
+  TRY_ASSIGN(const bool ready, waiting.Look(context.turn.Enter()));
   if (ready) {
-    context.turn.Leave();
-    context.parked = nullptr;
+    context.Forget();
     context.reply.Integer(1);
   }
   return {};

@@ -24,8 +24,8 @@ using store::Status;
 Status PartitionList(Context& context, ArgReader& args) {
   TRY(args.Finish());
   std::vector<std::pair<store::Text, std::size_t>> partitions;
-  context.turn.Enter();
-  context.server.store.ListPartitions(partitions);
+  engine::EngineLock& lock = context.turn.Enter();
+  context.server.store(lock).ListPartitions(partitions);
   context.turn.Leave();
   context.reply.Array(partitions.size());
   for (const auto& [name, rows] : partitions) {
@@ -88,8 +88,7 @@ Status PartitionInfo(Context& context, ArgReader& args) {
   const std::string_view name = args.Name("partition");
   TRY(args.Finish());
 
-  context.turn.Enter();
-  store::Store& store = context.server.store;
+  store::Store& store = context.server.store(context.turn.Enter());
   const std::int64_t now_ms = store.NowMs();
   std::optional<std::int64_t> touched_ms = store.TouchedMs(name);  // before we name it
   TRY_ASSIGN(store::Partition* const partition, store.FindPartition(name));
@@ -133,14 +132,15 @@ Status PartitionReady(Context& context, ArgReader& args) {
   }
   TRY(args.Finish());
 
-  context.turn.Enter();
-  TRY_ASSIGN(const store::Partition* const found, context.server.store.FindPartition(partition));
+  engine::EngineLock& lock = context.turn.Enter();
+  TRY_ASSIGN(const store::Partition* const found,
+             context.server.store(lock).FindPartition(partition));
   if (found == nullptr) {
     return Status(Code::kNoPartition, fmt::format("partition '{}' does not exist", partition));
   }
   store::Snapshot snapshot;
-  TRY(context.server.store.TakeSnapshot({.partition = partition, .fields = context.scratch.fields},
-                                        snapshot));
+  TRY(context.server.store(lock).TakeSnapshot(
+      {.partition = partition, .fields = context.scratch.fields}, snapshot));
   context.turn.Leave();
   std::vector<store::RowIndex>& rows = context.scratch.indexes;
   std::string& ready_rows = context.scratch.Bytes();
@@ -181,8 +181,9 @@ Status PartitionEvict(Context& context, ArgReader& args) {
     }
   });
   TRY_ASSIGN(const std::int64_t removed,
-             context.server.store.ClearRows(
-                 partition, {.kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows}));
+             context.server.store(context.turn.Enter())
+                 .ClearRows(partition,
+                            {.kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows}));
   context.reply.Integer(removed);
   return {};
 }

@@ -129,7 +129,8 @@ NewTerms ReadTerms(Context& context, ArgReader& args) {
 
 // Puts them into force. Errors: as Store::SetTerms; nothing changed then.
 Status Apply(Context& context, std::string_view partition, PartitionTerms terms) {
-  store::Store& store = context.server.store;
+  engine::EngineLock& lock = context.turn.Enter();
+  store::Store& store = context.server.store(lock);
   TRY_ASSIGN(const store::Partition* const before, store.FindPartition(partition));
   std::optional<PartitionTerms> old;
   if (before != nullptr) {
@@ -141,9 +142,10 @@ Status Apply(Context& context, std::string_view partition, PartitionTerms terms)
     TRY_ASSIGN(store::Partition* const now, store.FindPartition(partition));
     // Null: the time of the name, which it had before, is up by now.
     if (now != nullptr && (tasks || Streams::Find(*now) != nullptr)) {
-      Stream& stream = context.server.streams.Of(*now);
+      Stream& stream = context.server.streams.Of(lock, *now);
       stream.TakeTerms();
-      context.server.streams.EvictAll(stream);
+      context.server.streams.MarkChanged(lock, stream);
+      context.server.streams.EvictAll(lock, stream);
     }
   } catch (const std::bad_alloc&) {
     if (old) {
@@ -163,8 +165,9 @@ Status PartitionCreate(Context& context, ArgReader& args) {
   NewTerms read = ReadTerms(context, args);
   TRY(args.Finish());
 
-  context.turn.Enter();
-  TRY_ASSIGN(const store::Partition* const known, context.server.store.FindPartition(partition));
+  engine::EngineLock& lock = context.turn.Enter();
+  TRY_ASSIGN(const store::Partition* const known,
+             context.server.store(lock).FindPartition(partition));
   PartitionTerms terms = std::move(read).On(known == nullptr ? PartitionTerms() : known->Terms());
   if (terms.autoevict && terms.tasks.empty()) {
     return Status(Code::kError,

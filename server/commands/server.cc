@@ -31,9 +31,9 @@ Status Info(Context& context, ArgReader& args) {
 
 // MEMORY STATS: Redis's names where the meaning is Redis's.
 Status MemoryStats(Context& context, ArgReader& /*args*/) {
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   const MemoryReport memory = ReportMemory(context.server);
-  const auto keys = static_cast<std::int64_t>(context.server.store.Names());
+  const auto keys = static_cast<std::int64_t>(context.server.store(lock).Names());
   context.turn.Leave();
   const std::pair<std::string_view, std::int64_t> lines[] = {
       {"peak.allocated", memory.peak},
@@ -93,8 +93,8 @@ Status MemoryPurge(Context& context, ArgReader& /*args*/) {
 
 // DBSIZE
 Status DbSize(Context& context, ArgReader& /*args*/) {
-  context.turn.Enter();
-  context.reply.Integer(static_cast<std::int64_t>(context.server.store.Names()));
+  engine::EngineLock& lock = context.turn.Enter();
+  context.reply.Integer(static_cast<std::int64_t>(context.server.store(lock).Names()));
   return {};
 }
 
@@ -104,8 +104,8 @@ Status FlushAll(Context& context, ArgReader& args) {
     return SyntaxError();
   }
   TRY(args.Finish());
-  context.turn.Enter();
-  std::unique_ptr<store::Remains> remains = context.server.store.Flush();
+  engine::EngineLock& lock = context.turn.Enter();
+  std::unique_ptr<store::Remains> remains = context.server.store(lock).Flush();
   context.turn.Leave();
   Dismantle(context, std::move(remains), [](resp::Reply& reply) { reply.Simple("OK"); });
   return {};

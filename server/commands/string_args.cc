@@ -43,7 +43,8 @@ StringValue ValueOf(RequestArg arg) {
 }
 
 store::Result<std::optional<StringValue>> ReadString(Context& context, std::string_view key) {
-  TRY_ASSIGN(std::optional<StringValue> value, context.server.store.GetString(key));
+  TRY_ASSIGN(std::optional<StringValue> value,
+             context.server.store(context.turn.Enter()).GetString(key));
   (value ? context.stats.keyspace_hits : context.stats.keyspace_misses).Add(1);
   return value;
 }
@@ -91,7 +92,8 @@ store::Result<std::int64_t> ExpiryMs(const Context& context, const Expiry& expir
   if (!ParseInteger(expiry.text, time)) {
     return Status(Code::kError, "value is not an integer or out of range");
   }
-  const std::int64_t base = expiry.absolute ? 0 : context.server.store.NowMs();
+  const std::int64_t base =
+      expiry.absolute ? 0 : context.server.store(context.turn.Enter()).NowMs();
   const std::int64_t unit = expiry.seconds ? kSecondMs : 1;
   if (time < min || time > (kMax - base) / unit || time < -(kMax / unit)) {
     return Status(Code::kError, fmt::format("invalid expire time in '{}' command",

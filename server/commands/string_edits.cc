@@ -33,8 +33,7 @@ class Editor {
   // The new size. `offset`: nullopt: behind the old bytes. Errors: kWrongType, kError, kOom.
   store::Result<std::size_t> Run(std::optional<std::size_t> offset) {
     for (;;) {
-      context_.turn.Enter();
-      TRY_ASSIGN(const Value old, context_.server.store.GetString(key_));
+      TRY_ASSIGN(const Value old, context_.server.store(context_.turn.Enter()).GetString(key_));
       const std::string_view bytes = old ? old->View() : std::string_view();
       const std::size_t at = offset.value_or(bytes.size());
       if (bytes_.empty() && (offset || old)) {
@@ -49,7 +48,8 @@ class Editor {
       }
       store::StringWrite write = {
           .key = key_, .value = *std::move(edited), .expires_ms = store::StringWrite::kKeepExpiry};
-      TRY(context_.server.store.SetStrings(std::span(&write, 1)).GetStatus());
+      engine::EngineLock& lock = context_.turn.Enter();
+      TRY(context_.server.store(lock).SetStrings(std::span(&write, 1)).GetStatus());
       return size;
     }
   }
@@ -79,8 +79,7 @@ class Editor {
     StringValue edited = ClaimTail(old, at, size);
     context_.turn.Leave();  // nobody waits while we copy
     TRY(Fill(old ? old->View() : std::string_view(), at, size, edited));
-    context_.turn.Enter();
-    TRY_ASSIGN(const Value now, context_.server.store.GetString(key_));
+    TRY_ASSIGN(const Value now, context_.server.store(context_.turn.Enter()).GetString(key_));
     const bool same = now.has_value() == old.has_value() && (!now || now->Same(*old));
     return same ? Value(std::move(edited)) : Value();
   }
@@ -150,8 +149,8 @@ Status SetRange(Context& context, ArgReader& args) {
 
 Status AddTo(Context& context, std::string_view key, std::int64_t difference) {
   using Limits = std::numeric_limits<std::int64_t>;
-  context.turn.Enter();
-  TRY_ASSIGN(const std::optional<StringValue> old, context.server.store.GetString(key));
+  engine::EngineLock& lock = context.turn.Enter();
+  TRY_ASSIGN(const std::optional<StringValue> old, context.server.store(lock).GetString(key));
   std::int64_t number = 0;
   if (old && !ParseInteger(old->View(), number)) {
     return Status(Code::kError, "value is not an integer or out of range");
@@ -165,7 +164,7 @@ Status AddTo(Context& context, std::string_view key, std::int64_t difference) {
   store::StringWrite write = {
       .key = key, .value = {}, .expires_ms = store::StringWrite::kKeepExpiry};
   write.value.text = store::Text({digits.data(), static_cast<std::size_t>(end - digits.data())});
-  TRY(context.server.store.SetStrings(std::span(&write, 1)).GetStatus());
+  TRY(context.server.store(lock).SetStrings(std::span(&write, 1)).GetStatus());
   context.reply.Integer(number);
   return {};
 }

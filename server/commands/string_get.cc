@@ -72,10 +72,10 @@ Status GetDel(Context& context, ArgReader& args) {
   const std::string_view key = args.Word("key");
   TRY(args.Finish());
   store::RemovedNames removed(context.server.memory);
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   TRY_ASSIGN(const auto old, ReadString(context, key));
   ReplyString(context, old);
-  context.server.store.Remove(key, removed);
+  context.server.store(lock).Remove(key, removed);
   return {};
 }
 
@@ -94,8 +94,7 @@ Status GetEx(Context& context, ArgReader& args) {
   }
 
   store::RemovedNames removed(context.server.memory);
-  store::Store& store = context.server.store;
-  context.turn.Enter();
+  store::Store& store = context.server.store(context.turn.Enter());
   TRY_ASSIGN(const auto value, ReadString(context, key));
   ReplyString(context, value);
   if (expiry && expires_ms <= store.NowMs()) {

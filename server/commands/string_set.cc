@@ -57,8 +57,8 @@ SetOptions ReadSetOptions(ArgReader& args) {
 
 // False where `condition` says no. Enters the engine.
 store::Result<bool> SetOne(Context& context, StringWrite write, SetIf condition = SetIf::kAlways) {
-  context.turn.Enter();
-  return context.server.store.SetStrings(std::span(&write, 1), condition);
+  engine::EngineLock& lock = context.turn.Enter();
+  return context.server.store(lock).SetStrings(std::span(&write, 1), condition);
 }
 
 // SET key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT time | PXAT time | KEEPTTL]
@@ -74,9 +74,9 @@ Status Set(Context& context, ArgReader& args) {
     write.expires_ms = StringWrite::kKeepExpiry;
   }
 
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   if (options.get) {  // the answer is written first: it may fail
-    TRY_ASSIGN(const auto old, context.server.store.GetString(key));
+    TRY_ASSIGN(const auto old, context.server.store(lock).GetString(key));
     ReplyString(context, old);
   }
   TRY_ASSIGN(const bool done, SetOne(context, std::move(write), options.condition));
@@ -150,8 +150,8 @@ store::Result<bool> SetMany(Context& context, ArgReader& args, SetIf condition) 
                                             condition == SetIf::kMissing ? "msetnx" : "mset"));
   }
   TRY(args.Finish());
-  context.turn.Enter();
-  return context.server.store.SetStrings(writes, condition);
+  engine::EngineLock& lock = context.turn.Enter();
+  return context.server.store(lock).SetStrings(writes, condition);
 }
 
 // MSET key value [key value ...]

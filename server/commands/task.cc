@@ -55,8 +55,8 @@ Status TaskAck(Context& context, ArgReader& args) {
   const std::vector<store::RowIndex>& rows = context.scratch.indexes;
   const std::int64_t consumed = at.stream->Tasks().Acknowledge(*at.task, rows, read.lease);
   Streams& streams = context.server.streams;
-  streams.MakeUnsettled(*at.stream);
-  streams.Evict(*at.stream, rows);
+  streams.MarkChanged(context.turn.Enter(), *at.stream);
+  streams.Evict(context.turn.Enter(), *at.stream, rows);
   context.reply.Integer(consumed);
   return {};
 }
@@ -67,7 +67,7 @@ Status TaskRelease(Context& context, ArgReader& args) {
   TRY(args.Finish());
   TRY_ASSIGN(const StreamAndTask at, Enter(context, read));
   context.reply.Integer(at.stream->Tasks().Release(*at.task, context.scratch.indexes, read.lease));
-  context.server.streams.MakeUnsettled(*at.stream);
+  context.server.streams.MarkChanged(context.turn.Enter(), *at.stream);
   return {};
 }
 
@@ -215,9 +215,9 @@ Status TaskClaim(Context& context, ArgReader& args) {
                               claimed);
   }
   made.Keep();
-  context.server.streams.MakeUnsettled(*stream);
+  context.server.streams.MarkChanged(context.turn.Enter(), *stream);
   if (!lease) {
-    context.server.streams.Evict(*stream, claimed.rows);
+    context.server.streams.Evict(context.turn.Enter(), *stream, claimed.rows);
   }
   context.reply.Map(lease ? 2 : 1);
   context.reply.Bulk("rows");
@@ -245,7 +245,7 @@ Status TaskReset(Context& context, ArgReader& args) {
       stream->Tasks().Reset(*task);
     }
   }
-  context.server.streams.MakeUnsettled(*stream);
+  context.server.streams.MarkChanged(context.turn.Enter(), *stream);
   context.reply.Simple("OK");
   return {};
 }

@@ -212,12 +212,12 @@ void ReadFetch(Context& context, ArgReader& args, FetchArgs& read) {
 }
 
 store::Result<Stream*> EnterStream(Context& context, std::string_view partition) {
-  context.turn.Enter();
-  TRY_ASSIGN(store::Partition* const found, context.server.store.FindPartition(partition));
+  engine::EngineLock& lock = context.turn.Enter();
+  TRY_ASSIGN(store::Partition* const found, context.server.store(lock).FindPartition(partition));
   if (found == nullptr) {
     return Status(Code::kNoPartition, fmt::format("partition '{}' does not exist", partition));
   }
-  return &context.server.streams.Of(*found);
+  return &context.server.streams.Of(lock, *found);
 }
 
 store::Result<controller::Task*> FindTask(Stream& stream, std::string_view name) {

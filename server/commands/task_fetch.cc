@@ -5,6 +5,7 @@
 
 #include "server/command_table.h"
 #include "server/commands/task_args.h"
+#include "store/partition.h"
 #include "store/shape.h"
 
 namespace sluice::server {
@@ -25,24 +26,54 @@ struct FetchAnswer {
   store::ReadResult read;
 };
 
-// The stream of the partition that it is from; null: that is gone. REQUIRES: the engine.
-Stream* StreamOf(Server& server, const FetchArgs& args, store::Revision made) {
-  auto found = server.store.FindPartition(args.partition);
-  store::Partition* const partition = found.ok() ? *found : nullptr;
-  return partition == nullptr || partition->Made() != made ? nullptr : Streams::Find(*partition);
+// The stream of the partition that it is from; null: that is gone.
+Stream* StreamOf(engine::EngineLock& lock, Server& server, std::string_view partition,
+                 store::Revision made) REQUIRES(engine::engine_role) {
+  auto found = server.store(lock).FindPartition(partition);
+  store::Partition* const now = found.ok() ? *found : nullptr;
+  return now == nullptr || now->Made() != made ? nullptr : Streams::Find(*now);
 }
 
-// It cannot be answered. Null: its partition is gone. REQUIRES: the engine.
-void GiveBack(Server& server, Stream* stream, const FetchArgs& args,
-              const FetchAnswer& answer) noexcept {
-  if (stream != nullptr) {
-    stream->Tasks().GiveBack(args.fetch, answer.fetched);
-    if (answer.new_task) {
-      stream->Tasks().ForgetUnused(args.fetch.task);
-    }
-    server.streams.MakeUnsettled(*stream);
+// It cannot be answered.
+void GiveBackTo(engine::EngineLock& lock, Server& server, Stream& stream,
+                const controller::Fetch& fetch, const FetchAnswer& answer) noexcept
+    REQUIRES(engine::engine_role) {
+  stream.Tasks().GiveBack(fetch, answer.fetched);
+  if (answer.new_task) {
+    stream.Tasks().ForgetUnused(fetch.task);
+  }
+  server.streams.MarkChanged(lock, stream);
+}
+
+void GiveBack(engine::EngineLock& lock, Server& server, const FetchArgs& args,
+              const FetchAnswer& answer) noexcept REQUIRES(engine::engine_role) {
+  if (Stream* const stream = StreamOf(lock, server, args.partition, answer.made)) {
+    GiveBackTo(lock, server, *stream, args.fetch, answer);
   }
 }
+
+// Rows on their way to a client.
+class FetchDelivery final : public Delivery {
+ public:
+  FetchDelivery(Server& server, const FetchArgs& args, const FetchAnswer& answer)
+      : server_(server), partition_(args.partition), made_(answer.made), fetched_(answer.fetched) {
+    fetch_.task = args.fetch.task;
+    fetch_.step = args.fetch.step;
+  }
+  void GiveBack(engine::EngineLock& lock) noexcept override {
+    if (Stream* const stream = StreamOf(lock, server_, partition_, made_)) {
+      stream->Tasks().GiveBack(fetch_, fetched_);
+      server_.streams.MarkChanged(lock, *stream);
+    }
+  }
+
+ private:
+  Server& server_;
+  std::string partition_;
+  store::Revision made_;
+  controller::Fetch fetch_;  // of it what GiveBack() looks at
+  Fetched fetched_;
+};
 
 // Keys, tags and values of what was fetched. Looks up no name: one whose time is up would go, and
 // those that wait in it are being answered, maybe.
@@ -134,7 +165,7 @@ Status Reply(Context& context, FetchArgs& args, FetchAnswer& answer) {
   return ReplyInFormat(context, args.partition, args.format, answer.read);
 }
 
-// Answers; what cannot be answered is given back.
+// Answers; what cannot be answered, or is not sent, is given back.
 Status Deliver(Context& context, FetchArgs& args, FetchAnswer& answer) {
   struct Guard {
     Context& context;
@@ -142,26 +173,32 @@ Status Deliver(Context& context, FetchArgs& args, FetchAnswer& answer) {
     const FetchAnswer* answer;
     ~Guard() {
       if (answer != nullptr) {
-        context.turn.Enter();
-        Stream* const stream = StreamOf(context.server, args, answer->made);
-        GiveBack(context.server, stream, args, *answer);
+        GiveBack(context.turn.Enter(), context.server, args, *answer);
       }
     }
   } guard{context, args, &answer};
+  std::unique_ptr<Delivery> delivery;
+  if (!answer.fetched.rows.empty() && !args.fetch.keep) {
+    delivery = std::make_unique<FetchDelivery>(context.server, args, answer);
+    context.deliveries.reserve(context.deliveries.size() + 1);
+  }
   TRY(Reply(context, args, answer));
   guard.answer = nullptr;
-  if (answer.autoevict && !args.fetch.lease && !args.fetch.keep) {
-    context.turn.Enter();
-    if (Stream* const stream = StreamOf(context.server, args, answer.made)) {
-      context.server.streams.Evict(*stream, answer.fetched.rows);
+  if (answer.autoevict && !args.fetch.lease && !args.fetch.keep) {  // they are gone for good
+    engine::EngineLock& lock = context.turn.Enter();
+    if (Stream* const stream = StreamOf(lock, context.server, args.partition, answer.made)) {
+      context.server.streams.Evict(lock, *stream, answer.fetched.rows);
     }
+  } else if (delivery != nullptr) {
+    context.deliveries.push_back(std::move(delivery));
   }
   return {};
 }
 
 // Tries, with all of it: kRows: `answer` is complete. Errors: as Controller::TryFetch and Collect.
-store::Result<Outcome> TryNow(Server& server, Stream& stream, const FetchArgs& args,
-                              bool time_is_up, FetchAnswer& answer) {
+store::Result<Outcome> TryNow(engine::EngineLock& lock, Server& server, Stream& stream,
+                              const FetchArgs& args, bool time_is_up, FetchAnswer& answer)
+    REQUIRES(engine::engine_role) {
   answer.made = stream.GetPartition().Made();
   TRY_ASSIGN(const controller::Step* const known, stream.Tasks().KnownStep(args.fetch));
   if (known != nullptr) {  // where it cannot be answered, its lease stays as it is
@@ -175,50 +212,49 @@ store::Result<Outcome> TryNow(Server& server, Stream& stream, const FetchArgs& a
   if (outcome != Outcome::kRows) {
     return outcome;
   }
-  server.streams.MakeUnsettled(stream);  // it may be the end for others, or they share its step
+  server.streams.MarkChanged(lock, stream);  // it may be the end for others, or they share its step
   if (known != nullptr) {
     return outcome;
   }
-  struct Guard {
-    Server& server;
-    Stream& stream;
-    const FetchArgs& args;
-    const FetchAnswer* answer;
-    ~Guard() {
-      if (answer != nullptr) {
-        GiveBack(server, &stream, args, *answer);
-      }
+  try {
+    const Status status = Collect(stream, args, answer);
+    if (!status.ok()) {
+      GiveBackTo(lock, server, stream, args.fetch, answer);
+      return status;
     }
-  } guard{server, stream, args, &answer};
-  TRY(Collect(stream, args, answer));
-  guard.answer = nullptr;
+  } catch (...) {
+    GiveBackTo(lock, server, stream, args.fetch, answer);
+    throw;
+  }
   return outcome;
 }
 
 // A fetch that waits, in line or for its partition.
-class FetchWait final : public Parked, public StreamWaiter {
+class BlockedFetch final : public BlockedCommand, public StreamWaiter {
  public:
-  FetchWait(Context& context, FetchArgs args)
-      : Parked(DeadlineAfter(context.now_us, args.block.ms)),
-        StreamWaiter(args.fetch, context.server.streams.NextArrival()),
+  BlockedFetch(engine::EngineLock& lock, Context& context, FetchArgs args)
+      REQUIRES(engine::engine_role)
+      : BlockedCommand(Kind::kCommand, DeadlineAfter(context.now_us, args.block.ms)),
+        StreamWaiter(lock, context.server.streams, args.partition, args.fetch),
         server_(context.server),
-        waker_(context.client.waker),
-        args_(std::move(args)),
-        place_(server_.streams.Hold(args_.partition)) {
-    waker_->Take();
-  }
-  ~FetchWait() override {
-    Engine::Turn turn(server_.engine, server_.clock);
-    turn.Enter();
-    if (answered_ && outcome_.ok() && *outcome_ == Outcome::kRows) {
-      GiveBack(server_, StreamOf(server_, args_, answer_.made), args_, answer_);
-    }
-    server_.streams.Leave(*this);
-    server_.streams.LetGo(place_);
+        client_(context.client),
+        args_(std::move(args)) {
+    client_.notifier->Take();
   }
 
-  // REQUIRES: the engine. Errors: std::bad_alloc.
-  void Begin() { server_.streams.Wait(place_, *this); }
+  void End(engine::EngineLock& lock) noexcept override {
+    if (answered_ && outcome_.ok() && *outcome_ == Outcome::kRows) {
+      GiveBack(lock, server_, args_, answer_);
+    }
+    Leave(lock);
+  }
+
+  // Errors: std::bad_alloc.
+  void Begin(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
+    server_.streams.Wait(lock, *this);
+  }
+
+  bool IsGone() noexcept override { return client_.peer_gone(); }
 
   Status Prepare(std::span<const store::RowIndex> rows) override {
     answer_.fetched.rows.assign(rows.begin(), rows.end());
@@ -233,30 +269,30 @@ class FetchWait final : public Parked, public StreamWaiter {
     if (outcome_.ok() && *outcome_ == Outcome::kRows) {
       Keep();
     }
-    waker_->Wake();
+    client_.notifier->Notify();
   }
 
-  store::Result<bool> Resume(Context& context, bool time_is_up) override {
-    context.turn.Enter();
+  store::Result<Next> Resume(Context& context, bool time_is_up) override {
+    engine::EngineLock& lock = context.turn.Enter();
     if (!answered_ && time_is_up) {
-      TimeIsUp();
+      TimeIsUp(lock);
     }
     if (!answered_) {
-      return false;
+      return Next::kWait;
     }
     TRY(outcome_.GetStatus());
     const bool rows = *outcome_ == Outcome::kRows;
     outcome_ = Outcome::kNil;  // what it got is Deliver()'s to give back
     if (!rows) {
       context.reply.NullArray();
-      return true;
+      return Next::kAnswered;
     }
     TRY(Deliver(context, args_, answer_));
-    return true;
+    return Next::kAnswered;
   }
 
  private:
-  // What it got is pinned before anybody can change it.
+  // What it got is pinned before anybody can change it. Called by the holder of the engine lock.
   void Keep() noexcept {
     Status status;
     try {
@@ -266,52 +302,53 @@ class FetchWait final : public Parked, public StreamWaiter {
       status = store::OutOfMemory();
     }
     if (!status.ok()) {
-      GiveBack(server_, stream, args_, answer_);
+      GiveBackTo(server_.engine.Held(), server_, *stream, args_.fetch, answer_);
       outcome_ = std::move(status);
     }
   }
 
-  void TimeIsUp() {
-    server_.streams.Leave(*this);
+  void TimeIsUp(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
+    Leave(lock);
     answered_ = true;
     outcome_ = Outcome::kNil;
-    auto found = server_.store.FindPartition(args_.partition);
+    auto found = server_.store(lock).FindPartition(args_.partition);
     if (found.ok() && *found != nullptr) {
-      outcome_ = TryNow(server_, server_.streams.Of(**found), args_, true, answer_);
+      outcome_ = TryNow(lock, server_, server_.streams.Of(lock, **found), args_, true, answer_);
     }
   }
 
   Server& server_;
-  std::shared_ptr<Waker> waker_;
+  Client& client_;
   FetchArgs args_;
-  Streams::Place& place_;
   bool answered_ = false;
   bool prepared_ = false;  // all of answer_ is there
   store::Result<Outcome> outcome_ = Outcome::kNil;
   FetchAnswer answer_;
 };
 
-Status Park(Context& context, FetchArgs args) {
-  auto wait = std::make_unique<FetchWait>(context, std::move(args));
-  FetchWait& waiting = *wait;
-  context.parked = std::move(wait);
-  waiting.Begin();
-  return {};
+void BlockFetch(engine::EngineLock& lock, Context& context, FetchArgs args)
+    REQUIRES(engine::engine_role) {
+  auto wait = std::make_unique<BlockedFetch>(lock, context, std::move(args));
+  BlockedFetch& waiting = *wait;
+  context.blocked = std::move(wait);
+  waiting.Begin(lock);
 }
 
 // Where the partition exists. Errors: kNoTask, kNoField, kOom; as TryNow and Deliver.
-Status FetchFrom(Context& context, Stream& stream, FetchArgs& fetch) {
+Status FetchFrom(engine::EngineLock& lock, Context& context, Stream& stream, FetchArgs& fetch)
+    REQUIRES(engine::engine_role) {
   TRY(CheckTask(stream.GetPartition(), fetch.fetch.task));
   TRY(CheckFields(stream.GetPartition(), fetch.fetch.selection.fields));
   NewTask made(stream, fetch.fetch.task);
   TRY(GetTask(context, stream, fetch.fetch.task).GetStatus());
   FetchAnswer answer;
   std::vector<std::string> fields = fetch.fetch.selection.fields;
-  const bool time_is_up = !fetch.block.given || !context.may_park;
-  TRY_ASSIGN(const Outcome outcome, TryNow(context.server, stream, fetch, time_is_up, answer));
+  const bool time_is_up = !fetch.block.given || !context.may_block;
+  TRY_ASSIGN(const Outcome outcome,
+             TryNow(lock, context.server, stream, fetch, time_is_up, answer));
   stream.Tasks().FindTask(fetch.fetch.task)->last_fields = std::move(fields);
   if (outcome == Outcome::kWait) {
-    TRY(Park(context, fetch));
+    BlockFetch(lock, context, fetch);
     made.Keep();
     return {};
   }
@@ -331,17 +368,18 @@ Status TaskFetch(Context& context, ArgReader& args) {
   ReadFetch(context, args, fetch);
   TRY(args.Finish());
 
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   TRY_ASSIGN(store::Partition* const partition,
-             context.server.store.FindPartition(fetch.partition));
+             context.server.store(lock).FindPartition(fetch.partition));
   if (partition != nullptr) {
-    return FetchFrom(context, context.server.streams.Of(*partition), fetch);
+    return FetchFrom(lock, context, context.server.streams.Of(lock, *partition), fetch);
   }
-  if (!fetch.block.given || !context.may_park) {
+  if (!fetch.block.given || !context.may_block) {
     context.reply.NullArray();
     return {};
   }
-  return Park(context, std::move(fetch));
+  BlockFetch(lock, context, std::move(fetch));
+  return {};
 }
 
 constexpr std::array kCommands = {

@@ -1,7 +1,9 @@
 // Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
 #include "server/commands/transactions.h"
 
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <new>
 #include <string_view>
 #include <utility>
@@ -47,6 +49,27 @@ bool AnswersTooLong(const Context& context) {
   return budget.Used() + held - store::Budget::kOverdraftBytes > budget.Limit();
 }
 
+// What the commands so far hand over: a later one that fails is not to give it back.
+class Handed {
+ public:
+  explicit Handed(Context& context) : context_(context) {}
+  Handed(const Handed&) = delete;
+  Handed& operator=(const Handed&) = delete;
+  ~Handed() { context_.deliveries.swap(deliveries_); }
+
+  // Errors: std::bad_alloc.
+  void TakeFromContext() {
+    deliveries_.reserve(deliveries_.size() + context_.deliveries.size());
+    std::move(context_.deliveries.begin(), context_.deliveries.end(),
+              std::back_inserter(deliveries_));
+    context_.deliveries.clear();
+  }
+
+ private:
+  Context& context_;
+  std::vector<std::unique_ptr<Delivery>> deliveries_;
+};
+
 // EXEC
 Status Exec(Context& context, ArgReader& /*args*/) {
   Transaction& transaction = context.client.transaction;
@@ -56,9 +79,9 @@ Status Exec(Context& context, ArgReader& /*args*/) {
   const std::vector<KeptRequest> requests = std::move(transaction.requests);
   const bool failed = transaction.failed;
   const auto request = context.request;
-  context.turn.Pin();
+  engine::EngineLock& lock = context.turn.Pin();
   for (const std::string& name : transaction.watched) {
-    static_cast<void>(context.server.store.KindOf(name));  // that it has expired is told now
+    static_cast<void>(context.server.store(lock).KindOf(name));  // if it has expired, then now
   }
   const bool dirty = transaction.dirty;
   CloseTransaction(context);
@@ -73,12 +96,14 @@ Status Exec(Context& context, ArgReader& /*args*/) {
     return {};
   }
   context.in_transaction = true;
-  context.may_park = false;
+  context.may_block = false;
+  Handed handed(context);
   try {
     context.reply.Array(requests.size());
     for (const KeptRequest& queued : requests) {
       const resp::Reply::Mark mark = context.reply.Prepare();
       RunQueued(context, queued);
+      handed.TakeFromContext();
       if (context.client.close_now || AnswersTooLong(context)) {  // still, all commands are run
         context.client.close_now = true;
         context.reply.Rewind(mark);
@@ -89,7 +114,7 @@ Status Exec(Context& context, ArgReader& /*args*/) {
     context.client.close_now = true;
   }
   context.in_transaction = false;
-  context.may_park = true;
+  context.may_block = true;
   context.request = request;
   context.turn.Unpin();
   return {};
@@ -115,13 +140,13 @@ class NewWatches {
   NewWatches& operator=(const NewWatches&) = delete;
   ~NewWatches() {
     for (const std::string_view name : names_) {
-      context_.server.key_watchers.Forget(name, context_.client);
+      context_.server.key_watchers.Forget(context_.turn.Enter(), name, context_.client);
     }
   }
 
   // Errors: std::bad_alloc.
   void Add(std::string_view name) {
-    if (context_.server.key_watchers.Watch(name, context_.client)) {
+    if (context_.server.key_watchers.Watch(context_.turn.Enter(), name, context_.client)) {
       names_.push_back(name);
     }
   }
@@ -138,10 +163,11 @@ Status Watch(Context& context, ArgReader& args) {
     return Status(Code::kError, "WATCH inside MULTI is not allowed");
   }
   const auto keys = args.Remaining();
-  context.turn.Enter();
+  engine::EngineLock& lock = context.turn.Enter();
   NewWatches watches(context, keys.size());
   for (const RequestArg& key : keys) {
-    static_cast<void>(context.server.store.KindOf(key.text));  // if it has expired, then before
+    static_cast<void>(
+        context.server.store(lock).KindOf(key.text));  // if it has expired, then before
     watches.Add(key.text);
   }
   watches.Keep();
@@ -151,8 +177,8 @@ Status Watch(Context& context, ArgReader& args) {
 
 // UNWATCH
 Status Unwatch(Context& context, ArgReader& /*args*/) {
-  context.turn.Enter();
-  context.server.key_watchers.ForgetAll(context.client);
+  engine::EngineLock& lock = context.turn.Enter();
+  context.server.key_watchers.ForgetAll(lock, context.client);
   context.reply.Simple("OK");
   return {};
 }
@@ -206,7 +232,7 @@ constexpr std::array kCommands = {
 
 void CloseTransaction(Context& context) noexcept {
   Client& client = context.client;
-  context.server.key_watchers.ForgetAll(client);
+  context.server.key_watchers.ForgetAll(context.turn.Enter(), client);
   client.transaction = Transaction();
   client.queued = -1;
 }

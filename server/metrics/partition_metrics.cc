@@ -67,20 +67,21 @@ Listing ListPartitions(Server& server) {
   std::string from;
   std::size_t parts = 0;
   for (bool more = true; more;) {
-    Engine::Turn turn(server.engine, server.clock);
-    turn.Enter();
-    store::Partition* const partition = server.store.PartitionFrom(from);  // does not touch it
+    engine::Engine::Turn turn(server.engine, server.clock);
+    engine::EngineLock& lock = turn.Enter();
+    store::Partition* const partition =
+        server.store(lock).PartitionFrom(from);  // does not touch it
     more = partition != nullptr && parts < kListedPartsMax &&
            listing.partitions.size() < kListedPartitionsMax;
     if (more) {
-      listing.partitions.push_back(Describe(*partition, server.store.NowMs()));
+      listing.partitions.push_back(Describe(*partition, server.store(lock).NowMs()));
       parts += listing.partitions.back().fields.size() + listing.partitions.back().tasks.size();
       from = partition->Name().View();
       from += '\0';  // the next name that there could be
     } else if (partition != nullptr) {
       const std::size_t listed = listing.partitions.size();  // some may be gone by now
       listing.not_listed =
-          static_cast<std::int64_t>(std::max(server.store.Partitions(), listed + 1) - listed);
+          static_cast<std::int64_t>(std::max(server.store(lock).Partitions(), listed + 1) - listed);
     }
   }
   return listing;

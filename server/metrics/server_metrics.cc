@@ -49,7 +49,7 @@ void ClientMetrics(Server& server, PrometheusText& text) {
   server.clients.ForEach(
       [&subscribers](const Client& client) { subscribers += client.Subscribed() ? 1 : 0; });
   text.Gauge("blocked_clients", "Clients whose command waits, for rows or for room.");
-  text.Sample({}, server.parked_clients.load());
+  text.Sample({}, server.blocked_clients.load());
   text.Gauge("pubsub_clients", "Clients that subscribe to something.");
   text.Sample({}, subscribers);
   text.Gauge("monitor_clients", "Clients of MONITOR.");
@@ -87,13 +87,13 @@ void NameMetrics(Server& server, PrometheusText& text) {
   std::int64_t average_ttl_ms = 0;
   std::int64_t expired = 0;
   {
-    Engine::Turn turn(server.engine, server.clock);
-    turn.Enter();
-    partitions = static_cast<std::int64_t>(server.store.Partitions());
-    names = static_cast<std::int64_t>(server.store.Names());
-    expiries = static_cast<std::int64_t>(server.store.Expiries());
-    average_ttl_ms = server.store.AverageTtlMs();
-    expired = server.store.ExpiredNames();
+    engine::Engine::Turn turn(server.engine, server.clock);
+    engine::EngineLock& lock = turn.Enter();
+    partitions = static_cast<std::int64_t>(server.store(lock).Partitions());
+    names = static_cast<std::int64_t>(server.store(lock).Names());
+    expiries = static_cast<std::int64_t>(server.store(lock).Expiries());
+    average_ttl_ms = server.store(lock).AverageTtlMs();
+    expired = server.store(lock).ExpiredNames();
   }
   text.Gauge("names", "Names in the store, by kind.");
   text.Sample({{"kind", "partition"}}, partitions);

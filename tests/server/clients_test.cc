@@ -212,7 +212,7 @@ TEST_CASE("CLIENT UNBLOCK ends a wait", "[clients]") {
                                          "FIELDS",  "1", "x",    "TIMEOUT", "0"};
   CHECK(other.Run({"CLIENT", "UNBLOCK", id}) == ":0\r\n");
   waiter.Run(wait);
-  REQUIRE(waiter.Get().Parked());
+  REQUIRE(waiter.Get().Blocked());
   CHECK(other.Run({"CLIENT", "UNBLOCK", id}) == ":1\r\n");
   CHECK(waiter.Resume() == ":0\r\n");
   waiter.Run(wait);
@@ -228,7 +228,7 @@ TEST_CASE("CLIENT PAUSE lets commands wait", "[clients]") {
   other.Run({"CLIENT", "PAUSE", "1000", "WRITE"});
   CHECK(client.Run({"GET", "a"}) == "$-1\r\n");
   CHECK(client.Run({"SET", "a", "1"}).empty());
-  REQUIRE(client.Get().Parked());
+  REQUIRE(client.Get().Blocked());
   server.GetClock().Advance(1000001);
   CHECK(client.Resume() == "+OK\r\n");
   other.Run({"CLIENT", "PAUSE", "1000"});

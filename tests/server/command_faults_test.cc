@@ -162,7 +162,7 @@ Run RunOnce(const Words& words, std::uint64_t n) {
       client.FeedOnly(bytes);
     }
     run.reply = client.TakeOutput();
-    if (client.Get().Parked()) {  // it waits: until its time is up
+    if (client.Get().Blocked()) {  // it waits: until its time is up
       server.GetClock().Advance(1000000);
       run.reply = client.Resume();
     }

@@ -73,11 +73,10 @@ TEST_CASE("a fetch that waits is woken by whatever makes its rows ready", "[wait
     CHECK(stage.Ask(0, Fetch("2", lease)) == "0 1");
     CHECK(stage.Ask(0, Fetch("2", lease)).empty());
     stage.server.GetClock().Advance(kSecondUs * 2 - 1);
-    stage.server.Get().streams.EndLeases(stage.server.GetClock().NowUs());
+    stage.server.EndLeases();
     CHECK(stage.Answer(0).empty());
     stage.server.GetClock().Advance(1);
-    CHECK(stage.server.Get().streams.EndLeases(stage.server.GetClock().NowUs()) ==
-          stage.server.GetClock().NowUs() + kSecondUs * 2);
+    CHECK(stage.server.EndLeases() == stage.server.GetClock().NowUs() + kSecondUs * 2);
     CHECK(stage.Answer(0) == "0 1");
     CHECK(stage.Status() == "0 2 0");
   }
@@ -240,8 +239,8 @@ TEST_CASE("the TTL of a partition does not run while somebody waits, or a lease 
   const auto there_after = [&](std::int64_t us) {
     stage.server.GetClock().Advance(us);
     store::RemovedNames removed(stage.server.GetMemory());
-    stage.server.Get().store.RemoveExpired(100, removed);
-    return stage.server.Get().streams.EndLeases(stage.server.GetClock().NowUs()) != 0 &&
+    stage.server.RemoveExpired(removed);
+    return stage.server.EndLeases() != 0 &&
            stage.Write({"KV.LIST"}).find("\r\np\r\n") != std::string::npos;
   };
   SECTION("nobody does") {
@@ -273,7 +272,7 @@ TEST_CASE("of 1,000 that wait, a write wakes those that it can serve, in order, 
   const auto woken = [&] {
     std::size_t count = 0;
     for (std::size_t i = 0; i < kClients; ++i) {
-      count += stage.Client(i).Get().GetClient().waker->Woken() ? 1 : 0;
+      count += stage.Client(i).Get().GetClient().notifier->Notified() ? 1 : 0;
     }
     return count;
   };
@@ -333,11 +332,7 @@ TEST_CASE("a lease that ends after its partition's time is up, before anybody ha
   CHECK(stage.Ask(1, Fetch("1", {"BLOCK", "0", "FORMAT", "columns"})).empty());
   stage.Write({"PEXPIRE", "p", "50"});
   stage.server.GetClock().Advance(kSecondUs);
-  {
-    Engine::Turn turn(stage.server.Get().engine, stage.server.GetClock());
-    turn.Enter();
-    stage.server.Get().streams.EndLeases(stage.server.GetClock().NowUs());
-  }
+  stage.server.EndLeases();
   CHECK(stage.Answer(1) == "0");
 }
 

@@ -385,7 +385,7 @@ class ModelRun : private RandomPicks {
   }
 
   TestServer server_;
-  store::Compaction compaction_{server_.Get().store, server_.GetMemory()};
+  store::Compaction compaction_{server_.GetStore(), server_.GetMemory()};
   TestClient client_;
   std::map<std::string, ModelPartition> partitions_;
   std::map<std::string, std::string> strings_;

@@ -8,10 +8,10 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-class Recorder final : public store::NameListener {
+class Recorder final : public store::Listener {
  public:
-  void NameChanged(std::string_view name) noexcept override { told_ += std::string(name) + " "; }
-  void AllGoes(store::Store& /*before*/) noexcept override { told_ += "* "; }
+  void OnNameChanged(std::string_view name) noexcept override { told_ += std::string(name) + " "; }
+  void OnAllRemoved(store::Store& /*before*/) noexcept override { told_ += "* "; }
   std::string Take() { return std::exchange(told_, {}); }
 
  private:
@@ -62,7 +62,7 @@ TEST_CASE("every change of what a name stands for is told, and nothing else", "[
   Recorder recorder;
   tests::TestServer server;
   tests::TestClient client(server);
-  server.Get().store.AddListener(recorder);
+  server.GetStore().AddListener(recorder);
   for (const auto& [words, told] : steps) {
     CAPTURE(words);
     client.Run(words);

@@ -82,8 +82,8 @@ class NamesRun : private RandomPicks {
     CHECK(server_.GetMemory().GetArena().GetStats().used_bytes == 0);
     CHECK(server_.GetMemory().GetBudget().Used() == server_.Get().client_bytes);
     store::RemovedNames removed(server_.GetMemory());
-    CHECK(server_.Get().store.RemoveExpired(1, removed));
-    CHECK(server_.Get().store.Expiries() == 0);
+    CHECK(server_.GetStore().RemoveExpired(1, removed));
+    CHECK(server_.GetStore().Expiries() == 0);
   }
 
  private:
@@ -340,7 +340,7 @@ class NamesRun : private RandomPicks {
 
   void RemoveExpired() {
     store::RemovedNames removed(server_.GetMemory());
-    static_cast<void>(server_.Get().store.RemoveExpired(Pick(4), removed));
+    static_cast<void>(server_.GetStore().RemoveExpired(Pick(4), removed));
   }
 
   std::set<std::string> Scan() {
@@ -377,7 +377,7 @@ class NamesRun : private RandomPicks {
     }
     // All that has expired was met by now.
     REQUIRE(Ask({"DBSIZE"}) == std::to_string(names_.size()));
-    REQUIRE(server_.Get().store.Expiries() == expiries);
+    REQUIRE(server_.GetStore().Expiries() == expiries);
   }
 
   TestServer server_;

@@ -91,7 +91,7 @@ TEST_CASE("a name whose time is up is gone for every command", "[names]") {
   client.Run({"DEL", "p", "s", "stays"});
   CHECK(UsedBytes(server) > before);  // the rows of the old p
   store::RemovedNames removed(server.GetMemory());
-  CHECK(server.Get().store.RemoveExpired(1, removed));
+  CHECK(server.GetStore().RemoveExpired(1, removed));
   while (!removed.TakeApart()) {
   }
   CHECK(UsedBytes(server) == before);
@@ -105,10 +105,10 @@ TEST_CASE("names are removed soon after their time is up, some at a time", "[nam
   }
   server.GetClock().Advance(7 * kSecondUs + 1000);
   store::RemovedNames removed(server.GetMemory());
-  CHECK_FALSE(server.Get().store.RemoveExpired(6, removed));
-  CHECK(server.Get().store.Names() == 4);
-  CHECK(server.Get().store.RemoveExpired(6, removed));
-  CHECK(server.Get().store.Names() == 3);
+  CHECK_FALSE(server.GetStore().RemoveExpired(6, removed));
+  CHECK(server.GetStore().Names() == 4);
+  CHECK(server.GetStore().RemoveExpired(6, removed));
+  CHECK(server.GetStore().Names() == 3);
   CHECK(client.Run({"EXISTS", "0", "1", "2"}) == ":3\r\n");
 }
 
@@ -215,7 +215,7 @@ TEST_CASE("APPEND to a large string copies it once in a while only", "[names]") 
   TestServer server;
   TestClient client(server);
   client.Run({"SET", "s", std::string(20000, 's')});
-  const auto where = [&server] { return (*server.Get().store.GetString("s"))->View().data(); };
+  const auto where = [&server] { return (*server.GetStore().GetString("s"))->View().data(); };
   std::set<const char*> places;
   for (int i = 0; i < 1000; ++i) {
     client.Run({"APPEND", "s", std::string(1000, 'a')});
@@ -224,10 +224,10 @@ TEST_CASE("APPEND to a large string copies it once in a while only", "[names]") 
   CHECK(places.size() <= 7);  // 20,000 * 2^6 > 1,020,000
   CHECK(client.Run({"STRLEN", "s"}) == ":1020000\r\n");
   // What somebody else holds stays what it is.
-  const store::StringValue held = **server.Get().store.GetString("s");
+  const store::StringValue held = **server.GetStore().GetString("s");
   client.Run({"SETRANGE", "s", "5", "X"});
   CHECK(held.View()[5] == 's');
-  CHECK((*server.Get().store.GetString("s"))->View()[5] == 'X');
+  CHECK((*server.GetStore().GetString("s"))->View()[5] == 'X');
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ void StreamRun::RunOne(std::size_t number) {
   const bool waits = IsToWait(command, command.fetch && !command.fetch->block_ms);
   const std::string output = client.Run(command.words);
   log_.Note(Who(number), command.words, output);
-  if (waits != (output.empty() && client.Get().Parked())) {
+  if (waits != (output.empty() && client.Get().Blocked())) {
     log_.Fail(waits ? "it is to wait" : "it is not to wait");
   }
   if (waits) {
@@ -177,10 +177,7 @@ void StreamRun::RunTransaction(std::size_t number) {
 void StreamRun::EndLeases() {
   model_.EndLeases();
   if (Chance(50)) {  // as the housekeeper does
-    server::Server& server = server_.Get();
-    server::Engine::Turn turn(server.engine, server.clock);
-    turn.Enter();
-    server.streams.EndLeases(server.clock.NowUs());
+    server_.EndLeases();
     return;
   }
   for (const std::string partition : {"p0", "p1", "p2"}) {
@@ -225,7 +222,7 @@ void StreamRun::Finish() {
   clients_.clear();
   Ask(probe_, "probe", {"FLUSHALL"});  // of what was written by those that had waited for room
   CHECK(server_.GetMemory().GetArena().GetStats().used_bytes == 0);
-  CHECK(server_.Get().parked_clients == 0);
+  CHECK(server_.Get().blocked_clients == 0);
 }
 
 }  // namespace sluice::tests

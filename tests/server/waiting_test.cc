@@ -26,14 +26,14 @@ TEST_CASE("KV.WAIT is answered by the command that makes the last cell ready", "
   tests::TestClient waiter(server);
   tests::TestClient writer(server);
   CHECK(waiter.Run(Wait("a\nb", "x\ny", "0")).empty());
-  CHECK(waiter.Get().Parked());
+  CHECK(waiter.Get().Blocked());
   for (const Words& words : {Put("a", "y"), Put("b", "x"), Put("a", "x"), Put("c", "y")}) {
     writer.Run(words);
     CHECK(waiter.Resume().empty());
   }
   writer.Run(Put("b", "y"));
   CHECK(waiter.Resume() == ":1\r\n");
-  CHECK_FALSE(waiter.Get().Parked());
+  CHECK_FALSE(waiter.Get().Blocked());
   CHECK(waiter.Run({"PING"}) == "+PONG\r\n");
 }
 
@@ -74,7 +74,7 @@ TEST_CASE("KV.WAIT answers 0 when its time is up, and not before", "[waiting]") 
   tests::TestServer server;
   tests::TestClient waiter(server);
   waiter.Run(Wait("a", "x", "1500"));
-  CHECK(waiter.Get().DeadlineUs() == server.GetClock().NowUs() + kSecondUs * 3 / 2);
+  CHECK(waiter.Get().ResumeUs() == server.GetClock().NowUs() + kSecondUs * 3 / 2);
   server.GetClock().Advance(kSecondUs);
   CHECK(waiter.Resume().empty());
   server.GetClock().Advance(kSecondUs / 2);
@@ -97,11 +97,11 @@ TEST_CASE("a client that goes while it waits is forgotten", "[waiting]") {
   {
     tests::TestClient waiter(server);
     waiter.Run(Wait("a", "x", "0"));
-    CHECK(server.Get().row_waiters.Any("p"));
-    CHECK(server.Get().parked_clients == 1);
+    CHECK(server.Get().wait_queues.Holders(engine::WaitKey::Kind::kRow) > 0);
+    CHECK(server.Get().blocked_clients == 1);
   }
-  CHECK_FALSE(server.Get().row_waiters.Any("p"));
-  CHECK(server.Get().parked_clients == 0);
+  CHECK(server.Get().wait_queues.Holders(engine::WaitKey::Kind::kRow) == 0);
+  CHECK(server.Get().blocked_clients == 0);
   CHECK(writer.Run(Put("a", "x")) == ":1\r\n");
 }
 
@@ -126,7 +126,7 @@ TEST_CASE("many that wait for many rows are each answered once", "[waiting]") {
       CHECK(waiters[static_cast<std::size_t>(i)]->Resume() == (row == i % 7 ? ":1\r\n" : ""));
     }
   }
-  CHECK_FALSE(server.Get().row_waiters.Any("p"));
+  CHECK(server.Get().wait_queues.Holders(engine::WaitKey::Kind::kRow) == 0);
 }
 
 // --- BLOCK
@@ -164,12 +164,12 @@ TEST_CASE("a large write with BLOCK waits for room before its payload is read", 
   const std::string bytes = tests::Encode(Large("c", "0"));
   const std::size_t header = bytes.find("BLOB") + 20;
   blocked.FeedOnly(std::string_view(bytes).substr(0, header));
-  CHECK(blocked.Get().Parked());
+  CHECK(blocked.Get().Blocked());
   CHECK(full.server.GetMemory().GetBudget().Used() < kMiB * 5 / 2);
   CHECK(blocked.Resume().empty());
   CHECK(full.writer.Run({"KV.CLEAR", "p", "KEYS", "1", "a"}) == ":1\r\n");
   CHECK(blocked.Resume().empty());
-  CHECK_FALSE(blocked.Get().Parked());
+  CHECK_FALSE(blocked.Get().Blocked());
   CHECK(full.server.GetMemory().GetBudget().Used() > kMiB * 2);  // the room is taken at once, whole
   CHECK(full.writer.Run(Large("d", "")).starts_with("-OOM "));
   CHECK(blocked.Feed(std::string_view(bytes).substr(header)) == ":1\r\n");
@@ -184,10 +184,10 @@ TEST_CASE("a write with BLOCK gets OOM when its time is up, and the stream stays
   blocked.FeedOnly(std::string_view(bytes).substr(0, header));
   full.server.GetClock().Advance(kSecondUs - 1);
   CHECK(blocked.Resume().empty());
-  CHECK(blocked.Get().Parked());
+  CHECK(blocked.Get().Blocked());
   full.server.GetClock().Advance(1);
   CHECK(blocked.Resume().empty());
-  CHECK_FALSE(blocked.Get().Parked());
+  CHECK_FALSE(blocked.Get().Blocked());
   const std::string replies = blocked.Feed(std::string_view(bytes).substr(header));
   CHECK(replies.starts_with("-OOM "));
   CHECK(replies.ends_with("\r\n+PONG\r\n"));
@@ -209,7 +209,7 @@ TEST_CASE("a small write with BLOCK is kept, and run when there is room", "[wait
                   "VALUES", "hello"})
             .empty());
   CHECK(late.Run({"KV.MPUT", "p", "NEW", "1", "BLOCK", "2000"}).empty());
-  CHECK(blocked.Get().Parked());
+  CHECK(blocked.Get().Blocked());
   CHECK(full.writer.Run({"KV.CLEAR", "p", "KEYS", "1", "a"}) == ":1\r\n");
   CHECK(blocked.Resume().empty());  // not enough yet
   full.server.GetClock().Advance(2 * kSecondUs);
@@ -239,17 +239,17 @@ TEST_CASE("writers wait in order of arrival; a later one that fits may pass", "[
   const std::string one = tests::Encode(Large("c", "0"));
   first.FeedOnly(std::string_view(large).substr(0, large.find("BLOB") + 20));
   second.FeedOnly(std::string_view(one).substr(0, one.find("BLOB") + 20));
-  CHECK(first.Get().Parked());
-  CHECK(second.Get().Parked());
+  CHECK(first.Get().Blocked());
+  CHECK(second.Get().Blocked());
   full.writer.Run({"KV.CLEAR", "p", "KEYS", "1", "a"});
   first.Resume();
   second.Resume();
-  CHECK(first.Get().Parked());         // needs more than there is
-  CHECK_FALSE(second.Get().Parked());  // fits
+  CHECK(first.Get().Blocked());         // needs more than there is
+  CHECK_FALSE(second.Get().Blocked());  // fits
   CHECK(second.Feed(std::string_view(one).substr(one.find("BLOB") + 20)) == ":1\r\n");
   full.writer.Run({"KV.CLEAR", "p"});
   first.Resume();
-  CHECK_FALSE(first.Get().Parked());
+  CHECK_FALSE(first.Get().Blocked());
   CHECK(first.Feed(std::string_view(large).substr(large.find("BLOB") + 20)) == ":1\r\n");
 }
 

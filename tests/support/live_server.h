@@ -41,16 +41,14 @@ class LiveServer {
       threads_.push_back(std::make_unique<server::IoThread>(parts_.Get(), *stats.threads.back()));
     }
     OpenOnFreePort();
+    threads_.front()->ServeWaitersHere();
     for (const auto& thread : threads_) {
       thread->Start();
     }
   }
   ~LiveServer() {
     boost::asio::post(threads_.front()->GetContext(), [this] { listener_->Close(); });
-    for (const auto& thread : threads_) {
-      thread->Stop();
-    }
-    threads_.clear();
+    server::IoThread::StopAll(threads_);
     listener_.reset();
     std::error_code ignored;
     std::filesystem::remove_all(folder_, ignored);

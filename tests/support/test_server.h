@@ -21,7 +21,7 @@
 namespace sluice::tests {
 
 // A clock that moves when it is told to.
-class ManualClock final : public server::Clock {
+class ManualClock final : public base::Clock {
  public:
   [[nodiscard]] std::int64_t NowUs() const override { return now_us_; }
   [[nodiscard]] std::int64_t WallUs() const override { return kEpochUs + now_us_; }
@@ -50,7 +50,7 @@ class TestServer {
                       UseClock clock = UseClock::kManual)
       : system_(clock == UseClock::kSystem),
         memory_(*store::Arena::Make({.reserve_bytes = arena_bytes}), arena_bytes / 4),
-        store_(memory_, system_ ? static_cast<const server::Clock&>(system_clock_) : clock_, 42) {
+        store_(memory_, system_ ? static_cast<const base::Clock&>(system_clock_) : clock_, 42) {
     stats_.threads.push_back(std::make_unique<server::ThreadStats>(server::CommandCount()));
     config_.maxmemory = 0;
     config_.prealloc = 0;
@@ -63,7 +63,23 @@ class TestServer {
   server::ThreadStats& GetStats() { return *stats_.threads.front(); }
   ManualClock& GetClock() { return clock_; }
   store::Memory& GetMemory() { return memory_; }
+  // Without the lock: a test that uses it has no other thread.
+  store::Store& GetStore() { return store_; }
   [[nodiscard]] bool Stopped() const { return stopped_; }
+  // As the housekeeper does.
+  std::int64_t EndLeases() {
+    engine::Engine::Turn turn(engine_, server_.clock);
+    return server_.streams.EndLeases(turn.Enter(), server_.clock.NowUs());
+  }
+  void RemoveExpired(store::RemovedNames& removed) {
+    engine::Engine::Turn turn(engine_, server_.clock);
+    server_.store(turn.Enter()).RemoveExpired(100, removed);
+  }
+  // As an I/O thread does when memory was freed.
+  void ServeWaiters() {
+    engine::Engine::Turn turn(engine_, server_.clock);
+    turn.Enter();
+  }
   // As CONFIG SET would.
   void Set(std::string_view option, std::string_view value) {
     const store::Status status = config_.Set(*server::FindOption(option), value);
@@ -76,26 +92,26 @@ class TestServer {
   bool system_;
   server::Config config_;
   ManualClock clock_;
-  server::SystemClock system_clock_;
+  base::SystemClock system_clock_;
   store::Memory memory_;
   store::Store store_;
-  server::Engine engine_;
+  engine::Engine engine_;
   server::Stats stats_;
   std::atomic<bool> stopped_{false};
-  server::Server server_{
-      .config = config_,
-      .clock = system_ ? static_cast<const server::Clock&>(system_clock_) : clock_,
-      .memory = memory_,
-      .store = store_,
-      .engine = engine_,
-      .stats = stats_,
-      .stop = [this] { stopped_ = true; },
-      .run_id = server::NewRunId()};
+  server::Server server_{.config = config_,
+                         .clock = system_ ? static_cast<const base::Clock&>(system_clock_) : clock_,
+                         .memory = memory_,
+                         .store = store_,
+                         .engine = engine_,
+                         .stats = stats_,
+                         .stop = [this] { stopped_ = true; },
+                         .run_id = server::NewRunId()};
 };
 
 class TestClient {
  public:
-  explicit TestClient(TestServer& server) : connection_(server.Get(), server.GetStats()) {
+  explicit TestClient(TestServer& server)
+      : server_(server), connection_(server.Get(), server.GetStats()) {
     connection_.Begin();
   }
 
@@ -114,6 +130,7 @@ class TestClient {
   }
   // What a command that waits answers, if it was woken or its time is up.
   std::string Resume() {
+    server_.ServeWaiters();
     connection_.Run();
     return TakeOutput();
   }
@@ -139,7 +156,7 @@ class TestClient {
         bytes.append(static_cast<const char*>(buffers[i].iov_base), buffers[i].iov_len);
         sent += buffers[i].iov_len;
       }
-      connection_.Output().Consume(sent);
+      connection_.Sent(sent);
     }
     return bytes;
   }
@@ -168,6 +185,7 @@ class TestClient {
     connection_.Received(count);
   }
 
+  TestServer& server_;
   server::Connection connection_;
   bool no_memory_ = false;
 };

@@ -143,7 +143,7 @@ void Aftermath::Check() {
   }
   CHECK(OpenDescriptors() == descriptors_);
   CHECK(server_.Parts().Get().seats_taken == 0);
-  CHECK(server_.Parts().Get().parked_clients == 0);
+  CHECK(server_.Parts().Get().blocked_clients == 0);
 }
 
 }  // namespace sluice::tests

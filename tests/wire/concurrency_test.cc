@@ -128,9 +128,9 @@ TEST_CASE("many clients at once each see whole writes", "[concurrency]") {
   std::atomic<bool> done{false};
   std::thread compacting([&] {
     server::Server& parts = server.Parts().Get();
-    store::Compaction compaction(parts.store, parts.memory);
+    store::Compaction compaction(parts.store.Wiring(), parts.memory);
     while (!done) {
-      server::Engine::Turn turn(parts.engine, parts.clock);
+      engine::Engine::Turn turn(parts.engine, parts.clock);
       if (compaction.NeedsEngine()) {
         turn.Enter();
       }
@@ -231,10 +231,10 @@ TEST_CASE("a client that goes while it waits is noticed", "[concurrency]") {
   for (const bool tcp : {true, false}) {
     SocketClient waiter = tcp ? server.Tcp() : server.Unix();
     waiter.Send(Encode({"KV.WAIT", "p", "KEYS", "1", "k", "FIELDS", "1", "x", "TIMEOUT", "0"}));
-    WaitUntil([&] { return server.Parts().Get().parked_clients == 1; });
+    WaitUntil([&] { return server.Parts().Get().blocked_clients == 1; });
     waiter.Close();
     WaitUntil([&] { return server.Clients() == 0; });
-    CHECK(server.Parts().Get().parked_clients == 0);
+    CHECK(server.Parts().Get().blocked_clients == 0);
   }
 }
 
@@ -261,11 +261,11 @@ TEST_CASE("a write with BLOCK is carried out when others make room", "[concurren
   writer.Send(put("a"));
   CHECK(writer.Receive().text == "1");
   std::thread sending([&] { blocked.Send(put("b")); });
-  WaitUntil([&] { return server.Parts().Get().parked_clients == 1; });
+  WaitUntil([&] { return server.Parts().Get().blocked_clients == 1; });
   CHECK(Ask(writer, {"KV.CLEAR", "p", "KEYS", "1", "a"}).text == "1");
   sending.join();
   CHECK(blocked.Receive().text == "1");
-  CHECK(server.Parts().Get().parked_clients == 0);
+  CHECK(server.Parts().Get().blocked_clients == 0);
 }
 
 }  // namespace

@@ -164,13 +164,13 @@ std::string Mutated(const std::vector<std::string>& corpus, Random& random) {
 void Live(TestServer& server, std::string_view bytes, Random& random) {
   TestClient client(server);
   const std::size_t piece_max = std::size_t{1} << Below(random, 12);
-  while (!bytes.empty() && !client.Closed() && !client.Get().Parked()) {
+  while (!bytes.empty() && !client.Closed() && !client.Get().Blocked()) {
     const auto room = client.Get().ReadRoom();
     const std::size_t piece =
         std::min({1 + Below(random, piece_max), bytes.size(), room[0].size() + room[1].size()});
     client.Feed(bytes.substr(0, piece));
     bytes.remove_prefix(piece);
-    if (client.Get().Parked()) {
+    if (client.Get().Blocked()) {
       server.GetClock().Advance(kHourUs);
       client.Resume();
     }

@@ -39,7 +39,7 @@ class InProcess final : public Peer {
   InProcess() : client_(server_) {}
   Value Ask(const std::vector<std::string>& words) override {
     std::string reply = client_.Run(words);
-    if (client_.Get().Parked()) {  // until its time is up
+    if (client_.Get().Blocked()) {  // until its time is up
       server_.GetClock().Advance(1000000);
       reply = client_.Resume();
     }

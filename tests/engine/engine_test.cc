@@ -1,4 +1,4 @@
-#include "server/engine.h"
+#include "engine/engine.h"
 
 #include <atomic>
 #include <thread>
@@ -8,7 +8,7 @@
 
 #include "tests/support/test_server.h"
 
-namespace sluice::server {
+namespace sluice::engine {
 namespace {
 
 TEST_CASE("a turn enters when asked and leaves at its end", "[engine]") {
@@ -50,7 +50,7 @@ TEST_CASE("commands share one hold, which ends after its time", "[engine]") {
 
 TEST_CASE("nobody enters while another is in", "[engine]") {
   Engine engine;
-  const SystemClock clock;
+  const base::SystemClock clock;
   constexpr int kThreads = 4;
   constexpr int kTurns = 20000;
   std::atomic<int> inside{0};
@@ -83,7 +83,7 @@ TEST_CASE("nobody enters while another is in", "[engine]") {
 }
 
 // A clock by which every look takes a microsecond.
-class TickingClock final : public Clock {
+class TickingClock final : public base::Clock {
  public:
   [[nodiscard]] std::int64_t NowUs() const override { return ++now_us_; }
   [[nodiscard]] std::int64_t WallUs() const override { return now_us_; }
@@ -108,4 +108,4 @@ TEST_CASE("a long batch lets others in between two commands", "[engine]") {
 }
 
 }  // namespace
-}  // namespace sluice::server
+}  // namespace sluice::engine

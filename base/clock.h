@@ -1,17 +1,24 @@
-// Clock: where the server gets the time from, so that tests can turn it.
+// Clock: where the server gets the time from, so that tests can set it.
 //
 // Thread safety: any thread.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstdint>
 
-#include "store/wall_clock.h"
+namespace sluice::base {
 
-namespace sluice::server {
+// The time of day, which decides when names expire.
+class WallClock {
+ public:
+  // Microseconds since 1970.
+  [[nodiscard]] virtual std::int64_t WallUs() const = 0;
 
-class Clock : public store::WallClock {
+ protected:
+  ~WallClock() = default;
+};
+
+class Clock : public WallClock {
  public:
   Clock() = default;
   Clock(const Clock&) = delete;
@@ -37,4 +44,4 @@ class SystemClock final : public Clock {
   }
 };
 
-}  // namespace sluice::server
+}  // namespace sluice::base

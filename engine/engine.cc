@@ -1,0 +1,78 @@
+#include "engine/engine.h"
+
+namespace sluice::engine {
+namespace {
+
+// Holds are short: trying for a moment is cheaper than going to sleep and being woken.
+constexpr int kTries = 64;
+
+void Relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+Engine::Turn::~Turn() {
+  pinned_ = false;
+  Leave();
+}
+
+// Whether it is held is known at run time only: a batch of commands shares one hold.
+EngineLock& Engine::Turn::Enter() NO_THREAD_SAFETY_ANALYSIS {
+  if (entered_) {
+    return engine_.lock_;
+  }
+  for (int i = 0; i < kTries && !entered_; ++i) {
+    entered_ = engine_.mutex_.try_lock();
+    if (!entered_) {
+      Relax();
+    }
+  }
+  if (!entered_) {
+    engine_.mutex_.lock();
+    entered_ = true;
+  }
+  engine_.lock_.held_ = true;
+  entered_us_ = clock_.NowUs();
+  return engine_.lock_;
+}
+
+EngineLock& Engine::Turn::Pin() {
+  EngineLock& lock = Enter();
+  pinned_ = true;
+  return lock;
+}
+
+void Engine::ServeWaiters() noexcept NO_THREAD_SAFETY_ANALYSIS {
+  while (has_work_ || has_work_soon_.load()) {
+    has_work_ = false;
+    has_work_soon_.store(false);
+    service_->ServeWaiters(lock_);
+  }
+}
+
+void Engine::Turn::Leave() {
+  if (entered_ && !pinned_) {
+    engine_.ServeWaiters();
+    Release();
+  }
+}
+
+void Engine::Turn::Release() NO_THREAD_SAFETY_ANALYSIS {
+  engine_.lock_.held_ = false;
+  entered_ = false;
+  engine_.mutex_.unlock();
+}
+
+void Engine::Turn::EndCommand(std::int64_t now_us) {
+  if (entered_ && !pinned_) {
+    engine_.ServeWaiters();
+    if (now_us - entered_us_ >= kHoldUs) {
+      Leave();
+    }
+  }
+}
+
+}  // namespace sluice::engine

@@ -1,0 +1,190 @@
+// WaitQueues: where blocked commands wait. There is one kind of queue, with a key that says for
+// what:
+//
+//   kMemory      memory: writes with BLOCK that maxmemory refused
+//   kLimits      a partition to be less full: writes with BLOCK that MAXROWS or MAXBYTES refused
+//   kPartition   a partition of this name to be made: fetches
+//   kRow         a row to change: KV.WAIT
+//   kUnpause     the end of CLIENT PAUSE
+//
+// Waiters are served in order of arrival. In the first two kinds each has a need: one whose need
+// fits may pass one whose need does not, and what a waiter was offered stays set aside until it
+// tries. Changes only mark queues (they listen to the store); ServeWaiters() serves the marked ones
+// before the engine lock is released, so whoever makes it possible serves.
+//
+// Thread safety: the holder of the engine lock; OnMemoryFreed(): any thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include <boost/intrusive/list.hpp>
+
+#include "engine/engine.h"
+#include "store/listener.h"
+#include "store/store.h"
+
+namespace sluice::engine {
+
+class WaitQueue;
+
+class Waiter {
+ public:
+  using Hook = boost::intrusive::list_member_hook<
+      boost::intrusive::link_mode<boost::intrusive::normal_link>>;
+  // Of memory: bytes. Of a partition's limits: rows and bytes of values, as store::WriteResult.
+  struct Need {
+    std::int64_t rows = 0;
+    std::int64_t bytes = 0;
+  };
+
+  Waiter() = default;
+  Waiter(const Waiter&) = delete;
+  Waiter& operator=(const Waiter&) = delete;
+  virtual ~Waiter() { assert(!Waits()); }  // whoever ends it calls WaitQueues::Leave() first
+
+  // What it waits for has come; where it has a need, it fits, and is set aside for it until it
+  // leaves or is refused. A waiter without one has left its queue, and may join again.
+  virtual void OnServed(EngineLock& lock) noexcept = 0;
+  // What it needs now, where that may have changed since it joined.
+  virtual Need CurrentNeed(EngineLock& /*lock*/) noexcept { return need_; }
+
+  [[nodiscard]] bool Waits() const { return queue_ != nullptr; }
+
+ private:
+  friend class WaitQueue;
+  friend class WaitQueues;
+  Hook hook_;
+  WaitQueue* queue_ = nullptr;
+  Need need_;
+  bool served_ = false;  // and has not tried yet
+};
+
+struct WaitKey {
+  enum class Kind : std::uint8_t { kMemory, kLimits, kPartition, kRow, kUnpause };
+  Kind kind = Kind::kMemory;
+  std::string_view partition = {};
+  std::string_view row_key = {};  // of kRow: the row by its key or, where that is empty, by index
+  store::RowIndex row = store::kNoRow;
+};
+
+// Those that wait for one thing, in order of arrival.
+class WaitQueue {
+ public:
+  explicit WaitQueue(const WaitKey& key)
+      : kind_(key.kind), partition_(key.partition), row_key_(key.row_key), row_(key.row) {}
+  WaitQueue(const WaitQueue&) = delete;
+  WaitQueue& operator=(const WaitQueue&) = delete;
+
+  [[nodiscard]] WaitKey Key() const {
+    return {.kind = kind_, .partition = partition_, .row_key = row_key_, .row = row_};
+  }
+
+ private:
+  friend class WaitQueues;
+  using Hook = boost::intrusive::list_member_hook<
+      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+
+  void Offer(EngineLock& lock, Waiter::Need available) noexcept;
+  void ServeAll(EngineLock& lock) noexcept;
+  [[nodiscard]] bool HasNeeds() const {
+    return kind_ == WaitKey::Kind::kMemory || kind_ == WaitKey::Kind::kLimits;
+  }
+
+  WaitKey::Kind kind_;
+  std::string partition_;
+  std::string row_key_;
+  store::RowIndex row_;
+  std::size_t holders_ = 0;
+  Hook in_changed_;
+  boost::intrusive::list<Waiter,
+                         boost::intrusive::member_hook<Waiter, Waiter::Hook, &Waiter::hook_>>
+      waiters_;
+};
+
+class WaitQueues final : public store::Listener {
+ public:
+  // All are borrowed. `serve_soon` is called from any thread when memory was freed that somebody
+  // waits for, and no one may be about to release the engine lock: it must make sure that the lock
+  // is acquired and released soon. It may throw std::bad_alloc: then the housekeeper's next look
+  // serves them.
+  WaitQueues(Engine& engine, store::Store& store, store::Budget& budget);
+  ~WaitQueues();
+  void SetServeSoon(std::function<void()> serve_soon) { serve_soon_ = std::move(serve_soon); }
+
+  // The queue of this key, which exists until it is released as often. Whoever holds one joins it
+  // without allocating. Errors: std::bad_alloc.
+  WaitQueue& Hold(EngineLock& lock, const WaitKey& key) REQUIRES(engine_role);
+  void Release(EngineLock& lock, WaitQueue& queue) noexcept REQUIRES(engine_role);
+
+  // The waiter waits at the end of a queue that somebody holds. REQUIRES: it waits in none.
+  void Join(EngineLock& lock, WaitQueue& queue, Waiter& waiter, Waiter::Need need = {}) noexcept
+      REQUIRES(engine_role);
+  // No effect where it waits in none. What was set aside for it is offered to others.
+  void Leave(EngineLock& lock, Waiter& waiter) noexcept REQUIRES(engine_role);
+  // It was served and tried in vain; it keeps its place and needs this. REQUIRES: it waits.
+  void Refused(EngineLock& lock, Waiter& waiter, Waiter::Need need) noexcept REQUIRES(engine_role);
+
+  // Those that wait for this are looked at before the lock is released.
+  void Notify(EngineLock& lock, const WaitKey& key) noexcept REQUIRES(engine_role);
+  void Serve(EngineLock& lock) noexcept REQUIRES(engine_role);
+
+  // How often queues of this kind are held.
+  [[nodiscard]] std::size_t Holders(WaitKey::Kind kind) const {
+    return held_.at(static_cast<std::size_t>(kind));
+  }
+
+  void OnRowsChanged(store::Partition& partition,
+                     std::span<const store::RowPlace> rows) noexcept override;
+  void OnNameChanged(std::string_view name) noexcept override;
+  void OnAllRemoved(store::Store& before) noexcept override;
+  void OnMemoryFreed() noexcept override;
+
+ private:
+  struct Less {
+    using is_transparent = void;
+    static auto Tie(const WaitKey& key) {
+      return std::tie(key.kind, key.partition, key.row_key, key.row);
+    }
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      const WaitKey left = KeyOf(a);
+      const WaitKey right = KeyOf(b);
+      return Tie(left) < Tie(right);
+    }
+    static WaitKey KeyOf(const WaitKey& key) { return key; }
+    static WaitKey KeyOf(const std::unique_ptr<WaitQueue>& queue) { return queue->Key(); }
+  };
+
+  [[nodiscard]] std::size_t& HeldOf(WaitKey::Kind kind) {
+    return held_.at(static_cast<std::size_t>(kind));
+  }
+  void MarkChanged(EngineLock& lock, WaitQueue& queue) noexcept REQUIRES(engine_role);
+  Waiter::Need Available(const WaitQueue& queue) noexcept;
+  void EraseIfUnused(WaitQueue& queue) noexcept;
+
+  Engine& engine_;
+  store::Store& store_;
+  store::Budget& budget_;
+  std::function<void()> serve_soon_ = [] {};
+  std::set<std::unique_ptr<WaitQueue>, Less> queues_;
+  std::array<std::size_t, 5> held_ = {};  // holders by kind: most changes concern nobody
+  WaitQueue* serving_ = nullptr;
+  boost::intrusive::list<
+      WaitQueue, boost::intrusive::member_hook<WaitQueue, WaitQueue::Hook, &WaitQueue::in_changed_>,
+      boost::intrusive::constant_time_size<false>>
+      changed_;
+  std::atomic<bool> memory_freed_{false};
+};
+
+}  // namespace sluice::engine
