@@ -1,7 +1,10 @@
 // Connection: one client's conversation without its socket: bytes in, commands run, bytes out.
 //
 //   ReadRoom() -> the socket fills it -> Received(n) -> Run() -> Output() -> the socket sends,
-//   Consume(n)
+//   Sent(n)
+//
+// While requests do not run (Paused(), Blocked...) input goes on in WatchRoom(), Watched(n).
+// What one connection can make the server hold: HeldBytesMax().
 //
 // The socket's side is server/session.cc; tests drive this class directly.
 // Thread safety: one caller at a time, always the same I/O thread.
@@ -18,27 +21,31 @@
 
 #include "resp/reply.h"
 #include "resp/request_parser.h"
+#include "server/backlog.h"
 #include "server/command.h"
 #include "server/context.h"
+#include "server/output_budget.h"
 #include "server/request.h"
 
 namespace sluice::server {
 
 class Connection {
  public:
-  // Commands wait while so much output does: bytes of our own scratch memory, and bytes in all. A
-  // client that pipelines without reading thus costs a bounded amount.
+  // Requests wait while so much output does: bytes of our own scratch memory, and bytes in all.
   static constexpr std::size_t kPauseScratchBytes = std::size_t{1} << 20;
   static constexpr std::size_t kPauseBytes = std::size_t{64} << 20;
+  // So much input is taken while requests do not run even where memory is short.
+  static constexpr std::size_t kFreeInputBytes = std::size_t{1} << 20;
   // No read asks for more at once, so that one connection's payload does not hold up the others.
   static constexpr std::size_t kReadBytesMax = std::size_t{1} << 20;
 
   // `server` and `stats` are borrowed. `wake` is called, from any thread and maybe under the
   // engine, when Run() or TakeMail() has something to do although nothing was received; not once
-  // the connection has ended. Errors: std::bad_alloc.
+  // the connection has ended. Errors: std::bad_alloc. `peer_gone`: has the peer hung up? From any
+  // thread, while a command is blocked.
   Connection(
       Server& server, ThreadStats& stats, std::function<void()> wake = [] {},
-      ClientAddress address = {});
+      ClientAddress address = {}, std::function<bool()> peer_gone = [] { return false; });
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -52,6 +59,12 @@ class Connection {
   std::array<std::span<char>, 2> ReadRoom();
   // `count` bytes were read into ReadRoom()'s parts, in order.
   void Received(std::size_t count);
+  // The same while Run() is Paused() or Parked(): then the parser's memory stays as it is, but for
+  // a large argument that is being received. Empty: nothing may be read now.
+  // Errors: std::bad_alloc.
+  std::array<std::span<char>, 2> WatchRoom();
+  void Watched(std::size_t count);
+  [[nodiscard]] bool HasWatchRoom();
 
   // Runs the requests that are complete, until there is none, output must be sent first (Paused()),
   // a command waits (Parked()), or the connection is to be closed. Where HasMore() afterwards, the
@@ -65,20 +78,27 @@ class Connection {
   void TakeMail();
 
   // A command waits, and Run() does nothing, until it is woken (client.waker) or DeadlineUs() of
-  // the server's clock. REQUIRES: nothing is read meanwhile.
+  // the server's clock. REQUIRES: nothing is read into ReadRoom() meanwhile.
   [[nodiscard]] bool Parked() const {
     return parked_ != nullptr || room_ != nullptr || pause_us_ != 0;
   }
   [[nodiscard]] std::int64_t DeadlineUs() const;
+  // It ends without an answer. To be called before the socket is closed.
+  void StopWaiting() noexcept;
 
   [[nodiscard]] resp::Reply& Output() { return reply_; }
+  // The first `bytes` of Output() were sent.
+  void Sent(std::size_t bytes) noexcept;
   // Output must shrink before Run() goes on.
   [[nodiscard]] bool Paused() const;
   // Send what is in Output(), then close. DropOutput(): close at once.
   [[nodiscard]] bool Closing() const { return closing_; }
   [[nodiscard]] bool DropOutput() const { return drop_output_; }
-  // Nothing of a request received but not answered.
-  [[nodiscard]] bool Idle() const { return parser_.Idle(); }
+
+  // What a connection can make the server hold, in bytes, but for values that are stored (each
+  // counts against maxmemory once, as long as anybody holds it): input that is not run yet and what
+  // MULTI keeps, replies made but not sent, and fixed buffers. 0: client-query-buffer-limit is 0.
+  [[nodiscard]] static std::int64_t HeldBytesMax(const Config& config);
 
   [[nodiscard]] Client& GetClient() { return client_; }
 
@@ -103,13 +123,20 @@ class Connection {
   [[nodiscard]] std::size_t InputBytes() const;
   void CheckLimits();
   void CloseOver(Counter& counter, std::string_view why);
-  void ChargeBuffers();
+  [[nodiscard]] std::size_t BufferedBytes() const;
+  void ChargeInput();
+  void NoteOutput() noexcept;
+  void Filled(std::size_t count);
+  void FeedParser();
+  [[nodiscard]] bool WatchesBulk();
   [[nodiscard]] const Command* CommandOfBulk();
 
   Server& server_;
   ThreadStats& stats_;
   resp::Limits limits_;
   resp::RequestParser parser_;
+  Backlog backlog_;
+  OutputBudget output_budget_;
   resp::Reply reply_;
   Client client_;
   Scratch scratch_;
@@ -127,11 +154,15 @@ class Connection {
   std::int64_t pause_us_ = 0;  // not 0: the request is not run before, as CLIENT PAUSE wants it
   bool muted_ = false;         // what rest_ or parked_ answers is thrown away: CLIENT REPLY
   std::vector<Mail> mails_;    // scratch
-  std::int64_t charged_ = 0;   // for buffers
+  std::int64_t charged_ = 0;   // for input
   std::int64_t now_us_ = 0;    // when the last command ended, or the run began
-  bool held_back_ = false;     // the last run ended since output waited: there may be more requests
+  bool held_back_ = false;     // the last run ended early: there may be more requests
+  bool watches_bulk_ = false;  // WatchRoom() is ReadRoom()
+  bool ready_ = false;         // the parser has a request, which output holds back
+  std::size_t starved_ = 0;    // not 0: rest_ found no room while so much output waited
   bool closing_ = false;
   bool drop_output_ = false;
+  std::function<bool()> peer_gone_;
 };
 
 }  // namespace sluice::server

@@ -10,6 +10,7 @@
 #include "server/command_table.h"
 #include "server/error_reply.h"
 #include "server/observe.h"
+#include "server/output_budget.h"
 #include "store/ids.h"
 
 namespace sluice::server {
@@ -133,6 +134,11 @@ void Refuse(Context& context, resp::Reply::Mark mark, const Status& status) {
   context.stats.errors[static_cast<std::size_t>(status.GetCode())].Add(1);
 }
 
+// Of its command: what was answered so far is taken back.
+void NoRoom(Context& context, resp::Reply::Mark mark) {
+  Refuse(context, mark, ReplyTooLong(context));
+}
+
 void NoMemory(Context& context, resp::Reply::Mark mark) {
   Forget(context);
   context.reply.Rewind(mark);
@@ -141,6 +147,15 @@ void NoMemory(Context& context, resp::Reply::Mark mark) {
 }
 
 }  // namespace
+
+Status ReplyTooLong(const Context& context) {
+  if (context.reply.CapacityBytes() < OutputBudget::kBytesMax) {
+    return store::OutOfMemory();
+  }
+  return Status(Code::kOom, fmt::format("the reply would take more than {} MB of the client's "
+                                        "output buffer: ask for less at once",
+                                        OutputBudget::kBytesMax >> 20));
+}
 
 Status CheckMemory(const Context& context) {
   const store::Budget& budget = context.server.memory.GetBudget();
@@ -168,6 +183,8 @@ bool ResumeCommand(Context& context, Parked& parked, bool time_is_up) {
     if (!resumed.ok()) {
       Refuse(context, mark, resumed.GetStatus());
     }
+  } catch (const resp::NoRoom&) {
+    NoRoom(context, mark);
   } catch (const std::bad_alloc&) {
     NoMemory(context, mark);
   }
@@ -209,6 +226,10 @@ void Dispatch(Context& context, const Status& drained) {
     if (!status.ok()) {
       Refuse(context, mark, status);
     }
+  } catch (const resp::NoRoom&) {
+    NoRoom(context, mark);
+    ran = true;
+    status = {};
   } catch (const std::bad_alloc&) {
     context.client.transaction.failed = true;
     NoMemory(context, mark);
