@@ -9,8 +9,9 @@
 //   a
 //                                                                      slice of somebody's memory
 //
-// Appending may throw std::bad_alloc; Rewind() then takes back the half-written reply, and after a
-// successful Prepare() the bytes of one error always fit. One caller at a time.
+// Appending may throw std::bad_alloc, or NoRoom where the source of its blocks refuses; Rewind()
+// then takes back the half-written reply, and after a successful Prepare() the bytes of one error
+// always fit. One caller at a time.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +24,7 @@
 
 #include <sys/uio.h>
 
+#include "resp/block_source.h"
 #include "resp/ring.h"
 
 namespace sluice::resp {
@@ -61,7 +63,8 @@ class Reply {
   // Bytes of the error text that always fits after Prepare(). Longer ones are cut.
   static constexpr std::size_t kErrorBytesMax = 1024;
 
-  Reply();
+  // `source` is borrowed; null: nobody counts.
+  explicit Reply(BlockSource* source = nullptr) : source_(source) {}
   Reply(const Reply&) = delete;
   Reply& operator=(const Reply&) = delete;
   ~Reply();
@@ -102,11 +105,16 @@ class Reply {
   // Errors: std::bad_alloc.
   struct Mark {
     std::uint64_t position = 0;
+    std::size_t payload_left = 0;
   };
   Mark Prepare();
   // Makes sure that the next `bytes` bytes copied to scratch need no memory either: for a command
   // that must not fail any more once it has acted. Errors: std::bad_alloc.
   void Reserve(std::size_t bytes);
+  // The same for a reply that is made in pieces: false where there is no room now.
+  [[nodiscard]] bool MakeRoom(std::size_t bytes) noexcept;
+  // The last MakeRoom() since Prepare() was false.
+  [[nodiscard]] bool Refused() const { return refused_; }
   // Takes back all that was appended since `mark`. REQUIRES: nothing of it was consumed. Pins of
   // what is taken back are released.
   void Rewind(Mark mark) noexcept;
@@ -149,10 +157,12 @@ class Reply {
   char* Contiguous(std::size_t bytes);
   void Written(const char* end);
   [[nodiscard]] std::size_t RoomInBlock() const;
-  void StartBlock();
+  [[nodiscard]] std::unique_ptr<char[]> NewBlock(bool must);
+  void StartBlock(bool must = false);
   void Recycle(Block block) noexcept;
   void ForgetConsumed() noexcept;
 
+  BlockSource* source_;
   Version version_ = Version::k2;
   std::uint64_t appended_ = 0;
   std::uint64_t consumed_ = 0;
@@ -165,6 +175,7 @@ class Reply {
   std::vector<std::unique_ptr<char[]>>
       spares_;             // blocks for later: one, or what Reserve() asked for
   char* write_ = nullptr;  // null: no block
+  bool refused_ = false;
 };
 
 }  // namespace sluice::resp

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <new>
 
 #include "resp/reply.h"
 
@@ -13,8 +14,11 @@ constexpr std::size_t kPiecesKept = std::size_t{4} * 1024;  // places in a ring 
 
 }  // namespace
 
-Reply::Reply() = default;
-Reply::~Reply() = default;
+Reply::~Reply() {
+  if (source_ != nullptr) {
+    source_->Give(CapacityBytes());
+  }
+}
 
 void Reply::BeginPayload(std::size_t bytes) {
   assert(payload_left_ == 0);
@@ -56,6 +60,7 @@ void Reply::Hold(Pin pin) {
 }
 
 Reply::Mark Reply::Prepare() {
+  refused_ = false;
   if (pieces_.empty() && pieces_.Capacity() > kPiecesKept) {
     pieces_ = Ring<Piece>();
   }
@@ -64,19 +69,34 @@ Reply::Mark Reply::Prepare() {
   }
   pieces_.Reserve(1);
   if (constexpr std::size_t kNeeded = kErrorBytesMax + 3; RoomInBlock() < kNeeded) {
-    StartBlock();
+    StartBlock(/*must=*/true);
   }
-  return {.position = appended_};
+  return {.position = appended_, .payload_left = payload_left_};
 }
 
 void Reply::Reserve(std::size_t bytes) {
   const std::size_t blocks = bytes / kBlockBytes + 1;
   spares_.reserve(blocks);
   while (spares_.size() < blocks) {
-    spares_.push_back(std::make_unique_for_overwrite<char[]>(kBlockBytes));
+    spares_.push_back(NewBlock(/*must=*/false));
   }
   blocks_.Reserve(blocks);
   pieces_.Reserve(blocks + 1);
+}
+
+bool Reply::MakeRoom(std::size_t bytes) noexcept {
+  refused_ = false;
+  try {
+    while (RoomInBlock() + spares_.size() * kBlockBytes < bytes) {
+      spares_.reserve(spares_.size() + 1);
+      spares_.push_back(NewBlock(/*must=*/false));
+    }
+    blocks_.Reserve(spares_.size());
+    pieces_.Reserve(spares_.size() + 1);
+  } catch (const std::bad_alloc&) {
+    refused_ = true;
+  }
+  return !refused_;
 }
 
 void Reply::Rewind(Mark mark) noexcept {
@@ -108,7 +128,7 @@ void Reply::Rewind(Mark mark) noexcept {
     Recycle(std::move(blocks_.Back()));
     blocks_.PopBack();
   }
-  payload_left_ = 0;
+  payload_left_ = mark.payload_left;
 }
 
 std::size_t Reply::PendingBytes() const {
@@ -161,8 +181,10 @@ void Reply::ForgetConsumed() noexcept {
     pins_.PopFront();
   }
   const bool all = PendingBytes() == 0;
-  if (all && spares_.size() > 1) {
-    spares_.resize(1);
+  while (all && spares_.size() > 1) {
+    std::unique_ptr<char[]> spare = std::move(spares_.back());
+    spares_.pop_back();
+    Recycle({.bytes = std::move(spare)});
   }
   while (!blocks_.empty() && (all || (blocks_.size() > 1 && blocks_.Front().end <= consumed_))) {
     Recycle(std::move(blocks_.Front()));
@@ -213,12 +235,27 @@ std::size_t Reply::RoomInBlock() const {
   return kBlockBytes - static_cast<std::size_t>(write_ - blocks_.Back().bytes.get());
 }
 
-void Reply::StartBlock() {
+std::unique_ptr<char[]> Reply::NewBlock(bool must) {
+  if (source_ == nullptr) {
+    return std::make_unique_for_overwrite<char[]>(kBlockBytes);
+  }
+  if (!source_->Take(kBlockBytes, must)) {
+    throw NoRoom();
+  }
+  try {
+    return std::make_unique_for_overwrite<char[]>(kBlockBytes);
+  } catch (const std::bad_alloc&) {
+    source_->Give(kBlockBytes);
+    throw;
+  }
+}
+
+void Reply::StartBlock(bool must) {
   blocks_.Reserve(1);
   std::unique_ptr<char[]> bytes;
   if (spares_.empty()) {
     spares_.reserve(1);  // so that giving the block back needs no memory
-    bytes = std::make_unique_for_overwrite<char[]>(kBlockBytes);
+    bytes = NewBlock(must);
   } else {
     bytes = std::move(spares_.back());
     spares_.pop_back();
@@ -234,6 +271,8 @@ void Reply::StartBlock() {
 void Reply::Recycle(Block block) noexcept {
   if (spares_.empty()) {
     spares_.push_back(std::move(block.bytes));
+  } else if (source_ != nullptr) {
+    source_->Give(kBlockBytes);
   }
 }
 

@@ -105,6 +105,7 @@ struct Client {
   ReplyMode reply_mode = ReplyMode::kOn;
   Transaction transaction;
   Subscriptions subscriptions;
+  std::atomic<std::int64_t> payload_bytes{0};  // of pending_bytes: in values that they keep alive
 
   [[nodiscard]] bool Subscribed() const { return channels + patterns + shards > 0; }
 };

@@ -23,11 +23,19 @@ using store::Memory;
 using store::OutOfMemory;
 using store::Status;
 
+constexpr std::int64_t kRunUs = 1000;  // of requests from the backlog, before others have a turn
+
 }  // namespace
 
 Connection::Connection(Server& server, ThreadStats& stats, std::function<void()> wake,
-                       ClientAddress address)
-    : server_(server), stats_(stats), parser_(limits_), client_(std::move(wake)) {
+                       ClientAddress address, std::function<bool()> peer_gone)
+    : server_(server),
+      stats_(stats),
+      parser_(limits_),
+      output_budget_(server.memory.GetBudget(), server.client_bytes),
+      reply_(&output_budget_),
+      client_(std::move(wake)) {
+  client_.peer_gone = std::move(peer_gone);
   client_.id = server_.next_client_id.fetch_add(1, std::memory_order_relaxed);
   client_.address = std::move(address);
   client_.connected_us = server_.clock.NowUs();
@@ -50,27 +58,6 @@ Connection::~Connection() {
   server_.client_bytes.fetch_sub(charged_, std::memory_order_relaxed);
 }
 
-std::array<std::span<char>, 2> Connection::ReadRoom() {
-  std::span<char> bulk = parser_.BulkRoom();
-  if (!bulk.empty()) {
-    const std::span<char> part = bulk.first(std::min(bulk.size(), kReadBytesMax));
-    if (!large_.back().ChargeUpTo(bulk_filled_ + part.size(), overdraft_)) {
-      DrainBulk(OutOfMemory());
-      bulk = {};
-    } else if (part.size() < bulk.size()) {
-      return {part, {}};  // what follows the argument is not in sight yet
-    }
-  }
-  return {bulk, parser_.Room()};
-}
-
-void Connection::Received(std::size_t count) {
-  stats_.input_bytes.Add(static_cast<std::int64_t>(count));
-  const std::size_t before = parser_.BulkRoom().size();
-  parser_.Filled(count);
-  bulk_filled_ += before - parser_.BulkRoom().size();
-}
-
 void Connection::Run() {
   SetLimits();
   try {
@@ -83,29 +70,36 @@ void Connection::Run() {
   NoteBlocked();
 }
 
-// Before login a client may make us hold next to nothing.
-void Connection::SetLimits() {
-  constexpr std::int64_t kArgsBeforeLogin = 10;
-  constexpr std::int64_t kBulkBytesBeforeLogin = 16384;
-  const bool in = client_.authenticated;
-  limits_.before_login = !in;
-  limits_.args_max = in ? resp::Limits().args_max : kArgsBeforeLogin;
-  limits_.bulk_bytes_max = in ? server_.config.proto_max_bulk_len.load(std::memory_order_relaxed)
-                              : kBulkBytesBeforeLogin;
-}
-
 void Connection::RunRequests() {
   Engine::Turn turn(server_.engine, server_.clock);
   now_us_ = server_.clock.NowUs();
   held_back_ = false;
+  const std::int64_t until_us = now_us_ + kRunUs;
+  if (Paused() && (Blocked() || rest_ != nullptr)) {
+    return;
+  }
   if (rest_ != nullptr) {
     WriteRest();
   }
-  while (!closing_ && !Paused() && rest_ == nullptr && ResumeBlocked(turn)) {
-    switch (parser_.Next()) {
+  // While output waits, one request more is received, but not run: its large arguments need not
+  // stay in the backlog.
+  while (!closing_ && rest_ == nullptr && ResumeBlocked(turn)) {
+    switch (std::exchange(ready_, false) ? RequestParser::Event::kRequest : parser_.Next()) {
       case RequestParser::Event::kNeedMore:
-        return;
+        if (backlog_.Empty()) {
+          return;
+        }
+        FeedParser();
+        if (now_us_ = server_.clock.NowUs(); now_us_ >= until_us) {
+          held_back_ = true;  // others have their turn
+          return;
+        }
+        break;
       case RequestParser::Event::kRequest:
+        if (Paused()) {
+          ready_ = held_back_ = true;
+          return;
+        }
         if (WaitsForUnpause(turn)) {
           return;
         }
@@ -126,13 +120,16 @@ void Connection::RunRequests() {
         break;
     }
   }
-  held_back_ = Paused();
 }
 
 void Connection::WriteRest() {
   const resp::Reply::Mark mark = reply_.Prepare();
+  const std::size_t before = reply_.PendingBytes();
+  starved_ = 0;
   if (!rest_->Write(reply_)) {
     rest_ = nullptr;
+  } else if (reply_.PendingBytes() == before) {
+    starved_ = before;
   }
   if (muted_) {
     reply_.Rewind(mark);
@@ -141,7 +138,10 @@ void Connection::WriteRest() {
 }
 
 bool Connection::Paused() const {
-  return reply_.ScratchBytes() >= kPauseScratchBytes || reply_.PendingBytes() >= kPauseBytes;
+  const std::size_t scratch = reply_.ScratchBytes();
+  return scratch >= kPauseScratchBytes || reply_.PendingBytes() >= kPauseBytes ||
+         (starved_ != 0 && reply_.PendingBytes() >= starved_) ||
+         (scratch >= OutputBudget::kFreeBytes / 2 && !output_budget_.HasRoom());
 }
 
 void Connection::RunRequest(Engine::Turn& turn) {
@@ -258,14 +258,6 @@ bool Connection::FindPlace(const Command& command) {
   parser_.GivePlace(blob.data());
   bulk_filled_ = bytes - parser_.BulkRoom().size();
   return true;
-}
-
-void Connection::DrainBulk(Status why) {
-  if (drained_.ok()) {
-    drained_ = std::move(why);
-  }
-  parser_.Drain();
-  large_.back() = {};
 }
 
 void Connection::ProtocolError() {

@@ -1,7 +1,10 @@
 // Connection: one client's conversation without its socket: bytes in, commands run, bytes out.
 //
 //   ReadRoom() -> the socket fills it -> Received(n) -> Run() -> Output() -> the socket sends,
-//   Consume(n)
+//   Sent(n)
+//
+// While requests do not run (Paused(), Blocked...) input goes on in WatchRoom(), Watched(n).
+// What one connection can make the server hold: HeldBytesMax().
 //
 // The socket's side is server/session.cc; tests drive this class directly.
 // Thread safety: one caller at a time, always the same I/O thread.
@@ -10,7 +13,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <span>
@@ -19,27 +21,31 @@
 
 #include "resp/reply.h"
 #include "resp/request_parser.h"
+#include "server/backlog.h"
 #include "server/command.h"
 #include "server/context.h"
+#include "server/output_budget.h"
 #include "server/request.h"
 
 namespace sluice::server {
 
 class Connection {
  public:
-  // Commands wait while so much output does: bytes of our own scratch memory, and bytes in all. A
-  // client that pipelines without reading thus costs a bounded amount.
+  // Requests wait while so much output does: bytes of our own scratch memory, and bytes in all.
   static constexpr std::size_t kPauseScratchBytes = std::size_t{1} << 20;
   static constexpr std::size_t kPauseBytes = std::size_t{64} << 20;
+  // So much input is taken while requests do not run even where memory is short.
+  static constexpr std::size_t kFreeInputBytes = std::size_t{1} << 20;
   // No read asks for more at once, so that one connection's payload does not hold up the others.
   static constexpr std::size_t kReadBytesMax = std::size_t{1} << 20;
 
   // `server` and `stats` are borrowed. `wake` is called, from any thread and maybe under the
   // engine, when Run() or TakeMail() has something to do although nothing was received; not once
-  // the connection has ended. Errors: std::bad_alloc.
+  // the connection has ended. Errors: std::bad_alloc. `peer_gone`: has the peer hung up? From any
+  // thread, while a command is blocked.
   Connection(
       Server& server, ThreadStats& stats, std::function<void()> wake = [] {},
-      ClientAddress address = {});
+      ClientAddress address = {}, std::function<bool()> peer_gone = [] { return false; });
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -53,6 +59,12 @@ class Connection {
   std::array<std::span<char>, 2> ReadRoom();
   // `count` bytes were read into ReadRoom()'s parts, in order.
   void Received(std::size_t count);
+  // The same while Run() is Paused() or Blocked(): then the parser's memory stays as it is, but for
+  // a large argument that is being received. Empty: nothing may be read now.
+  // Errors: std::bad_alloc.
+  std::array<std::span<char>, 2> WatchRoom();
+  void Watched(std::size_t count);
+  [[nodiscard]] bool HasWatchRoom();
 
   // Runs the requests that are complete, until there is none, output must be sent first (Paused()),
   // a command is blocked (Blocked()), or the connection is to be closed. Where HasMore()
@@ -67,28 +79,32 @@ class Connection {
   void TakeMail();
 
   // A command waits, and Run() does nothing, until it is notified (client.notifier) or ResumeUs()
-  // of the server's clock.
+  // of the server's clock. REQUIRES: nothing is read into ReadRoom() meanwhile.
   [[nodiscard]] bool Blocked() const { return blocked_ != nullptr; }
   // It waits for memory for its large argument, whose bytes are not to be read before.
   [[nodiscard]] bool BlockedUpload() const {
     return Blocked() && blocked_->GetKind() == BlockedCommand::Kind::kUpload;
   }
   [[nodiscard]] std::int64_t ResumeUs() const;
-  // The peer is gone, or nothing more is sent to it: its blocked command ends, and what it was
-  // given and did not get is given back. To be called before its socket is closed.
+  // The blocked command ends without an answer.
+  void StopWaiting() noexcept;
+  // The same, and what replies hand over and the system did not take is given back. To be called
+  // before the socket is closed.
   void Abandon() noexcept;
 
-  // The system took `bytes` of the output.
-  void Sent(std::size_t bytes) noexcept;
-
   [[nodiscard]] resp::Reply& Output() { return reply_; }
+  // The first `bytes` of Output() were sent.
+  void Sent(std::size_t bytes) noexcept;
   // Output must shrink before Run() goes on.
   [[nodiscard]] bool Paused() const;
   // Send what is in Output(), then close. DropOutput(): close at once.
   [[nodiscard]] bool Closing() const { return closing_; }
   [[nodiscard]] bool DropOutput() const { return drop_output_; }
-  // Nothing of a request received but not answered.
-  [[nodiscard]] bool Idle() const { return parser_.Idle(); }
+
+  // What a connection can make the server hold, in bytes, but for values that are stored (each
+  // counts against maxmemory once, as long as anybody holds it): input that is not run yet and what
+  // MULTI keeps, replies made but not sent, and fixed buffers. 0: client-query-buffer-limit is 0.
+  [[nodiscard]] static std::int64_t HeldBytesMax(const Config& config);
 
   [[nodiscard]] Client& GetClient() { return client_; }
 
@@ -116,13 +132,20 @@ class Connection {
   [[nodiscard]] std::size_t InputBytes() const;
   void CheckLimits();
   void CloseOver(Counter& counter, std::string_view why);
-  void ChargeBuffers();
+  [[nodiscard]] std::size_t BufferedBytes() const;
+  void ChargeInput();
+  void NoteOutput() noexcept;
+  void Filled(std::size_t count);
+  void FeedParser();
+  [[nodiscard]] bool WatchesBulk();
   [[nodiscard]] const Command* CommandOfBulk();
 
   Server& server_;
   ThreadStats& stats_;
   resp::Limits limits_;
   resp::RequestParser parser_;
+  Backlog backlog_;
+  OutputBudget output_budget_;
   resp::Reply reply_;
   Client client_;
   Scratch scratch_;
@@ -141,12 +164,15 @@ class Connection {
     std::uint64_t end = 0;
     std::unique_ptr<Delivery> delivery;
   };
-  std::deque<Handover> handovers_;
+  resp::Ring<Handover> handovers_;
   std::vector<std::unique_ptr<Delivery>> deliveries_;
-  std::vector<Mail> mails_;   // scratch
-  std::int64_t charged_ = 0;  // for buffers
-  std::int64_t now_us_ = 0;   // when the last command ended, or the run began
-  bool held_back_ = false;    // the last run ended since output waited: there may be more requests
+  std::vector<Mail> mails_;    // scratch
+  std::int64_t charged_ = 0;   // for input
+  std::int64_t now_us_ = 0;    // when the last command ended, or the run began
+  bool held_back_ = false;     // the last run ended early: there may be more requests
+  bool watches_bulk_ = false;  // WatchRoom() is ReadRoom()
+  bool ready_ = false;         // the parser has a request, which output holds back
+  std::size_t starved_ = 0;    // not 0: rest_ found no room while so much output waited
   bool closing_ = false;
   bool drop_output_ = false;
 };

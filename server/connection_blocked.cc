@@ -180,28 +180,25 @@ void Connection::NoteBlocked() noexcept {
   }
 }
 
+void Connection::StopWaiting() noexcept {
+  Engine::Turn turn(server_.engine, server_.clock);
+  EndBlocked(turn);
+  NoteBlocked();
+}
+
 void Connection::Abandon() noexcept {
-  closing_ = drop_output_ = true;
-  if (blocked_ == nullptr && handovers_.empty() && deliveries_.empty()) {
+  StopWaiting();
+  if (handovers_.empty() && deliveries_.empty()) {
     return;
   }
   Engine::Turn turn(server_.engine, server_.clock);
-  EndBlocked(turn);
   EngineLock& lock = turn.Enter();
   for (const auto& delivery : deliveries_) {
     delivery->GiveBack(lock);
   }
   deliveries_.clear();
-  for (; !handovers_.empty(); handovers_.pop_back()) {
-    handovers_.back().delivery->GiveBack(lock);
-  }
-  NoteBlocked();
-}
-
-void Connection::Sent(std::size_t bytes) noexcept {
-  reply_.Consume(bytes);
-  while (!handovers_.empty() && handovers_.front().end <= reply_.Consumed()) {
-    handovers_.pop_front();
+  for (; !handovers_.empty(); handovers_.PopBack()) {
+    handovers_.Back().delivery->GiveBack(lock);
   }
 }
 
@@ -210,10 +207,10 @@ void Connection::NoteHandovers() {
   if (rest_ != nullptr || deliveries_.empty()) {
     return;
   }
+  handovers_.Reserve(deliveries_.size());
   for (auto& delivery : deliveries_) {
     if (!muted_) {  // who wants no reply has got it
-      handovers_.push_back({.end = reply_.Appended(), .delivery = nullptr});
-      handovers_.back().delivery = std::move(delivery);
+      handovers_.PushBack({.end = reply_.Appended(), .delivery = std::move(delivery)});
     }
   }
   deliveries_.clear();

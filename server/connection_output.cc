@@ -1,4 +1,5 @@
 // What a connection makes of others' mail, and the limits on what a client may make us hold.
+#include <algorithm>
 #include <new>
 
 #include "server/connection.h"
@@ -34,7 +35,8 @@ void Connection::TakeMail() {
     mails_ = {};
   }
   CheckLimits();
-  ChargeBuffers();
+  ChargeInput();
+  NoteOutput();
 }
 
 void Connection::WriteMail(const Mail& mail) {
@@ -61,9 +63,22 @@ void Connection::WriteMail(const Mail& mail) {
   reply_.Hold(resp::Pin(kept.release(), Kept::Release));
 }
 
-// What the client sent that we still hold, but for large arguments.
-std::size_t Connection::InputBytes() const {
-  return parser_.BufferBytes() + client_.transaction.bytes + client_.subscriptions.bytes;
+void Connection::Sent(std::size_t bytes) noexcept {
+  reply_.Consume(bytes);
+  while (!handovers_.empty() && handovers_.Front().end <= reply_.Consumed()) {
+    handovers_.PopFront();
+  }
+  NoteOutput();
+}
+
+std::int64_t Connection::HeldBytesMax(const Config& config) {
+  const std::int64_t limit = config.client_query_buffer_limit;
+  const std::int64_t mail = config.output_pubsub.hard_bytes;
+  // A buffer that is full doubles before it is found to be over the limit.
+  const std::int64_t input = 2 * std::max<std::int64_t>(limit, kFreeInputBytes);
+  constexpr auto kFixed = static_cast<std::int64_t>(kReadBytesMax);
+  constexpr auto kOutput = static_cast<std::int64_t>(OutputBudget::kBytesMax + kPauseBytes);
+  return limit == 0 || mail == 0 ? 0 : input + kOutput + mail + kFixed;
 }
 
 void Connection::CheckLimits() {
@@ -96,20 +111,13 @@ void Connection::CloseOver(Counter& counter, std::string_view why) {
   closing_ = drop_output_ = true;
 }
 
-void Connection::ChargeBuffers() {
-  const auto input = static_cast<std::int64_t>(parser_.BufferBytes() + client_.transaction.bytes);
-  const auto output = static_cast<std::int64_t>(reply_.CapacityBytes());
-  const std::int64_t held = input + output;
-  if (held > charged_) {
-    server_.memory.GetBudget().Charge(held - charged_);
-  } else {
-    server_.memory.GetBudget().Release(charged_ - held);
-  }
-  server_.client_bytes.fetch_add(held - charged_, std::memory_order_relaxed);
-  charged_ = held;
-  client_.input_bytes.store(input, std::memory_order_relaxed);
-  client_.output_bytes.store(output, std::memory_order_relaxed);
-  client_.pending_bytes.store(static_cast<std::int64_t>(reply_.PendingBytes()),
+// For CLIENT LIST.
+void Connection::NoteOutput() noexcept {
+  const std::size_t pending = reply_.PendingBytes();
+  client_.output_bytes.store(static_cast<std::int64_t>(reply_.CapacityBytes()),
+                             std::memory_order_relaxed);
+  client_.pending_bytes.store(static_cast<std::int64_t>(pending), std::memory_order_relaxed);
+  client_.payload_bytes.store(static_cast<std::int64_t>(pending - reply_.ScratchBytes()),
                               std::memory_order_relaxed);
 }
 

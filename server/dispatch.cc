@@ -10,6 +10,7 @@
 #include "server/command_table.h"
 #include "server/error_reply.h"
 #include "server/observe.h"
+#include "server/output_budget.h"
 #include "store/ids.h"
 
 namespace sluice::server {
@@ -124,6 +125,11 @@ void Refuse(Context& context, resp::Reply::Mark mark, const Status& status) {
   context.stats.errors[static_cast<std::size_t>(status.GetCode())].Add(1);
 }
 
+// Of its command: what was answered so far is taken back.
+void NoRoom(Context& context, resp::Reply::Mark mark) {
+  Refuse(context, mark, ReplyTooLong(context));
+}
+
 void NoMemory(Context& context, resp::Reply::Mark mark) {
   context.Forget();
   context.reply.Rewind(mark);
@@ -132,6 +138,15 @@ void NoMemory(Context& context, resp::Reply::Mark mark) {
 }
 
 }  // namespace
+
+Status ReplyTooLong(const Context& context) {
+  if (context.reply.CapacityBytes() < OutputBudget::kBytesMax) {
+    return store::OutOfMemory();
+  }
+  return Status(Code::kOom, fmt::format("the reply would take more than {} MB of the client's "
+                                        "output buffer: ask for less at once",
+                                        OutputBudget::kBytesMax >> 20));
+}
 
 Status CheckMemory(const Context& context) {
   const store::Budget& budget = context.server.memory.GetBudget();
@@ -160,6 +175,8 @@ BlockedCommand::Next ResumeCommand(Context& context, BlockedCommand& blocked, bo
     } else {
       Refuse(context, mark, resumed.GetStatus());
     }
+  } catch (const resp::NoRoom&) {
+    NoRoom(context, mark);
   } catch (const std::bad_alloc&) {
     NoMemory(context, mark);
   }
@@ -202,6 +219,10 @@ void Dispatch(Context& context, const Status& drained) {
     if (!status.ok()) {
       Refuse(context, mark, status);
     }
+  } catch (const resp::NoRoom&) {
+    NoRoom(context, mark);
+    ran = true;
+    status = {};
   } catch (const std::bad_alloc&) {
     context.client.transaction.failed = true;
     NoMemory(context, mark);

@@ -22,6 +22,9 @@ bool Pausable(const Command& command, const Client& client, bool writes_only);
 // The same for a blocked command. kWait: nothing was appended.
 BlockedCommand::Next ResumeCommand(Context& context, BlockedCommand& blocked, bool time_is_up);
 
+// Why a reply found no room (resp::NoRoom): kOom.
+store::Status ReplyTooLong(const Context& context);
+
 // Errors: kOom while more memory is used than maxmemory allows.
 store::Status CheckMemory(const Context& context);
 

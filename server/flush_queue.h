@@ -23,7 +23,7 @@ class FlushQueue {
   explicit FlushQueue(boost::asio::io_context& context) : context_(context) {}
 
   // Calls session->FlushDeferred(), which may not throw, when what is ready now has run.
-  // REQUIRES: not in the queue already. Errors: std::bad_alloc.
+  // One that is added twice is called twice. Errors: std::bad_alloc.
   void Add(std::shared_ptr<Session> session) {
     if (waiting_.empty()) {  // first what may throw: nobody may wait for a call that never comes
       boost::asio::post(context_, [this] { FlushAll(); });

@@ -1,7 +1,5 @@
-// A column of a KV.MGET reply: what its rows have in common, and how their bytes are written.
-//
-// Payloads of 16 KiB and more go out by reference, neighbours in memory as one slice; what is
-// smaller, and padding, is copied to the reply's scratch.
+// A column of a KV.MGET reply: what its rows have in common. How their bytes are written:
+// server/mget_data.h.
 #pragma once
 
 #include <array>
@@ -10,7 +8,6 @@
 #include <string_view>
 #include <vector>
 
-#include "resp/reply.h"
 #include "store/rows.h"
 #include "store/status.h"
 
@@ -52,12 +49,7 @@ store::Result<ColumnPlan> PlanColumn(const store::ReadResult::Column& column,
                                      std::span<const store::ReadResult::Cell> cells,
                                      const MgetOptions& options);
 
-// The `plan.bytes` bytes of the cells; the cells' shapes, packed. Both as a part of a payload.
-void WriteData(const ColumnPlan& plan, resp::Reply& reply);
-void WriteShapes(const ColumnPlan& plan, resp::Reply& reply);
+// Of the cells' shapes, packed.
 [[nodiscard]] std::size_t ShapesBytes(const ColumnPlan& plan);
-
-// The reply's slices stay valid until they are sent, whatever happens to the rows.
-void HandOverPins(store::ReadResult& read, resp::Reply& reply);
 
 }  // namespace sluice::server

@@ -1,9 +1,12 @@
 // KV.MGET with FORMAT safetensors.
 #include <algorithm>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "server/mget_data.h"
 #include "server/mget_reply.h"
 #include "store/json_text.h"
 #include "store/safetensors.h"
@@ -56,10 +59,60 @@ std::string KeysAsJson(const store::ReadResult& read) {
   return keys + "]";
 }
 
+class SafetensorsReply final : public ReadReply {
+ public:
+  // `bytes`: of the parts.
+  SafetensorsReply(store::ReadResult& read, std::vector<ColumnPlan> plans, std::vector<Part> parts,
+                   std::string header, std::size_t bytes)
+      : ReadReply(read),
+        plans_(std::move(plans)),
+        parts_(std::move(parts)),
+        header_(std::make_unique<std::string>(std::move(header))),
+        text_(*header_),
+        bytes_(header_->size() + bytes) {}
+
+ private:
+  bool WriteStep(resp::Reply& reply) override {
+    if (bytes_ > 0) {
+      reply.BeginPayload(std::exchange(bytes_, 0));
+    }
+    if (header_ != nullptr) {
+      if (!text_.Write(reply)) {
+        header_ = nullptr;
+      }
+      return true;
+    }
+    if (part_ == parts_.size()) {
+      reply.EndPayload();
+      return false;
+    }
+    const Part& part = parts_[part_];
+    if (!shapes_ && !data_) {
+      part.shapes ? void(shapes_.emplace(*part.plan)) : void(data_.emplace(*part.plan));
+    }
+    if (!(part.shapes ? shapes_->Write(reply) : data_->Write(reply))) {
+      shapes_.reset();
+      data_.reset();
+      ++part_;
+    }
+    return true;
+  }
+
+  std::vector<ColumnPlan> plans_;  // the parts point into it
+  std::vector<Part> parts_;
+  std::unique_ptr<std::string> header_;  // null: written
+  TextSteps text_;
+  std::size_t bytes_;  // of it all; 0: begun
+  std::size_t part_ = 0;
+  std::optional<ShapeSteps> shapes_;  // of this part
+  std::optional<DataSteps> data_;
+};
+
 }  // namespace
 
 Status ReplySafetensors(store::ReadResult& read, std::string_view partition,
-                        const MgetOptions& options, resp::Reply& reply) {
+                        const MgetOptions& options, resp::Reply& reply,
+                        std::unique_ptr<LongReply>& rest) {
   const std::size_t columns = read.indexes.empty() ? 0 : read.columns.size();
   std::vector<ColumnPlan> plans;
   plans.reserve(columns);  // the parts point into it
@@ -85,14 +138,9 @@ Status ReplySafetensors(store::ReadResult& read, std::string_view partition,
     tensors.push_back(part.tensor);
     bytes += part.tensor.bytes;
   }
-  const std::string header = store::SafetensorsHeader(tensors, metadata);
-  reply.BeginPayload(header.size() + bytes);
-  reply.Copy(header);
-  for (const Part& part : parts) {
-    part.shapes ? WriteShapes(*part.plan, reply) : WriteData(*part.plan, reply);
-  }
-  reply.EndPayload();
-  HandOverPins(read, reply);
+  Produce(SafetensorsReply(read, std::move(plans), std::move(parts),
+                           store::SafetensorsHeader(tensors, metadata), bytes),
+          reply, rest);
   return {};
 }
 

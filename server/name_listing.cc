@@ -12,6 +12,7 @@ namespace {
 
 constexpr std::size_t kNamesAtOnce = 512;  // in one hold of the engine
 constexpr std::size_t kWrittenAtOnce = 4096;
+constexpr std::size_t kSlackBytes = std::size_t{5} * 1024;  // headers, the end of a block
 
 }  // namespace
 
@@ -57,7 +58,11 @@ bool NameListing::Write(resp::Reply& reply) {
   }
   const std::size_t end = std::min(fit_.size(), written_ + kWrittenAtOnce);
   for (; written_ < end; ++written_) {
-    reply.Bulk(fit_[written_].View());
+    const std::string_view name = fit_[written_].View();
+    if (!reply.MakeRoom(name.size() + kSlackBytes) && reply.PendingBytes() > 0) {
+      break;  // until output shrinks
+    }
+    reply.Bulk(name);
   }
   return written_ < fit_.size();
 }

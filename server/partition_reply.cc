@@ -26,22 +26,26 @@ void ReplyOptional(std::optional<std::int64_t> number, resp::Reply& reply) {
   }
 }
 
+void ReplyField(const store::FieldSummary& field, resp::Reply& reply) {
+  reply.Array(5);
+  reply.Bulk(field.name.View());
+  reply.Bulk(store::NameOf(field.dtype));
+  if (field.dims) {
+    reply.Array(field.dims->size());
+    for (const std::int64_t dim : *field.dims) {
+      reply.Integer(dim);
+    }
+  } else {
+    reply.NullArray();
+  }
+  reply.Integer(field.ready_rows);
+  reply.Integer(static_cast<std::int64_t>(field.bytes));
+}
+
 void ReplyFields(std::span<const store::FieldSummary> fields, resp::Reply& reply) {
   reply.Array(fields.size());
   for (const store::FieldSummary& field : fields) {
-    reply.Array(5);
-    reply.Bulk(field.name.View());
-    reply.Bulk(store::NameOf(field.dtype));
-    if (field.dims) {
-      reply.Array(field.dims->size());
-      for (const std::int64_t dim : *field.dims) {
-        reply.Integer(dim);
-      }
-    } else {
-      reply.NullArray();
-    }
-    reply.Integer(field.ready_rows);
-    reply.Integer(static_cast<std::int64_t>(field.bytes));
+    ReplyField(field, reply);
   }
 }
 

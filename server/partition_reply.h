@@ -28,6 +28,7 @@ std::optional<std::int64_t> OldestUnconsumedMs(Stream& stream, const controller:
 inline constexpr std::size_t kTaskReportPairs = 6;
 void ReplyTaskReport(const TaskReport& report, resp::Reply& reply);
 // KV.FIELDS: one entry a field.
+void ReplyField(const store::FieldSummary& field, resp::Reply& reply);
 void ReplyFields(std::span<const store::FieldSummary> fields, resp::Reply& reply);
 // Nil where there is none.
 void ReplyOptional(std::optional<std::int64_t> number, resp::Reply& reply);

@@ -16,6 +16,7 @@ using store::Row;
 using store::RowIndex;
 
 constexpr std::size_t kRowsAtOnce = 2048;
+constexpr std::size_t kSlackBytes = std::size_t{9} * 1024;  // headers, the end of a block
 
 std::string_view TagOf(const Row& row) {
   return row.tag.IsNull() ? std::string_view("{}") : row.tag.View();
@@ -97,6 +98,10 @@ void RowListing::WriteHead(resp::Reply& reply) {
 bool RowListing::WriteRows(resp::Reply& reply) {
   for (std::size_t i = 0; i < kRowsAtOnce && written_ < rows_.size(); ++i, ++written_) {
     const Listed& listed = rows_[written_];
+    const std::size_t bytes = listed.row->key.View().size() + TagOf(*listed.row).size();
+    if (!reply.MakeRoom(2 * bytes + kSlackBytes) && reply.PendingBytes() > 0) {
+      break;  // until output shrinks
+    }
     if (form_ == ListingForm::kLines) {
       FormatLine(listed);
       reply.Copy(written_ > 0 ? "\n" : "");

@@ -25,9 +25,7 @@ namespace {
 namespace asio = boost::asio;
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
-constexpr std::size_t kWriteBytesMax = std::size_t{1} << 20;
-constexpr std::size_t kDeferBytesMax = std::size_t{16} << 10;  // larger output is sent at once
-constexpr std::size_t kWriteBuffersMax = 64;
+constexpr std::size_t kReceiveBytesMax = std::size_t{256} << 10;
 constexpr std::int64_t kSecondUs = 1000000;
 constexpr std::int64_t kLingerUs = 2 * kSecondUs;
 constexpr std::size_t kLingerBytesMax = std::size_t{4} << 20;
@@ -37,12 +35,14 @@ constexpr std::size_t kLingerBytesMax = std::size_t{4} << 20;
 Session::Session(Socket socket, Seat seat, Server& server, ThreadStats& stats,
                  FlushQueue<Session>& flushes)
     : socket_(std::move(socket)),
+      descriptor_(socket_.native_handle()),
       seat_(std::move(seat)),
       server_(server),
       stats_(stats),
       flushes_(flushes),
       connection_(
-          server, stats, [this] { WakeUp(); }, AddressOf(socket_.native_handle())),
+          server, stats, [this] { WakeUp(); }, AddressOf(descriptor_),
+          [this] { return PeerGone(); }),
       progress_(socket_.get_executor(), asio::steady_timer::time_point::max()),
       read_us_(server.clock.NowUs()),
       written_us_(read_us_) {
@@ -51,7 +51,7 @@ Session::Session(Socket socket, Seat seat, Server& server, ThreadStats& stats,
 
 void Session::Start() {
   connection_.Begin();
-  Spawn(&Session::Read);
+  Spawn(&Session::Serve);
 }
 
 // The other coroutine may be waiting for this one, so one that throws closes the socket for both.
@@ -66,55 +66,123 @@ void Session::Spawn(asio::awaitable<void> (Session::*coroutine)()) {
       });
 }
 
-asio::awaitable<void> Session::Read() {
+asio::awaitable<void> Session::Serve() {
   const auto self = shared_from_this();
   while (socket_.is_open()) {
-    connection_.Run();
-    if (connection_.DropOutput() || !Send()) {
-      break;
+    if (machine_.Serving()) {
+      connection_.Run();
     }
-    if (connection_.Closing()) {
-      break;
+    if (!connection_.DropOutput()) {
+      Send();
     }
-    if (connection_.Paused()) {
-      co_await progress_.async_wait(kToken);
-      continue;
+    const Action action = machine_.Next(Look());
+    if (action == Action::kRead) {
+      const auto room = Room(&Connection::ReadRoom);
+      if (machine_.HasEnded()) {
+        continue;
+      }
+      const std::array buffers = {asio::mutable_buffer(room[0].data(), room[0].size()),
+                                  asio::mutable_buffer(room[1].data(), room[1].size())};
+      const auto read = co_await socket_.async_read_some(buffers, kToken);
+      const auto& [error, count] = read;
+      if (error) {
+        machine_.Ended();  // what it asked for is still sent
+      } else {
+        NoteInput();
+        connection_.Received(count);
+      }
+    } else if (action == Action::kReceive) {
+      Receive();
+      co_await asio::post(socket_.get_executor(), asio::use_awaitable);
+    } else if (action == Action::kYield) {
+      co_await asio::post(socket_.get_executor(), asio::use_awaitable);
+    } else if (action == Action::kWatch) {
+      Watch();
+      co_await WaitForProgress();
+    } else if (action == Action::kWait) {
+      co_await WaitForProgress();
+    } else if (action == Action::kStopWaiting) {
+      connection_.StopWaiting();
+    } else {
+      if (action == Action::kLinger) {
+        co_await Linger();
+      }
+      CloseSocket();
     }
-    if (connection_.HasMore()) {
-      co_await asio::post(socket_.get_executor(), asio::use_awaitable);  // others have their turn
-      continue;
-    }
-    if (connection_.Blocked()) {
-      co_await WaitToResume();
-      continue;
-    }
-    const auto buffers = ReadBuffers();
-    if (!buffers) {
-      break;
-    }
-    const auto read = co_await socket_.async_read_some(*buffers, kToken);
-    const auto& [error, count] = read;
-    if (error) {
-      break;  // the peer is gone, or has nothing more to say: what it asked for is still sent
-    }
-    read_us_ = server_.clock.NowUs();
-    connection_.GetClient().active_us.store(read_us_, std::memory_order_relaxed);
-    connection_.Received(count);
   }
-  finishing_ = true;
-  if (!connection_.DropOutput()) {
-    while ((writing_ || deferred_) && socket_.is_open()) {
-      co_await progress_.async_wait(kToken);
-    }
-    if (connection_.Closing()) {
-      co_await Linger();
-    }
-  }
-  CloseSocket();
 }
 
-asio::awaitable<void> Session::WaitToResume() {
-  const std::int64_t deadline_us = connection_.ResumeUs();
+SessionMachine::Conversation Session::Look() {
+  const bool paused = connection_.Paused();
+  const bool blocked = connection_.Blocked();
+  return {.drop_output = connection_.DropOutput(),
+          .closing = connection_.Closing(),
+          .paused = paused,
+          .more = connection_.HasMore(),
+          .blocked = blocked,
+          .room = !(paused || blocked) || connection_.HasWatchRoom()};
+}
+
+// Where there is no memory left for the client's input, what it asked for is still answered.
+Session::Parts Session::Room(Parts (Connection::*room)()) noexcept {
+  try {
+    return (connection_.*room)();
+  } catch (const std::bad_alloc&) {
+    machine_.Ended();
+    return {};
+  }
+}
+
+void Session::NoteInput() {
+  read_us_ = server_.clock.NowUs();
+  connection_.GetClient().active_us.store(read_us_, std::memory_order_relaxed);
+}
+
+// Beside requests that do not run: nothing is lent to the system meanwhile.
+void Session::Receive() {
+  for (std::size_t bytes = 0; bytes < kReceiveBytesMax;) {
+    const auto room = Room(&Connection::WatchRoom);
+    if (room[0].empty() && room[1].empty()) {
+      return;
+    }
+    std::array<iovec, 2> parts = {iovec{.iov_base = room[0].data(), .iov_len = room[0].size()},
+                                  iovec{.iov_base = room[1].data(), .iov_len = room[1].size()}};
+    msghdr message = {};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = parts.size();
+    const ssize_t count = recvmsg(descriptor_, &message, MSG_DONTWAIT);
+    const int error = errno;
+    connection_.Watched(static_cast<std::size_t>(std::max<ssize_t>(count, 0)));
+    if (count > 0) {
+      NoteInput();
+      bytes += static_cast<std::size_t>(count);
+      continue;
+    }
+    if (count == 0) {
+      machine_.Ended();
+    } else if (error == EAGAIN || error == EWOULDBLOCK) {
+      machine_.Emptied();
+    } else if (error != EINTR) {
+      machine_.Broke();
+    }
+    return;
+  }
+}
+
+void Session::Watch() {
+  machine_.Watch([this] {
+    socket_.async_wait(Socket::wait_read,
+                       [self = shared_from_this()](const boost::system::error_code& /*ended*/) {
+                         self->machine_.WatchEnded();
+                         self->progress_.cancel();
+                       });
+  });
+}
+
+asio::awaitable<void> Session::WaitForProgress() {
+  const std::int64_t deadline_us = connection_.Blocked() && !connection_.Paused()
+                                       ? connection_.ResumeUs()
+                                       : BlockedCommand::kNever;
   if (deadline_us != BlockedCommand::kNever) {
     const std::int64_t left_us = std::max<std::int64_t>(deadline_us - server_.clock.NowUs(), 0);
     progress_.expires_after(std::chrono::microseconds(left_us));
@@ -127,64 +195,25 @@ asio::awaitable<void> Session::WaitToResume() {
 void Session::WakeUp() {
   asio::post(socket_.get_executor(), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) {
-      self->Woken();
+      self->Guarded([&self] { self->Woken(); });
     }
   });
 }
 
-// Maybe while Read() waits for bytes: of the connection, only what does not touch its input.
+// Maybe while Serve() waits for bytes: of the connection, only what does not touch its input.
 void Session::Woken() {
   if (!socket_.is_open()) {
     return;
   }
   connection_.TakeMail();
-  if (connection_.DropOutput() || !Send()) {
+  if (!connection_.DropOutput()) {
+    Send();
+  }
+  if (connection_.DropOutput() || machine_.Broken()) {
     CloseSocket();
     return;
   }
   progress_.cancel();
-}
-
-// Null where there is no memory left for the client's input.
-std::optional<std::array<asio::mutable_buffer, 2>> Session::ReadBuffers() {
-  try {
-    const auto room = connection_.ReadRoom();
-    return std::array{asio::mutable_buffer(room[0].data(), room[0].size()),
-                      asio::mutable_buffer(room[1].data(), room[1].size())};
-  } catch (const std::bad_alloc&) {
-    return std::nullopt;
-  }
-}
-
-// Runs while the socket does not take all of the output at once. Appending meanwhile is fine: what
-// is being written stays where it is (resp::Reply).
-asio::awaitable<void> Session::WriteRest() {
-  const auto self = shared_from_this();
-  std::array<iovec, kWriteBuffersMax> parts;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-  std::array<asio::const_buffer, kWriteBuffersMax> buffers;
-  while (socket_.is_open() && connection_.Output().PendingBytes() > 0) {
-    const std::size_t filled = connection_.Output().Gather(parts, kWriteBytesMax);
-    for (std::size_t i = 0; i < filled; ++i) {
-      buffers[i] = asio::const_buffer(parts[i].iov_base, parts[i].iov_len);
-    }
-    const std::span<const asio::const_buffer> sequence(buffers.data(), filled);
-    const auto written = co_await socket_.async_write_some(sequence, kToken);
-    const auto& [error, count] = written;
-    if (error) {
-      broken_ = true;
-      break;
-    }
-    Sent(count);
-    progress_.cancel();
-  }
-  writing_ = false;
-  progress_.cancel();
-}
-
-void Session::Sent(std::size_t bytes) {
-  connection_.Sent(bytes);
-  stats_.output_bytes.Add(static_cast<std::int64_t>(bytes));
-  written_us_ = server_.clock.NowUs();
 }
 
 // FIN, then wait for the peer's: closing with unread input would make the system reset the
@@ -205,69 +234,11 @@ asio::awaitable<void> Session::Linger() {
   }
 }
 
-bool Session::Flush() {
-  resp::Reply& output = connection_.Output();
-  for (std::size_t sent = 0; sent < kWriteBytesMax && output.PendingBytes() > 0;) {
-    std::array<iovec, kWriteBuffersMax> buffers;  // NOLINT(cppcoreguidelines-pro-type-member-init)
-    msghdr message = {};
-    message.msg_iov = buffers.data();
-    message.msg_iovlen = output.Gather(buffers, kWriteBytesMax);
-    const ssize_t count = sendmsg(socket_.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (count < 0) {
-      if (errno == EINTR) {
-        continue;
-      }
-      broken_ = broken_ || (errno != EAGAIN && errno != EWOULDBLOCK);
-      break;
-    }
-    Sent(static_cast<std::size_t>(count));
-    sent += static_cast<std::size_t>(count);
-  }
-  return !broken_;
+void Session::Tick(std::int64_t now_us) noexcept {
+  Guarded([this, now_us] { LookAfter(now_us); });
 }
 
-bool Session::Send() {
-  const std::size_t pending = connection_.Output().PendingBytes();
-  if (pending == 0 || writing_) {
-    return true;  // WriteRest() goes on until nothing is left
-  }
-  if (pending >= kDeferBytesMax || connection_.Closing()) {
-    return FlushNow();
-  }
-  if (!deferred_) {
-    deferred_ = true;
-    flushes_.Add(shared_from_this());
-  }
-  return true;
-}
-
-// NOLINTNEXTLINE(bugprone-exception-escape): timers and sockets that are open throw nothing else
-void Session::FlushDeferred() noexcept {
-  deferred_ = false;
-  progress_.cancel();
-  try {
-    if (socket_.is_open() && !writing_ && !FlushNow()) {
-      CloseSocket();
-    }
-  } catch (const std::bad_alloc&) {
-    CloseSocket();
-  }
-}
-
-bool Session::FlushNow() {
-  if (!Flush()) {
-    return false;
-  }
-  if (connection_.Output().PendingBytes() == 0) {
-    return true;
-  }
-  writing_ = true;
-  written_us_ = server_.clock.NowUs();
-  Spawn(&Session::WriteRest);
-  return true;
-}
-
-void Session::Tick(std::int64_t now_us) {
+void Session::LookAfter(std::int64_t now_us) {
   const Config& config = server_.config;
   if (connection_.GetClient().mailbox.Woken()) {
     Woken();  // it found no memory to say so itself
@@ -281,7 +252,7 @@ void Session::Tick(std::int64_t now_us) {
   const std::int64_t soft_bytes = limit.soft_bytes;
   const std::int64_t soft_us = limit.soft_seconds * kSecondUs;
   const auto pending = static_cast<std::int64_t>(connection_.Output().PendingBytes());
-  const bool stuck = pending > soft_bytes || (finishing_ && pending > 0);
+  const bool stuck = pending > soft_bytes || (machine_.Finishing() && pending > 0);
   if (soft_bytes != 0 && soft_us != 0 && stuck && now_us - written_us_ >= soft_us) {
     LogNotice("client {} closed: {} bytes wait for it, and it took none of them for {} s",
               client.id, pending, limit.soft_seconds.load());
@@ -295,7 +266,7 @@ void Session::Tick(std::int64_t now_us) {
     return;
   }
   if (connection_.Blocked()) {
-    TickBlocked();
+    LookAfterBlocked();
     return;
   }
   const std::int64_t idle_us = config.timeout * kSecondUs;
@@ -304,19 +275,23 @@ void Session::Tick(std::int64_t now_us) {
     CloseSocket();
     return;
   }
-  if (finishing_ && pending == 0 && now_us - written_us_ >= kLingerUs) {
+  if (machine_.Finishing() && pending == 0 && now_us - written_us_ >= kLingerUs) {
     CloseSocket();  // a peer that does not close its side
   }
 }
 
-// Nothing is read from a client that waits, so that it went is seen here.
-void Session::TickBlocked() {
-  pollfd peer = {.fd = socket_.native_handle(), .events = POLLRDHUP, .revents = 0};
-  if (poll(&peer, 1, 0) > 0 && (peer.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) {
+// Bytes that come are read, so that the end is seen at once; but not where nothing more may be.
+void Session::LookAfterBlocked() {
+  if (PeerGone()) {
     CloseSocket();
   } else if (connection_.GetClient().notifier->Notified()) {
     progress_.cancel();  // it found no memory to say so itself
   }
+}
+
+bool Session::PeerGone() const {
+  pollfd peer = {.fd = descriptor_, .events = POLLRDHUP, .revents = 0};
+  return poll(&peer, 1, 0) > 0 && (peer.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
 }
 
 void Session::Close() {
@@ -326,6 +301,7 @@ void Session::Close() {
 
 void Session::CloseSocket() {
   if (socket_.is_open()) {
+    connection_.Abandon();  // others look at the descriptor of a blocked command
     boost::system::error_code ignored;
     socket_.close(ignored);
     seat_ = nullptr;

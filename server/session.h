@@ -1,22 +1,23 @@
 // Session: a connection's socket side: a coroutine that reads and runs, and while output is stuck a
 // second one that writes. Both, and nobody else, touch the socket, on their I/O thread.
 //
-// The next read starts while output is still waiting, until the connection pauses: a client that
-// writes its whole pipeline before it reads a reply does not lock itself up.
+// What is next is decided by a SessionMachine; here it is done.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
+#include <new>
+#include <span>
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 
 #include "server/connection.h"
 #include "server/flush_queue.h"
+#include "server/session_machine.h"
 
 namespace sluice::server {
 
@@ -34,49 +35,67 @@ class Session : public std::enable_shared_from_this<Session> {
   // coroutine finds no memory the connection ends.
   void Start();
   // From the I/O thread, a few times a second: closes a client that is idle or does not read for
-  // too long.
-  void Tick(std::int64_t now_us);
+  // too long. Where there is no memory the connection ends.
+  void Tick(std::int64_t now_us) noexcept;  // NOLINT(bugprone-exception-escape): see Guarded()
   // Closes now; what waits to be sent is tried once more.
   void Close();
   [[nodiscard]] bool Open() const { return socket_.is_open(); }
+  // Has the peer hung up, or said its last? From any thread while a command is blocked: that ends
+  // before the socket is closed.
+  [[nodiscard]] bool PeerGone() const;
 
   // For the flush queue: the end of the turn has come.
-  void FlushDeferred() noexcept;  // NOLINT(bugprone-exception-escape): see session.cc
+  void FlushDeferred() noexcept;  // NOLINT(bugprone-exception-escape): see Guarded()
 
   Connection& GetConnection() { return connection_; }
 
  private:
-  boost::asio::awaitable<void> Read();
+  using Action = SessionMachine::Action;
+
+  boost::asio::awaitable<void> Serve();
   boost::asio::awaitable<void> WriteRest();
   boost::asio::awaitable<void> Linger();
-  // Until a command that waits is woken, or its time is up, or output shrank.
-  boost::asio::awaitable<void> WaitToResume();
+  // Until something happens that the machine was told of, or the time of a blocked command is up.
+  boost::asio::awaitable<void> WaitForProgress();
+  [[nodiscard]] SessionMachine::Conversation Look();
+  using Parts = std::array<std::span<char>, 2>;
+  Parts Room(Parts (Connection::*room)()) noexcept;
+  void Receive();
+  void Watch();
+  void NoteInput();
   void WakeUp();
   void Woken();
-  void TickBlocked();
-  std::optional<std::array<boost::asio::mutable_buffer, 2>> ReadBuffers();
-  // Sends what the socket takes at once, at most about 1 MiB. False where the connection is broken.
-  bool Flush();
-  // Sends what waits: now, or at the end of the turn. False where the connection is broken.
-  bool Send();
-  // Flush(), and the rest in the background. False where the connection is broken.
-  bool FlushNow();
+  void LookAfter(std::int64_t now_us);
+  void LookAfterBlocked();
+  // Sends what the socket takes at once, at most about 1 MiB.
+  void Flush();
+  // Sends what waits: now, or at the end of the turn.
+  void Send();
+  // Flush(), and the rest in the background.
+  void FlushNow();
   void Sent(std::size_t bytes);
   void CloseSocket();
   void Spawn(boost::asio::awaitable<void> (Session::*coroutine)());
+  // Calls it; where there is no memory for that the connection ends.
+  template <typename Function>
+  void Guarded(const Function& function) noexcept {
+    try {
+      function();
+    } catch (const std::bad_alloc&) {
+      CloseSocket();
+    }
+  }
 
   Socket socket_;
+  const int descriptor_;
   Seat seat_;
   Server& server_;
   ThreadStats& stats_;
   FlushQueue<Session>& flushes_;
   Connection connection_;
-  // Cancelled whenever output shrank, writing ended, or what waits was woken.
+  SessionMachine machine_;
+  // Cancelled whenever something happens: output shrank, what waits was woken, bytes came.
   boost::asio::steady_timer progress_;
-  bool writing_ = false;   // WriteRest() runs
-  bool deferred_ = false;  // in the flush queue
-  bool broken_ = false;
-  bool finishing_ = false;       // nothing more is read; what waits is still sent
   std::int64_t read_us_ = 0;     // when bytes last came in
   std::int64_t written_us_ = 0;  // when the peer last took some, or output began to wait
 };

@@ -14,7 +14,7 @@
 #include "server/commands/kv_args.h"
 #include "server/commands/kv_block.h"
 #include "server/context.h"
-#include "server/mget_columns.h"
+#include "server/mget_data.h"
 #include "server/mget_reply.h"
 #include "store/dtype.h"
 

@@ -41,8 +41,8 @@ std::string Flags(const Client& client) {
 void AddLine(const Client& client, std::int64_t now_us, std::string& out) {
   constexpr std::int64_t kSecondUs = 1000000;
   const Command* const command = client.last_command.load();
-  const std::int64_t total =
-      client.input_bytes + client.output_bytes + static_cast<std::int64_t>(sizeof(Client));
+  const std::int64_t total = client.input_bytes + client.output_bytes + client.payload_bytes +
+                             static_cast<std::int64_t>(sizeof(Client));
   out += fmt::format(
       "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub={} "
       "multi={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs={} rbp={} obl=0 oll=0 omem={} "

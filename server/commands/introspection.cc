@@ -1,6 +1,7 @@
 // COMMAND and its subcommands: the command table, told to clients.
 #include <array>
 #include <cassert>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include "server/command_table.h"
 #include "server/context.h"
 #include "server/dispatch.h"
+#include "server/piecewise.h"
 
 namespace sluice::server {
 namespace {
@@ -191,11 +193,12 @@ void Docs(Reply& reply, const Command& row) {
 
 // COMMAND
 Status CommandAll(Context& context, ArgReader& /*args*/) {
-  const std::vector<const Command*> rows = TopLevel();
-  context.reply.Array(rows.size());
-  for (const Command* const row : rows) {
-    Info(context.reply, *row);
-  }
+  std::vector<const Command*> rows = TopLevel();
+  const std::size_t count = rows.size();
+  context.reply.Array(count);
+  ReplyEach(
+      count, [rows = std::move(rows)](Reply& reply, std::size_t i) { Info(reply, *rows[i]); },
+      context.reply, context.rest);
   return {};
 }
 
@@ -246,9 +249,10 @@ Status CommandDocs(Context& context, ArgReader& args) {
     }
   }
   context.reply.Map(rows.size());
-  for (const Command* const row : rows) {
-    Docs(context.reply, *row);
-  }
+  const std::size_t count = rows.size();
+  ReplyEach(
+      count, [rows = std::move(rows)](Reply& reply, std::size_t i) { Docs(reply, *rows[i]); },
+      context.reply, context.rest);
   return {};
 }
 

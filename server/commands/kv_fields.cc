@@ -12,6 +12,7 @@
 #include "server/commands/kv_args.h"
 #include "server/context.h"
 #include "server/partition_reply.h"
+#include "server/piecewise.h"
 #include "server/row_page.h"
 #include "store/shape.h"
 
@@ -75,7 +76,12 @@ Status KvFields(Context& context, ArgReader& args) {
     TRY(context.server.store(context.turn.Enter()).Summarize(partition, fields));
     context.turn.Leave();
   }
-  ReplyFields(fields, context.reply);
+  context.reply.Array(fields.size());
+  const std::size_t count = fields.size();
+  ReplyEach(
+      count,
+      [kept = std::move(fields)](resp::Reply& reply, std::size_t i) { ReplyField(kept[i], reply); },
+      context.reply, context.rest);
   return {};
 }
 

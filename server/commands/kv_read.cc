@@ -1,11 +1,14 @@
 // KV.MGET, KV.TAGS.
 #include <array>
+#include <utility>
 
 #include "server/arg_reader.h"
 #include "server/command_table.h"
 #include "server/commands/kv_args.h"
 #include "server/commands/read_format.h"
 #include "server/context.h"
+#include "server/piecewise.h"
+#include "store/tag.h"
 
 namespace sluice::server {
 namespace {
@@ -46,6 +49,14 @@ Status KvMget(Context& context, ArgReader& args) {
   return ReplyInFormat(context, partition, format, read);
 }
 
+void ReplyTag(const store::Text& tag, resp::Reply& reply) {
+  if (tag.IsNull()) {
+    reply.Null();
+  } else {
+    reply.Bulk(tag.View());
+  }
+}
+
 // KV.TAGS partition KEYS list | ROWS blob | WHERE ...
 Status KvTags(Context& context, ArgReader& args) {
   const std::string_view partition = args.Name("partition");
@@ -55,17 +66,19 @@ Status KvTags(Context& context, ArgReader& args) {
   TRY(ChooseRows(context, partition, choice));
   std::vector<store::Text>& tags = context.scratch.texts;
   TRY(context.server.store(context.turn.Enter()).Tags(partition, choice.rows, tags));
-  if (tags.size() > kTagsHeldMax) {
-    context.turn.Leave();
-  }
   context.reply.Array(tags.size());
-  for (const store::Text& tag : tags) {
-    if (tag.IsNull()) {
-      context.reply.Null();
-    } else {
-      context.reply.Bulk(tag.View());
+  if (tags.size() <= kTagsHeldMax) {
+    for (const store::Text& tag : tags) {
+      ReplyTag(tag, context.reply);
     }
+    return {};
   }
+  context.turn.Leave();
+  const std::size_t count = tags.size();
+  ReplyEach(
+      count,
+      [kept = std::move(tags)](resp::Reply& reply, std::size_t i) { ReplyTag(kept[i], reply); },
+      context.reply, context.rest, store::kTagBytesMax);
   return {};
 }
 

@@ -123,17 +123,17 @@ Status ReplyInFormat(Context& context, std::string_view partition, ReadFormat& f
   }
   switch (format.format) {
     case Format::kColumns:
-      return ReplyColumns(read, format.options, context.reply);
+      return ReplyColumns(read, format.options, context.reply, context.rest);
     case Format::kSafetensors:
-      return ReplySafetensors(read, partition, format.options, context.reply);
+      return ReplySafetensors(read, partition, format.options, context.reply, context.rest);
     case Format::kRows:
-      ReplyRows(read, context.reply);
+      ReplyRows(read, context.reply, context.rest);
       return {};
     case Format::kValues:
       break;
   }
   TRY_ASSIGN(const SluiceTorchApi* const torch, TorchForText(context, read));
-  return ReplyValues(read, torch, context.reply);
+  return ReplyValues(read, torch, context.reply, context.rest);
 }
 
 }  // namespace sluice::server

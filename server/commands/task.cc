@@ -1,10 +1,14 @@
 // TASK.ACK, RENEW, RELEASE, STATUS, READY, CLAIM, RESET, LIST.
 #include <array>
+#include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "server/command_table.h"
 #include "server/commands/task_args.h"
 #include "server/partition_reply.h"
+#include "server/piecewise.h"
 #include "store/shape.h"
 
 namespace sluice::server {
@@ -14,6 +18,7 @@ using controller::Fetched;
 using controller::LeaseId;
 using controller::Task;
 using store::Status;
+using RowsBulk = BulkReply<std::vector<store::RowIndex>>;
 
 // TASK.ACK, TASK.RELEASE: `partition task rows [LEASE id]`.
 struct RowsOfTask {
@@ -115,15 +120,16 @@ Status TaskStatus(Context& context, ArgReader& args) {
   ReplyTaskReport(report, context.reply);
   if (bitmap) {
     std::vector<store::RowIndex>& rows = context.scratch.indexes;
-    std::string& consumed = context.scratch.Bytes();
+    std::string consumed;
     stream->Tasks().Rows().ForEach([&](store::RowIndex row) {
       rows.push_back(row);
       consumed.push_back(task->Consumed().Contains(row) ? '\1' : '\0');
     });
-    context.reply.Bulk("rows");
-    context.reply.Bulk(store::AsBytes(rows));
-    context.reply.Bulk("consumed_rows");
-    context.reply.Bulk(consumed);
+    context.turn.Leave();
+    std::vector<std::unique_ptr<LongReply>> parts;
+    parts.push_back(std::make_unique<RowsBulk>(std::move(rows), "rows"));
+    parts.push_back(std::make_unique<BulkReply<std::string>>(std::move(consumed), "consumed_rows"));
+    Begin(std::make_unique<Sequence>(std::move(parts)), context.reply, context.rest);
   }
   return {};
 }
@@ -159,10 +165,8 @@ Status TaskReady(Context& context, ArgReader& args) {
   stream->Tasks().Ready(*task, selection).ForEach([&rows](store::RowIndex row) {
     rows.push_back(row);
   });
-  context.reply.Reserve(rows.size() * sizeof(store::RowIndex) + 128);  // once it has acted
+  Begin(std::make_unique<RowsBulk>(std::move(rows)), context.reply, context.rest);
   made.Keep();
-  context.turn.Leave();
-  context.reply.Bulk(store::AsBytes(rows));
   return {};
 }
 

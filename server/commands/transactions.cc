@@ -12,6 +12,8 @@
 #include "server/arg_reader.h"
 #include "server/command_table.h"
 #include "server/dispatch.h"
+#include "server/error_reply.h"
+#include "server/output_budget.h"
 
 namespace sluice::server {
 namespace {
@@ -31,22 +33,33 @@ Status Multi(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
-// One command of the transaction. Errors: std::bad_alloc: not even its error could be written.
-void RunQueued(Context& context, const KeptRequest& request) {
-  context.request = request.Args();
-  Dispatch(context, {});
-  while (context.rest != nullptr) {  // the answer is whole before the next one begins
-    if (!context.rest->Write(context.reply)) {
-      context.rest = nullptr;
-    }
+// What was carried out is to be answered, or the connection closed: no error may say otherwise.
+void AnswerTooLong(Context& context, resp::Reply::Mark mark) {
+  const Command* const command = context.client.last_command.load(std::memory_order_relaxed);
+  context.rest = nullptr;
+  if ((command->flags & kWrite) != 0) {
+    throw resp::NoRoom();
   }
+  const Status why = ReplyTooLong(context);
+  context.reply.Rewind(mark);
+  ErrorReply(context.reply, why);
 }
 
-// The answers so far are more than maxmemory leaves, and what any command may take beyond it.
-bool AnswersTooLong(const Context& context) {
-  const store::Budget& budget = context.server.memory.GetBudget();
-  const auto held = static_cast<std::int64_t>(context.reply.ScratchBytes());
-  return budget.Used() + held - store::Budget::kOverdraftBytes > budget.Limit();
+// One command of the transaction. Its answer is whole before the next one begins, so that all of
+// them take what output may take at most (OutputBudget).
+// Errors: std::bad_alloc: not even its error could be written.
+void RunQueued(Context& context, const KeptRequest& request) {
+  const resp::Reply::Mark mark = context.reply.Prepare();
+  context.request = request.Args();
+  Dispatch(context, {});
+  while (context.rest != nullptr) {
+    const std::size_t before = context.reply.PendingBytes();
+    if (!context.rest->Write(context.reply)) {
+      context.rest = nullptr;
+    } else if (context.reply.PendingBytes() == before && context.reply.Refused()) {
+      AnswerTooLong(context, mark);
+    }
+  }
 }
 
 // What the commands so far hand over: a later one that fails is not to give it back.
@@ -104,8 +117,7 @@ Status Exec(Context& context, ArgReader& /*args*/) {
       const resp::Reply::Mark mark = context.reply.Prepare();
       RunQueued(context, queued);
       handed.TakeFromContext();
-      if (context.client.close_now || AnswersTooLong(context)) {  // still, all commands are run
-        context.client.close_now = true;
+      if (context.client.close_now) {  // still, all commands are run
         context.reply.Rewind(mark);
       }
     }
