@@ -1,5 +1,7 @@
 #include "server/engine.h"
 
+#include <algorithm>
+
 namespace sluice::server {
 namespace {
 
@@ -28,7 +30,7 @@ void Engine::Turn::Enter() {
     engine_.mutex_.lock();
     entered_ = true;
   }
-  entered_us_ = clock_.NowUs();
+  entered_us_ = held_since_us_ = clock_.NowUs();
 }
 
 void Engine::Turn::Pin() {
@@ -36,16 +38,24 @@ void Engine::Turn::Pin() {
   pinned_ = true;
 }
 
-void Engine::Settle() noexcept {
+bool Engine::Settle() noexcept {
+  const bool settles = unsettled_;
   while (unsettled_) {
     unsettled_ = false;
     settler_->Settle();
   }
+  return settles;
+}
+
+void Engine::Turn::EndHold(std::int64_t now_us) {
+  longest_hold_us_ = std::max(longest_hold_us_, now_us - held_since_us_);
+  held_since_us_ = now_us;
 }
 
 void Engine::Turn::Leave() {
   if (entered_ && !pinned_) {
     engine_.Settle();
+    EndHold(clock_.NowUs());
     entered_ = false;
     engine_.mutex_.unlock();
   }
@@ -53,7 +63,7 @@ void Engine::Turn::Leave() {
 
 void Engine::Turn::EndCommand(std::int64_t now_us) {
   if (entered_ && !pinned_) {
-    engine_.Settle();
+    EndHold(engine_.Settle() ? clock_.NowUs() : now_us);
     if (now_us - entered_us_ >= kHoldUs) {
       Leave();
     }

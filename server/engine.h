@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <mutex>
+#include <utility>
 
 #include "server/clock.h"
 
@@ -47,13 +48,20 @@ class Engine {
     void Pin();
     void Unpin() { pinned_ = false; }
     [[nodiscard]] bool Entered() const { return entered_; }
+    // The longest time in one piece that one command held the engine since this was asked last, in
+    // us. Of commands that share a hold each counts for itself, with those that it answered.
+    std::int64_t TakeLongestHold() { return std::exchange(longest_hold_us_, 0); }
 
    private:
+    void EndHold(std::int64_t now_us);
+
     Engine& engine_;
     const Clock& clock_;
     bool entered_ = false;
     bool pinned_ = false;
     std::int64_t entered_us_ = 0;
+    std::int64_t held_since_us_ = 0;  // by the command that acts now
+    std::int64_t longest_hold_us_ = 0;
   };
 
   // Borrowed; must outlive every turn.
@@ -62,7 +70,8 @@ class Engine {
   void Unsettle() noexcept { unsettled_ = true; }
 
  private:
-  void Settle() noexcept;
+  // False: there was nothing to do.
+  bool Settle() noexcept;
 
   std::mutex mutex_;
   Settler* settler_ = nullptr;

@@ -48,7 +48,9 @@ void Housekeeper::Run() {
 std::int64_t Housekeeper::EndLeases() {
   Engine::Turn turn(server_.engine, server_.clock);
   turn.Enter();
-  return server_.streams.EndLeases(server_.clock.NowUs());
+  const std::int64_t next_us = server_.streams.EndLeases(server_.clock.NowUs());
+  NoteHold(turn);
+  return next_us;
 }
 
 // True where there is more to do.
@@ -65,7 +67,7 @@ void Housekeeper::Expire() {
     Engine::Turn turn(server_.engine, server_.clock);
     turn.Enter();
     more = !server_.store.RemoveExpired(kNamesAtOnce, removed);
-    turn.Leave();
+    NoteHold(turn);
     while (!removed.TakeApart()) {
     }
   }
@@ -79,7 +81,13 @@ void Housekeeper::Compact() {
       turn.Enter();
     }
     more = compaction_.Step();
+    NoteHold(turn);
   }
+}
+
+void Housekeeper::NoteHold(Engine::Turn& turn) {
+  turn.Leave();
+  server_.stats.housekeeper_hold_us.Add(turn.TakeLongestHold());
 }
 
 bool Housekeeper::Stopping() {
