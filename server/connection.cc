@@ -42,9 +42,12 @@ Connection::~Connection() {
   server_.monitors.fetch_sub(client_.monitor ? 1 : 0);
   if (!client_.transaction.watched.empty() || client_.has_leases) {
     Engine::Turn turn(server_.engine, server_.clock);
-    turn.Enter();
-    server_.key_watchers.ForgetAll(client_);
-    server_.streams.ClientGone(client_.id);
+    for (bool more = true; more; turn.Leave()) {
+      turn.Enter();
+      server_.key_watchers.ForgetAll(client_);
+      more = server_.streams.ClientGone(client_.id);
+    }
+    stats_.disconnect_hold_us.Add(turn.TakeLongestHold());
   }
   server_.parked_clients.fetch_sub(client_.blocked ? 1 : 0, std::memory_order_relaxed);
   server_.memory.GetBudget().Release(charged_);

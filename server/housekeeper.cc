@@ -47,9 +47,12 @@ void Housekeeper::Run() {
 // When the next one ends.
 std::int64_t Housekeeper::EndLeases() {
   Engine::Turn turn(server_.engine, server_.clock);
-  turn.Enter();
-  const std::int64_t next_us = server_.streams.EndLeases(server_.clock.NowUs());
-  NoteHold(turn);
+  std::int64_t next_us = 0;
+  do {
+    turn.Enter();
+    next_us = server_.streams.EndLeases(server_.clock.NowUs());
+    NoteHold(turn);
+  } while (next_us <= server_.clock.NowUs() && !Stopping());
   return next_us;
 }
 

@@ -42,9 +42,10 @@ Stream& Streams::Of(store::Partition& partition) {
     partition.SetFollower(std::move(made));
     all_.push_back(*stream);
   }
-  stream->EndLeases(clock_.NowUs());
+  std::int64_t rows = controller::Controller::kStepRows;  // of more the housekeeper does the rest
+  stream->EndLeases(clock_.NowUs(), rows);
   if (stream->evicts_later) {
-    EvictAll(*stream);
+    EvictSome(*stream);
   }
   stream->Charge();
   return *stream;
@@ -116,43 +117,51 @@ void Streams::LeaveRoom(Place& place, FullWriter& writer) noexcept {
 
 void Streams::Evict(Stream& stream, std::span<const store::RowIndex> rows) noexcept {
   try {
-    const std::vector<store::RowIndex> evictable = stream.Evictable(rows);
-    if (!evictable.empty()) {
-      const store::RowSet evicted = {
-          .kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = evictable};
-      const auto removed = store_.ClearRows(stream.GetPartition().Name().View(), evicted);
-      stream.evicts_later = stream.evicts_later || !removed.ok();
-    }
+    Remove(stream, stream.Evictable(rows));
   } catch (const std::bad_alloc&) {
     stream.evicts_later = true;
   }
 }
 
-void Streams::EvictAll(Stream& stream) noexcept {
+void Streams::EvictSome(Stream& stream) noexcept {
   stream.evicts_later = false;
   try {
-    std::vector<store::RowIndex> rows;
-    stream.Tasks().Rows().ForEach([&rows](store::RowIndex row) { rows.push_back(row); });
-    Evict(stream, rows);
+    Remove(stream, stream.SomeEvictable(controller::Controller::kStepRows));
   } catch (const std::bad_alloc&) {
     stream.evicts_later = true;
+  }
+}
+
+void Streams::Remove(Stream& stream, std::span<const store::RowIndex> rows) {
+  if (!rows.empty()) {
+    const store::RowSet evicted = {
+        .kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows};
+    const auto removed = store_.ClearRows(stream.GetPartition().Name().View(), evicted);
+    stream.evicts_later = stream.evicts_later || !removed.ok();
   }
 }
 
 std::int64_t Streams::EndLeases(std::int64_t now_us) noexcept {
   std::int64_t next_us = controller::Leases::kNever;
+  std::int64_t rows = controller::Controller::kStepRows;
   for (Stream& stream : all_) {
-    stream.EndLeases(now_us);
+    stream.EndLeases(now_us, rows);
     next_us = std::min(next_us, stream.Tasks().NextDeadlineUs());
   }
   return next_us;
 }
 
-void Streams::ClientGone(std::int64_t client) noexcept {
+bool Streams::ClientGone(std::int64_t client) noexcept {
+  std::int64_t rows = controller::Controller::kStepRows;
+  bool more = false;
   for (Stream& stream : all_) {
-    stream.Tasks().EndLeasesOf(client);
-    MakeUnsettled(stream);
+    const std::int64_t before = rows;
+    more = stream.Tasks().EndLeasesOf(client, rows) || more;
+    if (rows < before) {
+      MakeUnsettled(stream);
+    }
   }
+  return more;
 }
 
 void Streams::MakeUnsettled(Stream& stream) noexcept {

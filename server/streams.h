@@ -96,10 +96,13 @@ class Streams final : public store::NameListener, public Settler {
   // The rows go where all tasks of an AUTOEVICT partition have consumed them; where there is no
   // memory for that, when its tasks are asked for next.
   void Evict(Stream& stream, std::span<const store::RowIndex> rows) noexcept;
-  void EvictAll(Stream& stream) noexcept;
-  // Ends leases whose time is up. When the next one ends: Leases::kNever: none does.
+  // Of all its rows; where those are many, the first of them, and more when its tasks are asked for.
+  void EvictSome(Stream& stream) noexcept;
+  // Ends leases whose time is up, some thousand rows' at most. When the next one ends, which may be
+  // in the past: Leases::kNever: none does.
   std::int64_t EndLeases(std::int64_t now_us) noexcept;
-  void ClientGone(std::int64_t client) noexcept;
+  // Ends the client's leases, some thousand rows' at most. True: there are more.
+  bool ClientGone(std::int64_t client) noexcept;
 
   void MakeUnsettled(Stream& stream) noexcept;
   void PartitionGoes(Stream& stream) noexcept;
@@ -120,6 +123,7 @@ class Streams final : public store::NameListener, public Settler {
 
  private:
   void SettlePlace(Place& place) noexcept;
+  void Remove(Stream& stream, std::span<const store::RowIndex> rows);
   static store::Revision RevisionOf(store::Partition* partition, const FullWriter& writer) noexcept;
   void LetIn(Stream& stream, StreamWaiter& waiter);
   void WakeWriters(Place& place, store::Partition* partition) noexcept;

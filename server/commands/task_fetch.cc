@@ -299,12 +299,9 @@ Status Park(Context& context, FetchArgs args) {
   return {};
 }
 
-// Where the partition exists. Errors: kNoTask, kNoField, kOom; as TryNow and Deliver.
-Status FetchFrom(Context& context, Stream& stream, FetchArgs& fetch) {
-  TRY(CheckTask(stream.GetPartition(), fetch.fetch.task));
-  TRY(CheckFields(stream.GetPartition(), fetch.fetch.selection.fields));
-  NewTask made(stream, fetch.fetch.task);
-  TRY(GetTask(context, stream, fetch.fetch.task).GetStatus());
+// Where the partition exists. REQUIRES: StepTask() is done. Errors: as TryNow and Deliver.
+Status FetchFrom(Context& context, Stream& stream, FetchArgs& fetch, bool is_new) {
+  NewTask made(stream, fetch.fetch.task, is_new);
   FetchAnswer answer;
   std::vector<std::string> fields = fetch.fetch.selection.fields;
   const bool time_is_up = !fetch.block.given || !context.may_park;
@@ -331,11 +328,20 @@ Status TaskFetch(Context& context, ArgReader& args) {
   ReadFetch(context, args, fetch);
   TRY(args.Finish());
 
+  const StepWanted wanted = {.task = fetch.fetch.task,
+                             .selection = &fetch.fetch.selection,
+                             .fetch = &fetch.fetch};
   context.turn.Enter();
-  TRY_ASSIGN(store::Partition* const partition,
-             context.server.store.FindPartition(fetch.partition));
-  if (partition != nullptr) {
-    return FetchFrom(context, context.server.streams.Of(*partition), fetch);
+  TRY_ASSIGN(store::Partition * partition, context.server.store.FindPartition(fetch.partition));
+  for (bool is_new = false; partition != nullptr;) {
+    Stream& stream = context.server.streams.Of(*partition);
+    TRY_ASSIGN(const bool more, StepTask(context, stream, wanted, is_new));
+    if (!more) {
+      return FetchFrom(context, stream, fetch, is_new);
+    }
+    LeaveFor(context, stream);
+    context.turn.Enter();
+    TRY_ASSIGN(partition, context.server.store.FindPartition(fetch.partition));
   }
   if (!fetch.block.given || !context.may_park) {
     context.reply.NullArray();
