@@ -50,7 +50,7 @@ Task& Controller::GetTask(std::string_view name) {
   if (Task* const task = FindTask(name)) {
     return *task;
   }
-  auto task = std::make_unique<Task>(std::string(name), existing_, source_, seeds_.Next());
+  auto task = std::make_unique<Task>(std::string(name), existing_, source_, retired_, seeds_.Next());
   return *tasks_.emplace(std::string(name), std::move(task)).first->second;
 }
 
@@ -62,6 +62,9 @@ void Controller::ForgetUnused(std::string_view name) noexcept {
 }
 
 std::vector<std::size_t> Controller::Positions(const Selection& selection) {
+  if (source_.Followed() >= followed_max_) {
+    ForgetFields();
+  }
   std::vector<std::size_t> positions;
   positions.reserve(selection.fields.size());
   for (const std::string& field : selection.fields) {
@@ -72,9 +75,29 @@ std::vector<std::size_t> Controller::Positions(const Selection& selection) {
   return positions;
 }
 
+void Controller::ForgetFields() {
+  std::vector<std::size_t> positions;
+  for (const auto& [name, task] : tasks_) {
+    task->FieldsInUse(positions);
+  }
+  std::sort(positions.begin(), positions.end());
+  positions.erase(std::unique(positions.begin(), positions.end()), positions.end());
+  source_.KeepOnly(positions);
+  followed_max_ = kFollowedMax + 2 * positions.size();
+}
+
 View& Controller::ViewOf(Task& task, const Selection& selection) {
   Refresh();
-  return task.ViewOf(Positions(selection), selection);
+  View& view = task.ViewOf(Positions(selection), selection);
+  view.Finish(nullptr);
+  return view;
+}
+
+bool Controller::Prepare(Task& task, const Selection& selection, const SamplerChoice* choice) {
+  Refresh();
+  View& view = task.ViewOf(Positions(selection), selection);
+  std::int64_t rows = kStepRows;
+  return view.Step(choice == nullptr ? nullptr : &view.LineOf(*choice), rows);
 }
 
 std::int64_t Controller::Acknowledge(Task& task, std::span<const RowIndex> rows, LeaseId lease) {
@@ -134,6 +157,19 @@ void Controller::Reset(Task& task) noexcept {
   task.Reset();
 }
 
+bool Controller::StepRebuild() noexcept {
+  for (const auto& [name, task] : tasks_) {
+    try {
+      if (task->StepRebuild(kStepRows)) {
+        return true;
+      }
+    } catch (const std::bad_alloc&) {
+      task->EndRebuild();
+    }
+  }
+  return false;
+}
+
 TaskCounts Controller::Count(Task& task, const Selection& selection) {
   const View& view = ViewOf(task, selection);
   TaskCounts counts = {.total = existing_.Count(),
@@ -161,21 +197,28 @@ std::int64_t Controller::NextDeadlineUs() const {
   return next_us;
 }
 
-void Controller::EndLeases(std::int64_t now_us) noexcept {
+bool Controller::EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept {
   for (const auto& [name, task] : tasks_) {
     while (const LeaseId due = task->GetLeases().FirstDue(now_us)) {
-      task->EndLease(due);
+      if (rows <= 0) {
+        return true;
+      }
+      rows -= 1 + task->EndLease(due, static_cast<std::size_t>(rows));
     }
   }
+  return false;
 }
 
-void Controller::EndLeasesOf(std::int64_t client) noexcept {
+bool Controller::EndLeasesOf(std::int64_t client, std::int64_t& rows) noexcept {
   for (const auto& [name, task] : tasks_) {
-    LeaseId bound = 0;
-    while ((bound = task->GetLeases().BoundTo(client, bound)) != 0) {
-      task->EndLease(bound);
+    while (const LeaseId bound = task->GetLeases().BoundTo(client, 0)) {
+      if (rows <= 0) {
+        return true;
+      }
+      rows -= 1 + task->EndLease(bound, static_cast<std::size_t>(rows));
     }
   }
+  return false;
 }
 
 std::size_t Controller::RunningLeases() const {

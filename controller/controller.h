@@ -57,6 +57,13 @@ class Controller {
     return tasks_;
   }
 
+  // Looked at in one step: a millisecond or two where tags are read.
+  static constexpr std::int64_t kStepRows = 2048;
+  // A view or a sampler that is new looks at all rows: this lets it look at some more of them.
+  // `choice`: null: no sampler is asked for. True: there are more, and others may act before the
+  // next call. What follows does all that is left. Errors: std::bad_alloc.
+  bool Prepare(Task& task, const Selection& selection, const SamplerChoice* choice);
+
   // TASK.FETCH: takes rows, or says that it has to wait. `time_is_up`: MIN rows are enough, and it
   // does not wait. Makes the task. REQUIRES: the sampler's options are checked.
   // Errors: kError (of RANK and STEP), kNoKey; std::bad_alloc; nothing changed then.
@@ -70,8 +77,26 @@ class Controller {
   // The step that TryFetch would give again; null: it would sample.
   // Errors: kError, kNoKey: it cannot be given again.
   store::Result<const Step*> KnownStep(const Fetch& fetch);
-  // TASK.EXPLAIN: a line a reason. Errors: std::bad_alloc.
-  void Explain(const Fetch& fetch, const Moment& moment, std::vector<std::string>& lines);
+  // It is not a step that is known, nor one that cannot be given: TryFetch() would sample.
+  bool Samples(const Fetch& fetch) {
+    const auto known = KnownStep(fetch);
+    return known.ok() && *known == nullptr;
+  }
+  // TASK.EXPLAIN: a line a reason. Makes the task. Whoever asks looks at the rows, since that takes
+  // long, and only where it is needed: false: it is, and nothing was said.
+  // Errors: std::bad_alloc.
+  struct Obstacles {  // among the rows that the task has neither consumed nor lent
+    struct Missing {
+      std::int64_t rows = 0;
+      RowIndex first = kNoRow;
+    };
+    std::vector<Missing> missing;  // one a field asked for
+    std::int64_t complete = 0;
+  };
+  bool Explain(const Fetch& fetch, const Moment& moment, const Obstacles* found,
+               std::vector<std::string>& lines);
+  // The rows that the task has consumed or lent. Errors: std::bad_alloc.
+  static void CopyTaken(const Task& task, RowBits& taken);
 
   // The fetch waits until it is answered or leaves. REQUIRES: TryFetch said so, just now, and the
   // waiter does not wait. Errors: std::bad_alloc.
@@ -101,7 +126,14 @@ class Controller {
     std::int64_t now_us = 0;
   };
   void ClaimRows(Task& task, const Claim& claim, Fetched& claimed);
+  // What others waited for may be ready: see Task::Reset().
   void Reset(Task& task) noexcept;
+  // Goes on with what Reset() began. True: call again; others may act before. What finds no memory is
+  // left to whoever needs it.
+  bool StepRebuild() noexcept;
+  // Where somebody takes it from time to time, without the engine, nothing large is given back with
+  // it.
+  [[nodiscard]] Retired::All TakeRetired() noexcept { return retired_.Take(); }
 
   // Of the rows that fit `selection`. Errors: std::bad_alloc.
   TaskCounts Count(Task& task, const Selection& selection);
@@ -111,17 +143,23 @@ class Controller {
 
   // Leases::kNever: no lease ends.
   [[nodiscard]] std::int64_t NextDeadlineUs() const;
-  void EndLeases(std::int64_t now_us) noexcept;  // whose time is up
-  void EndLeasesOf(std::int64_t client) noexcept;
+  // Those whose time is up, or that are bound to the client: as many as have about `rows` rows, which
+  // are taken off. True: there are more.
+  bool EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept;
+  bool EndLeasesOf(std::int64_t client, std::int64_t& rows) noexcept;
   [[nodiscard]] std::size_t RunningLeases() const;
   // That all this takes.
   [[nodiscard]] std::int64_t Bytes() const;
 
  private:
+  static constexpr std::size_t kFollowedMax = 256;
+
   // What is not up to date is made anew.
   void Refresh();
   std::vector<std::size_t> Positions(const Selection& selection);
+  // One that has looked at all rows.
   View& ViewOf(Task& task, const Selection& selection);
+  void ForgetFields();
   // Rows that there are, and that the task may still get.
   [[nodiscard]] std::int64_t Unconsumed(const Task& task) const {
     return existing_.Count() - task.Consumed().Count();
@@ -158,9 +196,11 @@ class Controller {
   RowSource& source_;
   LeaseId& lease_ids_;
   Random seeds_;
+  Retired retired_;
   RowBits existing_;
   bool stale_ = false;  // existing_ is: there was no memory
   std::optional<std::int64_t> expected_;
+  std::size_t followed_max_ = kFollowedMax;  // more fields, and those that no view uses go
   std::map<std::string, std::unique_ptr<Task>, std::less<>> tasks_;
 
   std::map<std::int64_t, Waiter*> waiters_;  // by arrival

@@ -1,4 +1,4 @@
-// TASK.EXPLAIN: why a fetch would wait, for people. It looks at every row.
+// TASK.EXPLAIN: why a fetch would wait, for people.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -10,38 +10,7 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
-// What stands between the task and the rows that it has neither consumed nor lent.
-struct Obstacles {
-  struct Missing {
-    std::int64_t rows = 0;
-    RowIndex first = kNoRow;
-  };
-  std::vector<Missing> missing;  // one a field asked for
-  std::int64_t complete = 0;
-};
-
-Obstacles FindObstacles(const Task& task, const RowBits& existing, const RowSource& source,
-                        std::span<const std::size_t> fields) {
-  Obstacles found;
-  found.missing.resize(fields.size());
-  existing.ForEach([&](RowIndex row) {
-    if (task.Taken(row)) {
-      return;
-    }
-    bool complete = true;
-    for (std::size_t i = 0; i < fields.size(); ++i) {
-      if (!source.Ready(row, fields.subspan(i, 1))) {
-        Obstacles::Missing& missing = found.missing[i];
-        missing.first = missing.rows++ == 0 ? row : missing.first;
-        complete = false;
-      }
-    }
-    found.complete += complete ? 1 : 0;
-  });
-  return found;
-}
-
-void ExplainMissing(const Fetch& fetch, const Obstacles& found, Lines& lines) {
+void ExplainMissing(const Fetch& fetch, const Controller::Obstacles& found, Lines& lines) {
   for (std::size_t i = 0; i < fetch.selection.fields.size(); ++i) {
     if (const auto& missing = found.missing[i]; missing.rows > 0) {
       lines.push_back(fmt::format("missing {}: {} rows lack it, row {} first; it must be written",
@@ -97,50 +66,51 @@ void Controller::ExplainExpect(const Task& task, const Fetch& fetch, std::int64_
   }
 }
 
-void Controller::Explain(const Fetch& fetch, const Moment& moment, Lines& lines) {
-  Refresh();
-  Task fresh(fetch.task, existing_, source_, 0);  // where there is none of this name
-  Task* const known = FindTask(fetch.task);
-  Task& task = known == nullptr ? fresh : *known;
+void Controller::CopyTaken(const Task& task, RowBits& taken) {
+  taken.CopyFrom(task.Consumed());
+  task.GetLeases().ForEachRow([&taken](RowIndex row) { taken.Insert(row); });
+}
+
+bool Controller::Explain(const Fetch& fetch, const Moment& moment, const Obstacles* found,
+                         Lines& lines) {
+  Task& task = GetTask(fetch.task);
   const auto step = KnownStep(fetch);
   if (!step.ok() || *step != nullptr) {
     lines.push_back(step.ok() ? fmt::format("ok: step {} of rank {} was taken, and is given again",
                                             fetch.step->step, fetch.step->rank)
                               : fmt::format("sampler: {}", step.GetStatus().Message()));
-    return;
+    return true;
   }
   View& view = ViewOf(task, fetch.selection);
-  Sampler& sampler = *view.LineOf(fetch.sampler).sampler;
+  Sampler& sampler = view.SamplerOf(view.LineOf(fetch.sampler));
   const std::int64_t available = sampler.Available();
   const Decision decision = Decide(task, fetch, sampler, moment.time_is_up);
   if (decision.outcome == Outcome::kRows && decision.count > 0) {
     lines.push_back(fmt::format("ok: {} rows can be had, {} are asked for{}", available,
                                 fetch.count, fetch.sampler.ranks > 1 ? ", for each rank" : ""));
-    return;
+    return true;
   }
-  std::vector<std::size_t> positions;
-  for (const std::string& field : fetch.selection.fields) {
-    positions.push_back(source_.Follow(field));
+  if (found == nullptr) {
+    return false;
   }
-  const Obstacles found = FindObstacles(task, existing_, source_, positions);
-  ExplainMissing(fetch, found, lines);
+  ExplainMissing(fetch, *found, lines);
   ExplainTaken(task, moment.now_us, lines);
   const std::int64_t ready = view.Rows().Count();
-  if (found.complete > ready) {
+  if (fetch.selection.where && found->complete > ready) {
     lines.push_back(fmt::format("where: {} complete rows do not fit WHERE; their tags must change",
-                                found.complete - ready));
+                                found->complete - ready));
   }
   if (available * fetch.sampler.ranks < ready) {
     lines.push_back(fmt::format("sampler {} can give {} of the {} ready rows{}",
                                 fetch.sampler.row->name, available * fetch.sampler.ranks, ready,
                                 fetch.sampler.ranks > 1 ? ", as many to each rank" : ""));
   }
-  sampler.Explain({.may_come = [&task](RowIndex row) { return !task.Consumed().Contains(row); },
-                   .next_index = std::max(source_.RowsMade(), existing_.Last() + 1),
+  sampler.Explain({.next_index = std::max(source_.RowsMade(), existing_.Last() + 1),
                    .more_are_made = !expected_ || StillToCome() > 0},
                   lines);
   const std::int64_t possible = expected_ ? Possible(task, fetch, sampler) : 0;
   ExplainExpect(task, fetch, possible, lines);
+  return true;
 }
 
 }  // namespace sluice::controller

@@ -53,7 +53,7 @@ std::int64_t Controller::Possible(const Task& task, const Fetch& fetch, Sampler&
   if (to_come > 0) {
     return rows / fetch.sampler.ranks / fetch.sampler.size * fetch.sampler.size;
   }
-  return sampler.Possible(rows, [&task](RowIndex row) { return !task.Consumed().Contains(row); });
+  return sampler.Possible(rows);
 }
 
 Controller::Decision Controller::Decide(const Task& task, const Fetch& fetch, Sampler& sampler,
@@ -115,7 +115,7 @@ store::Result<Outcome> Controller::TryFetch(const Fetch& fetch, const Moment& mo
   }
   View& view = ViewOf(task, fetch.selection);
   Line& line = view.LineOf(fetch.sampler);
-  const Decision decision = Decide(task, fetch, *line.sampler, moment.time_is_up);
+  const Decision decision = Decide(task, fetch, view.SamplerOf(line), moment.time_is_up);
   if (decision.outcome != Outcome::kRows) {
     return decision.outcome;
   }
@@ -132,7 +132,7 @@ store::Result<Outcome> Controller::TryFetch(const Fetch& fetch, const Moment& mo
       line.sampler->Pick(decision.count, task.random, picked);
     }
   } catch (...) {
-    line.sampler = nullptr;
+    retired_.Add(std::move(line.sampler));
     throw;
   }
   Take(task, fetch, picked, moment.now_us, fetched);

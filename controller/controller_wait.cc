@@ -78,7 +78,7 @@ void Controller::Leave(Waiter& waiter) noexcept {
 Waiter* Controller::FirstServable() {
   Waiter* first = nullptr;
   for (Line* const line : lines_) {
-    if (!line->changed) {
+    if (!line->changed || line->view->rebuilt) {
       continue;
     }
     const std::int64_t available = line->view->SamplerOf(*line).Available();
@@ -136,6 +136,9 @@ bool Controller::ServeSteps(std::int64_t now_us) {
   for (auto it = waiters_.begin(); it != waiters_.end();) {
     Waiter& waiter = *it->second;
     ++it;
+    if (waiter.line_->view->rebuilt) {
+      continue;
+    }
     const auto known = KnownStep(waiter.fetch);
     if (!known.ok() || *known != nullptr) {
       served = Serve(waiter, now_us) != Served::kNo || served;
@@ -164,6 +167,9 @@ bool Controller::ServeNearEnd(std::int64_t now_us) {
   for (auto it = waiters_.begin(); it != waiters_.end();) {
     Waiter& waiter = *it->second;
     ++it;
+    if (waiter.line_->view->rebuilt) {
+      continue;
+    }
     const Served how = Serve(waiter, now_us);
     served = how != Served::kNo || served;
     if (how == Served::kRows) {

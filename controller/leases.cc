@@ -1,5 +1,6 @@
 #include "controller/leases.h"
 
+#include <new>
 #include <utility>
 
 namespace sluice::controller {
@@ -15,24 +16,37 @@ std::int64_t DeadlineUs(std::int64_t now_us, std::int64_t ms) {
 }  // namespace
 
 void Leases::Lend(LeaseId id, std::span<const RowIndex> rows, const Loan& loan) {
-  holder_.reserve(holder_.size() + rows.size());
+  for (const RowIndex row : rows) {
+    holder_.Reserve(row);
+  }
   const std::int64_t deadline_us = DeadlineUs(loan.now_us, loan.terms.ms);
   const auto it = leases_
                       .emplace(id, Lease{.rows = {rows.begin(), rows.end()},
                                          .held = static_cast<std::int64_t>(rows.size()),
                                          .deadline_us = deadline_us,
-                                         .client = loan.terms.client,
+                                         .client = 0,
                                          .step = loan.step})
                       .first;
   try {
     by_deadline_.emplace(deadline_us, id);
+    Bind(it, loan.terms.client);
   } catch (...) {
-    leases_.erase(it);
+    Erase(it);
     throw;
   }
   for (const RowIndex row : rows) {
-    holder_.emplace(row, id);
+    holder_.Set(row, id);
   }
+}
+
+// Errors: std::bad_alloc; nothing changed then.
+void Leases::Bind(std::map<LeaseId, Lease>::iterator it, std::int64_t client) {
+  if (client == 0 || client == it->second.client) {
+    return;
+  }
+  bound_.emplace(client, it->first);
+  bound_.erase({it->second.client, it->first});
+  it->second.client = client;
 }
 
 std::int64_t Leases::Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now_us) {
@@ -42,22 +56,32 @@ std::int64_t Leases::Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now
   }
   Lease& lease = it->second;
   const std::int64_t deadline_us = DeadlineUs(now_us, terms.ms);
-  if (deadline_us != lease.deadline_us) {
+  const bool moves = deadline_us != lease.deadline_us;
+  if (moves) {
     by_deadline_.emplace(deadline_us, id);
+  }
+  try {
+    Bind(it, terms.client);
+  } catch (...) {
+    if (moves) {
+      by_deadline_.erase({deadline_us, id});
+    }
+    throw;
+  }
+  if (moves) {
     by_deadline_.erase({lease.deadline_us, id});
     lease.deadline_us = deadline_us;
   }
-  lease.client = terms.client != 0 ? terms.client : lease.client;
   return lease.held;
 }
 
 void Leases::Drop(RowIndex row) noexcept {
-  const auto held = holder_.find(row);
-  if (held == holder_.end()) {
+  const LeaseId holder = holder_.Find(row);
+  if (holder == 0) {
     return;
   }
-  const auto it = leases_.find(held->second);
-  holder_.erase(held);
+  holder_.Erase(row);
+  const auto it = leases_.find(holder);
   if (--it->second.held == 0) {
     Erase(it);
   }
@@ -65,35 +89,64 @@ void Leases::Drop(RowIndex row) noexcept {
 
 void Leases::Erase(std::map<LeaseId, Lease>::iterator it) noexcept {
   by_deadline_.erase({it->second.deadline_us, it->first});
+  bound_.erase({it->second.client, it->first});
   leases_.erase(it);
 }
 
-Leases::Ended Leases::End(LeaseId id) noexcept {
+Leases::Ended Leases::End(LeaseId id, std::size_t rows_max) noexcept {
   const auto it = leases_.find(id);
   if (it == leases_.end()) {
     return {};
   }
-  Ended ended = {.rows = std::move(it->second.rows), .step = it->second.step};
+  Lease& lease = it->second;
+  if (!lease.step && lease.rows.size() > rows_max) {
+    try {
+      Ended some;
+      some.rows.reserve(rows_max);
+      EndSome(it, rows_max, some);
+      return some;
+    } catch (const std::bad_alloc&) {  // then all of them
+    }
+  }
+  Ended ended = {.rows = std::move(lease.rows), .step = lease.step};
   std::erase_if(ended.rows, [&](RowIndex row) { return HolderOf(row) != id; });
   for (const RowIndex row : ended.rows) {
-    holder_.erase(row);
+    holder_.Erase(row);
   }
   Erase(it);
   return ended;
 }
 
+// The last so many of its rows, for which there is room in `ended`.
+void Leases::EndSome(std::map<LeaseId, Lease>::iterator it, std::size_t rows,
+                     Ended& ended) noexcept {
+  std::vector<RowIndex>& lent = it->second.rows;
+  for (; rows > 0; --rows) {
+    if (HolderOf(lent.back()) == it->first) {
+      holder_.Erase(lent.back());
+      ended.rows.push_back(lent.back());
+      --it->second.held;
+    }
+    lent.pop_back();
+  }
+  if (it->second.held == 0) {
+    Erase(it);
+  }
+}
+
 LeaseId Leases::HolderOf(RowIndex row) const noexcept {
-  const auto it = holder_.find(row);
-  return it == holder_.end() ? 0 : it->second;
+  return holder_.Find(row);
 }
 
 LeaseId Leases::BoundTo(std::int64_t client, LeaseId after) const noexcept {
-  for (auto it = leases_.upper_bound(after); it != leases_.end(); ++it) {
-    if (it->second.client == client) {
-      return it->first;
-    }
-  }
-  return 0;
+  const auto it = bound_.upper_bound({client, after});
+  return it == bound_.end() || it->first != client ? 0 : it->second;
+}
+
+std::int64_t Leases::Bytes() const noexcept {
+  constexpr std::int64_t kLeaseBytes = 256;  // three nodes, and its rows
+  return holder_.Bytes() + holder_.Count() * static_cast<std::int64_t>(sizeof(RowIndex)) +
+         static_cast<std::int64_t>(leases_.size()) * kLeaseBytes;
 }
 
 }  // namespace sluice::controller

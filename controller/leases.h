@@ -11,9 +11,8 @@
 #include <span>
 #include <vector>
 
-#include <boost/unordered/unordered_flat_map.hpp>
-
 #include "controller/fetch.h"
+#include "controller/row_map.h"
 
 namespace sluice::controller {
 
@@ -41,17 +40,23 @@ class Leases {
   std::int64_t Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now_us);
   // The row is lent no more. A lease without rows is over.
   void Drop(RowIndex row) noexcept;
-  // Ends it: the rows that it held still, and what they were lent for.
+  // Ends it: the rows that it held still, and what they were lent for. One that was not lent for a
+  // step and holds more than `rows_max` goes on with the others, its time up.
   struct Ended {
     std::vector<RowIndex> rows;
     std::optional<RankStep> step;
   };
-  Ended End(LeaseId id) noexcept;
+  Ended End(LeaseId id, std::size_t rows_max = SIZE_MAX) noexcept;
 
   // 0: it is not lent.
   [[nodiscard]] LeaseId HolderOf(RowIndex row) const noexcept;
   [[nodiscard]] bool Runs(LeaseId id) const { return leases_.contains(id); }
-  [[nodiscard]] std::int64_t Rows() const { return static_cast<std::int64_t>(holder_.size()); }
+  [[nodiscard]] std::int64_t Rows() const { return holder_.Count(); }
+  // Calls function(row) for each row that is lent, in order.
+  template <typename Function>
+  void ForEachRow(const Function& function) const {
+    holder_.ForEach(function);
+  }
   [[nodiscard]] std::size_t Count() const { return leases_.size(); }
   // Of the first that ends; kNever: none does.
   [[nodiscard]] std::int64_t NextDeadlineUs() const {
@@ -63,13 +68,18 @@ class Leases {
   }
   // The first after `after` that is bound to this client; 0: there is none.
   [[nodiscard]] LeaseId BoundTo(std::int64_t client, LeaseId after) const noexcept;
+  // That all of it takes.
+  [[nodiscard]] std::int64_t Bytes() const noexcept;
 
  private:
+  void EndSome(std::map<LeaseId, Lease>::iterator it, std::size_t rows, Ended& ended) noexcept;
+  void Bind(std::map<LeaseId, Lease>::iterator it, std::int64_t client);
   void Erase(std::map<LeaseId, Lease>::iterator it) noexcept;
 
-  boost::unordered_flat_map<RowIndex, LeaseId> holder_;
+  RowMap<LeaseId> holder_;
   std::map<LeaseId, Lease> leases_;
   std::set<std::pair<std::int64_t, LeaseId>> by_deadline_;
+  std::set<std::pair<std::int64_t, LeaseId>> bound_;  // client and lease
 };
 
 }  // namespace sluice::controller

@@ -28,6 +28,53 @@ bool RowBits::Insert(RowIndex row) {
   return true;
 }
 
+std::uint64_t RowBits::MaskOf(RowIndex begin, RowIndex end) {
+  const auto first = static_cast<std::uint64_t>(begin) % kWordRows;
+  const auto rows = static_cast<std::uint64_t>(end - begin);
+  const std::uint64_t from_first = ~std::uint64_t{0} << first;
+  return first + rows >= kWordRows ? from_first
+                                   : from_first & ((std::uint64_t{1} << (first + rows)) - 1);
+}
+
+void RowBits::InsertAll(RowIndex begin, RowIndex end) {
+  while (begin < end) {
+    const std::uint64_t mask = MaskOf(begin, end);
+    Chunk& chunk = ChunkFor(begin);
+    std::uint64_t& word = chunk.words[WordOf(begin)];
+    const int added = std::popcount(mask & ~word);
+    word |= mask;
+    chunk.counts[WordOf(begin) / kBlockWords] += static_cast<std::int16_t>(added);
+    chunk.count += added;
+    count_ += added;
+    begin += std::popcount(mask);
+  }
+}
+
+bool RowBits::ContainsAll(RowIndex begin, RowIndex end) const noexcept {
+  auto it = chunks_.end();
+  while (begin < end) {
+    if (it == chunks_.end() || it->first != begin / kChunkRows) {
+      it = chunks_.find(begin / kChunkRows);
+    }
+    const std::uint64_t mask = MaskOf(begin, end);
+    if (it == chunks_.end() || (it->second->words[WordOf(begin)] & mask) != mask) {
+      return false;
+    }
+    begin += std::popcount(mask);
+  }
+  return true;
+}
+
+void RowBits::CopyFrom(const RowBits& other) {
+  RowBits copy;
+  copy.chunks_.reserve(other.chunks_.size());
+  for (const auto& [number, chunk] : other.chunks_) {
+    copy.chunks_.emplace_hint(copy.chunks_.end(), number, std::make_unique<Chunk>(*chunk));
+  }
+  copy.count_ = other.count_;
+  Swap(copy);
+}
+
 bool RowBits::Erase(RowIndex row) noexcept {
   const auto it = chunks_.find(row / kChunkRows);
   if (it == chunks_.end() || (it->second->words[WordOf(row)] & BitOf(row)) == 0) {

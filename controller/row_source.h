@@ -27,6 +27,10 @@ class RowSource {
                       RowBits& rows) const = 0;
   // The number by which Ready() and Select() know the field, from now on. Errors: std::bad_alloc.
   virtual std::size_t Follow(std::string_view field) = 0;
+  // How many numbers there are.
+  [[nodiscard]] virtual std::size_t Followed() const = 0;
+  // Only these are still in use; others may come to stand for other fields.
+  virtual void KeepOnly(std::span<const std::size_t> positions) noexcept = 0;
   // How many rows were ever made, those that are gone included.
   [[nodiscard]] virtual std::int64_t RowsMade() const = 0;
   // When the row was made, in ms since 1970. REQUIRES: it is there.

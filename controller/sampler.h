@@ -10,7 +10,7 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -50,8 +50,25 @@ struct SamplerChoice {
 struct Choosable {
   const RowBits& ready;     // the view
   const RowBits& existing;  // all rows of the partition
+  const RowBits& gone;      // those that the task has consumed: they do not come any more
   const RowSource& rows;
 };
+
+// Tells `told`, a sampler or what one is made of, of the rows that there are, from `next` on, and
+// takes their number off `count`. Where to go on; the highest number: there are no more.
+// Errors: as RowWritten().
+template <typename Told>
+RowIndex TellOfRows(Told& told, const Choosable& from, RowIndex next, std::int64_t& count) {
+  RowIndex row = from.existing.NextFrom(next);
+  for (; row != kNoRow && count > 0; --count) {
+    told.RowWritten(row);
+    if (from.ready.Contains(row)) {
+      told.RowReady(row);
+    }
+    row = from.existing.NextFrom(row + 1);
+  }
+  return row == kNoRow ? std::numeric_limits<RowIndex>::max() : row;
+}
 
 struct Picked {
   std::vector<std::vector<RowIndex>> shares;  // one a rank; one where there are no ranks
@@ -65,10 +82,14 @@ class Sampler {
   Sampler& operator=(const Sampler&) = delete;
   virtual ~Sampler() = default;
 
+  // True: once made it must be told of the rows that there are, by TellOfRows(), to the last,
+  // before it is asked.
+  [[nodiscard]] virtual bool KeepsRows() const { return false; }
+
   // A row of the partition was made, or its tag written; before the two below.
   // Errors of these: std::bad_alloc; the sampler is of no use then, and dropped.
   virtual void RowWritten(RowIndex /*row*/) {}
-  // A row came to the view, or left it.
+  // A row came to the view, or left it, or was consumed.
   virtual void RowReady(RowIndex /*row*/) {}
   virtual void RowTaken(RowIndex /*row*/) {}
   // A row is gone; it left the view before.
@@ -76,18 +97,18 @@ class Sampler {
 
   // How many rows a rank could have now.
   [[nodiscard]] virtual std::int64_t Available() = 0;
-  // How many rows a rank could have at most, if no more are made and only those for which
-  // `may_come` says yes, `rows` in number, still come.
-  using MayCome = std::function<bool(RowIndex)>;
-  [[nodiscard]] virtual std::int64_t Possible(std::int64_t rows, const MayCome& /*may_come*/) {
-    return rows;
-  }
+  // What was told may be worked off piece by piece: works off about so many rows' worth, and takes
+  // them off `rows`. True: there is more, which the next question will take the time for.
+  // Errors: as RowWritten().
+  virtual bool Work(std::int64_t& /*rows*/) { return false; }
+  // How many rows a rank could have at most, if no more are made and only those that are not gone,
+  // `rows` in number, still come.
+  [[nodiscard]] virtual std::int64_t Possible(std::int64_t rows) { return rows; }
   // Picks `count` rows a rank. REQUIRES: 1 <= count <= Available(), a multiple of the group's size.
   // Errors: std::bad_alloc.
   virtual void Pick(std::int64_t count, Random& random, Picked& picked) = 0;
   // Says, a line a reason, what of the view it does not offer.
   struct Prospects {
-    MayCome may_come;           // of the rows that there are: whether they do
     RowIndex next_index = 0;    // of the next row that is made
     bool more_are_made = true;  // or nobody knows
   };

@@ -1,14 +1,19 @@
 #include "controller/steps.h"
 
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 namespace sluice::controller {
+namespace {
+
+constexpr RowIndex kListRows = 64;  // rows that share a list of by_rows_
+
+}  // namespace
 
 std::int64_t Steps::BytesOf(const Step& step) {
   constexpr std::size_t kNodeBytes = 64;
-  return static_cast<std::int64_t>(sizeof(Step) + kNodeBytes + step.rows.size() * sizeof(RowIndex) +
+  return static_cast<std::int64_t>(sizeof(Step) + kNodeBytes +
+                                   step.rows.size() * (sizeof(RowIndex) + sizeof(RowOfDeal)) +
                                    step.weights.size() * sizeof(double));
 }
 
@@ -27,16 +32,91 @@ bool Steps::IsForgotten(const RankStep& at) const noexcept {
          !rank->second.steps.contains(at.step);
 }
 
+// Made where there is none. Errors: std::bad_alloc; nothing changed then.
+Steps::Deal& Steps::DealOf(const RankStep& at, const Step& step) {
+  const auto [it, made] = deals_.try_emplace({step.deal, at.step});
+  try {
+    it->second.step = at.step;
+    it->second.ranks.push_back(at.rank);
+  } catch (...) {
+    if (made) {
+      deals_.erase(it);
+    }
+    throw;
+  }
+  return it->second;
+}
+
+void Steps::Index(const RankStep& at, const Step& step) {
+  Deal& deal = DealOf(at, step);
+  RowIndex number = kNoRow;
+  std::vector<RowOfDeal>* list = nullptr;
+  for (const RowIndex row : step.rows) {
+    if (list == nullptr || row / kListRows != number) {
+      number = row / kListRows;
+      list = &by_rows_[number];
+    }
+    list->push_back({.deal = &deal, .row = row});
+  }
+}
+
+// Also what was indexed in part.
+void Steps::Unindex(const RankStep& at, const Step& step) noexcept {
+  const auto found = deals_.find({step.deal, at.step});
+  if (found == deals_.end()) {
+    return;
+  }
+  Deal& deal = found->second;
+  for (const RowIndex row : step.rows) {
+    const auto list = by_rows_.find(row / kListRows);
+    if (list == by_rows_.end()) {
+      continue;
+    }
+    std::vector<RowOfDeal>& rows = list->second;
+    const auto it = std::find_if(rows.begin(), rows.end(), [&](const RowOfDeal& entry) {
+      return entry.deal == &deal && entry.row == row;
+    });
+    if (it != rows.end()) {
+      *it = rows.back();
+      rows.pop_back();
+    }
+    if (rows.empty()) {
+      by_rows_.erase(list);
+    }
+  }
+  std::erase(deal.ranks, at.rank);
+  if (deal.ranks.empty()) {
+    deals_.erase(found);
+  }
+}
+
+void Steps::Erase(Ranks::iterator rank, std::map<std::int64_t, Step>::iterator step) noexcept {
+  bytes_ -= BytesOf(step->second);
+  Unindex({.rank = rank->first, .step = step->first}, step->second);
+  rank->second.steps.erase(step);
+}
+
 void Steps::Add(const RankStep& at, Step step) {
-  const std::int64_t bytes = BytesOf(step);
-  Rank& rank = ranks_[at.rank];
-  rank.steps.emplace(at.step, std::move(step));
-  bytes_ += bytes;
-  if (rank.steps.size() > kKept) {
-    const auto oldest = rank.steps.begin();
-    rank.forgotten = std::max(rank.forgotten, oldest->first);
-    bytes_ -= BytesOf(oldest->second);
-    rank.steps.erase(oldest);
+  const auto [rank, made] = ranks_.try_emplace(at.rank);
+  auto it = rank->second.steps.end();
+  try {
+    it = rank->second.steps.emplace(at.step, std::move(step)).first;
+    Index(at, it->second);
+  } catch (...) {
+    if (it != rank->second.steps.end()) {
+      Unindex(at, it->second);
+      rank->second.steps.erase(it);
+    }
+    if (made) {
+      ranks_.erase(rank);
+    }
+    throw;
+  }
+  bytes_ += BytesOf(it->second);
+  if (rank->second.steps.size() > kKept) {
+    const auto oldest = rank->second.steps.begin();
+    rank->second.forgotten = std::max(rank->second.forgotten, oldest->first);
+    Erase(rank, oldest);
   }
 }
 
@@ -45,39 +125,41 @@ void Steps::Forget(const RankStep& at) noexcept {
   if (rank == ranks_.end()) {
     return;
   }
-  const auto it = rank->second.steps.find(at.step);
-  if (it != rank->second.steps.end()) {
-    bytes_ -= BytesOf(it->second);
-    rank->second.steps.erase(it);
+  if (const auto it = rank->second.steps.find(at.step); it != rank->second.steps.end()) {
+    Erase(rank, it);
   }
-}
-
-bool Steps::HasForgottenSibling(std::int64_t at, const Step& step) const noexcept {
-  return std::any_of(ranks_.begin(), ranks_.end(), [&](const auto& entry) {
-    const auto it = entry.second.steps.find(at);
-    return it != entry.second.steps.end() && it->second.deal == step.deal && it->second.forget;
-  });
+  if (rank->second.steps.empty() && rank->second.forgotten < 0) {
+    ranks_.erase(rank);
+  }
 }
 
 void Steps::ForgetRows(const RowBits& rows) noexcept {
-  const auto is_one = [&rows](RowIndex row) { return rows.Contains(row); };
-  bool some = false;
-  for (auto& [number, rank] : ranks_) {
-    for (auto& [at, step] : rank.steps) {
-      step.forget = std::any_of(step.rows.begin(), step.rows.end(), is_one);
-      some = some || step.forget;
-    }
+  if (deals_.empty()) {
+    return;
   }
-  for (auto& [number, rank] : ranks_) {
-    for (auto& [at, step] : rank.steps) {
-      step.forget = some && (step.forget || HasForgottenSibling(at, step));
+  Deal* forgotten = nullptr;
+  RowIndex number = kNoRow;
+  auto list = by_rows_.end();
+  rows.ForEach([&](RowIndex row) {
+    if (row / kListRows != number) {
+      number = row / kListRows;
+      list = by_rows_.find(number);
     }
-  }
-  for (auto& [number, rank] : ranks_) {
-    for (auto it = rank.steps.begin(); it != rank.steps.end();) {
-      bytes_ -= it->second.forget ? BytesOf(it->second) : 0;
-      it = it->second.forget ? rank.steps.erase(it) : std::next(it);
+    for (std::size_t i = 0; list != by_rows_.end() && i < list->second.size(); ++i) {
+      Deal& deal = *list->second[i].deal;
+      if (list->second[i].row == row && !deal.forget) {
+        deal.forget = true;
+        deal.next = std::exchange(forgotten, &deal);
+      }
     }
+  });
+  while (forgotten != nullptr) {
+    Deal* const next = forgotten->next;
+    const std::int64_t step = forgotten->step;
+    for (std::size_t left = forgotten->ranks.size(); left > 0; --left) {
+      Forget({.rank = forgotten->ranks.back(), .step = step});  // the last takes the deal with it
+    }
+    forgotten = next;
   }
 }
 

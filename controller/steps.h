@@ -1,11 +1,20 @@
 // Steps: the memory of RANK and STEP: what each rank of a task got at its last steps, so that a
 // call that is repeated gets the same.
 //
+// The steps that one call was dealt to all ranks are a *deal*. Rows know their deals, in lists for
+// 64 neighbouring rows each, so that to forget a row costs what is forgotten, however many steps
+// are remembered.
+//
+//   ranks_:   rank -> step -> Step
+//   deals_:   (deal, step) -> Deal: the ranks that have a share
+//   by_rows_: row / 64 -> | Deal*, row % 64 | Deal*, row % 64 | ...
+//
 // Thread safety: one caller at a time (the engine).
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <utility>
 #include <vector>
 
 #include "controller/fetch.h"
@@ -18,7 +27,6 @@ struct Step {
   std::int64_t count = 0;  // of the fetch
   SamplerChoice sampler;
   std::int64_t deal = 0;  // the same for all shares of one call; others' differ
-  bool forget = false;
   bool given_again = false;        // others have these rows, too
   LeaseId lease = 0;               // the last one; 0: consumed, or kept
   std::vector<RowIndex> returned;  // rows that came back when it ended
@@ -26,7 +34,12 @@ struct Step {
 
 class Steps {
  public:
-  static constexpr std::size_t kKept = 1024;  // a rank
+  static constexpr std::size_t kKept = 1024;        // a rank
+  static constexpr std::int64_t kRanksMax = 65536;  // ranks are numbered below it
+
+  Steps() = default;
+  Steps(Steps&&) = default;
+  Steps& operator=(Steps&&) = default;
 
   // Null: it is not known.
   [[nodiscard]] Step* Find(const RankStep& at) noexcept;
@@ -39,10 +52,7 @@ class Steps {
   // Those that have one of these rows, and the other ranks' shares of the same call, as if they had
   // never been.
   void ForgetRows(const RowBits& rows) noexcept;
-  void Clear() noexcept {
-    ranks_.clear();
-    bytes_ = 0;
-  }
+  void Clear() noexcept { *this = Steps(); }
   // The step's lease is over; these of its rows came back.
   void LeaseEnded(const RankStep& at, LeaseId lease, std::vector<RowIndex> returned) noexcept;
   [[nodiscard]] std::int64_t Bytes() const noexcept { return bytes_; }
@@ -52,9 +62,27 @@ class Steps {
     std::map<std::int64_t, Step> steps;
     std::int64_t forgotten = -1;  // the highest that was too old
   };
+  struct Deal {
+    std::int64_t step = 0;
+    std::vector<std::int64_t> ranks;
+    bool forget = false;
+    Deal* next = nullptr;  // of those to be forgotten
+  };
+  struct RowOfDeal {
+    Deal* deal = nullptr;
+    RowIndex row = 0;
+  };
+  using Ranks = std::map<std::int64_t, Rank>;
+
   static std::int64_t BytesOf(const Step& step);
-  [[nodiscard]] bool HasForgottenSibling(std::int64_t at, const Step& step) const noexcept;
-  std::map<std::int64_t, Rank> ranks_;
+  Deal& DealOf(const RankStep& at, const Step& step);
+  void Index(const RankStep& at, const Step& step);
+  void Unindex(const RankStep& at, const Step& step) noexcept;
+  void Erase(Ranks::iterator rank, std::map<std::int64_t, Step>::iterator step) noexcept;
+
+  Ranks ranks_;
+  std::map<std::pair<std::int64_t, std::int64_t>, Deal> deals_;
+  std::map<RowIndex, std::vector<RowOfDeal>> by_rows_;
   std::int64_t bytes_ = 0;
 };
 

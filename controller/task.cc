@@ -10,6 +10,19 @@ namespace {
 // Of a task that nobody waits in. Each costs a look at every row that is written.
 constexpr std::size_t kIdleViewsMax = 16;
 
+// What was in it, to be given back later. Where there is no memory for that, null, and it is empty
+// all the same.
+template <typename Thing>
+std::unique_ptr<Thing> Retire(Thing& thing) noexcept {
+  std::unique_ptr<Thing> old(new (std::nothrow) Thing);
+  if (old != nullptr) {
+    std::swap(*old, thing);
+  } else {
+    thing = Thing();
+  }
+  return old;
+}
+
 }  // namespace
 
 void Task::Consume(std::span<const RowIndex> rows) {
@@ -20,7 +33,7 @@ void Task::Consume(std::span<const RowIndex> rows) {
     consumed_.Insert(row);
     leases_.Drop(row);
     for (const auto& view : views_) {
-      view->Remove(row);
+      view->RowConsumed(row);
     }
   }
 }
@@ -40,21 +53,42 @@ void Task::Free(RowIndex row) noexcept {
   RowWritten(row);
 }
 
-void Task::EndLease(LeaseId id) noexcept {
-  Leases::Ended ended = leases_.End(id);
+std::int64_t Task::EndLease(LeaseId id, std::size_t rows_max) noexcept {
+  Leases::Ended ended = leases_.End(id, rows_max);
+  const auto freed = static_cast<std::int64_t>(ended.rows.size());
   for (const RowIndex row : ended.rows) {
     RowWritten(row);
   }
   if (ended.step) {
     steps_.LeaseEnded(*ended.step, id, std::move(ended.rows));
   }
+  return freed;
 }
 
 void Task::Reset() noexcept {
   consumed_.Clear();
-  leases_ = Leases();
-  steps_.Clear();
-  stale_ = true;
+  retired_.Add(Retire(leases_));
+  retired_.Add(Retire(steps_));
+  for (const auto& view : views_) {
+    view->Restart();
+    view->rebuilt = true;
+  }
+}
+
+bool Task::StepRebuild(std::int64_t rows) {
+  for (const auto& view : views_) {
+    if (view->rebuilt && view->StepForWaiters(rows)) {
+      return true;
+    }
+    view->rebuilt = false;
+  }
+  return false;
+}
+
+void Task::EndRebuild() noexcept {
+  for (const auto& view : views_) {
+    view->rebuilt = false;
+  }
 }
 
 void Task::RowWritten(RowIndex row) noexcept {
@@ -81,7 +115,8 @@ void Task::Refill() {
     return;
   }
   for (const auto& view : views_) {
-    view->Fill([this](RowIndex row) { return Taken(row); });
+    view->Restart();
+    view->Finish(nullptr);
   }
   stale_ = false;
 }
@@ -96,8 +131,12 @@ View& Task::ViewOf(std::vector<std::size_t> fields, const Selection& selection) 
     }
   }
   DropIdleViews();
-  auto view = std::make_unique<View>(std::move(key), selection.where, existing_, source_);
-  view->Fill([this](RowIndex row) { return Taken(row); });
+  auto view = std::make_unique<View>(std::move(key), selection.where,
+                                     View::Surroundings{.existing = existing_,
+                                                        .consumed = consumed_,
+                                                        .rows = source_,
+                                                        .taken = taken_,
+                                                        .retired = retired_});
   view->used = ++uses_;
   views_.push_back(std::move(view));
   return *views_.back();
@@ -119,6 +158,13 @@ void Task::DropIdleViews() noexcept {
   views_.erase(oldest);
 }
 
+void Task::FieldsInUse(std::vector<std::size_t>& positions) const {
+  for (const auto& view : views_) {
+    const std::vector<std::size_t>& fields = view->GetKey().fields;
+    positions.insert(positions.end(), fields.begin(), fields.end());
+  }
+}
+
 std::size_t Task::Waiters() const {
   std::size_t count = 0;
   for (const auto& view : views_) {
@@ -128,9 +174,8 @@ std::size_t Task::Waiters() const {
 }
 
 std::int64_t Task::Bytes() const {
-  constexpr std::int64_t kLentRowBytes = 48;
   std::int64_t bytes = static_cast<std::int64_t>(sizeof(Task) + name_.size()) + consumed_.Bytes() +
-                       steps_.Bytes() + leases_.Rows() * kLentRowBytes;
+                       steps_.Bytes() + leases_.Bytes();
   for (const auto& view : views_) {
     bytes += view->Bytes();
   }

@@ -4,6 +4,7 @@
 // Thread safety: one caller at a time (the engine).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,8 +20,14 @@ namespace sluice::controller {
 
 class Task {
  public:
-  Task(std::string name, const RowBits& existing, const RowSource& rows, std::uint64_t seed)
-      : random(seed), name_(std::move(name)), existing_(existing), source_(rows) {}
+  // All are borrowed. What it is done with goes to `retired`.
+  Task(std::string name, const RowBits& existing, const RowSource& rows, Retired& retired,
+       std::uint64_t seed)
+      : random(seed),
+        name_(std::move(name)),
+        existing_(existing),
+        source_(rows),
+        retired_(retired) {}
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
 
@@ -44,20 +51,29 @@ class Task {
   // Consumed or lent rows are free again. A view that finds no memory for them is filled anew
   // later (Refill). REQUIRES: the row is there.
   void Free(RowIndex row) noexcept;
-  // What it held is free again, and stays remembered as its step's.
-  void EndLease(LeaseId id) noexcept;
-  // Forgets all but its name and views.
+  // What it held is free again, and stays remembered as its step's; where it is not a step's, of
+  // more than `rows_max` rows some are. How many became free.
+  std::int64_t EndLease(LeaseId id, std::size_t rows_max = SIZE_MAX) noexcept;
+  // Forgets all but its name and views, which are rebuilt: call StepRebuild() until it says that it
+  // is done. Until then those that wait in them are not looked at.
   void Reset() noexcept;
+  // Looks at so many rows. True: there are more. Errors: std::bad_alloc.
+  bool StepRebuild(std::int64_t rows);
+  // StepRebuild() is called no more: whoever needs a view does the rest.
+  void EndRebuild() noexcept;
 
   // A row of the partition was made or written, or is gone.
   void RowWritten(RowIndex row) noexcept;
   void RowGone(RowIndex row) noexcept;
 
-  // The view of this selection, up to date. `fields`: positions, sorted. Errors: std::bad_alloc.
+  // The view of this selection, which may not have looked at all rows. `fields`: positions, sorted.
+  // Errors: std::bad_alloc.
   View& ViewOf(std::vector<std::size_t> fields, const Selection& selection);
   void MakeStale() noexcept { stale_ = true; }
   // Fills those views anew that could not be kept up to date. Errors: std::bad_alloc.
   void Refill();
+  // The positions that its views use, appended.
+  void FieldsInUse(std::vector<std::size_t>& positions) const;
   // Fetches of it that wait.
   [[nodiscard]] std::size_t Waiters() const;
   // As new: it has taken nothing, remembers nothing, and nobody waits in it.
@@ -77,6 +93,8 @@ class Task {
   std::string name_;
   const RowBits& existing_;
   const RowSource& source_;
+  Retired& retired_;
+  const std::function<bool(RowIndex)> taken_ = [this](RowIndex row) { return Taken(row); };
   RowBits consumed_;
   Leases leases_;
   Steps steps_;

@@ -11,23 +11,82 @@ constexpr std::size_t kIdleLinesMax = 8;
 
 }  // namespace
 
-// A sampler that finds no memory is dropped, and made anew when it is asked for.
+// Of a row that has changed. A sampler that finds no memory is dropped, and made anew when it is
+// asked for.
 template <typename Tell>
 void View::TellSamplers(const Tell& tell) noexcept {
   for (const auto& line : lines_) {
     if (line->sampler != nullptr) {
       try {
-        tell(*line->sampler);
+        tell(*line);
       } catch (const std::bad_alloc&) {
-        line->sampler = nullptr;
+        around_.retired.Add(std::move(line->sampler));
       }
     }
     line->changed = true;
   }
 }
 
+void View::Restart() noexcept {
+  DropSamplers();
+  rows_.Clear();
+  next_ = 0;
+}
+
+void View::LookAtMore(std::int64_t& rows) {
+  RowIndex row = around_.existing.NextFrom(next_);
+  for (; row != kNoRow && rows > 0; --rows) {
+    if (!around_.taken(row) && Fits(row)) {
+      rows_.Insert(row);
+    }
+    row = around_.existing.NextFrom(row + 1);
+  }
+  next_ = row == kNoRow ? kAll : row;
+}
+
+// True: there are more.
+bool View::TellMore(Line& line, std::int64_t& rows) {
+  const Choosable from = {.ready = rows_,
+                          .existing = around_.existing,
+                          .gone = around_.consumed,
+                          .rows = around_.rows};
+  if (line.sampler == nullptr) {
+    line.sampler = line.choice.row->make(line.choice, from);
+    line.told = line.sampler->KeepsRows() ? 0 : kAll;
+  }
+  try {
+    if (line.told != kAll) {
+      line.told = TellOfRows(*line.sampler, from, line.told, rows);
+    }
+    return line.told != kAll || line.sampler->Work(rows);
+  } catch (...) {
+    around_.retired.Add(std::move(line.sampler));
+    throw;
+  }
+}
+
+bool View::Step(Line* line, std::int64_t& rows) {
+  if (!Complete()) {
+    LookAtMore(rows);
+  }
+  return !Complete() || (line != nullptr && TellMore(*line, rows));
+}
+
+bool View::StepForWaiters(std::int64_t& rows) {
+  if (Step(nullptr, rows)) {
+    return true;
+  }
+  return std::any_of(lines_.begin(), lines_.end(), [&](const auto& line) {
+    return !line->waiters.empty() && TellMore(*line, rows);
+  });
+}
+
 void View::RowWritten(RowIndex row, bool in) {
-  TellSamplers([row](Sampler& sampler) { sampler.RowWritten(row); });
+  TellSamplers([row](Line& line) {
+    if (row < line.told) {
+      line.sampler->RowWritten(row);
+    }
+  });
   if (in) {
     Add(row);
   } else {
@@ -36,27 +95,36 @@ void View::RowWritten(RowIndex row, bool in) {
 }
 
 void View::Add(RowIndex row) {
-  if (rows_.Insert(row)) {
-    TellSamplers([row](Sampler& sampler) { sampler.RowReady(row); });
+  if (row < next_ && rows_.Insert(row)) {
+    TellSamplers([row](Line& line) {
+      if (row < line.told) {
+        line.sampler->RowReady(row);
+      }
+    });
   }
 }
 
 void View::Remove(RowIndex row) noexcept {
   if (rows_.Erase(row)) {
-    TellSamplers([row](Sampler& sampler) { sampler.RowTaken(row); });
+    TellSamplers([row](Line& line) { line.sampler->RowTaken(row); });
   }
+}
+
+// Samplers are told where it was not in, too: it may have been lent.
+void View::RowConsumed(RowIndex row) noexcept {
+  rows_.Erase(row);
+  TellSamplers([row](Line& line) { line.sampler->RowTaken(row); });
 }
 
 void View::RowGone(RowIndex row) noexcept {
   Remove(row);
-  TellSamplers([row](Sampler& sampler) { sampler.RowGone(row); });
+  TellSamplers([row](Line& line) { line.sampler->RowGone(row); });
 }
 
 Line& View::LineOf(const SamplerChoice& choice) {
   for (auto it = lines_.begin(); it != lines_.end(); ++it) {
     if (SameOrder((*it)->choice, choice)) {
       std::rotate(lines_.begin(), it, it + 1);  // the one asked for last stands first
-      SamplerOf(*lines_.front());
       return *lines_.front();
     }
   }
@@ -66,28 +134,25 @@ Line& View::LineOf(const SamplerChoice& choice) {
     if (idle == lines_.rend()) {
       break;
     }
+    around_.retired.Add(std::move((*idle)->sampler));
     lines_.erase(std::next(idle).base());
   }
   auto line = std::make_unique<Line>();
   line->view = this;
   line->choice = choice;
   line->choice.seed.reset();
-  SamplerOf(*line);
   lines_.insert(lines_.begin(), std::move(line));
   return *lines_.front();
 }
 
 Sampler& View::SamplerOf(Line& line) {
-  if (line.sampler == nullptr) {
-    line.sampler = line.choice.row->make(line.choice,
-                                         {.ready = rows_, .existing = existing_, .rows = source_});
-  }
+  Finish(&line);
   return *line.sampler;
 }
 
 void View::DropSamplers() noexcept {
   for (const auto& line : lines_) {
-    line->sampler = nullptr;
+    around_.retired.Add(std::move(line->sampler));
     line->changed = true;
   }
 }

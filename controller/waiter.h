@@ -48,6 +48,7 @@ struct Line {
   View* view = nullptr;
   SamplerChoice choice;
   std::unique_ptr<Sampler> sampler;             // null: to be made anew
+  RowIndex told = 0;                            // it knows the rows before this one; kAll: all
   std::map<std::int64_t, Waiter*> waiters;      // by arrival
   std::map<std::int64_t, std::int64_t> counts;  // how many of them want so many rows
   bool changed = false;                         // since somebody was served

@@ -1,5 +1,7 @@
 #include "engine/engine.h"
 
+#include <algorithm>
+
 namespace sluice::engine {
 namespace {
 
@@ -35,7 +37,7 @@ EngineLock& Engine::Turn::Enter() NO_THREAD_SAFETY_ANALYSIS {
     entered_ = true;
   }
   engine_.lock_.held_ = true;
-  entered_us_ = clock_.NowUs();
+  entered_us_ = held_since_us_ = clock_.NowUs();
   return engine_.lock_;
 }
 
@@ -45,17 +47,25 @@ EngineLock& Engine::Turn::Pin() {
   return lock;
 }
 
-void Engine::ServeWaiters() noexcept NO_THREAD_SAFETY_ANALYSIS {
+bool Engine::ServeWaiters() noexcept NO_THREAD_SAFETY_ANALYSIS {
+  const bool has_work = has_work_ || has_work_soon_.load();
   while (has_work_ || has_work_soon_.load()) {
     has_work_ = false;
     has_work_soon_.store(false);
     service_->ServeWaiters(lock_);
   }
+  return has_work;
+}
+
+void Engine::Turn::EndHold(std::int64_t now_us) {
+  longest_hold_us_ = std::max(longest_hold_us_, now_us - held_since_us_);
+  held_since_us_ = now_us;
 }
 
 void Engine::Turn::Leave() {
   if (entered_ && !pinned_) {
     engine_.ServeWaiters();
+    EndHold(clock_.NowUs());
     Release();
   }
 }
@@ -68,7 +78,7 @@ void Engine::Turn::Release() NO_THREAD_SAFETY_ANALYSIS {
 
 void Engine::Turn::EndCommand(std::int64_t now_us) {
   if (entered_ && !pinned_) {
-    engine_.ServeWaiters();
+    EndHold(engine_.ServeWaiters() ? clock_.NowUs() : now_us);
     if (now_us - entered_us_ >= kHoldUs) {
       Leave();
     }

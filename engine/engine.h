@@ -10,7 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/mutex.h"
@@ -51,14 +51,20 @@ class Engine {
     EngineLock& Pin() ASSERT_CAPABILITY(engine_role);
     void Unpin() { pinned_ = false; }
     [[nodiscard]] bool Entered() const { return entered_; }
+    // The longest time in one piece that one command held the lock since this was asked last, in us.
+    // Of commands that share a hold each counts for itself, with those that it served.
+    std::int64_t TakeLongestHold() { return std::exchange(longest_hold_us_, 0); }
 
    private:
+    void EndHold(std::int64_t now_us);
     void Release();
     Engine& engine_;
     const base::Clock& clock_;
     bool entered_ = false;
     bool pinned_ = false;
     std::int64_t entered_us_ = 0;
+    std::int64_t held_since_us_ = 0;  // by the command that acts now
+    std::int64_t longest_hold_us_ = 0;
   };
 
   Engine() = default;
@@ -80,7 +86,8 @@ class Engine {
   }
 
  private:
-  void ServeWaiters() noexcept;
+  // False: there was nothing to do.
+  bool ServeWaiters() noexcept;
 
   base::Mutex mutex_;
   EngineLock lock_;

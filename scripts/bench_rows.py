@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 
+import bench_holds
 import redis
 from bench_waits import Waits, connect, drain, others, pack
 from own_server import own_server
@@ -36,6 +37,7 @@ class Report:
             "| work | median | rows/s | PUT of others, ms: p50 / p99 / max | PING of others, ms | p99 at most | ok |",
             "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
         ]
+        self.longest = ["| command | longest hold, ms | at most | ok |", "| --- | ---: | ---: | --- |"]
         self.costs = ["| work | ours | other | ratio | at most | ok |", "| --- | ---: | ---: | ---: | ---: | --- |"]
         self.remarks = []
 
@@ -53,8 +55,11 @@ class Report:
     def add_cost(self, work, ours, other, ratio, needed=None):
         self._add(self.costs, [work, ours, other, f"{ratio:.2f}"], needed, ratio)
 
+    def add_hold(self, command, held_ms, needed):
+        self._add(self.longest, [command, f"{held_ms:.2f}"], needed, held_ms)
+
     def markdown(self):
-        lines = [machine(), "", *self.meanwhile, "", *self.costs, "", *(f"- {remark}" for remark in self.remarks)]
+        lines = [machine(), "", *self.meanwhile, "", *self.costs, "", *self.longest, "", *(f"- {remark}" for remark in self.remarks)]
         return "\n".join(lines) + "\n"
 
 
@@ -285,7 +290,9 @@ def main():
         os.environ["SLUICE_SERVER"] = str(pathlib.Path(args.server).resolve())
     turns = 3 if args.quick else 7
     report = Report()
+    size = bench_holds.QUICK if args.quick else bench_holds.FULL
     works = {
+        "holds": lambda: bench_holds.bench_holds(report, size, own_server),
         "listings": lambda: bench_listings(report, args.rows, turns),
         "redis": lambda: bench_redis(report, args.rows, turns),
         "where": lambda: bench_where(report, 100_000, 100, turns),

@@ -12,12 +12,12 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def start(folder):
+def start(folder, *options):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     binary = os.environ.get("SLUICE_SERVER", str(ROOT / "build/release/server/sluice-server"))
-    process = subprocess.Popen([binary, "--port", str(port), "--loglevel", "warning"], cwd=folder)
+    process = subprocess.Popen([binary, *options, "--port", str(port), "--loglevel", "warning"], cwd=folder)
     deadline = time.monotonic() + 20
     while process.poll() is None and time.monotonic() < deadline:
         with socket.socket() as attempt:
@@ -29,10 +29,10 @@ def start(folder):
 
 
 @contextlib.contextmanager
-def own_server():
-    """Gives the port of an empty server, and ends the server afterwards."""
+def own_server(*options):
+    """Gives the port of an empty server with these options, and ends the server afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        process, port = start(folder)
+        process, port = start(folder, *options)
         try:
             yield port
         finally:

@@ -94,6 +94,9 @@ class Config {
   // The file is replaced at once or not at all. Errors: kError: there is no file, or it can't be
   // written.
   [[nodiscard]] store::Status RewriteFile() const;
+  // Its two halves: the text, as the options are at this moment, and the writing of it.
+  [[nodiscard]] store::Result<std::string> RewrittenFile() const;
+  [[nodiscard]] store::Status ReplaceFile(std::string_view text) const;
   // sluice-server's arguments: [file] [--name value ...]... Errors: kError.
   store::Status ReadCommandLine(std::span<const std::string_view> args);
 

@@ -66,7 +66,7 @@ Status Replace(const std::string& path, std::string_view text) {
 
 }  // namespace
 
-Status Config::RewriteFile() const {
+store::Result<std::string> Config::RewrittenFile() const {
   if (file.empty()) {
     return Status(Code::kError, "The server is running without a config file");
   }
@@ -94,6 +94,15 @@ Status Config::RewriteFile() const {
       first = false;
     }
   }
+  return text;
+}
+
+Status Config::RewriteFile() const {
+  TRY_ASSIGN(const std::string text, RewrittenFile());
+  return ReplaceFile(text);
+}
+
+Status Config::ReplaceFile(std::string_view text) const {
   return Replace(file, text);
 }
 

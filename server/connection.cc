@@ -50,9 +50,12 @@ Connection::~Connection() {
   server_.monitors.fetch_sub(client_.monitor ? 1 : 0);
   if (!client_.transaction.watched.empty() || client_.has_leases) {
     Engine::Turn turn(server_.engine, server_.clock);
-    engine::EngineLock& lock = turn.Enter();
-    server_.key_watchers.ForgetAll(lock, client_);
-    server_.streams.ClientGone(lock, client_.id);
+    for (bool more = true; more; turn.Leave()) {
+      engine::EngineLock& lock = turn.Enter();
+      server_.key_watchers.ForgetAll(lock, client_);
+      more = server_.streams.ClientGone(lock, client_.id);
+    }
+    stats_.disconnect_hold_us.Add(turn.TakeLongestHold());
   }
   server_.memory.GetBudget().Release(charged_);
   server_.client_bytes.fetch_sub(charged_, std::memory_order_relaxed);

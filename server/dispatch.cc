@@ -137,6 +137,15 @@ void NoMemory(Context& context, resp::Reply::Mark mark) {
   context.stats.error_replies.Add(1);
 }
 
+// Of a blocked command, by what it did now: that is the connection's last command.
+void NoteHold(Context& context) {
+  const std::int64_t hold_us = context.turn.TakeLongestHold();
+  const Command* const command = context.client.last_command.load(std::memory_order_relaxed);
+  if (command != nullptr) {
+    context.stats.by_command[OrdinalOf(*command)].longest_hold_us.Add(hold_us);
+  }
+}
+
 }  // namespace
 
 Status ReplyTooLong(const Context& context) {
@@ -183,6 +192,7 @@ BlockedCommand::Next ResumeCommand(Context& context, BlockedCommand& blocked, bo
   context.scratch.Reset();
   context.now_us = context.server.clock.NowUs();
   context.turn.EndCommand(context.now_us);
+  NoteHold(context);
   return next;
 }
 
@@ -235,6 +245,7 @@ void Dispatch(Context& context, const Status& drained) {
   context.stats.commands.Add(1);
   if (command != nullptr) {
     CommandStats& stats = context.stats.by_command[OrdinalOf(*command)];
+    stats.longest_hold_us.Add(context.turn.TakeLongestHold());
     stats.rejected.Add(ran || status.ok() ? 0 : 1);
     stats.failed.Add(ran && !status.ok() ? 1 : 0);
     if (ran) {

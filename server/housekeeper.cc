@@ -49,8 +49,12 @@ void Housekeeper::Run() {
 // When the next one ends.
 std::int64_t Housekeeper::EndLeases() {
   engine::Engine::Turn turn(server_.engine, server_.clock);
-  engine::EngineLock& lock = turn.Enter();
-  return server_.streams.EndLeases(lock, server_.clock.NowUs());
+  std::int64_t next_us = 0;
+  do {
+    next_us = server_.streams.EndLeases(turn.Enter(), server_.clock.NowUs());
+    NoteHold(turn);
+  } while (next_us <= server_.clock.NowUs() && !Stopping());
+  return next_us;
 }
 
 // True where there is more to do.
@@ -65,9 +69,8 @@ void Housekeeper::Expire() {
   for (bool more = true; more && !Stopping();) {
     store::RemovedNames removed(server_.memory);
     engine::Engine::Turn turn(server_.engine, server_.clock);
-    engine::EngineLock& lock = turn.Enter();
-    more = !server_.store(lock).RemoveExpired(kNamesAtOnce, removed);
-    turn.Leave();
+    more = !server_.store(turn.Enter()).RemoveExpired(kNamesAtOnce, removed);
+    NoteHold(turn);
     while (!removed.TakeApart()) {
     }
   }
@@ -81,7 +84,13 @@ void Housekeeper::Compact() {
       turn.Enter();
     }
     more = compaction_.Step();
+    NoteHold(turn);
   }
+}
+
+void Housekeeper::NoteHold(engine::Engine::Turn& turn) {
+  turn.Leave();
+  server_.stats.housekeeper_hold_us.Add(turn.TakeLongestHold());
 }
 
 bool Housekeeper::Stopping() {

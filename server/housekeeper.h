@@ -30,6 +30,7 @@ class Housekeeper {
   void Expire();
   std::int64_t EndLeases();
   void Compact();
+  void NoteHold(engine::Engine::Turn& turn);  // which ends
   [[nodiscard]] bool Stopping();
   bool StopWithin(int milliseconds);
 

@@ -1,6 +1,7 @@
 #include "server/info.h"
 
 #include <iterator>
+#include <utility>
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -162,6 +163,25 @@ void CommandStatsSection(const Context& context, Lines& out) {
   }
 }
 
+void HoldsSection(const Context& context, Lines& out) {
+  const Stats& stats = context.server.stats;
+  for (const auto family : Families()) {
+    for (const Command& row : family) {
+      const std::int64_t longest_us = stats.LongestHoldUs(OrdinalOf(row));
+      if (longest_us > 0) {
+        Line(out, fmt::format("hold_{}", row.name), fmt::format("max_us={}", longest_us));
+      }
+    }
+  }
+  const std::pair<std::string_view, std::int64_t> others[] = {
+      {"hold_housekeeper", stats.housekeeper_hold_us.Get()},
+      {"hold_disconnect", stats.LongestDisconnectHoldUs()},
+      {"hold_metrics", stats.metrics_hold_us.Get()}};
+  for (const auto& [name, longest_us] : others) {
+    Line(out, name, fmt::format("max_us={}", longest_us));
+  }
+}
+
 void ErrorStatsSection(const Context& context, Lines& out) {
   const Stats& stats = context.server.stats;
   for (const ErrorPrefix& prefix : ErrorPrefixes()) {
@@ -199,6 +219,7 @@ constexpr Section kSections[] = {
     {"Replication", ReplicationSection},
     {"CPU", CpuSection},
     {"Commandstats", CommandStatsSection},
+    {"Holds", HoldsSection},
     {"Errorstats", ErrorStatsSection},
     {"Cluster", ClusterSection},
     {"Partitions", PartitionsSection},
@@ -207,13 +228,14 @@ constexpr Section kSections[] = {
 };
 
 bool Wanted(std::string_view section, std::span<const RequestArg> names) {
+  const bool by_command = section == "Commandstats" || section == "Holds";  // a line a command
   if (names.empty()) {
-    return section != "Commandstats";
+    return !by_command;
   }
   for (const RequestArg& name : names) {
     const bool many =
         EqualsIgnoreCase(name.text, "all") || EqualsIgnoreCase(name.text, "everything");
-    const bool usual = EqualsIgnoreCase(name.text, "default") && section != "Commandstats";
+    const bool usual = EqualsIgnoreCase(name.text, "default") && !by_command;
     if (many || usual || EqualsIgnoreCase(name.text, section)) {
       return true;
     }

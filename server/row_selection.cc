@@ -12,6 +12,12 @@ using store::Status;
 
 // So few rows are looked at under the engine at once.
 constexpr std::size_t kRowsHeldMax = 256;
+// What changed meanwhile is looked at under the engine where it lies in so few segments; otherwise
+// without it, as often as this at most.
+constexpr std::size_t kSegmentsHeldMax = 2;
+constexpr int kRoundsMax = 8;
+// Of more rows some may be gone: they are looked at again step by step (commands/row_steps.h).
+constexpr std::size_t kRowsCheckedMax = 1024;
 
 void Select(const Snapshot& snapshot, const store::Where& where, std::vector<RowIndex>& indexes) {
   indexes.clear();
@@ -53,24 +59,37 @@ Status SelectRows(Context& context, std::string_view partition, const store::Whe
     store::Store& store = context.server.store(context.turn.Enter());
     Snapshot snapshot;
     TRY(store.TakeSnapshot({.partition = partition}, snapshot));
-    if (snapshot.Rows() <= kRowsHeldMax) {
+    if (snapshot.Rows() <= kRowsHeldMax || context.in_transaction) {
       Select(snapshot, where, indexes);
       return {};
     }
     context.turn.Leave();
     Select(snapshot, where, indexes);
-    context.turn.Enter();
-    Snapshot changes;
-    TRY(store.TakeSnapshot({.partition = partition, .since = snapshot.revision}, changes));
-    if (!changes.complete) {
-      continue;  // another partition of this name, or too much was removed meanwhile
+    for (int round = 0;; ++round) {
+      context.turn.Enter();
+      Snapshot changes;
+      TRY(store.TakeSnapshot({.partition = partition, .since = snapshot.revision}, changes));
+      if (!changes.complete) {
+        break;  // another partition of this name, or too much was removed meanwhile
+      }
+      const bool much = changes.segments.size() > kSegmentsHeldMax && round < kRoundsMax;
+      if (much) {
+        context.turn.Leave();
+      }
+      if (!changes.segments.empty()) {
+        SelectAgain(changes, where, indexes);
+      }
+      if (much) {
+        snapshot.removed = snapshot.removed || changes.removed;
+        snapshot.revision = changes.revision;
+        continue;
+      }
+      if ((changes.removed || snapshot.removed) && indexes.size() <= kRowsCheckedMax) {
+        std::erase_if(indexes,
+                      [&](RowIndex index) { return store.KeyOf(partition, index).IsNull(); });
+      }
+      return {};
     }
-    SelectAgain(changes, where, indexes);
-    if (changes.removed) {
-      std::erase_if(indexes,
-                    [&](RowIndex index) { return store.KeyOf(partition, index).IsNull(); });
-    }
-    return {};
   }
 }
 

@@ -30,6 +30,10 @@ void Stats::Reset() {
     for (std::size_t i = 0; i < now->errors.size(); ++i) {
       now->errors[i].Add(thread->errors[i].Get());
     }
+    thread->disconnect_hold_us.Reset();
+    for (CommandStats& command : thread->by_command) {
+      command.longest_hold_us.Reset();
+    }
     for (std::size_t i = 0; i < commands; ++i) {
       CommandStats& sum = now->by_command[i];
       const CommandStats& part = thread->by_command[i];
@@ -42,6 +46,8 @@ void Stats::Reset() {
       }
     }
   }
+  housekeeper_hold_us.Reset();
+  metrics_hold_us.Reset();
   before = std::move(now);
 }
 

@@ -3,6 +3,7 @@
 // Thread safety: one writer each, any reader. Sums: under the engine.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -28,11 +29,28 @@ class Counter {
   std::atomic<std::int64_t> value_{0};
 };
 
+// The largest value that there was.
+class Maximum {
+ public:
+  void Add(std::int64_t value) {
+    if (value > Get()) {
+      value_.store(value, std::memory_order_relaxed);
+    }
+  }
+  [[nodiscard]] std::int64_t Get() const { return value_.load(std::memory_order_relaxed); }
+  // Any thread. A value that is added meanwhile may be kept or lost.
+  void Reset() { value_.store(0, std::memory_order_relaxed); }
+
+ private:
+  std::atomic<std::int64_t> value_{0};
+};
+
 struct CommandStats {
   Counter calls;
   Counter microseconds;  // of those
   Counter rejected;      // by a gate: arity, memory
   Counter failed;        // by the handler
+  Maximum longest_hold_us;  // of the engine, in one piece
   // Calls by time: [i] took less than 2^i microseconds, and not less than half of it.
   std::array<Counter, 40> histogram;
 
@@ -60,6 +78,7 @@ struct ThreadStats {
   std::array<Counter, 32> errors;  // by store::Code
   Counter keyspace_hits;
   Counter keyspace_misses;
+  Maximum disconnect_hold_us;            // of the engine, at the end of a connection
   std::vector<CommandStats> by_command;  // by OrdinalOf()
 };
 
@@ -85,6 +104,8 @@ struct CommandTotals {
 // All of them, since the last Reset(). The threads are fixed once they run.
 struct Stats {
   std::vector<std::unique_ptr<ThreadStats>> threads;
+  Maximum housekeeper_hold_us;          // of the engine
+  Maximum metrics_hold_us;              // of the engine, by a scrape of the metrics page
   std::unique_ptr<ThreadStats> before;  // what was counted before Reset(); null: nothing
 
   [[nodiscard]] std::int64_t Sum(Counter ThreadStats::*member) const {
@@ -96,6 +117,20 @@ struct Stats {
       totals.Add(before->by_command[ordinal], -1);
     }
     return totals;
+  }
+  [[nodiscard]] std::int64_t LongestHoldUs(std::size_t ordinal) const {
+    std::int64_t longest_us = 0;
+    for (const auto& thread : threads) {
+      longest_us = std::max(longest_us, thread->by_command[ordinal].longest_hold_us.Get());
+    }
+    return longest_us;
+  }
+  [[nodiscard]] std::int64_t LongestDisconnectHoldUs() const {
+    std::int64_t longest_us = 0;
+    for (const auto& thread : threads) {
+      longest_us = std::max(longest_us, thread->disconnect_hold_us.Get());
+    }
+    return longest_us;
   }
   [[nodiscard]] std::int64_t SumErrors(store::Code code) const {
     const auto at = static_cast<std::size_t>(code);

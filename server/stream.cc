@@ -1,6 +1,7 @@
 #include "server/stream.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "server/streams.h"
 
@@ -41,30 +42,53 @@ void Stream::TakeTerms() {
   controller_.SetExpected(partition_.Terms().expect);
 }
 
-void Stream::EndLeases(std::int64_t now_us) noexcept {
+void Stream::EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept {
   if (controller_.NextDeadlineUs() <= now_us) {
     partition_.Touch(streams_.NowMs());  // a lease ran until now
-    controller_.EndLeases(now_us);
+    controller_.EndLeases(now_us, rows);
     controller_.Settle(now_us);
   }
 }
 
+std::vector<const controller::RowBits*> Stream::ConsumedSets() {
+  std::vector<const controller::RowBits*> sets;
+  const store::PartitionTerms& terms = partition_.Terms();
+  for (const std::string& name : terms.tasks) {
+    const controller::Task* const task = terms.autoevict ? controller_.FindTask(name) : nullptr;
+    if (task == nullptr) {
+      return {};
+    }
+    sets.push_back(&task->Consumed());
+  }
+  return sets;
+}
+
 std::vector<RowIndex> Stream::Evictable(std::span<const RowIndex> rows) {
   std::vector<RowIndex> evictable;
-  const store::PartitionTerms& terms = partition_.Terms();
-  if (!terms.autoevict) {
-    return evictable;
-  }
-  for (const RowIndex row : rows) {
-    const bool consumed =
-        std::all_of(terms.tasks.begin(), terms.tasks.end(), [&](const std::string& name) {
-          const controller::Task* const task = controller_.FindTask(name);
-          return task != nullptr && task->Consumed().Contains(row);
-        });
-    if (consumed) {
+  const auto sets = ConsumedSets();
+  std::copy_if(rows.begin(), rows.end(), std::back_inserter(evictable), [&](RowIndex row) {
+    return !sets.empty() && std::all_of(sets.begin(), sets.end(),
+                                        [row](const auto* set) { return set->Contains(row); });
+  });
+  return evictable;
+}
+
+std::vector<RowIndex> Stream::SomeEvictable(std::size_t rows_max) {
+  std::vector<RowIndex> evictable;
+  const auto sets = ConsumedSets();
+  for (RowIndex row = sets.empty() ? store::kNoRow : sets.front()->NextFrom(evict_from_);
+       row != store::kNoRow; row = sets.front()->NextFrom(row + 1)) {
+    if (rows_max-- == 0) {
+      evict_from_ = row;
+      evicts_later = true;
+      return evictable;
+    }
+    if (std::all_of(sets.begin(), sets.end(),
+                    [row](const auto* set) { return set->Contains(row); })) {
       evictable.push_back(row);
     }
   }
+  evict_from_ = 0;
   return evictable;
 }
 
@@ -115,6 +139,11 @@ void Stream::Select(std::span<const std::size_t> fields, const std::optional<sto
                     controller::RowBits& rows) const {
   LookUpFields();
   partition_.ForEachSegment([&](const store::Segment& segment) {
+    if (fields.empty() && !where && segment.live_rows == store::Segment::kRows) {
+      const RowIndex first = segment.Number() * store::Segment::kRows;
+      rows.InsertAll(first, first + store::Segment::kRows);
+      return;
+    }
     segment.ForEach(0, 0, [&](std::uint32_t offset, const store::Row& row) {
       if (AllReady(segment, offset, fields) && (!where || where->Matches(row.tag.View()))) {
         rows.Insert(segment.Number() * store::Segment::kRows + offset);
@@ -128,10 +157,28 @@ std::size_t Stream::Follow(std::string_view field) {
   if (known != fields_.end()) {
     return static_cast<std::size_t>(known - fields_.begin());
   }
+  if (const auto unused = std::find(fields_.begin(), fields_.end(), ""); unused != fields_.end()) {
+    const auto position = static_cast<std::size_t>(unused - fields_.begin());
+    field_ids_[position] = partition_.FieldId(field);
+    *unused = field;
+    ++followed_;
+    return position;
+  }
   field_ids_.reserve(fields_.size() + 1);
   fields_.emplace_back(field);
   field_ids_.push_back(partition_.FieldId(field));
+  ++followed_;
   return fields_.size() - 1;
+}
+
+void Stream::KeepOnly(std::span<const std::size_t> positions) noexcept {
+  followed_ = positions.size();
+  for (std::size_t i = 0; i < fields_.size(); ++i) {
+    if (std::find(positions.begin(), positions.end(), i) == positions.end()) {
+      fields_[i].clear();
+      field_ids_[i].reset();
+    }
+  }
 }
 
 std::int64_t Stream::MadeMs(RowIndex row) const {

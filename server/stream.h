@@ -35,11 +35,15 @@ class Stream final : public store::Attachment, public controller::RowSource {
 
   // What the partition's terms say became another. Errors: std::bad_alloc; nothing changed then.
   void TakeTerms();
-  // Ends those leases whose time is up, and answers those that waited for their rows.
-  void EndLeases(std::int64_t now_us) noexcept;
+  // Ends leases whose time is up, of about `rows` rows at most, and answers those that waited for
+  // these.
+  void EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept;
   // Of `rows`, those that all tasks of an AUTOEVICT partition have consumed are to be removed.
   // Errors: std::bad_alloc.
   [[nodiscard]] std::vector<store::RowIndex> Evictable(std::span<const store::RowIndex> rows);
+  // The same of all rows: of the next `rows_max` that the first of these tasks has consumed. Sets
+  // evicts_later where there are more. Errors: std::bad_alloc.
+  [[nodiscard]] std::vector<store::RowIndex> SomeEvictable(std::size_t rows_max);
   // Charges the memory budget with what the tasks take now.
   void Charge() noexcept;
 
@@ -50,14 +54,18 @@ class Stream final : public store::Attachment, public controller::RowSource {
   void Select(std::span<const std::size_t> fields, const std::optional<store::Where>& where,
               controller::RowBits& rows) const override;
   std::size_t Follow(std::string_view field) override;
+  [[nodiscard]] std::size_t Followed() const override { return followed_; }
+  void KeepOnly(std::span<const std::size_t> positions) noexcept override;
   [[nodiscard]] std::int64_t RowsMade() const override { return partition_.RowsMade(); }
   [[nodiscard]] std::int64_t MadeMs(store::RowIndex row) const override;
 
-  bool evicts_later = false;  // rows that are to go are there still: there was no memory
+  bool evicts_later = false;  // rows that are to go are there still: too many, or no memory
   Hook in_all;                // of the streams
   Hook in_changed;            // those whose waiters are to be looked at
 
  private:
+  // Of an AUTOEVICT partition's tasks; empty: of another, or not all of them are there.
+  [[nodiscard]] std::vector<const controller::RowBits*> ConsumedSets();
   [[nodiscard]] bool AllReady(const store::Segment& segment, std::uint32_t offset,
                               std::span<const std::size_t> fields) const;
   void LookUpFields() const;
@@ -66,10 +74,12 @@ class Stream final : public store::Attachment, public controller::RowSource {
   store::Budget& budget_;
   store::Partition& partition_;
   controller::Controller controller_;
-  std::vector<std::string> fields_;  // by position: those that somebody asked for
+  std::vector<std::string> fields_;  // by position: those that somebody asked for; "": not in use
   // Their numbers in the partition; nullopt: no row has it. As of this version.
   mutable std::vector<std::optional<std::uint32_t>> field_ids_;
   mutable std::uint64_t fields_version_ = 0;
+  std::size_t followed_ = 0;  // of fields_ that are in use
+  store::RowIndex evict_from_ = 0;  // where SomeEvictable() goes on
   std::int64_t charged_ = 0;
 };
 

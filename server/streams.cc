@@ -72,9 +72,10 @@ Stream& Streams::Of(EngineLock& lock, store::Partition& partition) {
     all_.push_back(*stream);
     MarkChanged(lock, *stream);
   }
-  stream->EndLeases(parts_.clock.NowUs());
+  std::int64_t rows = controller::Controller::kStepRows;  // of more the housekeeper does the rest
+  stream->EndLeases(parts_.clock.NowUs(), rows);
   if (stream->evicts_later) {
-    EvictAll(lock, *stream);
+    EvictSome(lock, *stream);
   }
   stream->Charge();
   return *stream;
@@ -116,43 +117,51 @@ void Streams::Wait(EngineLock& lock, StreamWaiter& waiter) {
 void Streams::Evict(EngineLock& /*lock*/, Stream& stream,
                     std::span<const store::RowIndex> rows) noexcept {
   try {
-    const std::vector<store::RowIndex> evictable = stream.Evictable(rows);
-    if (!evictable.empty()) {
-      const store::RowSet evicted = {
-          .kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = evictable};
-      const auto removed = parts_.store.ClearRows(stream.GetPartition().Name().View(), evicted);
-      stream.evicts_later = stream.evicts_later || !removed.ok();
-    }
+    Remove(stream, stream.Evictable(rows));
   } catch (const std::bad_alloc&) {
     stream.evicts_later = true;
   }
 }
 
-void Streams::EvictAll(EngineLock& lock, Stream& stream) noexcept {
+void Streams::EvictSome(EngineLock& /*lock*/, Stream& stream) noexcept {
   stream.evicts_later = false;
   try {
-    std::vector<store::RowIndex> rows;
-    stream.Tasks().Rows().ForEach([&rows](store::RowIndex row) { rows.push_back(row); });
-    Evict(lock, stream, rows);
+    Remove(stream, stream.SomeEvictable(controller::Controller::kStepRows));
   } catch (const std::bad_alloc&) {
     stream.evicts_later = true;
+  }
+}
+
+void Streams::Remove(Stream& stream, std::span<const store::RowIndex> rows) {
+  if (!rows.empty()) {
+    const store::RowSet evicted = {
+        .kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows};
+    const auto removed = parts_.store.ClearRows(stream.GetPartition().Name().View(), evicted);
+    stream.evicts_later = stream.evicts_later || !removed.ok();
   }
 }
 
 std::int64_t Streams::EndLeases(EngineLock& /*lock*/, std::int64_t now_us) noexcept {
   std::int64_t next_us = controller::Leases::kNever;
+  std::int64_t rows = controller::Controller::kStepRows;
   for (Stream& stream : all_) {
-    stream.EndLeases(now_us);
+    stream.EndLeases(now_us, rows);
     next_us = std::min(next_us, stream.Tasks().NextDeadlineUs());
   }
   return next_us;
 }
 
-void Streams::ClientGone(EngineLock& lock, std::int64_t client) noexcept {
+bool Streams::ClientGone(EngineLock& lock, std::int64_t client) noexcept {
+  std::int64_t rows = controller::Controller::kStepRows;
+  bool more = false;
   for (Stream& stream : all_) {
-    stream.Tasks().EndLeasesOf(client);
-    MarkChanged(lock, stream);
+    const std::int64_t before = rows;
+    more = stream.Tasks().EndLeasesOf(client, rows) || more;
+    if (rows < before) {
+      MarkChanged(lock, stream);
+    }
   }
+  return more;
 }
 
 void Streams::MarkChanged(EngineLock& lock, Stream& stream) noexcept {

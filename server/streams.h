@@ -84,11 +84,14 @@ class Streams final : public store::Listener, public engine::WaiterService {
   // memory for that, when its tasks are asked for next.
   void Evict(engine::EngineLock& lock, Stream& stream,
              std::span<const store::RowIndex> rows) noexcept REQUIRES(engine::engine_role);
-  void EvictAll(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
-  // Ends leases whose time is up. When the next one ends: Leases::kNever: none does.
+  // Of all its rows; where those are many, the first of them, and more when its tasks are asked for.
+  void EvictSome(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
+  // Ends leases whose time is up, some thousand rows' at most. When the next one ends, which may be
+  // in the past: Leases::kNever: none does.
   std::int64_t EndLeases(engine::EngineLock& lock, std::int64_t now_us) noexcept
       REQUIRES(engine::engine_role);
-  void ClientGone(engine::EngineLock& lock, std::int64_t client) noexcept
+  // Ends the client's leases, some thousand rows' at most. True: there are more.
+  bool ClientGone(engine::EngineLock& lock, std::int64_t client) noexcept
       REQUIRES(engine::engine_role);
 
   // Its waiters are looked at before the engine lock is released.
@@ -115,6 +118,7 @@ class Streams final : public store::Listener, public engine::WaiterService {
  private:
   friend class StreamWaiter;
   void LetIn(engine::EngineLock& lock, StreamWaiter& waiter) REQUIRES(engine::engine_role);
+  void Remove(Stream& stream, std::span<const store::RowIndex> rows);
 
   Parts parts_;
   controller::LeaseId lease_ids_ = 0;

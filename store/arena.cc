@@ -107,7 +107,7 @@ bool Arena::Trim() noexcept {
     return false;
   }
   std::size_t purged = 0;
-  PurgeRun(runs_.FrontWithTouched(runs_.NextTouchedFree(0), std::min(excess, kTrimPages)), lock,
+  PurgeRun(runs_.FrontWithTouched(runs_.LongTouchedFree(), std::min(excess, kTrimPages)), lock,
            purged);
   return true;
 }

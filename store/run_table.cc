@@ -89,6 +89,15 @@ Run RunTable::NextTouchedFree(PageIndex from) const noexcept {
   return {};
 }
 
+Run RunTable::LongTouchedFree() const noexcept {
+  const std::size_t last = lists_[0].LastFilled();
+  if (last == kClasses) {  // rare: only runs that are mostly untouched are left
+    return NextTouchedFree(0);
+  }
+  const PageIndex head = lists_[0].heads[last];
+  return {head, pages_[head].length};
+}
+
 Run RunTable::FrontWithTouched(Run run, PageIndex touched) const noexcept {
   if (pages_[run.begin].touched <= touched) {
     return run;
@@ -122,6 +131,15 @@ std::size_t RunTable::FreeLists::FirstFilled(std::size_t from) const {
     const std::uint64_t bits = filled[word] >> skip << skip;
     if (bits != 0) {
       return word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
+    }
+  }
+  return kClasses;
+}
+
+std::size_t RunTable::FreeLists::LastFilled() const {
+  for (std::size_t word = filled.size(); word-- > 0;) {
+    if (filled[word] != 0) {
+      return word * 64 + static_cast<std::size_t>(std::bit_width(filled[word])) - 1;
     }
   }
   return kClasses;

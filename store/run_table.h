@@ -47,6 +47,8 @@ class RunTable {
   // The first free run with touched pages that begins at `from` or later; length 0: none.
   // REQUIRES: a run begins at `from`, or it is the frontier.
   [[nodiscard]] Run NextTouchedFree(PageIndex from) const noexcept;
+  // A long free run with touched pages, without a search. REQUIRES: there is one.
+  [[nodiscard]] Run LongTouchedFree() const noexcept;
   // The front of a free run: as short as it can be with `touched` pages that are touched; all of it
   // where it has no more than that.
   [[nodiscard]] Run FrontWithTouched(Run run, PageIndex touched) const noexcept;
@@ -75,6 +77,7 @@ class RunTable {
     std::array<PageIndex, kClasses> heads;
     std::array<std::uint64_t, kClasses / 64> filled;  // a bit a class
     [[nodiscard]] std::size_t FirstFilled(std::size_t from) const;
+    [[nodiscard]] std::size_t LastFilled() const;  // kClasses: none is
   };
 
   [[nodiscard]] PageIndex FindFree(const FreeLists& lists, PageIndex length) const;

@@ -9,14 +9,16 @@ class GroupSampler final : public Sampler {
   GroupSampler(const SamplerChoice& choice, const Choosable& from)
       : size_(choice.size), groups_(MakeGroups(choice, from)) {}
 
+  [[nodiscard]] bool KeepsRows() const override { return true; }
   void RowWritten(RowIndex row) override { groups_->RowWritten(row); }
   void RowReady(RowIndex row) override { groups_->RowReady(row); }
   void RowTaken(RowIndex row) override { groups_->RowTaken(row); }
   void RowGone(RowIndex row) override { groups_->RowGone(row); }
 
+  bool Work(std::int64_t& rows) override { return groups_->Work(rows); }
   std::int64_t Available() override { return groups_->Count() * size_; }
-  std::int64_t Possible(std::int64_t /*rows*/, const MayCome& may_come) override {
-    return groups_->Possible(may_come) * size_;
+  std::int64_t Possible(std::int64_t /*rows*/) override {
+    return groups_->Possible() * size_;
   }
   void Pick(std::int64_t count, Random& /*random*/, Picked& picked) override {
     groups_->First(count / size_, picked.shares.emplace_back());

@@ -28,8 +28,9 @@ class Groups {
   [[nodiscard]] virtual std::int64_t Count() = 0;
   // Appends the rows of the first `count` whole ones, by their lowest index. REQUIRES: there are.
   virtual void First(std::int64_t count, std::vector<RowIndex>& rows) = 0;
-  // How many consist of rows that may come, or have.
-  [[nodiscard]] virtual std::int64_t Possible(const Sampler::MayCome& may_come) = 0;
+  // How many consist of rows that are not gone.
+  [[nodiscard]] virtual std::int64_t Possible() = 0;
+  virtual bool Work(std::int64_t& /*rows*/) { return false; }  // as of Sampler
   // Appends a line for each that is not whole and has rows in the view; the first few.
   virtual void Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) = 0;
 };

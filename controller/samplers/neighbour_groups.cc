@@ -1,35 +1,13 @@
 #include "controller/samplers/neighbour_groups.h"
 
-#include <limits>
-
 #include <fmt/format.h>
 
 namespace sluice::controller {
 
-NeighbourGroups::NeighbourGroups(std::int64_t size, const Choosable& from)
-    : size_(size), from_(from) {
-  RowIndex next = 0;  // first row of the next group
-  from_.ready.ForEach([&](RowIndex row) {
-    if (row >= next) {
-      RowReady(row);
-      next = (row / size_ + 1) * size_;
-    }
-  });
-}
-
-template <typename Fits>
-std::int64_t NeighbourGroups::Leading(std::int64_t group, const Fits& fits) const {
-  std::int64_t count = 0;
-  while (count < size_ && fits(group * size_ + count)) {
-    ++count;
-  }
-  return count;
-}
-
 void NeighbourGroups::RowReady(RowIndex row) {
   const std::int64_t group = row / size_;
-  const auto ready = [this](RowIndex r) { return from_.ready.Contains(r); };
-  if (Leading(group, ready) == size_) {
+  if (from_.ready.ContainsAll(row, (group + 1) * size_) &&  // rows mostly come in order
+      from_.ready.ContainsAll(group * size_, row)) {
     whole_.Insert(group);
   }
 }
@@ -44,14 +22,16 @@ void NeighbourGroups::First(std::int64_t count, std::vector<RowIndex>& rows) {
   }
 }
 
-std::int64_t NeighbourGroups::Possible(const Sampler::MayCome& may_come) {
+std::int64_t NeighbourGroups::Possible() {
   std::int64_t possible = 0;
   RowIndex row = from_.existing.NextFrom(0);
   while (row != kNoRow) {
-    const std::int64_t group = row / size_;
-    const auto comes = [&](RowIndex r) { return from_.existing.Contains(r) && may_come(r); };
-    possible += Leading(group, comes) == size_ ? 1 : 0;
-    row = from_.existing.NextFrom((group + 1) * size_);
+    const RowIndex begin = row / size_ * size_;
+    const RowIndex end = begin + size_;
+    const RowIndex gone = row == begin ? from_.gone.NextFrom(begin) : begin;
+    const bool whole = (gone == kNoRow || gone >= end) && from_.existing.ContainsAll(begin, end);
+    possible += whole ? 1 : 0;
+    row = from_.existing.NextFrom(end);
   }
   return possible;
 }
@@ -62,18 +42,20 @@ void NeighbourGroups::Explain(const Sampler::Prospects& prospects,
   RowIndex row = from_.ready.NextFrom(0);
   while (row != kNoRow && explained < kGroupsExplained) {
     const std::int64_t group = row / size_;
+    if (whole_.Contains(group)) {
+      row = from_.ready.NextFrom((group + 1) * size_);
+      continue;
+    }
     GroupState state = {.size = size_};
     for (RowIndex r = group * size_; r < (group + 1) * size_; ++r) {
       const bool here = from_.existing.Contains(r);
       state.ready += from_.ready.Contains(r) ? 1 : 0;
-      state.torn = state.torn || (here ? !prospects.may_come(r) : r < prospects.next_index);
+      state.torn = state.torn || (here ? from_.gone.Contains(r) : r < prospects.next_index);
       state.too_few = state.too_few || (!here && !prospects.more_are_made);
     }
-    if (state.ready < size_) {
-      lines.push_back(ExplainGroup(
-          fmt::format("{} (rows {} to {})", group, group * size_, (group + 1) * size_ - 1), state));
-      ++explained;
-    }
+    lines.push_back(ExplainGroup(
+        fmt::format("{} (rows {} to {})", group, group * size_, (group + 1) * size_ - 1), state));
+    ++explained;
     row = from_.ready.NextFrom((group + 1) * size_);
   }
 }

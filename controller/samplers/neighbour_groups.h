@@ -7,7 +7,7 @@ namespace sluice::controller {
 
 class NeighbourGroups final : public Groups {
  public:
-  NeighbourGroups(std::int64_t size, const Choosable& from);
+  NeighbourGroups(std::int64_t size, const Choosable& from) : size_(size), from_(from) {}
 
   void RowWritten(RowIndex /*row*/) override {}
   void RowReady(RowIndex row) override;
@@ -15,14 +15,10 @@ class NeighbourGroups final : public Groups {
   void RowGone(RowIndex /*row*/) override {}
   std::int64_t Count() override { return whole_.Count(); }
   void First(std::int64_t count, std::vector<RowIndex>& rows) override;
-  std::int64_t Possible(const Sampler::MayCome& may_come) override;
+  std::int64_t Possible() override;
   void Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) override;
 
  private:
-  // How many of the group's rows fit, from its first on, up to the first that does not.
-  template <typename Fits>
-  std::int64_t Leading(std::int64_t group, const Fits& fits) const;
-
   std::int64_t size_;
   Choosable from_;
   RowBits whole_;  // by number of the group

@@ -10,10 +10,9 @@ namespace {
 class Priority final : public Sampler {
  public:
   Priority(const SamplerChoice& choice, const Choosable& from)
-      : weight_(SpelledName(choice.weight)), from_(from) {
-    from_.ready.ForEach([this](RowIndex row) { RowReady(row); });
-  }
+      : weight_(SpelledName(choice.weight)), from_(from) {}
 
+  [[nodiscard]] bool KeepsRows() const override { return true; }
   void RowWritten(RowIndex row) override {
     if (from_.ready.Contains(row)) {
       RowReady(row);

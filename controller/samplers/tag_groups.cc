@@ -1,6 +1,7 @@
 #include "controller/samplers/tag_groups.h"
 
 #include <algorithm>
+#include <limits>
 
 #include <fmt/format.h>
 
@@ -10,34 +11,36 @@
 namespace sluice::controller {
 
 TagGroups::TagGroups(const SamplerChoice& choice, const Choosable& from)
-    : size_(choice.size), by_(SpelledName(choice.by)), from_(from) {
-  from_.existing.ForEach([this](RowIndex row) { RowWritten(row); });
+    : size_(choice.size), by_(SpelledName(choice.by)), from_(from) {}
+
+// Among the sorted ones.
+std::size_t TagGroups::PlaceOf(const Value& value, RowIndex row) {
+  const auto end = value.rows.begin() + static_cast<std::ptrdiff_t>(value.sorted);
+  return static_cast<std::size_t>(std::lower_bound(value.rows.begin(), end, row) -
+                                  value.rows.begin());
 }
 
-void TagGroups::MakeDirty(Value& value) {
-  if (value.dirty) {
-    return;
+// Where the row is, or should be, and what is behind it.
+void TagGroups::MakeDirty(Value& value, RowIndex from) {
+  if (!value.dirty) {
+    dirty_.push_back(&value);
+    value.dirty = true;
   }
-  dirty_.insert(&value);
-  value.dirty = true;
-  for (std::size_t at = 0; at < value.rows.size(); at += Size()) {
-    whole_.erase(value.rows[at]);
-  }
+  value.sorted = std::min(value.sorted, PlaceOf(value, from) / Size() * Size());
 }
 
 void TagGroups::Leave(RowIndex row) {
-  const auto it = value_of_.find(row);
-  if (it == value_of_.end()) {
-    return;
+  if (Value* const value = value_of_.Find(row)) {
+    MakeDirty(*value, row);  // its rows are those of which value_of_ says so
+    value_of_.Erase(row);
   }
-  MakeDirty(*it->second);  // its rows are those of which value_of_ says so
-  value_of_.erase(it);
 }
 
 void TagGroups::RowWritten(RowIndex row) {
   const std::string_view text = MemberOf(from_.rows.TagOf(row), by_);
-  const auto known = value_of_.find(row);
-  if (known != value_of_.end() && known->second->text == text) {
+  const Value* const known = value_of_.Find(row);
+  if (known != nullptr && known->text == text) {
+    RowReady(row);  // it may not be gone any more
     return;
   }
   Leave(row);
@@ -50,77 +53,113 @@ void TagGroups::RowWritten(RowIndex row) {
     it->second.text = text;
   }
   Value& value = it->second;
-  const bool last = value.rows.empty() || value.rows.back() < row;
-  if (!value.dirty && !last) {
-    MakeDirty(value);
+  if (value.dirty || (!value.rows.empty() && value.rows.back() >= row)) {
+    MakeDirty(value, row);
   }
   value.rows.push_back(row);
-  value_of_[row] = &value;
+  value_of_.Set(row, &value);
   if (!value.dirty) {
+    value.sorted = value.rows.size();
     RefreshCut(value, value.rows.size() - 1);
   }
 }
 
+// Its cut is looked at again.
 void TagGroups::RowReady(RowIndex row) {
-  const auto it = value_of_.find(row);
-  if (it != value_of_.end() && !it->second->dirty) {
-    const std::vector<RowIndex>& rows = it->second->rows;
-    const auto place = std::lower_bound(rows.begin(), rows.end(), row);
-    RefreshCut(*it->second, static_cast<std::size_t>(place - rows.begin()));
+  if (Value* const value = value_of_.Find(row)) {
+    const std::size_t place = PlaceOf(*value, row);
+    if (place < value->sorted) {
+      RefreshCut(*value, place);
+    }
   }
 }
 
 void TagGroups::RowTaken(RowIndex row) {
-  RowReady(row);  // its cut is looked at again
+  RowReady(row);
 }
 
 void TagGroups::RowGone(RowIndex row) {
   Leave(row);
 }
 
+void TagGroups::SetCut(Value& value, std::size_t number, std::uint8_t now) {
+  const std::size_t at = number * Size();
+  std::uint8_t& cut = value.cuts[number];
+  if ((now & kWhole) != 0) {
+    whole_.try_emplace(value.rows[at], Cut{.value = &value, .at = at});
+  } else if ((cut & kWhole) != 0) {
+    whole_.erase(value.rows[at]);
+  }
+  possible_ += ((now & kPossible) != 0 ? 1 : 0) - ((cut & kPossible) != 0 ? 1 : 0);
+  cut = now;
+}
+
 // The cut in which the row at `at` is.
 void TagGroups::RefreshCut(Value& value, std::size_t at) {
-  const std::size_t begin = at / Size() * Size();
-  const std::size_t end = begin + Size();
-  bool whole = end <= value.rows.size();
-  for (std::size_t i = begin; whole && i < end; ++i) {
-    whole = from_.ready.Contains(value.rows[i]);
+  const std::size_t number = at / Size();
+  const std::size_t end = std::min((number + 1) * Size(), value.rows.size());
+  std::size_t ready = 0;
+  bool gone = false;
+  for (std::size_t i = number * Size(); i < end; ++i) {
+    ready += from_.ready.Contains(value.rows[i]) ? 1 : 0;
+    gone = gone || from_.gone.Contains(value.rows[i]);
   }
-  const RowIndex first = value.rows[begin];
-  if (whole) {
-    whole_.try_emplace(first, Cut{.value = &value, .at = begin});
-  } else {
-    whole_.erase(first);
+  const bool full = end == (number + 1) * Size();
+  if (value.cuts.size() <= number) {
+    value.cuts.resize(number + 1);
+  }
+  const auto now = static_cast<std::uint8_t>((ready == Size() ? kWhole : 0) |
+                                             (full && !gone ? kPossible : 0) |
+                                             (ready > 0 ? kReady : 0));
+  SetCut(value, number, now);
+}
+
+void TagGroups::Refresh(Value& value) {
+  std::vector<RowIndex>& rows = value.rows;
+  for (std::size_t number = value.sorted / Size(); number < value.cuts.size(); ++number) {
+    SetCut(value, number, 0);  // its first row is where it was
+  }
+  const auto tail = rows.begin() + static_cast<std::ptrdiff_t>(value.sorted);
+  if (!std::is_sorted(tail, rows.end())) {
+    std::sort(tail, rows.end());
+  }
+  rows.erase(std::unique(tail, rows.end()), rows.end());
+  rows.erase(std::remove_if(tail, rows.end(),
+                            [&](RowIndex row) { return value_of_.Find(row) != &value; }),
+             rows.end());
+  value.cuts.resize((rows.size() + Size() - 1) / Size());
+  for (std::size_t at = value.sorted; at < rows.size(); at += Size()) {
+    RefreshCut(value, at);
+  }
+  value.sorted = rows.size();
+  value.dirty = false;
+  if (rows.empty()) {
+    values_.erase(values_.find(value.text));
   }
 }
 
-void TagGroups::Refresh() {
-  for (Value* const value : dirty_) {
-    std::vector<RowIndex>& rows = value->rows;
-    std::sort(rows.begin(), rows.end());
-    rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
-    std::erase_if(rows, [&](RowIndex row) {
-      const auto it = value_of_.find(row);
-      return it == value_of_.end() || it->second != value;
-    });
-    value->dirty = false;
-    for (std::size_t at = 0; at < rows.size(); at += Size()) {
-      RefreshCut(*value, at);
-    }
-    if (rows.empty()) {
-      values_.erase(values_.find(value->text));
-    }
+bool TagGroups::Work(std::int64_t& rows) {
+  while (!dirty_.empty() && rows > 0) {
+    Value& value = *dirty_.back();
+    rows -= static_cast<std::int64_t>(value.rows.size() - value.sorted) + 1;
+    dirty_.pop_back();
+    Refresh(value);
   }
-  dirty_.clear();
+  return !dirty_.empty();
+}
+
+void TagGroups::RefreshAll() {
+  std::int64_t all = std::numeric_limits<std::int64_t>::max();
+  Work(all);
 }
 
 std::int64_t TagGroups::Count() {
-  Refresh();
+  RefreshAll();
   return static_cast<std::int64_t>(whole_.size());
 }
 
 void TagGroups::First(std::int64_t count, std::vector<RowIndex>& rows) {
-  Refresh();
+  RefreshAll();
   rows.reserve(rows.size() + static_cast<std::size_t>(count * size_));
   for (auto it = whole_.begin(); count > 0; ++it, --count) {
     const Cut& cut = it->second;
@@ -129,16 +168,9 @@ void TagGroups::First(std::int64_t count, std::vector<RowIndex>& rows) {
   }
 }
 
-std::int64_t TagGroups::Possible(const Sampler::MayCome& may_come) {
-  Refresh();
-  std::int64_t possible = 0;
-  for (const auto& [text, value] : values_) {
-    for (std::size_t at = 0; at + Size() <= value.rows.size(); at += Size()) {
-      const auto begin = value.rows.begin() + static_cast<std::ptrdiff_t>(at);
-      possible += std::all_of(begin, begin + size_, may_come) ? 1 : 0;
-    }
-  }
-  return possible;
+std::int64_t TagGroups::Possible() {
+  RefreshAll();
+  return possible_;
 }
 
 GroupState TagGroups::StateOf(const Cut& cut, const Sampler::Prospects& prospects) const {
@@ -147,18 +179,18 @@ GroupState TagGroups::StateOf(const Cut& cut, const Sampler::Prospects& prospect
   GroupState state = {.too_few = end - cut.at < Size() && !prospects.more_are_made, .size = size_};
   for (std::size_t i = cut.at; i < end; ++i) {
     state.ready += from_.ready.Contains(rows[i]) ? 1 : 0;
-    state.torn = state.torn || !prospects.may_come(rows[i]);
+    state.torn = state.torn || from_.gone.Contains(rows[i]);
   }
   return state;
 }
 
 void TagGroups::Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) {
-  Refresh();
+  RefreshAll();
   std::size_t left = kGroupsExplained;
   for (const auto& [text, value] : values_) {
     for (std::size_t at = 0; at < value.rows.size() && left > 0; at += Size()) {
-      const GroupState state = StateOf({.value = &value, .at = at}, prospects);
-      if (state.ready > 0 && state.ready < size_) {
+      if ((value.cuts[at / Size()] & (kReady | kWhole)) == kReady) {
+        const GroupState state = StateOf({.value = &value, .at = at}, prospects);
         lines.push_back(ExplainGroup(
             fmt::format("{} (from row {})", store::Printable(text), value.rows[at]), state));
         --left;

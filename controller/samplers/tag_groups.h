@@ -1,16 +1,19 @@
 // TagGroups: see groups.h. The rows of each value stand in a list, by index; the whole cuts of all
 // lists stand in one map, by their first row.
 //
-// A row that leaves a list, or comes into the middle of one, moves the cuts behind it: such a list
-// is looked at again, whole, when somebody asks next.
+//   list:   | cut 0 | cut 1 | cut 2 | ...      g rows each; the last may have fewer
+//                           ^ sorted: what is behind is worked off later
+//
+// A row that leaves a list, or comes into the middle of one, moves the cuts behind it: that part of
+// the list is looked at again, by Work() or when somebody asks next.
 #pragma once
 
 #include <map>
 #include <string>
-#include <unordered_set>
+#include <string_view>
+#include <vector>
 
-#include <boost/unordered/unordered_flat_map.hpp>
-
+#include "controller/row_map.h"
 #include "controller/samplers/groups.h"
 
 namespace sluice::controller {
@@ -25,14 +28,21 @@ class TagGroups final : public Groups {
   void RowGone(RowIndex row) override;
   std::int64_t Count() override;
   void First(std::int64_t count, std::vector<RowIndex>& rows) override;
-  std::int64_t Possible(const Sampler::MayCome& may_come) override;
+  std::int64_t Possible() override;
+  bool Work(std::int64_t& rows) override;
   void Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) override;
 
  private:
+  // What is known of a cut.
+  static constexpr std::uint8_t kWhole = 1;     // it is in whole_
+  static constexpr std::uint8_t kPossible = 2;  // none of its rows is gone, and it is full
+  static constexpr std::uint8_t kReady = 4;     // some of its rows are
   struct Value {
     std::string text;
-    std::vector<RowIndex> rows;  // by index, unless dirty
-    bool dirty = false;          // none of its cuts stands in whole_
+    std::vector<RowIndex> rows;      // by index, as far as `sorted`; some may have left behind it
+    std::vector<std::uint8_t> cuts;  // by number
+    std::size_t sorted = 0;          // a multiple of the size, or all
+    bool dirty = false;              // not all: it is in dirty_
   };
   struct Cut {
     const Value* value = nullptr;
@@ -40,9 +50,12 @@ class TagGroups final : public Groups {
   };
 
   void Leave(RowIndex row);
-  void MakeDirty(Value& value);
-  void Refresh();
+  void MakeDirty(Value& value, RowIndex from);
+  void Refresh(Value& value);
+  void RefreshAll();
   void RefreshCut(Value& value, std::size_t at);
+  void SetCut(Value& value, std::size_t number, std::uint8_t now);
+  [[nodiscard]] static std::size_t PlaceOf(const Value& value, RowIndex row);
   [[nodiscard]] GroupState StateOf(const Cut& cut, const Sampler::Prospects& prospects) const;
   [[nodiscard]] std::size_t Size() const { return static_cast<std::size_t>(size_); }
 
@@ -50,9 +63,10 @@ class TagGroups final : public Groups {
   std::string by_;  // as tags spell it
   Choosable from_;
   std::map<std::string, Value, std::less<>> values_;
-  boost::unordered_flat_map<RowIndex, Value*> value_of_;
+  RowMap<Value*> value_of_;
   std::map<RowIndex, Cut> whole_;
-  std::unordered_set<Value*> dirty_;
+  std::vector<Value*> dirty_;
+  std::int64_t possible_ = 0;  // cuts
 };
 
 }  // namespace sluice::controller

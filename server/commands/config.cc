@@ -103,8 +103,11 @@ Status ConfigResetStat(Context& context, ArgReader& /*args*/) {
 
 // CONFIG REWRITE
 Status ConfigRewrite(Context& context, ArgReader& /*args*/) {
+  // Options are changed under the engine, but the file is written without it: a disk may take long.
   context.turn.Enter();
-  TRY(context.server.config.RewriteFile());
+  TRY_ASSIGN(const std::string text, context.server.config.RewrittenFile());
+  context.turn.Leave();
+  TRY(context.server.config.ReplaceFile(text));
   context.reply.Simple("OK");
   return {};
 }

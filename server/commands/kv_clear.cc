@@ -6,6 +6,7 @@
 #include "server/arg_reader.h"
 #include "server/command_table.h"
 #include "server/commands/kv_args.h"
+#include "server/commands/row_steps.h"
 #include "server/context.h"
 #include "server/dismantling.h"
 
@@ -37,13 +38,17 @@ Status KvClear(Context& context, ArgReader& args) {
   }
   TRY(args.Finish());
 
-  TRY(ChooseRows(context, partition, choice));
-  store::Store& store = context.server.store(context.turn.Enter());
-  const auto removed = some_fields
-                           ? store.ClearCells(partition, choice.rows, context.scratch.fields)
-                           : store.ClearRows(partition, choice.rows);
-  TRY(removed.GetStatus());
-  context.reply.Integer(*removed);
+  RowSteps steps(context, partition);
+  TRY(steps.Begin(choice));
+  std::int64_t removed = 0;
+  do {
+    store::Store& store = context.server.store(context.turn.Enter());
+    TRY_ASSIGN(const std::int64_t now,
+               some_fields ? store.ClearCells(partition, steps.Rows(), context.scratch.fields)
+                           : store.ClearRows(partition, steps.Rows()));
+    removed += now;
+  } while (steps.Next());
+  context.reply.Integer(removed);
   return {};
 }
 

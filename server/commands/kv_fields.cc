@@ -10,6 +10,7 @@
 #include "server/arg_reader.h"
 #include "server/command_table.h"
 #include "server/commands/kv_args.h"
+#include "server/commands/row_steps.h"
 #include "server/context.h"
 #include "server/partition_reply.h"
 #include "server/piecewise.h"
@@ -42,15 +43,14 @@ FieldSummary Summarize(const ReadResult::Column& column, std::span<const ReadRes
 
 Status FieldsOfRows(Context& context, std::string_view partition, RowChoice& choice,
                     std::vector<FieldSummary>& fields) {
-  TRY(ChooseRows(context, partition, choice));
   ReadResult& read = context.scratch.read;
-  TRY(context.server.store(context.turn.Enter())
-          .Read({.partition = partition,
-                 .rows = choice.rows,
-                 .fields = {},
-                 .all_fields = true,
-                 .strict = true},
-                read));
+  TRY(ReadChosen(context, choice,
+                 {.partition = partition,
+                  .rows = {},
+                  .fields = {},
+                  .all_fields = true,
+                  .strict = true},
+                 read));
   context.turn.Leave();
   for (std::size_t c = 0; !read.indexes.empty() && c < read.columns.size(); ++c) {
     fields.push_back(Summarize(read.columns[c], {read.CellsOf(c), read.indexes.size()}));

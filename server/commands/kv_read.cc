@@ -6,6 +6,7 @@
 #include "server/command_table.h"
 #include "server/commands/kv_args.h"
 #include "server/commands/read_format.h"
+#include "server/commands/row_steps.h"
 #include "server/context.h"
 #include "server/piecewise.h"
 #include "store/tag.h"
@@ -36,16 +37,15 @@ Status KvMget(Context& context, ArgReader& args) {
   CheckFormat(args, format);
   TRY(args.Finish());
 
-  TRY(ChooseRows(context, partition, choice));
   store::ReadResult& read = context.scratch.read;
-  TRY(context.server.store(context.turn.Enter())
-          .Read({.partition = partition,
-                 .rows = choice.rows,
-                 .fields = context.scratch.fields,
-                 .all_fields = !some_fields,
-                 .strict = format.Strict(),
-                 .keys = format.format == Format::kSafetensors},
-                read));
+  TRY(ReadChosen(context, choice,
+                 {.partition = partition,
+                  .rows = {},
+                  .fields = context.scratch.fields,
+                  .all_fields = !some_fields,
+                  .strict = format.Strict(),
+                  .keys = format.format == Format::kSafetensors},
+                 read));
   return ReplyInFormat(context, partition, format, read);
 }
 
@@ -63,9 +63,14 @@ Status KvTags(Context& context, ArgReader& args) {
   RowChoice choice = ReadRowChoice(context, args);
   TRY(args.Finish());
 
-  TRY(ChooseRows(context, partition, choice));
-  std::vector<store::Text>& tags = context.scratch.texts;
-  TRY(context.server.store(context.turn.Enter()).Tags(partition, choice.rows, tags));
+  RowSteps steps(context, partition);
+  TRY(steps.Begin(choice));
+  std::vector<store::Text> tags;
+  do {
+    std::vector<store::Text>& some = context.scratch.texts;
+    TRY(context.server.store(context.turn.Enter()).Tags(partition, steps.Rows(), some));
+    tags.insert(tags.end(), some.begin(), some.end());
+  } while (steps.Next());
   context.reply.Array(tags.size());
   if (tags.size() <= kTagsHeldMax) {
     for (const store::Text& tag : tags) {

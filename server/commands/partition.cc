@@ -97,7 +97,8 @@ Status PartitionInfo(Context& context, ArgReader& args) {
   }
   Stream* const stream = Streams::Find(*partition);
   if (stream != nullptr) {
-    stream->EndLeases(context.server.clock.NowUs());
+    std::int64_t most = controller::Controller::kStepRows;
+    stream->EndLeases(context.server.clock.NowUs(), most);
   }
   std::vector<store::FieldSummary> fields;
   partition->Summarize(fields);
@@ -156,6 +157,24 @@ Status PartitionReady(Context& context, ArgReader& args) {
   return {};
 }
 
+// Appends rows from `from` on that all these tasks have consumed. Where to go on; kNoRow: there are
+// no more.
+store::RowIndex ConsumedByAll(std::span<const controller::Task* const> tasks, store::RowIndex from,
+                              std::vector<store::RowIndex>& rows) {
+  const controller::RowBits& first = tasks.front()->Consumed();
+  store::RowIndex row = first.NextFrom(from);
+  for (std::int64_t left = controller::Controller::kStepRows; row != store::kNoRow && left > 0;
+       --left) {
+    if (std::all_of(tasks.begin(), tasks.end(), [row](const controller::Task* task) {
+          return task->Consumed().Contains(row);
+        })) {
+      rows.push_back(row);
+    }
+    row = first.NextFrom(row + 1);
+  }
+  return row;
+}
+
 // PARTITION.EVICT partition task [task ...]
 Status PartitionEvict(Context& context, ArgReader& args) {
   const std::string_view partition = args.Name("partition");
@@ -165,25 +184,28 @@ Status PartitionEvict(Context& context, ArgReader& args) {
   } while (args.HasMore());
   TRY(args.Finish());
 
-  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
-  std::vector<const controller::Task*> tasks;
-  for (const std::string_view name : names) {
-    TRY_ASSIGN(const controller::Task* const task, FindTask(*stream, name));
-    tasks.push_back(task);
-  }
-  std::vector<store::RowIndex>& rows = context.scratch.indexes;
-  tasks.front()->Consumed().ForEach([&](store::RowIndex row) {
-    const bool consumed =
-        std::all_of(tasks.begin(), tasks.end(),
-                    [row](const controller::Task* task) { return task->Consumed().Contains(row); });
-    if (consumed) {
-      rows.push_back(row);
+  std::int64_t removed = 0;
+  store::RowIndex from = 0;
+  do {  // some thousand rows at a time
+    TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+    std::vector<const controller::Task*> tasks;
+    for (const std::string_view name : names) {
+      TRY_ASSIGN(const controller::Task* const task, FindTask(*stream, name));
+      tasks.push_back(task);
     }
-  });
-  TRY_ASSIGN(const std::int64_t removed,
-             context.server.store(context.turn.Enter())
-                 .ClearRows(partition,
-                            {.kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows}));
+    std::vector<store::RowIndex>& rows = context.scratch.indexes;
+    rows.clear();
+    from = ConsumedByAll(tasks, from, rows);
+    TRY_ASSIGN(const std::int64_t now,
+               context.server.store(context.turn.Enter())
+                   .ClearRows(partition, {.kind = store::RowSet::Kind::kIndexes,
+                                          .keys = {},
+                                          .indexes = rows}));
+    removed += now;
+    if (from != store::kNoRow) {
+      LeaveFor(context, *stream);
+    }
+  } while (from != store::kNoRow);
   context.reply.Integer(removed);
   return {};
 }

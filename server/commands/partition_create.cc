@@ -3,6 +3,7 @@
 #include <array>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -87,11 +88,14 @@ void ReadTasks(Context& context, ArgReader& args, PartitionTerms& terms) {
   for (const std::string_view task : context.scratch.words) {
     if (args.ok()) {
       args.Fail(store::CheckName("task", task));
-      if (std::find(terms.tasks.begin(), terms.tasks.end(), task) != terms.tasks.end()) {
-        args.Fail(Status(Code::kError, fmt::format("task '{}' is named twice", task)));
-      }
       terms.tasks.emplace_back(task);
     }
+  }
+  std::vector<std::string_view> names = context.scratch.words;
+  std::sort(names.begin(), names.end());
+  const auto twice = std::adjacent_find(names.begin(), names.end());
+  if (args.ok() && twice != names.end()) {
+    args.Fail(Status(Code::kError, fmt::format("task '{}' is named twice", *twice)));
   }
 }
 
@@ -145,7 +149,7 @@ Status Apply(Context& context, std::string_view partition, PartitionTerms terms)
       Stream& stream = context.server.streams.Of(lock, *now);
       stream.TakeTerms();
       context.server.streams.MarkChanged(lock, stream);
-      context.server.streams.EvictAll(lock, stream);
+      context.server.streams.EvictSome(lock, stream);
     }
   } catch (const std::bad_alloc&) {
     if (old) {
@@ -156,6 +160,22 @@ Status Apply(Context& context, std::string_view partition, PartitionTerms terms)
     throw;
   }
   return {};
+}
+
+// Rows that are many are evicted in steps, between which others act. True: there are more.
+bool EvictsLater(Context& context, std::string_view partition) {
+  auto found = context.server.store(context.turn.Enter()).FindPartition(partition);
+  Stream* const stream = found.ok() && *found != nullptr ? Streams::Find(**found) : nullptr;
+  if (stream == nullptr || !stream->evicts_later) {
+    return false;
+  }
+  context.turn.Leave();
+  engine::EngineLock& lock = context.turn.Enter();
+  found = context.server.store(lock).FindPartition(partition);
+  if (found.ok() && *found != nullptr) {
+    context.server.streams.Of(lock, **found);
+  }
+  return true;
 }
 
 // PARTITION.CREATE partition [EXPECT n] [MAXROWS n] [MAXBYTES n] [FIELD name dtype [dim ...]]...
@@ -169,11 +189,15 @@ Status PartitionCreate(Context& context, ArgReader& args) {
   TRY_ASSIGN(const store::Partition* const known,
              context.server.store(lock).FindPartition(partition));
   PartitionTerms terms = std::move(read).On(known == nullptr ? PartitionTerms() : known->Terms());
+  const auto rows = static_cast<std::int64_t>(known == nullptr ? 0 : known->Rows());
   if (terms.autoevict && terms.tasks.empty()) {
     return Status(Code::kError,
                   "AUTOEVICT needs TASKS: rows go when all of them have consumed them");
   }
   TRY(Apply(context, partition, std::move(terms)));
+  for (auto steps = rows / controller::Controller::kStepRows + 1;
+       steps > 0 && EvictsLater(context, partition); --steps) {
+  }
   context.reply.Simple("OK");
   return {};
 }

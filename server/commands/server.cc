@@ -85,6 +85,7 @@ Status MemoryDoctor(Context& context, ArgReader& /*args*/) {
 
 // MEMORY PURGE
 Status MemoryPurge(Context& context, ArgReader& /*args*/) {
+  context.turn.Leave();  // of the commands before it: both take long, and neither needs it
   context.server.memory.GetArena().Purge();
   malloc_trim(0);
   context.reply.Simple("OK");

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "server/command_table.h"
+#include "server/commands/row_steps.h"
 #include "server/commands/task_args.h"
 #include "server/partition_reply.h"
 #include "server/piecewise.h"
@@ -37,31 +38,35 @@ RowsOfTask ReadRowsOfTask(Context& context, ArgReader& args) {
   return read;
 }
 
-struct StreamAndTask {
-  Stream* stream = nullptr;
-  Task* task = nullptr;
-};
-
-// Enters the engine; the rows' indexes are in context.scratch.indexes.
-// Errors: kWrongType, kNoPartition, kNoTask.
-store::Result<StreamAndTask> Enter(Context& context, RowsOfTask& read) {
-  TRY(ChooseRows(context, read.partition, read.rows));
-  TRY_ASSIGN(Stream* const stream, EnterStream(context, read.partition));
-  TRY_ASSIGN(Task* const task, FindTask(*stream, read.task));
-  IndexesOf(context, *stream, read.rows.rows);
-  return StreamAndTask{.stream = stream, .task = task};
+// Calls act(stream, task), the rows' indexes in context.scratch.indexes, and adds up what it says: in
+// steps where WHERE chose many rows. Errors: kWrongType, kNoPartition, kNoTask.
+template <typename Act>
+store::Result<std::int64_t> WithRows(Context& context, RowsOfTask& read, const Act& act) {
+  RowSteps steps(context, read.partition);
+  TRY(steps.Begin(read.rows));
+  std::int64_t sum = 0;
+  do {
+    TRY_ASSIGN(Stream* const stream, EnterStream(context, read.partition));
+    TRY_ASSIGN(Task* const task, FindTask(*stream, read.task));
+    IndexesOf(context, *stream, steps.Rows());
+    sum += act(*stream, *task);
+    context.server.streams.MarkChanged(context.turn.Enter(), *stream);
+  } while (steps.Next());
+  return sum;
 }
 
 // TASK.ACK partition task KEYS list | ROWS blob | WHERE ... [LEASE id]
 Status TaskAck(Context& context, ArgReader& args) {
   RowsOfTask read = ReadRowsOfTask(context, args);
   TRY(args.Finish());
-  TRY_ASSIGN(const StreamAndTask at, Enter(context, read));
-  const std::vector<store::RowIndex>& rows = context.scratch.indexes;
-  const std::int64_t consumed = at.stream->Tasks().Acknowledge(*at.task, rows, read.lease);
-  Streams& streams = context.server.streams;
-  streams.MarkChanged(context.turn.Enter(), *at.stream);
-  streams.Evict(context.turn.Enter(), *at.stream, rows);
+  const auto acknowledge = [&](Stream& stream, Task& task) {
+    engine::EngineLock& lock = context.turn.Enter();
+    const std::vector<store::RowIndex>& rows = context.scratch.indexes;
+    const std::int64_t consumed = stream.Tasks().Acknowledge(task, rows, read.lease);
+    context.server.streams.Evict(lock, stream, rows);
+    return consumed;
+  };
+  TRY_ASSIGN(const std::int64_t consumed, WithRows(context, read, acknowledge));
   context.reply.Integer(consumed);
   return {};
 }
@@ -70,9 +75,11 @@ Status TaskAck(Context& context, ArgReader& args) {
 Status TaskRelease(Context& context, ArgReader& args) {
   RowsOfTask read = ReadRowsOfTask(context, args);
   TRY(args.Finish());
-  TRY_ASSIGN(const StreamAndTask at, Enter(context, read));
-  context.reply.Integer(at.stream->Tasks().Release(*at.task, context.scratch.indexes, read.lease));
-  context.server.streams.MarkChanged(context.turn.Enter(), *at.stream);
+  const auto release = [&](Stream& stream, Task& task) {
+    return stream.Tasks().Release(task, context.scratch.indexes, read.lease);
+  };
+  TRY_ASSIGN(const std::int64_t released, WithRows(context, read, release));
+  context.reply.Integer(released);
   return {};
 }
 
@@ -110,25 +117,36 @@ Status TaskStatus(Context& context, ArgReader& args) {
     }
   }
   TRY(args.Finish());
-  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
-  TRY_ASSIGN(Task* const task, FindTask(*stream, name));
+  TRY_ASSIGN(Stream * stream, EnterStream(context, partition));
+  TRY_ASSIGN(Task * task, FindTask(*stream, name));
   if (!some_fields) {
     selection.fields = task->last_fields;
   }
+  while (stream->Tasks().Prepare(*task, selection, nullptr)) {
+    LeaveFor(context, *stream);
+    TRY_ASSIGN(stream, EnterStream(context, partition));
+    TRY_ASSIGN(task, FindTask(*stream, name));
+  }
   const TaskReport report = ReportTask(*stream, *task, selection);
+  controller::RowBits existing;
+  controller::RowBits consumed;
+  if (bitmap) {
+    existing.CopyFrom(stream->Tasks().Rows());
+    consumed.CopyFrom(task->Consumed());
+  }
+  LeaveFor(context, *stream);
   context.reply.Map(kTaskReportPairs + (bitmap ? 2 : 0));
   ReplyTaskReport(report, context.reply);
   if (bitmap) {
     std::vector<store::RowIndex>& rows = context.scratch.indexes;
-    std::string consumed;
-    stream->Tasks().Rows().ForEach([&](store::RowIndex row) {
+    std::string bits;
+    existing.ForEach([&](store::RowIndex row) {
       rows.push_back(row);
-      consumed.push_back(task->Consumed().Contains(row) ? '\1' : '\0');
+      bits.push_back(consumed.Contains(row) ? '\1' : '\0');
     });
-    context.turn.Leave();
     std::vector<std::unique_ptr<LongReply>> parts;
     parts.push_back(std::make_unique<RowsBulk>(std::move(rows), "rows"));
-    parts.push_back(std::make_unique<BulkReply<std::string>>(std::move(consumed), "consumed_rows"));
+    parts.push_back(std::make_unique<BulkReply<std::string>>(std::move(bits), "consumed_rows"));
     Begin(std::make_unique<Sequence>(std::move(parts)), context.reply, context.rest);
   }
   return {};
@@ -156,17 +174,16 @@ Status TaskReady(Context& context, ArgReader& args) {
     args.Fail(Status(store::Code::kError, "syntax error: FIELDS is expected"));
   }
   TRY(args.Finish());
-  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
-  TRY(CheckTask(stream->GetPartition(), name));
-  TRY(CheckFields(stream->GetPartition(), selection.fields));
-  NewTask made(*stream, name);
-  TRY_ASSIGN(Task* const task, GetTask(context, *stream, name));
+  TRY_ASSIGN(const StreamAndTask at,
+             EnterTask(context, partition, {.task = name, .selection = &selection}));
+  NewTask made(*at.stream, name, at.is_new);
+  controller::RowBits ready;
+  ready.CopyFrom(at.stream->Tasks().Ready(*at.task, selection));
   std::vector<store::RowIndex>& rows = context.scratch.indexes;
-  stream->Tasks().Ready(*task, selection).ForEach([&rows](store::RowIndex row) {
-    rows.push_back(row);
-  });
-  Begin(std::make_unique<RowsBulk>(std::move(rows)), context.reply, context.rest);
   made.Keep();
+  LeaveFor(context, *at.stream);
+  ready.ForEach([&rows](store::RowIndex row) { rows.push_back(row); });
+  Begin(std::make_unique<RowsBulk>(std::move(rows)), context.reply, context.rest);
   return {};
 }
 
@@ -197,12 +214,13 @@ Status TaskClaim(Context& context, ArgReader& args) {
     args.Fail(Status(store::Code::kError, "syntax error: FIELDS is expected"));
   }
   TRY(args.Finish());
-  TRY(ChooseRows(context, partition, choice));
-  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
-  TRY(CheckTask(stream->GetPartition(), name));
-  TRY(CheckFields(stream->GetPartition(), selection.fields));
-  NewTask made(*stream, name);
-  TRY_ASSIGN(Task* const task, GetTask(context, *stream, name));
+  const StepWanted wanted = {.task = name, .selection = &selection};
+  TRY(EnterTask(context, partition, wanted).GetStatus());
+  TRY(ChooseRows(context, partition, choice));  // may leave the engine for a while
+  TRY_ASSIGN(const StreamAndTask at, EnterTask(context, partition, wanted));
+  Stream* const stream = at.stream;
+  Task* const task = at.task;
+  NewTask made(*stream, name, at.is_new);
   const bool by_key = choice.rows.kind == store::RowSet::Kind::kKeys;
   const std::size_t named = by_key ? choice.rows.keys.size() : choice.rows.indexes.size();
   IndexesOf(context, *stream, choice.rows);
@@ -243,13 +261,24 @@ Status TaskReset(Context& context, ArgReader& args) {
   const bool one = args.HasMore();
   const std::string_view name = one ? args.Name("task") : std::string_view();
   TRY(args.Finish());
-  TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+  TRY_ASSIGN(Stream * stream, EnterStream(context, partition));
   for (const auto& [known, task] : stream->Tasks().Tasks()) {
     if (!one || known == name) {
       stream->Tasks().Reset(*task);
     }
   }
+  while (stream->Tasks().StepRebuild()) {
+    LeaveFor(context, *stream);
+    engine::EngineLock& lock = context.turn.Enter();
+    TRY_ASSIGN(store::Partition* const found, context.server.store(lock).FindPartition(partition));
+    stream = found == nullptr ? nullptr : Streams::Find(*found);
+    if (stream == nullptr) {  // the rest went with the partition
+      context.reply.Simple("OK");
+      return {};
+    }
+  }
   context.server.streams.MarkChanged(context.turn.Enter(), *stream);
+  LeaveFor(context, *stream);
   context.reply.Simple("OK");
   return {};
 }
@@ -338,7 +367,7 @@ constexpr std::array kCommands = {
                  .args = kStatusArgs})),
     Row(TaskRow({.name = "task.ready",
                  .arity = -6,
-                 .flags = kReadOnly,
+                 .flags = kWrite,  // it makes the task
                  .handler = TaskReady,
                  .complexity = "O(N) where N is the number of rows returned",
                  .summary = "Returns the rows that TASK.FETCH could take now.",

@@ -16,7 +16,7 @@ using store::Code;
 using store::Status;
 
 constexpr std::int64_t kRowsMax = store::kRowsPerWriteMax;
-constexpr std::int64_t kRanksMax = 65536;
+constexpr std::int64_t kRanksMax = controller::Steps::kRanksMax;
 
 Status Syntax(std::string_view text) {
   return Status(Code::kError, fmt::format("syntax error: {}", text));
@@ -188,7 +188,7 @@ void ReadFetch(Context& context, ArgReader& args, FetchArgs& read) {
       ReadSelectedWhere(args, fetch.selection);
     } else if (args.Option("RANK")) {
       ReadOnce(args, seen.rank, "RANK");
-      at.rank = ReadNumber(args, "RANK", {.min = 0});
+      at.rank = ReadNumber(args, "RANK", {.min = 0, .max = kRanksMax - 1});
     } else if (args.Option("STEP")) {
       ReadOnce(args, seen.step, "STEP");
       at.step = ReadNumber(args, "STEP", {.min = 0});
@@ -239,10 +239,48 @@ store::Result<controller::Task*> GetTask(Context& context, Stream& stream, std::
   return &stream.Tasks().GetTask(name);
 }
 
+store::Result<bool> StepTask(Context& context, Stream& stream, const StepWanted& wanted,
+                             bool& is_new) {
+  const controller::Fetch* const fetch = wanted.fetch;
+  TRY(CheckTask(stream.GetPartition(), wanted.task));
+  TRY(CheckFields(stream.GetPartition(), wanted.selection->fields));
+  NewTask made(stream, wanted.task, is_new);
+  TRY_ASSIGN(controller::Task* const task, GetTask(context, stream, wanted.task));
+  bool more = false;
+  if (fetch == nullptr || stream.Tasks().Samples(*fetch)) {
+    more = stream.Tasks().Prepare(*task, *wanted.selection,
+                               fetch == nullptr ? nullptr : &fetch->sampler);
+  }
+  is_new = made.Keep();
+  return more;
+}
+
+store::Result<StreamAndTask> EnterTask(Context& context, std::string_view partition,
+                                       const StepWanted& wanted) {
+  for (bool is_new = false;;) {
+    TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
+    TRY_ASSIGN(const bool more, StepTask(context, *stream, wanted, is_new));
+    if (!more) {
+      return StreamAndTask{.stream = stream,
+                           .task = stream->Tasks().FindTask(wanted.task),
+                           .is_new = is_new};
+    }
+    LeaveFor(context, *stream);
+  }
+}
+
+void LeaveFor(Context& context, Stream& stream) {
+  const controller::Retired::All retired = stream.Tasks().TakeRetired();
+  context.turn.Leave();
+}
+
 void IndexesOf(Context& context, Stream& stream, const store::RowSet& rows) {
   std::vector<store::RowIndex>& indexes = context.scratch.indexes;
   if (rows.kind == store::RowSet::Kind::kIndexes) {
-    return;  // that is where they are
+    if (rows.indexes.data() != indexes.data()) {  // else that is where they are
+      indexes.assign(rows.indexes.begin(), rows.indexes.end());
+    }
+    return;
   }
   for (const std::string_view key : rows.keys) {
     const store::RowPlace place = stream.GetPartition().Locate(key);

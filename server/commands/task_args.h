@@ -78,8 +78,9 @@ store::Result<controller::Task*> GetTask(Context& context, Stream& stream, std::
 // error leaves nothing. REQUIRES: the engine, at both ends.
 class NewTask {
  public:
-  NewTask(Stream& stream, std::string_view name)
-      : tasks_(stream.Tasks()), name_(name), is_new_(tasks_.FindTask(name) == nullptr) {}
+  // `is_new`: this command made it before.
+  NewTask(Stream& stream, std::string_view name, bool is_new = false)
+      : tasks_(stream.Tasks()), name_(name), is_new_(is_new || tasks_.FindTask(name) == nullptr) {}
   NewTask(const NewTask&) = delete;
   NewTask& operator=(const NewTask&) = delete;
   ~NewTask() {
@@ -95,6 +96,28 @@ class NewTask {
   std::string_view name_;
   bool is_new_;
 };
+// Lets the task, made where there is none, look at some thousand rows that it must know before it
+// can be asked, of a new selection or sampler. True: there are more, and the engine may be left
+// before the next call. REQUIRES: the engine. Errors: kNoTask, kNoField (the partition is STRICT),
+// kOom; std::bad_alloc; a task that is new goes then.
+struct StepWanted {
+  std::string_view task;
+  const controller::Selection* selection = nullptr;
+  const controller::Fetch* fetch = nullptr;  // null: no sampler is asked for
+};
+store::Result<bool> StepTask(Context& context, Stream& stream, const StepWanted& wanted,
+                             bool& is_new);
+// The same to the end, the engine left between the steps: the partition's tasks, and the task, as
+// EnterStream() and GetTask(). `is_new`: it was made.
+struct StreamAndTask {
+  Stream* stream = nullptr;
+  controller::Task* task = nullptr;
+  bool is_new = false;
+};
+store::Result<StreamAndTask> EnterTask(Context& context, std::string_view partition,
+                                       const StepWanted& wanted);
+// Leaves the engine; what the tasks are done with ends without it.
+void LeaveFor(Context& context, Stream& stream);
 // The indexes of those that there are, into context.scratch.indexes. REQUIRES: ChooseRows().
 void IndexesOf(Context& context, Stream& stream, const store::RowSet& rows);
 

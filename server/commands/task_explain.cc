@@ -1,13 +1,65 @@
 // TASK.EXPLAIN.
 #include <array>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "server/command_table.h"
 #include "server/commands/task_args.h"
+#include "store/snapshot.h"
 
 namespace sluice::server {
 namespace {
 
 using store::Status;
+
+using Obstacles = controller::Controller::Obstacles;
+
+// What stands between the task and the rows that it has not taken. Without the engine.
+Obstacles FindObstacles(const store::Snapshot& snapshot, const std::vector<bool>& known,
+                        const controller::RowBits& taken) {
+  Obstacles found;
+  found.missing.resize(known.size());
+  for (std::size_t segment = 0; segment < snapshot.segments.size(); ++segment) {
+    const store::Segment& cells = *snapshot.segments[segment];
+    const store::RowIndex first = cells.Number() * store::Segment::kRows;
+    snapshot.ForEach(segment, [&](store::RowIndex row, const store::Row& /*row*/, bool /*ready*/) {
+      if (taken.Contains(row)) {
+        return;
+      }
+      bool complete = true;
+      for (std::size_t i = 0; i < known.size(); ++i) {
+        const auto offset = static_cast<std::uint32_t>(row - first);
+        if (!known[i] || !cells.GetCell(snapshot.field_ids[i], offset).Ready()) {
+          Obstacles::Missing& missing = found.missing[i];
+          missing.first = missing.rows++ == 0 ? row : missing.first;
+          complete = false;
+        }
+      }
+      found.complete += complete ? 1 : 0;
+    });
+  }
+  return found;
+}
+
+// The rows of one moment.
+struct RowsNow {
+  store::Snapshot snapshot;
+  controller::RowBits taken;
+  std::vector<bool> known;  // by field: somebody wrote it
+};
+
+// Errors: std::bad_alloc.
+Status LookAtRows(Context& context, Stream& stream, const FetchArgs& fetch, RowsNow& now) {
+  controller::Controller::CopyTaken(*stream.Tasks().FindTask(fetch.fetch.task), now.taken);
+  const std::vector<std::string_view> fields(fetch.fetch.selection.fields.begin(),
+                                             fetch.fetch.selection.fields.end());
+  for (const std::string_view field : fields) {
+    now.known.push_back(stream.GetPartition().FieldId(field).has_value());
+  }
+  return context.server.store(context.turn.Enter()).TakeSnapshot({.partition = fetch.partition, .fields = fields},
+                                           now.snapshot);
+}
 
 // TASK.EXPLAIN: as TASK.FETCH
 Status TaskExplain(Context& context, ArgReader& args) {
@@ -15,13 +67,28 @@ Status TaskExplain(Context& context, ArgReader& args) {
   ReadFetch(context, args, fetch);
   TRY(args.Finish());
 
-  TRY_ASSIGN(Stream* const stream, EnterStream(context, fetch.partition));
-  TRY(CheckTask(stream->GetPartition(), fetch.fetch.task));
-  TRY(CheckFields(stream->GetPartition(), fetch.fetch.selection.fields));
+  const StepWanted wanted = {.task = fetch.fetch.task,
+                             .selection = &fetch.fetch.selection,
+                             .fetch = &fetch.fetch};
   std::vector<std::string> lines;
-  stream->Tasks().Explain(
-      fetch.fetch, {.now_us = context.server.clock.NowUs(), .time_is_up = !fetch.block.given},
-      lines);
+  std::optional<Obstacles> found;
+  for (bool said = false; !said;) {
+    TRY_ASSIGN(const StreamAndTask at, EnterTask(context, fetch.partition, wanted));
+    RowsNow now;
+    {
+      const NewTask made(*at.stream, fetch.fetch.task, at.is_new);  // it does not stay
+      said = at.stream->Tasks().Explain(
+          fetch.fetch, {.now_us = context.server.clock.NowUs(), .time_is_up = !fetch.block.given},
+          found ? &*found : nullptr, lines);
+      if (!said) {
+        TRY(LookAtRows(context, *at.stream, fetch, now));
+      }
+    }
+    if (!said) {
+      LeaveFor(context, *at.stream);
+      found = FindObstacles(now.snapshot, now.known, now.taken);
+    }
+  }
   context.turn.Leave();
   std::string text;
   for (const std::string& line : lines) {

@@ -334,13 +334,10 @@ void BlockFetch(engine::EngineLock& lock, Context& context, FetchArgs args)
   waiting.Begin(lock);
 }
 
-// Where the partition exists. Errors: kNoTask, kNoField, kOom; as TryNow and Deliver.
-Status FetchFrom(engine::EngineLock& lock, Context& context, Stream& stream, FetchArgs& fetch)
-    REQUIRES(engine::engine_role) {
-  TRY(CheckTask(stream.GetPartition(), fetch.fetch.task));
-  TRY(CheckFields(stream.GetPartition(), fetch.fetch.selection.fields));
-  NewTask made(stream, fetch.fetch.task);
-  TRY(GetTask(context, stream, fetch.fetch.task).GetStatus());
+// Where the partition exists. REQUIRES: StepTask() is done. Errors: as TryNow and Deliver.
+Status FetchFrom(engine::EngineLock& lock, Context& context, Stream& stream, FetchArgs& fetch,
+                 bool is_new) REQUIRES(engine::engine_role) {
+  NewTask made(stream, fetch.fetch.task, is_new);
   FetchAnswer answer;
   std::vector<std::string> fields = fetch.fetch.selection.fields;
   const bool time_is_up = !fetch.block.given || !context.may_block;
@@ -368,11 +365,20 @@ Status TaskFetch(Context& context, ArgReader& args) {
   ReadFetch(context, args, fetch);
   TRY(args.Finish());
 
+  const StepWanted wanted = {.task = fetch.fetch.task,
+                             .selection = &fetch.fetch.selection,
+                             .fetch = &fetch.fetch};
   engine::EngineLock& lock = context.turn.Enter();
-  TRY_ASSIGN(store::Partition* const partition,
+  TRY_ASSIGN(store::Partition * partition,
              context.server.store(lock).FindPartition(fetch.partition));
-  if (partition != nullptr) {
-    return FetchFrom(lock, context, context.server.streams.Of(lock, *partition), fetch);
+  for (bool is_new = false; partition != nullptr;) {
+    Stream& stream = context.server.streams.Of(lock, *partition);
+    TRY_ASSIGN(const bool more, StepTask(context, stream, wanted, is_new));
+    if (!more) {
+      return FetchFrom(lock, context, stream, fetch, is_new);
+    }
+    LeaveFor(context, stream);
+    TRY_ASSIGN(partition, context.server.store(context.turn.Enter()).FindPartition(fetch.partition));
   }
   if (!fetch.block.given || !context.may_block) {
     context.reply.NullArray();

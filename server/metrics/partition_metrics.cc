@@ -83,6 +83,8 @@ Listing ListPartitions(Server& server) {
       listing.not_listed =
           static_cast<std::int64_t>(std::max(server.store(lock).Partitions(), listed + 1) - listed);
     }
+    turn.Leave();
+    server.stats.metrics_hold_us.Add(turn.TakeLongestHold());
   }
   return listing;
 }

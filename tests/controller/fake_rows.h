@@ -2,6 +2,7 @@
 // change, as a View tells it.
 #pragma once
 
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -24,11 +25,13 @@ class FakeRows final : public RowSource {
     existing.ForEach([&rows](RowIndex row) { rows.Insert(row); });
   }
   std::size_t Follow(std::string_view /*field*/) override { return 0; }
+  [[nodiscard]] std::size_t Followed() const override { return 1; }
+  void KeepOnly(std::span<const std::size_t> /*positions*/) noexcept override {}
   [[nodiscard]] std::int64_t RowsMade() const override { return existing.Last() + 1; }
   [[nodiscard]] std::int64_t MadeMs(RowIndex /*row*/) const override { return 0; }
 
   [[nodiscard]] Choosable Choose() const {
-    return {.ready = ready, .existing = existing, .rows = *this};
+    return {.ready = ready, .existing = existing, .gone = gone, .rows = *this};
   }
   // Each tells `told`, a sampler or groups, too.
   template <typename Told>
@@ -39,6 +42,9 @@ class FakeRows final : public RowSource {
   }
   template <typename Told>
   void MakeReady(RowIndex row, Told& told) {
+    if (gone.Erase(row)) {
+      told.RowWritten(row);
+    }
     if (ready.Insert(row)) {
       told.RowReady(row);
     }
@@ -50,16 +56,33 @@ class FakeRows final : public RowSource {
     }
   }
   template <typename Told>
+  void Consume(RowIndex row, Told& told) {
+    ready.Erase(row);
+    gone.Insert(row);
+    told.RowTaken(row);
+  }
+  template <typename Told>
   void Remove(RowIndex row, Told& told) {
+    gone.Erase(row);
     Take(row, told);
     existing.Erase(row);
     tags.erase(row);
     told.RowGone(row);
   }
 
+  // Tells one that is new of all rows, some at a time.
+  template <typename Told>
+  void Tell(Told& told, std::int64_t at_once = 3) const {
+    for (RowIndex next = 0; next != std::numeric_limits<RowIndex>::max();) {
+      std::int64_t rows = at_once;
+      next = TellOfRows(told, Choose(), next, rows);
+    }
+  }
+
   std::map<RowIndex, std::string> tags;
   RowBits existing;
   RowBits ready;
+  RowBits gone;
 };
 
 }  // namespace sluice::controller

@@ -53,8 +53,8 @@ void CheckSame(const FakeRows& rows, const SamplerChoice& choice, Groups& groups
   Rows first;
   groups.First(groups.Count(), first);
   CHECK(first == whole);
-  const auto may_come = [](RowIndex row) { return row % 3 != 0; };
-  CHECK(groups.Possible(may_come) == std::count_if(all.begin(), all.end(), [&](const Rows& group) {
+  const auto may_come = [&rows](RowIndex row) { return !rows.gone.Contains(row); };
+  CHECK(groups.Possible() == std::count_if(all.begin(), all.end(), [&](const Rows& group) {
           return std::all_of(group.begin(), group.end(), may_come);
         }));
 }
@@ -86,16 +86,23 @@ TEST_CASE("groups are those of the model, whatever happens to the rows", "[group
       rows.Write(row, tag, *groups);
     } else if (what < 7) {
       rows.MakeReady(row, *groups);
-    } else if (what < 9) {
+    } else if (what < 8) {
       rows.Take(row, *groups);
+    } else if (what < 9) {
+      rows.Consume(row, *groups);
     } else {
       rows.Remove(row, *groups);
+    }
+    if (random() % 4 == 0) {  // some of what has piled up
+      std::int64_t work = 2;
+      groups->Work(work);
     }
     if (random() % 3 == 0) {  // not each time: changes pile up
       CheckSame(rows, choice, *groups);
     }
     if (i % 500 == 499) {
       groups = MakeGroups(choice, rows.Choose());
+      rows.Tell(*groups);
       CheckSame(rows, choice, *groups);
     }
   }
@@ -113,10 +120,10 @@ TEST_CASE("what is torn is explained", "[groups]") {
     rows.Write(row, R"({"u":"v)" + std::to_string(row / 2) + R"("})", *groups);
     rows.MakeReady(row, *groups);
   }
-  rows.Take(2, *groups);
+  rows.Consume(2, *groups);
   rows.Take(5, *groups);
   std::vector<std::string> lines;
-  groups->Explain({.may_come = [](RowIndex row) { return row != 2; }, .next_index = 7}, lines);
+  groups->Explain({.next_index = 7}, lines);
   REQUIRE(lines.size() == 3);
   CHECK(lines[0].find("is torn") != std::string::npos);
   CHECK(lines[1].find("is not whole yet") != std::string::npos);

@@ -86,5 +86,32 @@ TEST_CASE("a client's leases are found, and a renewal binds only where it says s
   CHECK(leases.BoundTo(8, 2) == 3);
 }
 
+TEST_CASE("a lease of many rows ends in parts, one for a step at once", "[leases]") {
+  Leases leases;
+  leases.Lend(1, Rows{1, 2, 3, 4, 5}, For(5));
+  leases.Lend(2, Rows{6, 7, 8}, For(5, 0, RankStep{.rank = 0, .step = 1}));
+  leases.Drop(4);
+  CHECK(leases.End(1, 2).rows == Rows{5});
+  CHECK(leases.Runs(1));
+  CHECK(leases.FirstDue(6000) == 1);
+  CHECK(leases.HolderOf(3) == 1);
+  CHECK(leases.End(1, 2).rows == Rows{3, 2});
+  CHECK(leases.End(1, 2).rows == Rows{1});
+  CHECK_FALSE(leases.Runs(1));
+  CHECK(leases.End(2, 1).rows == Rows{6, 7, 8});
+  CHECK(leases.Count() == 0);
+  CHECK(leases.Rows() == 0);
+}
+
+TEST_CASE("the rows that are lent are gone through in order", "[leases]") {
+  Leases leases;
+  leases.Lend(1, Rows{5000, 1}, For(5));
+  leases.Lend(2, Rows{70}, For(5));
+  leases.Drop(1);
+  Rows rows;
+  leases.ForEachRow([&rows](RowIndex row) { rows.push_back(row); });
+  CHECK(rows == Rows{70, 5000});
+}
+
 }  // namespace
 }  // namespace sluice::controller

@@ -58,6 +58,39 @@ TEST_CASE("a set of rows is a set, whatever is done to it", "[row_bits]") {
   CheckSame(bits, {});
 }
 
+TEST_CASE("rows are added and asked for by the range, and a set is copied", "[row_bits]") {
+  const auto seed = GENERATE(range(1U, 9U));
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  RowBits bits;
+  Model model;
+  for (int i = 0; i < 200; ++i) {
+    const RowIndex begin = PickRow(random);
+    const RowIndex end = begin + static_cast<RowIndex>(random() % 200);
+    CAPTURE(i, begin, end);
+    RowIndex in = 0;
+    for (RowIndex row = begin; row < end; ++row) {
+      in += static_cast<RowIndex>(model.count(row));
+    }
+    CHECK(bits.ContainsAll(begin, end) == (in == end - begin));
+    if (random() % 2 == 0) {
+      bits.InsertAll(begin, end);
+      for (RowIndex row = begin; row < end; ++row) {
+        model.insert(row);
+      }
+    } else {
+      bits.Erase(begin);
+      model.erase(begin);
+    }
+  }
+  CheckSame(bits, model);
+  RowBits copy;
+  copy.Insert(7);
+  copy.CopyFrom(bits);
+  bits.Clear();
+  CheckSame(copy, model);
+}
+
 TEST_CASE("rows are found by their ranks, and by what another set has not", "[row_bits]") {
   const auto seed = GENERATE(range(1U, 9U));
   CAPTURE(seed);

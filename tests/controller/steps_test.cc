@@ -1,5 +1,11 @@
 #include "controller/steps.h"
 
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <random>
+#include <utility>
+
 #include <catch2/catch.hpp>
 
 namespace sluice::controller {
@@ -56,6 +62,93 @@ TEST_CASE("what is forgotten on purpose was never there", "[steps]") {
   steps.Forget({.rank = 9, .step = 6});
   CHECK_FALSE(Knows(steps, 0, 6));
   CHECK(steps.Bytes() == 0);
+}
+
+// Rows of each step, and its deal.
+using Model = std::map<std::pair<std::int64_t, std::int64_t>, std::pair<Rows, std::int64_t>>;
+
+void ForgetRow(Model& model, RowIndex row) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> hit;  // step and deal
+  for (const auto& [at, known] : model) {
+    if (std::count(known.first.begin(), known.first.end(), row) > 0) {
+      hit.emplace_back(at.second, known.second);
+    }
+  }
+  std::erase_if(model, [&](const auto& entry) {
+    const std::pair key(entry.first.second, entry.second.second);
+    return std::count(hit.begin(), hit.end(), key) > 0;
+  });
+}
+
+TEST_CASE("rows are forgotten with their deals, as in a model that looks at every step",
+          "[steps]") {
+  const auto seed = GENERATE(range(1U, 9U));
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  Steps steps;
+  Model model;
+  for (std::int64_t deal = 1; deal < 300; ++deal) {
+    const auto number = static_cast<std::int64_t>(random() % 40);
+    const auto ranks = static_cast<std::int64_t>(1 + random() % 4);
+    for (std::int64_t rank = 0; rank < ranks; ++rank) {
+      if (model.contains({rank, number})) {
+        continue;
+      }
+      Rows rows;
+      for (std::size_t i = 0; i < 1 + random() % 5; ++i) {
+        rows.push_back(static_cast<RowIndex>(random() % 500));  // KEEP: others have it, too
+      }
+      steps.Add({.rank = rank, .step = number},
+                {.rows = rows, .weights = {}, .sampler = {}, .deal = deal, .returned = {}});
+      model[{rank, number}] = {rows, deal};
+    }
+    if (random() % 3 == 0) {
+      RowBits forgotten;
+      for (std::size_t i = 0; i < random() % 4; ++i) {
+        const auto row = static_cast<RowIndex>(random() % 500);
+        forgotten.Insert(row);
+        ForgetRow(model, row);
+      }
+      steps.ForgetRows(forgotten);
+    } else if (random() % 5 == 0 && !model.empty()) {
+      const auto [rank, step] = model.begin()->first;
+      steps.Forget({.rank = rank, .step = step});
+      model.erase(model.begin());
+    }
+    for (std::int64_t rank = 0; rank < 4; ++rank) {
+      for (std::int64_t step = 0; step < 40; ++step) {
+        CAPTURE(deal, rank, step);
+        REQUIRE(Knows(steps, rank, step) == model.contains({rank, step}));
+      }
+    }
+  }
+  while (!model.empty()) {
+    const auto [rank, step] = model.begin()->first;
+    steps.Forget({.rank = rank, .step = step});
+    model.erase(model.begin());
+  }
+  CHECK(steps.Bytes() == 0);
+}
+
+TEST_CASE("to forget one row does not look at the other steps", "[steps]") {
+  Steps steps;
+  constexpr std::int64_t kRanks = 32;
+  for (std::int64_t step = 0; step < kKept; ++step) {
+    for (std::int64_t rank = 0; rank < kRanks; ++rank) {
+      steps.Add({.rank = rank, .step = step}, {.rows = {step * kRanks + rank},
+                                               .weights = {},
+                                               .sampler = {},
+                                               .deal = step + 1,
+                                               .returned = {}});
+    }
+  }
+  RowBits row;
+  row.Insert(5 * kRanks);
+  const auto begin = std::chrono::steady_clock::now();
+  steps.ForgetRows(row);
+  CHECK(std::chrono::steady_clock::now() - begin < std::chrono::milliseconds(20));
+  CHECK_FALSE(Knows(steps, 31, 5));
+  CHECK(Knows(steps, 31, 6));
 }
 
 TEST_CASE("all of the memory is counted", "[steps]") {

@@ -48,6 +48,27 @@ TEST_CASE("commands share one hold, which ends after its time", "[engine]") {
   CHECK(turn.Entered());
 }
 
+TEST_CASE("the longest hold is each command's own", "[engine]") {
+  Engine engine;
+  tests::ManualClock clock;
+  Engine::Turn turn(engine, clock);
+  turn.Enter();
+  clock.Advance(30);
+  turn.EndCommand(clock.NowUs());
+  CHECK(turn.TakeLongestHold() == 30);
+  clock.Advance(20);  // the next of the batch: the engine is held all the time
+  turn.EndCommand(clock.NowUs());
+  CHECK(turn.TakeLongestHold() == 20);
+  clock.Advance(5);
+  turn.Leave();
+  clock.Advance(1000);  // without the engine
+  turn.Enter();
+  clock.Advance(7);
+  turn.EndCommand(clock.NowUs());
+  CHECK(turn.TakeLongestHold() == 7);  // the longest in one piece
+  CHECK(turn.TakeLongestHold() == 0);
+}
+
 TEST_CASE("nobody enters while another is in", "[engine]") {
   Engine engine;
   const base::SystemClock clock;

@@ -1,0 +1,59 @@
+// Commands over rows that WHERE chose, which may be all of a partition: some thousand rows at a time,
+// so that nobody waits long for the engine.
+//
+// Thread safety: the I/O thread of the command.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "server/commands/kv_args.h"
+#include "server/context.h"
+#include "store/rows.h"
+
+namespace sluice::server {
+
+// The chosen rows of a command that does something with each, some thousand at a time where WHERE
+// chose many: the engine is left between, and a row counts that fits when it is looked at again.
+//
+//   RowSteps steps(context, partition);
+//   TRY(steps.Begin(choice));
+//   do { ... steps.Rows() ... } while (steps.Next());
+class RowSteps {
+ public:
+  RowSteps(Context& context, std::string_view partition)
+      : context_(context), partition_(partition) {}
+  RowSteps(const RowSteps&) = delete;
+  RowSteps& operator=(const RowSteps&) = delete;
+
+  // Enters the engine. `choice` is borrowed. Errors: kWrongType; std::bad_alloc.
+  store::Status Begin(RowChoice& choice);
+  // False: there are no more. Otherwise the engine was left, and the partition is the same still.
+  // Errors: std::bad_alloc.
+  bool Next();
+  [[nodiscard]] const store::RowSet& Rows() const { return rows_; }
+
+ private:
+  bool LookAgain();
+
+  // Each may cost what twenty views do with it: some microseconds.
+  static constexpr std::size_t kStepRows = 1024;
+
+  Context& context_;
+  std::string_view partition_;
+  const RowChoice* choice_ = nullptr;
+  store::RowSet rows_;
+  std::vector<store::RowIndex> all_;  // empty: one step is enough
+  std::vector<store::RowIndex> step_;
+  std::size_t next_ = 0;  // in all_
+  store::Revision made_ = 0;
+};
+
+// Reads the chosen rows, `request.rows` of no meaning, each row as it is when its step comes to it.
+// The engine is entered where one step was enough, and left where it was not.
+// Errors: as Store::Read; kDType: a field became another meanwhile; std::bad_alloc.
+store::Status ReadChosen(Context& context, RowChoice& choice, store::ReadRequest request,
+                         store::ReadResult& read);
+
+}  // namespace sluice::server
