@@ -86,9 +86,9 @@ void TagGroups::SetCut(Value& value, std::size_t number, std::uint8_t now) {
   const std::size_t at = number * Size();
   std::uint8_t& cut = value.cuts[number];
   if ((now & kWhole) != 0) {
-    whole_.try_emplace(value.rows[at], Cut{.value = &value, .at = at});
+    whole_.try_emplace({value.rows[at], &value}, Cut{.value = &value, .at = at});
   } else if ((cut & kWhole) != 0) {
-    whole_.erase(value.rows[at]);
+    whole_.erase({value.rows[at], &value});
   }
   possible_ += ((now & kPossible) != 0 ? 1 : 0) - ((cut & kPossible) != 0 ? 1 : 0);
   cut = now;

@@ -11,6 +11,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "controller/row_map.h"
@@ -64,7 +65,8 @@ class TagGroups final : public Groups {
   Choosable from_;
   std::map<std::string, Value, std::less<>> values_;
   RowMap<Value*> value_of_;
-  std::map<RowIndex, Cut> whole_;
+  // With the value: a row may have gone to another whose list was looked at before the first one's.
+  std::map<std::pair<RowIndex, const Value*>, Cut> whole_;
   std::vector<Value*> dirty_;
   std::int64_t possible_ = 0;  // cuts
 };
