@@ -78,6 +78,7 @@ void Fill(LiveServer& server) {
         "+OK\r\n");
   Answer(client, {"KV.PUT", "p", "k", "FIELD", "x", "uint8", "200", "BLOB", std::string(200, 'x')});
   Answer(client, {"TASK.FETCH", "p", "t", "FIELDS", "1", "x", "COUNT", "1"});
+  Answer(client, {"TASK.STATUS", "p", "t"});  // what it keeps is there from now on
 }
 
 TEST_CASE("a pipeline is served that is written whole before one reply is read", "[flow]") {
@@ -171,8 +172,8 @@ TEST_CASE("a value larger than client-query-buffer-limit comes in while output w
 TEST_CASE("a half-closed client gets all that it asked for", "[flow]") {
   const bool tcp = GENERATE(false, true);
   LiveServer server;
-  Fill(server);
   Aftermath aftermath(server);
+  Fill(server);
   {
     SocketClient client = tcp ? server.Tcp() : server.Unix();
     SendAll(client, Repeat("GET s\r\n", 20000));
@@ -286,8 +287,8 @@ TEST_CASE("tot-mem is what a client makes the server hold, and that is bounded",
   LiveServer server("client-query-buffer-limit", "8mb");
   server.Parts().Set("client-output-buffer-limit", "pubsub 32mb 8mb 60");
   const std::int64_t bound = server::Connection::HeldBytesMax(server.Parts().GetConfig());
-  Fill(server);
   Aftermath aftermath(server);
+  Fill(server);
   {
     SocketClient asking = server.Unix();
     asking.Ask("PING");
