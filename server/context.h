@@ -105,7 +105,7 @@ struct Context {
   Scratch& scratch;
   resp::Reply& reply;
   std::int64_t now_us = 0;  // of the clock, when the current command began
-  std::span<const RequestArg> request = {};
+  RequestView request = {};
 
   // A handler may set one of the two instead of answering, or, the first, after a part of the
   // answer.

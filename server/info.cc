@@ -206,7 +206,7 @@ constexpr Section kSections[] = {
     {"Keyspace", KeyspaceSection},
 };
 
-bool Wanted(std::string_view section, std::span<const RequestArg> names) {
+bool Wanted(std::string_view section, RequestView names) {
   if (names.empty()) {
     return section != "Commandstats";
   }
@@ -223,7 +223,7 @@ bool Wanted(std::string_view section, std::span<const RequestArg> names) {
 
 }  // namespace
 
-std::string InfoText(const Context& context, std::span<const RequestArg> sections) {
+std::string InfoText(const Context& context, RequestView sections) {
   Lines out;
   for (const Section& section : kSections) {
     if (Wanted(section.name, sections)) {
