@@ -165,7 +165,7 @@ RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
     args.Fail(Status(Code::kError, fmt::format("a write has at most {} rows, not {}",
                                                store::kRowsPerWriteMax, rows.size())));
   }
-  RejectDuplicateRows(args, rows);
+  RejectDuplicateRows(context, args, rows);
   return rows;
 }
 
