@@ -26,10 +26,12 @@ void ReplyOptional(std::optional<std::int64_t> number, resp::Reply& reply) {
   }
 }
 
-void ReplyFields(std::span<const store::FieldSummary> fields, resp::Reply& reply) {
+void ReplyFields(std::span<const store::FieldSummary> fields, resp::Reply& reply,
+                 std::span<const RowShapes> shapes) {
   reply.Array(fields.size());
-  for (const store::FieldSummary& field : fields) {
-    reply.Array(5);
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const store::FieldSummary& field = fields[i];
+    reply.Array(shapes.empty() ? 5 : 6);
     reply.Bulk(field.name.View());
     reply.Bulk(store::NameOf(field.dtype));
     if (field.dims) {
@@ -42,6 +44,14 @@ void ReplyFields(std::span<const store::FieldSummary> fields, resp::Reply& reply
     }
     reply.Integer(field.ready_rows);
     reply.Integer(static_cast<std::int64_t>(field.bytes));
+    if (shapes.empty()) {
+      continue;
+    }
+    if (shapes[i]) {
+      reply.Bulk(store::AsBytes(*shapes[i]));
+    } else {
+      reply.Null();
+    }
   }
 }
 
