@@ -97,9 +97,10 @@ class Partition final : public Remains {
   [[nodiscard]] Follower* GetFollower() const { return follower_.get(); }
   void SetFollower(std::unique_ptr<Follower> follower) { follower_ = std::move(follower); }
 
+  // Fills the fields and tags of `result`, where they are asked for.
   // Errors: as Store::Write; `plan` is released then.
-  Status Reserve(const WriteRequest& request, WritePlan& plan);
-  // Carries out what was reserved; fills `result`. REQUIRES: result.indexes has capacity for all
+  Status Reserve(const WriteRequest& request, WritePlan& plan, WriteResult& result);
+  // Carries out what was reserved; fills the rest of `result`. REQUIRES: result.indexes has capacity for all
   // rows.
   void Apply(WritePlan& plan, Revision revision, WriteResult& result) noexcept;
 
@@ -165,6 +166,8 @@ class Partition final : public Remains {
   Status CheckRoom(std::int64_t bytes_before, WritePlan& plan) const;
   Status ReserveTags(std::span<const TagWrite> tags, WritePlan& plan);
   Status ReserveBytes(WritePlan& plan);
+  void Describe(const WriteRequest& request, const WritePlan& plan, WriteResult& result) const;
+  [[nodiscard]] static bool ReadyInAll(const Field& field, const WritePlan& plan);
   Result<Field*> FieldForWrite(const ColumnWrite& column, const WritePlan& plan);
   [[nodiscard]] static bool HeldByNoOther(const Field& field, const WritePlan& plan);
 
