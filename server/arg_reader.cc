@@ -116,7 +116,7 @@ std::uint64_t ArgReader::Cursor() {
   return cursor;
 }
 
-std::span<const RequestArg> ArgReader::Remaining() {
+RequestView ArgReader::Remaining() {
   if (!ok()) {
     return {};
   }

@@ -34,7 +34,7 @@ struct IntegerRange {
 class ArgReader {
  public:
   // `args` excludes the command name (and the subcommand's).
-  explicit ArgReader(std::span<const RequestArg> args) : rest_(args) {}
+  explicit ArgReader(RequestView args) : rest_(args) {}
 
   [[nodiscard]] bool HasMore() const { return status_.ok() && !rest_.empty(); }
   [[nodiscard]] bool ok() const { return status_.ok(); }
@@ -54,7 +54,7 @@ class ArgReader {
   // Of SCAN and KV.SCAN. Errors: kError "invalid cursor", Redis's text.
   std::uint64_t Cursor();
   // All that is left, maybe none.
-  std::span<const RequestArg> Remaining();
+  RequestView Remaining();
 
   // `<n> <item> ...` or `LINES <blob>`, into `items` (cleared first).
   // Errors: kError: n is not at least 1 or more than there are; LINES with an empty item, or none.
@@ -71,7 +71,7 @@ class ArgReader {
   store::Status Finish();
 
  private:
-  std::span<const RequestArg> rest_;
+  RequestView rest_;
   store::Status status_;
 };
 

@@ -63,6 +63,8 @@ void Scratch::Reset() noexcept {
   for (; bytes_used > 0; --bytes_used) {
     Recycle(bytes[bytes_used - 1]);
   }
+  Recycle(write.fields);
+  Recycle(write.tags);
   read.Reset();
 }
 

@@ -55,6 +55,7 @@ struct Server {
   std::function<void()> stop = [] {};   // begins an orderly end; any thread
   std::int64_t started_us = 0;          // of clock
   std::string run_id = {};              // 40 hex digits, new at each start
+  std::uint64_t seed{store.Seed()};     // of hashes of what clients send
   std::atomic<std::int64_t> next_client_id{1};
   std::atomic<std::int64_t> seats_taken{0};
   std::atomic<std::int64_t> client_bytes{0};     // charged for connections' buffers
@@ -107,7 +108,7 @@ struct Context {
   Scratch& scratch;
   resp::Reply& reply;
   std::int64_t now_us = 0;  // of the clock, when the current command began
-  std::span<const RequestArg> request = {};
+  RequestView request = {};
 
   // A handler may set one of the two instead of answering, or, the first, after a part of the
   // answer.

@@ -32,7 +32,7 @@ std::string Echo(std::string_view text, std::size_t bytes_max) {
 }
 
 // Redis's text, with all that is echoed cut to about 128 bytes.
-Status UnknownCommand(std::span<const RequestArg> request) {
+Status UnknownCommand(RequestView request) {
   std::string args;
   for (const RequestArg& arg : request.subspan(1)) {
     if (args.size() >= kEchoedBytesMax) {
@@ -44,22 +44,23 @@ Status UnknownCommand(std::span<const RequestArg> request) {
                                           Echo(request.front().text, kEchoedBytesMax), args));
 }
 
-Status UnknownSubcommand(const Command& parent, std::span<const RequestArg> request) {
+Status UnknownSubcommand(const Command& parent, RequestView request) {
   return Status(Code::kError,
                 fmt::format("unknown subcommand '{}'. Try {} HELP.",
                             Echo(request[1].text, kEchoedBytesMax), UpperCase(parent.name)));
 }
 
 // The gates: each says why the request does not run, or ok.
-Status KnownGate(const Command* command, std::span<const RequestArg> request) {
+Status KnownGate(const Command* command, RequestView request) {
   if (command != nullptr) {
     return {};
   }
   const Command* const parent = FindCommand(request.front().text);
-  return parent == nullptr ? UnknownCommand(request) : UnknownSubcommand(*parent, request);
+  // "client|id" is a name of the table, and none that a client may send.
+  return parent == nullptr || IsSubcommand(*parent) ? UnknownCommand(request) : UnknownSubcommand(*parent, request);
 }
 
-Status ArityGate(const Command& command, std::span<const RequestArg> request) {
+Status ArityGate(const Command& command, RequestView request) {
   if (ArityMatches(command, request.size())) {
     return {};
   }
@@ -94,7 +95,7 @@ Status SubscriberGate(const Command& command, const Context& context) {
 }
 
 Status PassGates(const Context& context, const Command* command,
-                 std::span<const RequestArg> request, const Status& drained) {
+                 RequestView request, const Status& drained) {
   TRY(LoginGate(command, context.client));
   TRY(KnownGate(command, request));
   TRY(ArityGate(*command, request));
@@ -162,7 +163,7 @@ Status CheckMemory(const Context& context) {
   return budget.Used() <= budget.Limit() ? Status() : store::OutOfMemory();
 }
 
-const Command* ResolveCommand(std::span<const RequestArg> request) {
+const Command* ResolveCommand(RequestView request) {
   const Command* const command = FindCommand(request.front().text);
   if (command == nullptr || IsSubcommand(*command)) {
     return nullptr;
@@ -206,7 +207,7 @@ bool Pausable(const Command& command, const Client& client, bool writes_only) {
 }
 
 void Dispatch(Context& context, const Status& drained) {
-  const std::span<const RequestArg> request = context.request;
+  const RequestView request = context.request;
   const std::int64_t started_us = context.now_us;
   const resp::Reply::Mark mark = context.reply.Prepare();
   const Command* command = nullptr;

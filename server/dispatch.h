@@ -30,6 +30,6 @@ store::Status CheckMemory(const Context& context);
 
 // The row that would run: the command, or the subcommand that request[1] names. Null: there is
 // none. `request` may be incomplete.
-const Command* ResolveCommand(std::span<const RequestArg> request);
+const Command* ResolveCommand(RequestView request);
 
 }  // namespace sluice::server

@@ -227,7 +227,7 @@ constexpr Section kSections[] = {
     {"Keyspace", KeyspaceSection},
 };
 
-bool Wanted(std::string_view section, std::span<const RequestArg> names) {
+bool Wanted(std::string_view section, RequestView names) {
   const bool by_command = section == "Commandstats" || section == "Holds";  // a line a command
   if (names.empty()) {
     return !by_command;
@@ -245,7 +245,7 @@ bool Wanted(std::string_view section, std::span<const RequestArg> names) {
 
 }  // namespace
 
-std::string InfoText(const Context& context, std::span<const RequestArg> sections) {
+std::string InfoText(const Context& context, RequestView sections) {
   Lines out;
   for (const Section& section : kSections) {
     if (Wanted(section.name, sections)) {

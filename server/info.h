@@ -19,6 +19,6 @@ void TasksSection(const Context& context, fmt::memory_buffer& out);
 // The sections named ("all", "everything", "default" or none: all of them), in our order: "#
 // Section" and lines "name:value", each ending in CRLF. An unknown section adds nothing. REQUIRES:
 // the engine is held.
-std::string InfoText(const Context& context, std::span<const RequestArg> sections);
+std::string InfoText(const Context& context, RequestView sections);
 
 }  // namespace sluice::server

@@ -14,10 +14,10 @@ constexpr std::string_view kRedacted = "(redacted)";
 constexpr std::size_t kMonitorArgBytesMax = 1024;  // tensors are not shown whole
 
 // What may be shown: of a secret command its name only.
-std::span<const RequestArg> Shown(const RanCommand& ran) {
+RequestView Shown(const RanCommand& ran) {
   const std::size_t name = IsSubcommand(ran.command) ? 2 : 1;
   const bool secret = (ran.command.flags & kSecret) != 0;
-  return ran.request.first(secret ? std::min(name, ran.request.size()) : ran.request.size());
+  return secret ? ran.request.first(name) : ran.request;
 }
 
 // As redis-cli quotes: printable bytes as they are.

@@ -14,7 +14,7 @@ namespace sluice::server {
 struct RanCommand {
   Context& context;
   const Command& command;
-  std::span<const RequestArg> request;
+  RequestView request;
   std::int64_t microseconds;
 };
 

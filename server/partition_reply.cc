@@ -26,8 +26,8 @@ void ReplyOptional(std::optional<std::int64_t> number, resp::Reply& reply) {
   }
 }
 
-void ReplyField(const store::FieldSummary& field, resp::Reply& reply) {
-  reply.Array(5);
+void ReplyField(const store::FieldSummary& field, const RowShapes* shapes, resp::Reply& reply) {
+  reply.Array(shapes == nullptr ? 5 : 6);
   reply.Bulk(field.name.View());
   reply.Bulk(store::NameOf(field.dtype));
   if (field.dims) {
@@ -40,12 +40,17 @@ void ReplyField(const store::FieldSummary& field, resp::Reply& reply) {
   }
   reply.Integer(field.ready_rows);
   reply.Integer(static_cast<std::int64_t>(field.bytes));
+  if (shapes != nullptr && *shapes) {
+    reply.Bulk(store::AsBytes(**shapes));
+  } else if (shapes != nullptr) {
+    reply.Null();
+  }
 }
 
 void ReplyFields(std::span<const store::FieldSummary> fields, resp::Reply& reply) {
   reply.Array(fields.size());
   for (const store::FieldSummary& field : fields) {
-    ReplyField(field, reply);
+    ReplyField(field, nullptr, reply);
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <vector>
 
 #include "resp/reply.h"
 #include "server/stream.h"
@@ -27,8 +29,10 @@ std::optional<std::int64_t> OldestUnconsumedMs(Stream& stream, const controller:
 // Appends so many pairs.
 inline constexpr std::size_t kTaskReportPairs = 6;
 void ReplyTaskReport(const TaskReport& report, resp::Reply& reply);
-// KV.FIELDS: one entry a field.
-void ReplyField(const store::FieldSummary& field, resp::Reply& reply);
+// The shapes of a field's rows, n x rank; nullopt where ranks differ.
+using RowShapes = std::optional<std::vector<std::int64_t>>;
+// KV.FIELDS: one entry a field; `shapes`: null: they were not asked for.
+void ReplyField(const store::FieldSummary& field, const RowShapes* shapes, resp::Reply& reply);
 void ReplyFields(std::span<const store::FieldSummary> fields, resp::Reply& reply);
 // Nil where there is none.
 void ReplyOptional(std::optional<std::int64_t> number, resp::Reply& reply);

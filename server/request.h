@@ -1,6 +1,8 @@
-// One argument of a request as commands see it, and a request that is kept.
+// One argument of a request as commands see it, the arguments of a request, and a request that is
+// kept.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -18,11 +20,42 @@ struct RequestArg {
   store::Blob blob;
 };
 
+// The arguments of a request, its name first, or a part of them; borrows them. A client chooses how
+// many there are, so access is checked in every build: an argument that does not exist is empty.
+class RequestView {
+ public:
+  RequestView() = default;
+  RequestView(std::span<const RequestArg> args) : args_(args) {}
+  RequestView(std::span<RequestArg> args) : args_(args) {}
+  RequestView(const std::vector<RequestArg>& args) : args_(args) {}
+
+  [[nodiscard]] std::size_t size() const { return args_.size(); }
+  [[nodiscard]] bool empty() const { return args_.empty(); }
+  [[nodiscard]] auto begin() const { return args_.begin(); }
+  [[nodiscard]] auto end() const { return args_.end(); }
+  [[nodiscard]] const RequestArg& operator[](std::size_t position) const {
+    return position < args_.size() ? args_[position] : kNone;
+  }
+  [[nodiscard]] const RequestArg& front() const { return (*this)[0]; }
+  // The first `count`, or as many as there are.
+  [[nodiscard]] RequestView first(std::size_t count) const {
+    return args_.first(std::min(count, args_.size()));
+  }
+  // Without the first `count`.
+  [[nodiscard]] RequestView subspan(std::size_t count) const {
+    return args_.subspan(std::min(count, args_.size()));
+  }
+
+ private:
+  inline static const RequestArg kNone;
+  std::span<const RequestArg> args_;
+};
+
 // A request that outlives the bytes it came in: one that waits (BLOCK), or stands in a transaction.
 class KeptRequest {
  public:
   // Errors: std::bad_alloc.
-  explicit KeptRequest(std::span<const RequestArg> request)
+  explicit KeptRequest(RequestView request)
       : args_(request.begin(), request.end()) {
     for (const RequestArg& arg : args_) {
       bytes_ += arg.blob.IsNull() ? arg.text.size() : 0;
@@ -38,7 +71,7 @@ class KeptRequest {
     }
   }
 
-  [[nodiscard]] std::span<const RequestArg> Args() const { return args_; }
+  [[nodiscard]] RequestView Args() const { return args_; }
   // Of the arguments that lie in no blob.
   [[nodiscard]] std::size_t TextBytes() const { return bytes_; }
   // That it takes, but for blobs.

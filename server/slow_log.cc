@@ -13,7 +13,7 @@ constexpr std::size_t kSamplesMax = 160;
 
 }  // namespace
 
-std::vector<std::string> CutArgs(std::span<const RequestArg> request) {
+std::vector<std::string> CutArgs(RequestView request) {
   std::vector<std::string> args;
   const bool cut = request.size() > kArgsMax;
   const std::size_t count = cut ? kArgsMax - 1 : request.size();
@@ -91,7 +91,7 @@ std::vector<LatencyEvents::Sample> LatencyEvents::History(std::string_view name)
              : std::vector<Sample>(it->second.samples.begin(), it->second.samples.end());
 }
 
-std::int64_t LatencyEvents::Reset(std::span<const RequestArg> names) {
+std::int64_t LatencyEvents::Reset(RequestView names) {
   const std::lock_guard lock(mutex_);
   auto before = static_cast<std::int64_t>(events_.size());
   if (names.empty()) {

@@ -29,7 +29,7 @@ struct SlowCommand {
 };
 
 // The arguments as SLOWLOG keeps them.
-std::vector<std::string> CutArgs(std::span<const RequestArg> request);
+std::vector<std::string> CutArgs(RequestView request);
 
 class SlowLog {
  public:
@@ -64,7 +64,7 @@ class LatencyEvents {
   // At most 160, oldest first.
   [[nodiscard]] std::vector<Sample> History(std::string_view event);
   // How many events were forgotten. None named: all.
-  std::int64_t Reset(std::span<const RequestArg> events);
+  std::int64_t Reset(RequestView events);
 
  private:
   struct Event {

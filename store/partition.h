@@ -98,9 +98,10 @@ class Partition final : public Remains {
   [[nodiscard]] Attachment* GetAttachment() const { return attachment_.get(); }
   void Attach(std::unique_ptr<Attachment> attachment) { attachment_ = std::move(attachment); }
 
+  // Fills the fields and tags of `result`, where they are asked for.
   // Errors: as Store::Write; `plan` is released then.
-  Status Reserve(const WriteRequest& request, WritePlan& plan);
-  // Carries out what was reserved; fills `result`. REQUIRES: result.indexes has capacity for all
+  Status Reserve(const WriteRequest& request, WritePlan& plan, WriteResult& result);
+  // Carries out what was reserved; fills the rest of `result`. REQUIRES: result.indexes has capacity for all
   // rows.
   void Apply(WritePlan& plan, Revision revision, WriteResult& result) noexcept;
 
@@ -166,6 +167,8 @@ class Partition final : public Remains {
   Status CheckRoom(std::int64_t bytes_before, WritePlan& plan) const;
   Status ReserveTags(std::span<const TagWrite> tags, WritePlan& plan);
   Status ReserveBytes(WritePlan& plan);
+  void Describe(const WriteRequest& request, const WritePlan& plan, WriteResult& result) const;
+  [[nodiscard]] static bool ReadyInAll(const Field& field, const WritePlan& plan);
   Result<Field*> FieldForWrite(const ColumnWrite& column, const WritePlan& plan);
   [[nodiscard]] static bool HeldByNoOther(const Field& field, const WritePlan& plan);
 

@@ -42,7 +42,7 @@ void WritePlan::Release() noexcept {
   slots_.clear();
 }
 
-Status Partition::Reserve(const WriteRequest& request, WritePlan& plan) {
+Status Partition::Reserve(const WriteRequest& request, WritePlan& plan, WriteResult& result) {
   struct Guard {  // for a Status as for std::bad_alloc
     WritePlan* plan;
     ~Guard() {
@@ -68,6 +68,10 @@ Status Partition::Reserve(const WriteRequest& request, WritePlan& plan) {
   TRY(CheckRoom(bytes_before, plan));
   TRY(ReserveTags(request.tags, plan));
   TRY(ReserveBytes(plan));
+  Describe(request, plan, result);
+  if (request.before_apply) {
+    request.before_apply(result);
+  }
   guard.plan = nullptr;
   return {};
 }

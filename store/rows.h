@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -51,16 +52,26 @@ struct TagWrite {
   Text fresh;  // FreshTag(patch)
 };
 
+struct WriteResult;
+
 struct WriteRequest {
   std::string_view partition;
   RowSet rows;
   std::span<const TagWrite> tags;  // none, or one a row
   std::span<ColumnWrite> columns;  // their chunks are moved from on success
+  // What the result is to say of the rows.
+  bool return_fields = false;
+  bool return_tags = false;
+  // Called just before the write is applied, with the fields and tags of the result, so that the
+  // caller can reserve what its answer needs. What it throws undoes the write.
+  std::function<void(const WriteResult&)> before_apply = {};
 };
 
 struct WriteResult {
   std::int64_t new_rows = 0;
   std::vector<RowIndex> indexes;  // of each row, in the order of the request
+  std::vector<Text> fields;       // with return_fields: those that are ready in all of the rows
+  std::vector<Text> tags;         // with return_tags: of each row; null: none was ever written
   Revision revision = 0;          // of this write
   // Where it failed with kFull: what there was no room for.
   struct Wants {

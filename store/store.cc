@@ -84,6 +84,8 @@ Status Store::SetTerms(std::string_view partition, PartitionTerms terms) {
 Status Store::Write(const WriteRequest& request, WriteResult& result) {
   result.new_rows = 0;
   result.wants = {};
+  result.fields.clear();
+  result.tags.clear();
   result.indexes.clear();
   result.indexes.reserve(request.rows.size());
   TRY_ASSIGN(Partition * partition, FindPartition(request.partition));
@@ -104,7 +106,7 @@ Status Store::Write(const WriteRequest& request, WriteResult& result) {
     partition = guard.made->partition.get();
   }
   WritePlan& plan = tables_->plan;
-  Status status = partition->Reserve(request, plan);
+  Status status = partition->Reserve(request, plan, result);
   if (!status.ok()) {
     result.wants = plan.Wants();
     return status;

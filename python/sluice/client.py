@@ -27,7 +27,7 @@ from sluice.kv import kv_list
 from sluice.metadata import BatchMeta
 from sluice.own_sampler import OwnSampler
 from sluice.rows import checked, describe, describe_all, in_order, listing, positions_by_partition, rows_of, schema_of_stored
-from sluice.samplers import server_arguments
+from sluice.samplers import BaseSampler, server_arguments
 from sluice.session import current
 from sluice.wire import lines, packed, twin, unpacked
 
@@ -225,10 +225,8 @@ class TransferQueueClient(Fetching):
         wait_s = 0.0 if session.config.polling_mode else session.config.timeout_s
         words = server_arguments(sampler)
         if words is None:
-            rows = OwnSampler(session.wire, sampler, partition, task, fields).take(count, config, wait_s)
-            if rows:
-                return describe(session.wire, partition, rows, fields)
-            return self._nothing(fetch_words(partition, task, fields, count), ended=rows is None)
+            sampled = self._sample_here(sampler, fields, count, partition, task, config, wait_s)
+            return self._nothing(fetch_words(partition, task, fields, count), ended=False) if sampled is None else sampled
         unknown = sorted(config.keys() - {"dp_rank", "batch_index"})
         if unknown:
             raise ValueError(f"sampling_config has {unknown}; it takes dp_rank, batch_index and sampler")
@@ -245,6 +243,23 @@ class TransferQueueClient(Fetching):
         if metadata:
             metadata.field_schema = schema_of_stored(session.wire, partition, metadata.global_indexes, fields, described)
         return metadata
+
+    def _sample_here(
+        self,
+        sampler: BaseSampler,
+        fields: Sequence[str],
+        count: int,
+        partition: str,
+        task: str,
+        config: Mapping[str, Any],
+        wait_s: float,
+    ) -> BatchMeta | None:
+        """A batch by a sampler that is none of the server's; None where it samples nothing within wait_s."""
+        wire = current().wire
+        rows = OwnSampler(wire, sampler, partition, task, fields).take(count, config, wait_s)
+        if rows is None:
+            return BatchMeta.empty({"end": True})
+        return describe(wire, partition, rows, fields) if rows else None
 
     def _nothing(self, fetch: Sequence[Arg], *, ended: bool) -> BatchMeta:
         """The answer where a fetch found too few rows."""

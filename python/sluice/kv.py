@@ -19,10 +19,11 @@ import torch
 from tensordict import TensorDict, TensorDictBase
 
 from sluice._link import Arg
-from sluice.arguments import DataParser, Tag, block, field_names, listed, name_list, parsed, tag_texts, utf8_fields
+from sluice.arguments import DataParser, Tag, block, listed, name_list, parsed, tag_texts, utf8_fields
 from sluice.columns import decode, encode
 from sluice.errors import RequestError, ServerError
 from sluice.metadata import KVBatchMeta
+from sluice.rows import pipeline_in_parts, read_tags
 from sluice.session import current
 from sluice.wire import lines, twin
 
@@ -185,29 +186,26 @@ def _put(
         fields = parsed(fields, len(keys), data_parser)
     session = current()
     rows = ["KEYS", *listed("keys", keys)]
-    head: list[Arg] = ["KV.MPUT", partition_id, *rows, *block(wait_s)]
+    head: list[Arg] = ["KV.MPUT", partition_id, *rows, *block(wait_s), "RETURN", "BOTH"]
     if tags is not None:
         head += ["TAGS", *lines(tag_texts(keys, tags))]
 
-    def put(utf8: Collection[str] = ()) -> list[Any]:
+    def put(utf8: Collection[str] = ()) -> Any:
         columns: list[Arg] = []
         if fields is not None:
             pickles = session.config.allow_pickle
             columns = encode(fields, len(keys), allow_pickle=pickles, dedup=dedup, utf8=utf8)
-        asked: list[list[Arg]] = [["KV.FIELDS", partition_id, *rows], ["KV.TAGS", partition_id, *rows]]
-        return session.wire.pipeline([*head, *columns], *asked, wait_s=wait_s)
+        return session.wire.call(*head, *columns, wait_s=wait_s)
 
-    done, there, now = put()
-    if isinstance(done, ServerError) and done.code == "DTYPE" and (utf8 := utf8_fields(partition_id, fields)):
-        done, there, now = put(utf8)
-    if isinstance(done, ServerError):
-        raise done
-    if isinstance(there, ServerError) or isinstance(now, ServerError) or None in now:
-        # They were put, and are gone again: their consumers were quick.
-        return KVBatchMeta(keys, [dict(tag) for tag in tags or [{}] * len(keys)], partition_id, field_names(fields))
-    return KVBatchMeta(
-        keys, json.loads(b"[" + b",".join(map(bytes, now)) + b"]"), partition_id, [str(entry[0], "utf-8") for entry in there]
-    )
+    try:
+        reply = put()
+    except RequestError as error:
+        utf8 = utf8_fields(partition_id, fields) if error.code == "DTYPE" else set()
+        if not utf8:
+            raise
+        reply = put(utf8)
+    _, names, now = reply
+    return KVBatchMeta(keys, read_tags(now), partition_id, [str(name, "utf-8") for name in names])
 
 
 def _batch_of_one(fields: TensorDictBase | Mapping[str, Any]) -> TensorDictBase | Mapping[str, Any]:
@@ -229,7 +227,7 @@ def _refuse_gaps(keys: list[str], partition_id: str, got: set[bytes], there: Any
     if isinstance(there, ServerError) or {entry[0] for entry in there} <= got:
         return
     questions: list[list[Arg]] = [["KV.FIELDS", partition_id, "KEYS", 1, key] for key in keys]
-    replies = current().wire.pipeline(*questions, repeat=True)
+    replies = pipeline_in_parts(current().wire, questions)
     each = [got if isinstance(reply, ServerError) else {entry[0] for entry in reply} for reply in replies]
     for name in sorted(set().union(*each) - got):
         field, lacking = str(name, "utf-8"), next(key for key, names in zip(keys, each, strict=True) if name not in names)

@@ -1,8 +1,9 @@
 """Recycled memory for what is received.
 
 The first write to a fresh page costs far more than the copy itself (some 12 us for 4 KiB on a virtual machine: 0.3 GB/s
-instead of 10), so the memory of large tensors is used again. `take` lends a block as a NumPy array; tensors made of it keep
-the array alive, and when the last of them is gone the block is free for the next reply.
+instead of 10), so the memory of large tensors is used again. `take` lends a block as a NumPy array. Whatever is made of that
+array without a copy (slices, np.asarray, tensors, memoryviews) keeps the block; when the last of it is gone the block is free
+for the next reply.
 
 Thread safety: any thread. A forked child goes on with its own copy.
 """
@@ -14,7 +15,6 @@ import mmap
 import os
 import threading
 from collections import deque
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,16 +23,21 @@ KEPT_BYTES = 1 << 30
 """As much free memory is kept for later; what is beyond goes back to the system."""
 
 
-class _Lease(np.ndarray[Any, np.dtype[np.uint8]]):
-    """The bytes of one block. When it and all that refers to it are gone, the block goes back to its pool."""
+class _Lease:
+    """The memory of one block. When all arrays and tensors on it are gone, the block goes back to its pool.
 
-    # Only on the array that `take` makes: slices of it are leases, too, but refer to it.
-    _home: tuple[Pool, mmap.mmap] | None = None
+    NumPy's views refer to the last base of their own type, past any subclass of ndarray; so this is no array, but what
+    NumPy makes an array of.
+    """
+
+    def __init__(self, pool: Pool, block: mmap.mmap, nbytes: int) -> None:
+        self._pool = pool
+        self._block = block
+        address: int = np.frombuffer(block, np.uint8).__array_interface__["data"][0]
+        self.__array_interface__ = {"version": 3, "shape": (nbytes,), "typestr": "|u1", "data": (address, False)}
 
     def __del__(self) -> None:
-        if self._home is not None:
-            pool, block = self._home
-            pool._give_back(block)
+        self._pool._give_back(self._block)
 
 
 class Pool:
@@ -67,9 +72,7 @@ class Pool:
                 self._free_bytes -= size
         if block is None:
             block = _new_block(size)
-        lease = np.frombuffer(block, np.uint8, nbytes).view(_Lease)
-        lease._home = (self, block)
-        return lease
+        return np.asarray(_Lease(self, block, nbytes))
 
     def _give_back(self, block: mmap.mmap) -> None:
         self._returned.append(block)

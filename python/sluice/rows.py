@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,13 @@ import torch
 from tensordict import NonTensorStack, TensorDict, TensorDictBase
 
 from sluice._link import Arg
-from sluice.columns import DTYPES, values_by_row
+from sluice.columns import DTYPES, Blob, values_by_row
 from sluice.errors import RequestError, ServerError
-from sluice.field_schema import Schema, field_schema
+from sluice.field_schema import Schema, Shape, field_schema
 from sluice.metadata import BatchMeta
 from sluice.wire import Wire, packed, unpacked
+
+_PIPELINED_MAX = 1000
 
 
 def rows_of(data: TensorDictBase | Mapping[str, Any], rows: int, positions: Sequence[int]) -> dict[str, Any]:
@@ -82,9 +85,8 @@ def listing(wire: Wire, partition: str) -> list[dict[str, Any]]:
 
 def describe(wire: Wire, partition: str, rows: Sequence[int], fields: Sequence[str] | None) -> BatchMeta:
     """The metadata of rows that have all of these fields; without `fields`: all that each of the rows has."""
-    described, tags = wire.pipeline(
-        ["KV.FIELDS", partition, "ROWS", packed(rows)], ["KV.TAGS", partition, "ROWS", packed(rows)], repeat=True
-    )
+    named: list[Arg] = [partition, "ROWS", packed(rows)]
+    described, tags = wire.pipeline(["KV.FIELDS", *named, "SHAPES"], ["KV.TAGS", *named], repeat=True)
     names = [str(entry[0], "utf-8") for entry in checked(described)] if fields is None else fields
     schema = schema_of_stored(wire, partition, rows, names, described)
     return BatchMeta(rows, [partition] * len(rows), schema, [1] * len(rows), custom_meta=read_tags(checked(tags)))
@@ -107,35 +109,80 @@ def describe_all(wire: Wire, partition: str, fields: Sequence[str], listed: Sequ
 
 
 def schema_of_stored(wire: Wire, partition: str, rows: Sequence[int], fields: Sequence[str], described: Any) -> dict[str, Schema]:
-    """The field_schema of these rows; `described` is a reply of KV.FIELDS for more rows than these, or for them.
+    """The field_schema of these rows; `described` is KV.FIELDS of more rows than these, or KV.FIELDS ... SHAPES of them.
 
-    Only where that says that a field's shapes differ, the rows are asked one by one.
+    Only where that says that a field's shapes differ, and not how, the server is asked again.
     """
     entries = _entries(described)
-    unlike = [name for name in fields if name in entries and entries[name][0] is not None and _differs(entries[name][1])]
-    each: list[Mapping[str, Any]] = []
-    if unlike:
-        asks: list[list[Arg]] = [["KV.FIELDS", partition, "ROWS", packed([row])] for row in rows]
-        each = [_entries(reply) for reply in wire.pipeline(*asks, repeat=True)]
+    unlike = [name for name in fields if name in entries and entries[name].differs and entries[name].by_row is None]
+    by_row = _shapes_by_row(wire, partition, rows, unlike) if unlike else {}
     schema = {}
     for name in fields:
         if name in entries:
-            dtype, shape = entries[name]
-            shapes = [row[name][1] if name in row else None for row in each] if name in unlike else [shape] * len(rows)
-            schema[name] = field_schema(dtype, shapes)
+            entry = entries[name]
+            schema[name] = field_schema(entry.dtype, by_row.get(name) or entry.by_row or [entry.shape] * len(rows))
     return schema
 
 
-def _entries(reply: Any) -> dict[str, tuple[torch.dtype | None, tuple[int, ...] | None]]:
-    """KV.FIELDS by name: torch's dtype (None: not tensors), one row's shape (None where ranks differ)."""
-    return {
-        str(name, "utf-8"): (DTYPES.get(str(dtype, "ascii")), None if shape is None else tuple(shape))
-        for name, dtype, shape, *_ in checked(reply)
-    }
+def _shapes_by_row(wire: Wire, partition: str, rows: Sequence[int], names: Sequence[str]) -> dict[str, list[Shape | None]]:
+    """Each row's shape in each of these fields; None where a row does not have the field."""
+    described = _entries(wire.call("KV.FIELDS", partition, "ROWS", packed(rows), "SHAPES", repeat=True))
+    shapes: dict[str, list[Shape | None]] = {}
+    for name in names:
+        having: Sequence[int] = rows
+        entry = described.get(name)
+        if entry is None:  # not all of the rows have it
+            all_rows, ready = wire.call("PARTITION.READY", partition, "FIELDS", 1, name, repeat=True)
+            chosen = set(unpacked(all_rows)[np.frombuffer(ready, np.uint8) == 1].tolist())
+            having = [row for row in rows if row in chosen]
+            reply = wire.call("KV.FIELDS", partition, "ROWS", packed(having), "SHAPES", repeat=True)
+            entry = _entries(reply).get(name)
+        if entry is not None and entry.by_row is None:  # ranks differ
+            each = _one_by_one(wire, partition, having, name)
+        else:
+            each = [] if entry is None or entry.by_row is None else entry.by_row
+        shape_of = dict(zip(having, each, strict=False))
+        shapes[name] = [shape_of.get(row) for row in rows]
+    return shapes
 
 
-def _differs(shape: tuple[int, ...] | None) -> bool:
-    return shape is None or -1 in shape
+def _one_by_one(wire: Wire, partition: str, rows: Sequence[int], name: str) -> list[Shape | None]:
+    asks: list[list[Arg]] = [["KV.FIELDS", partition, "ROWS", packed([row])] for row in rows]
+    entries = [_entries(reply).get(name) for reply in pipeline_in_parts(wire, asks)]
+    return [None if entry is None else entry.shape for entry in entries]
+
+
+def pipeline_in_parts(wire: Wire, commands: Sequence[Sequence[Arg]]) -> list[Any]:
+    """Many commands that may be repeated, and their replies. Whoever sends all of them before it reads may wait forever."""
+    parts = [commands[at : at + _PIPELINED_MAX] for at in range(0, len(commands), _PIPELINED_MAX)]
+    return [reply for part in parts for reply in wire.pipeline(*part, repeat=True)]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A field in the reply of KV.FIELDS."""
+
+    dtype: torch.dtype | None
+    """torch's; None: not tensors."""
+    shape: Shape | None
+    """One row's; -1 where a dimension differs, None where ranks do."""
+    by_row: list[Shape | None] | None
+    """Each row's. None: not asked for, or ranks differ."""
+
+    @property
+    def differs(self) -> bool:
+        return self.dtype is not None and (self.shape is None or -1 in self.shape)
+
+
+def _entries(reply: Any) -> dict[str, _Entry]:
+    return {str(name, "utf-8"): _entry(dtype, shape, *shapes) for name, dtype, shape, _, _, *shapes in checked(reply)}
+
+
+def _entry(dtype: bytes, shape: list[int] | None, shapes: Blob | None = None) -> _Entry:
+    by_row: list[Shape | None] | None = None
+    if shapes is not None and shape:
+        by_row = [tuple(row) for row in unpacked(shapes).reshape(-1, len(shape)).tolist()]
+    return _Entry(DTYPES.get(str(dtype, "ascii")), None if shape is None else tuple(shape), by_row)
 
 
 def checked(reply: Any) -> Any:

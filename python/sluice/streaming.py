@@ -27,7 +27,7 @@ from tensordict import TensorDict
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from sluice.client import TransferQueueClient
-from sluice.errors import CallTimeout, RequestError
+from sluice.errors import RequestError
 from sluice.fetching import Fetched, fetch_words
 from sluice.metadata import BatchMeta
 from sluice.micro_batches import micro_batches
@@ -39,6 +39,7 @@ Batch: TypeAlias = tuple[TensorDict, BatchMeta]
 Asked: TypeAlias = tuple[TensorDict | None, BatchMeta]
 
 _PAUSE_S = 0.1  # before another try, where nothing tells when it is worth one
+_LOOK_S = 1.0  # how long one wait lasts in a partition that does not say how many rows will come: nothing else tells the end
 
 
 @dataclass
@@ -195,7 +196,7 @@ class StreamingDataset(IterableDataset[Batch]):
         finite = self.should_check_consumption_status
         while True:
             ask = self._ask_server if self._samples_on_server(stream) else self._ask_client
-            data, metadata = ask(client, stream, lambda: left() or (finite and self._all_consumed(stream)))
+            data, metadata = ask(client, stream, left)
             if data is not None:
                 stream.step += stride
                 stream.taken = stream.step - stride + 1
@@ -204,12 +205,25 @@ class StreamingDataset(IterableDataset[Batch]):
                 return None
             time.sleep(_PAUSE_S)  # fetch_batch_fn says so, or an endless stream has had all that was announced
 
-    def _ask_server(self, client: TransferQueueClient, stream: _Stream, given_up: Callable[[], bool]) -> Asked:
-        finite = self.should_check_consumption_status
-        batch = unless(given_up, self._fetch, client, stream, min_rows=1 if finite else None, wait_s=None)
-        if not batch and finite:
-            batch = self._fetch(client, stream, min_rows=None, wait_s=0.0)  # given up while a twin took this step
+    def _ask_server(self, client: TransferQueueClient, stream: _Stream, left: Callable[[], bool]) -> Asked:
+        if self.should_check_consumption_status:
+            batch = self._until_the_end(client, stream, left)
+        else:
+            batch = unless(left, self._fetch, client, stream, min_rows=None, wait_s=None)
         return (batch.data, batch.metadata) if batch else (None, BatchMeta.empty())
+
+    def _until_the_end(self, client: TransferQueueClient, stream: _Stream, left: Callable[[], bool]) -> Fetched | None:
+        """The batch of the stream's step, the last one with fewer rows; without rows at the end, and where it was left."""
+        announced, wait_s = False, 0.0
+        while True:
+            min_rows, so_long = (1, None) if announced else (None, wait_s)
+            batch = unless(left, self._fetch, client, stream, min_rows=min_rows, wait_s=so_long)
+            if batch is not None or left():
+                return batch
+            status = self._status(stream)
+            if announced or _all_consumed(status):
+                return self._fetch(client, stream, min_rows=None, wait_s=0.0)  # a twin may have taken this step meanwhile
+            announced, wait_s = status is not None and status[b"expected"] is not None, _LOOK_S
 
     def _fetch(self, client: TransferQueueClient, stream: _Stream, min_rows: int | None, wait_s: float | None) -> Fetched | None:
         """A step gets its rows after those before it, which are other workers': the loader waits for the first of them."""
@@ -237,7 +251,7 @@ class StreamingDataset(IterableDataset[Batch]):
             wait_s=wait_s,
         )
 
-    def _ask_client(self, client: TransferQueueClient, stream: _Stream, given_up: Callable[[], bool]) -> Asked:
+    def _ask_client(self, client: TransferQueueClient, stream: _Stream, left: Callable[[], bool]) -> Asked:
         call: dict[str, Any] = {
             "tq_client": client,
             "data_fields": self.data_fields,
@@ -249,7 +263,21 @@ class StreamingDataset(IterableDataset[Batch]):
         }
         if self.fetch_batch_fn is not None:
             return self.fetch_batch_fn(**call)
-        return unless(given_up, _fetch_by_own_sampler, **call) or (None, BatchMeta.empty())
+        return unless(left, self._sample_here, client, stream) or (None, BatchMeta.empty())
+
+    def _sample_here(self, client: TransferQueueClient, stream: _Stream) -> Asked:
+        client._announce(stream.partition_id)
+        wait_s = 0.0 if current().config.polling_mode else min(_LOOK_S, current().config.timeout_s)
+        metadata = client._sample_here(
+            self._sampler(stream.partition_id),
+            self.data_fields,
+            self.batch_size,
+            stream.partition_id,
+            self.task_name,
+            {"dp_rank": self.dp_rank, "batch_index": stream.step},
+            wait_s,
+        )
+        return (client.get_data(metadata) if metadata else None), metadata if metadata is not None else BatchMeta.empty()
 
     def _ended(self, client: TransferQueueClient, stream: _Stream, metadata: BatchMeta) -> bool:
         """Whether a stream that has an end, and gave no batch, is there."""
@@ -259,13 +287,13 @@ class StreamingDataset(IterableDataset[Batch]):
             or client.check_consumption_status(self.task_name, stream.partition_id)
         )
 
-    def _all_consumed(self, stream: _Stream) -> bool:
-        """Whether nothing is left, of a partition that does not say how many rows will come."""
+    def _status(self, stream: _Stream) -> Mapping[bytes, Any] | None:
+        """TASK.STATUS; None where there is no such task, or partition, yet."""
         try:
-            status = current().wire.call("TASK.STATUS", stream.partition_id, self.task_name, repeat=True)
+            status: Mapping[bytes, Any] = current().wire.call("TASK.STATUS", stream.partition_id, self.task_name, repeat=True)
         except RequestError:
-            return False  # there is no such task, or partition, yet
-        return status[b"expected"] is None and 0 < status[b"total"] == status[b"consumed"]
+            return None
+        return status
 
     def _samples_on_server(self, stream: _Stream) -> bool:
         return self.fetch_batch_fn is None and server_arguments(self._sampler(stream.partition_id)) is not None
@@ -344,14 +372,9 @@ class StreamingDataLoader(DataLoader[Batch]):
         return self.dataset.buffer
 
 
-def _fetch_by_own_sampler(
-    tq_client: TransferQueueClient, sampling_config: Mapping[str, Any], batch_index: int, **call: Any
-) -> tuple[TensorDict | None, BatchMeta]:
-    try:
-        metadata = tq_client.get_meta(**call, sampling_config={**sampling_config, "batch_index": batch_index})
-    except CallTimeout:
-        return None, BatchMeta.empty()
-    return (tq_client.get_data(metadata) if metadata else None), metadata
+def _all_consumed(status: Mapping[bytes, Any] | None) -> bool:
+    """Whether nothing is left, of a partition that does not say how many rows will come."""
+    return status is not None and status[b"expected"] is None and 0 < status[b"total"] == status[b"consumed"]
 
 
 def _check_groups(batch_size: int, sampler: BaseSampler) -> None:

@@ -8,6 +8,8 @@
 
 #include "server/row_selection.h"
 #include "store/chunk.h"
+#include "store/hash.h"
+#include "store/shape.h"
 #include "store/tag.h"
 
 namespace sluice::server {
@@ -22,9 +24,19 @@ using store::Status;
 // Up to here comparing all pairs is fastest, and allocates nothing.
 constexpr std::size_t kQuadraticMax = 16;
 
+// Clients choose the items: without the seed they could choose some that collide.
+struct SeededHash {
+  using is_avalanching = void;
+  std::uint64_t seed = 0;
+  std::size_t operator()(std::string_view item) const { return store::HashBytes(item, seed); }
+  std::size_t operator()(const store::RowIndex& item) const {
+    return store::HashBytes(store::AsBytes(std::span(&item, 1)), seed);
+  }
+};
+
 // The first item that stands twice, or null.
 template <typename Item>
-const Item* FirstDuplicate(std::span<const Item> items) {
+const Item* FirstDuplicate(std::span<const Item> items, std::uint64_t seed) {
   if (items.size() <= kQuadraticMax) {
     for (std::size_t i = 0; i < items.size(); ++i) {
       if (std::find(items.begin(), items.begin() + static_cast<std::ptrdiff_t>(i), items[i]) !=
@@ -34,8 +46,7 @@ const Item* FirstDuplicate(std::span<const Item> items) {
     }
     return nullptr;
   }
-  boost::unordered_flat_set<Item> seen;
-  seen.reserve(items.size());
+  boost::unordered_flat_set<Item, SeededHash> seen(items.size(), SeededHash{seed});
   for (const Item& item : items) {
     if (!seen.insert(item).second) {
       return &item;
@@ -127,14 +138,14 @@ void ReadFields(Context& context, ArgReader& args) {
   }
 }
 
-void RejectDuplicateRows(ArgReader& args, const RowSet& rows) {
+void RejectDuplicateRows(Context& context, ArgReader& args, const RowSet& rows) {
   if (!args.ok()) {
     return;
   }
-  if (const std::string_view* const key = FirstDuplicate(rows.keys)) {
+  if (const std::string_view* const key = FirstDuplicate(rows.keys, context.server.seed)) {
     args.Fail(Status(Code::kError, fmt::format("key '{}' is named twice", *key)));
   }
-  if (const store::RowIndex* const index = FirstDuplicate(rows.indexes)) {
+  if (const store::RowIndex* const index = FirstDuplicate(rows.indexes, context.server.seed)) {
     args.Fail(Status(Code::kError, fmt::format("index {} is named twice", *index)));
   }
 }
@@ -146,7 +157,7 @@ void RejectDuplicateFields(Context& context, ArgReader& args) {
     names.push_back(column.source.field);
   }
   if (const std::string_view* const name =
-          FirstDuplicate(std::span<const std::string_view>(names))) {
+          FirstDuplicate(std::span<const std::string_view>(names), context.server.seed)) {
     args.Fail(Status(Code::kError, fmt::format("field '{}' is named twice", *name)));
   }
 }

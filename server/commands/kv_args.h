@@ -51,7 +51,7 @@ store::Status ChooseRows(Context& context, std::string_view partition, RowChoice
 void ReadFields(Context& context, ArgReader& args);
 
 // Fails where a key or an index of `rows` is named twice (writes only).
-void RejectDuplicateRows(ArgReader& args, const store::RowSet& rows);
+void RejectDuplicateRows(Context& context, ArgReader& args, const store::RowSet& rows);
 
 // Fails where a field of scratch.columns is named twice.
 void RejectDuplicateFields(Context& context, ArgReader& args);

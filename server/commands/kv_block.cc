@@ -176,7 +176,7 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
   Unpause unpause_;
 };
 
-// Where BLOCK would stand: right behind the rows. 0: not to be seen yet.
+// Where BLOCK would stand: right behind the rows, or behind a RETURN there. 0: not to be seen yet.
 std::size_t BlockPosition(const Command& command, std::span<const resp::Argument> head) {
   if (command.name != "kv.mput") {
     return 3;
@@ -227,8 +227,9 @@ std::optional<std::int64_t> BlockOf(const Command& command, std::span<const resp
   if ((command.flags & kBlocking) == 0 || (command.flags & kWrite) == 0) {
     return std::nullopt;
   }
-  const std::size_t at = BlockPosition(command, head);
+  std::size_t at = BlockPosition(command, head);
   std::int64_t ms = 0;
+  at += at != 0 && at < head.size() && EqualsIgnoreCase(head[at].text, "RETURN") ? 2 : 0;
   const bool there = at != 0 && at + 1 < head.size() && EqualsIgnoreCase(head[at].text, "BLOCK") &&
                      ParseInteger(head[at + 1].text, ms) && ms >= 0;
   return there ? std::optional(ms) : std::nullopt;

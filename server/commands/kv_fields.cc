@@ -24,6 +24,26 @@ using store::FieldSummary;
 using store::ReadResult;
 using store::Status;
 
+struct FieldsReply {
+  std::vector<FieldSummary> fields;
+  std::vector<RowShapes> shapes;  // by field, with SHAPES
+};
+
+// Of cells that are all ready.
+RowShapes ShapesOf(std::span<const ReadResult::Cell> cells) {
+  const std::size_t rank = cells.front().Shape().size();
+  std::vector<std::int64_t> shapes;
+  shapes.reserve(cells.size() * rank);
+  for (const ReadResult::Cell& cell : cells) {
+    const store::Dims shape = cell.Shape();
+    if (shape.size() != rank) {
+      return std::nullopt;
+    }
+    shapes.insert(shapes.end(), shape.begin(), shape.end());
+  }
+  return shapes;
+}
+
 // Of a column of rows that are all ready.
 FieldSummary Summarize(const ReadResult::Column& column, std::span<const ReadResult::Cell> cells) {
   FieldSummary summary = {.name = column.name, .dtype = column.dtype, .dims = {}};
@@ -42,7 +62,7 @@ FieldSummary Summarize(const ReadResult::Column& column, std::span<const ReadRes
 }
 
 Status FieldsOfRows(Context& context, std::string_view partition, RowChoice& choice,
-                    std::vector<FieldSummary>& fields) {
+                    bool with_shapes, FieldsReply& out) {
   ReadResult& read = context.scratch.read;
   TRY(ReadChosen(context, choice,
                  {.partition = partition,
@@ -53,12 +73,16 @@ Status FieldsOfRows(Context& context, std::string_view partition, RowChoice& cho
                  read));
   context.turn.Leave();
   for (std::size_t c = 0; !read.indexes.empty() && c < read.columns.size(); ++c) {
-    fields.push_back(Summarize(read.columns[c], {read.CellsOf(c), read.indexes.size()}));
+    const std::span cells(read.CellsOf(c), read.indexes.size());
+    out.fields.push_back(Summarize(read.columns[c], cells));
+    if (with_shapes) {
+      out.shapes.push_back(ShapesOf(cells));
+    }
   }
   return {};
 }
 
-// KV.FIELDS partition [KEYS list | ROWS blob | WHERE ...]
+// KV.FIELDS partition [KEYS list | ROWS blob | WHERE ... [SHAPES]]
 Status KvFields(Context& context, ArgReader& args) {
   const std::string_view partition = args.Name("partition");
   const bool some_rows = args.HasMore();
@@ -66,21 +90,23 @@ Status KvFields(Context& context, ArgReader& args) {
   if (some_rows) {
     choice = ReadRowChoice(context, args);
   }
+  const bool with_shapes = some_rows && args.Option("SHAPES");
   TRY(args.Finish());
 
-  std::vector<FieldSummary> fields;
+  FieldsReply out;
   if (some_rows) {
-    TRY(FieldsOfRows(context, partition, choice, fields));
+    TRY(FieldsOfRows(context, partition, choice, with_shapes, out));
   } else {
-    context.turn.Enter();
-    TRY(context.server.store(context.turn.Enter()).Summarize(partition, fields));
+    TRY(context.server.store(context.turn.Enter()).Summarize(partition, out.fields));
     context.turn.Leave();
   }
-  context.reply.Array(fields.size());
-  const std::size_t count = fields.size();
+  context.reply.Array(out.fields.size());
+  const std::size_t count = out.fields.size();
   ReplyEach(
       count,
-      [kept = std::move(fields)](resp::Reply& reply, std::size_t i) { ReplyField(kept[i], reply); },
+      [kept = std::move(out), with_shapes](resp::Reply& reply, std::size_t i) {
+        ReplyField(kept.fields[i], with_shapes ? &kept.shapes[i] : nullptr, reply);
+      },
       context.reply, context.rest);
   return {};
 }
@@ -116,7 +142,8 @@ Status KvShow(Context& context, ArgReader& args) {
 
 constexpr Arg kFieldsArgs[] = {
     {.name = "partition", .type = "key"},
-    {.name = "rows", .type = "oneof", .optional = true, .args = kRowChoiceArgs}};
+    {.name = "rows", .type = "oneof", .optional = true, .args = kRowChoiceArgs},
+    {.name = "shapes", .type = "pure-token", .token = "SHAPES", .optional = true}};
 constexpr Arg kShowArgs[] = {{.name = "partition", .type = "key"},
                              {.name = "row-key", .type = "string"},
                              {.name = "field", .type = "string", .optional = true}};
@@ -131,7 +158,8 @@ constexpr std::array kCommands = {
          .since = "0.1.0",
          .complexity = "O(N) where N is the number of fields, and of cells where rows are named",
          .summary =
-             "Returns the fields of a partition, or of rows: dtype, shape, ready rows, bytes.",
+             "Returns the fields of a partition, or of rows: dtype, shape, ready rows, bytes; with SHAPES "
+             "each row's shape, too.",
          .args = kFieldsArgs}),
     Row({.name = "kv.show",
          .arity = -3,

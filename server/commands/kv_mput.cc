@@ -8,6 +8,7 @@
 #include "server/command_table.h"
 #include "server/commands/kv_args.h"
 #include "server/commands/kv_block.h"
+#include "server/commands/kv_return.h"
 #include "server/context.h"
 #include "store/safetensors.h"
 #include "store/shape.h"
@@ -165,17 +166,18 @@ RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
     args.Fail(Status(Code::kError, fmt::format("a write has at most {} rows, not {}",
                                                store::kRowsPerWriteMax, rows.size())));
   }
-  RejectDuplicateRows(args, rows);
+  RejectDuplicateRows(context, args, rows);
   return rows;
 }
 
-// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [TAGS list] [COLUMN ...] ...
-//         [SAFETENSORS bytes]
+// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH]
+//         [TAGS list] [COLUMN ...] ... [SAFETENSORS bytes]
 Status KvMput(Context& context, ArgReader& args) {
   Scratch& scratch = context.scratch;
   const std::string_view partition = args.Name("partition");
   const RowSet rows = ReadRowsToWrite(context, args);
   Block block;
+  Return returned;
   bool some_file = false;
   while (args.HasMore()) {
     if (args.Option("COLUMN")) {
@@ -185,25 +187,26 @@ Status KvMput(Context& context, ArgReader& args) {
     } else if (!some_file && args.Option("SAFETENSORS")) {
       some_file = true;
       ReadSafetensorsColumns(context, args, rows.size());
-    } else if (!ReadBlock(args, block)) {
+    } else if (!ReadBlock(args, block) && !ReadReturn(args, returned)) {
       args.Unexpected();
     }
   }
   RejectDuplicateFields(context, args);
   Status status = args.Finish();
   if (status.ok()) {
-    // Once applied, nothing may fail.
-    context.reply.Reserve(rows.size() * sizeof(store::RowIndex) + 64);
-    status = WriteRows(
-        context,
-        {.partition = partition, .rows = rows, .tags = scratch.tags, .columns = scratch.columns});
+    store::WriteRequest write = {
+        .partition = partition, .rows = rows, .tags = scratch.tags, .columns = scratch.columns};
+    ReserveReply(returned, rows.size() * sizeof(store::RowIndex) + 64, context.reply, write);
+    status = WriteRows(context, write);
   }
   if (!status.ok()) {
     return OrWait(context, block, std::move(status));
   }
+  BeginReturned(returned, context.reply);
   context.reply.Array(2);
   context.reply.Integer(scratch.write.new_rows);
   context.reply.Bulk(store::AsBytes(scratch.write.indexes));
+  ReplyReturned(returned, scratch.write, context.reply);
   return {};
 }
 
@@ -226,6 +229,11 @@ constexpr Arg kMputArgs[] = {
     {.name = "partition", .type = "key"},
     {.name = "rows", .type = "oneof", .args = kNewRowsArgs},
     {.name = "milliseconds", .type = "integer", .token = "BLOCK", .optional = true},
+    {.name = "return",
+     .type = "oneof",
+     .token = "RETURN",
+     .optional = true,
+     .args = kReturnArgs},
     {.name = "tags", .type = "block", .token = "TAGS", .optional = true, .args = kListArgs},
     {.name = "column",
      .type = "block",

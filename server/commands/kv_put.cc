@@ -8,6 +8,7 @@
 #include "server/command_table.h"
 #include "server/commands/kv_args.h"
 #include "server/commands/kv_block.h"
+#include "server/commands/kv_return.h"
 #include "server/context.h"
 #include "store/shape.h"
 #include "store/torch/loader.h"
@@ -21,6 +22,8 @@ using store::ColumnSource;
 using store::ColumnWrite;
 using store::RowSet;
 using store::Status;
+
+constexpr std::size_t kReplyBytesMax = 32;  // of an integer
 
 // `VALUES <v> ...`: as many as the dims say.
 void ReadValues(Context& context, ArgReader& args, ColumnSource& source) {
@@ -65,7 +68,7 @@ void ReadValues(Context& context, ArgReader& args, ColumnSource& source) {
   source.bytes = parsed;
   const std::string_view next = args.Peek();
   if (args.HasMore() && !EqualsIgnoreCase(next, "FIELD") && !EqualsIgnoreCase(next, "TAG") &&
-      !EqualsIgnoreCase(next, "BLOCK")) {
+      !EqualsIgnoreCase(next, "BLOCK") && !EqualsIgnoreCase(next, "RETURN")) {
     args.Fail(Status(Code::kError,
                      fmt::format("syntax error: field '{}': {} {} takes {} values, and then '{}' "
                                  "follows",
@@ -113,13 +116,14 @@ void ReadField(Context& context, ArgReader& args) {
   context.scratch.columns.push_back(std::move(column));
 }
 
-// KV.PUT partition key [BLOCK ms] [TAG json]
+// KV.PUT partition key [BLOCK ms] [RETURN FIELDS | TAGS | BOTH] [TAG json]
 //        [FIELD name dtype [dim ...] BLOB bytes | VALUES v ... | SAME key] ...
 Status KvPut(Context& context, ArgReader& args) {
   Scratch& scratch = context.scratch;
   const std::string_view partition = args.Name("partition");
   const std::string_view key = args.Name("key");
   Block block;
+  Return returned;
   while (args.HasMore()) {
     if (args.Option("FIELD")) {
       ReadField(context, args);
@@ -128,7 +132,7 @@ Status KvPut(Context& context, ArgReader& args) {
         args.Fail(Status(Code::kError, "syntax error: TAG is given twice"));
       }
       AddTag(context, args, args.Word("the tag"));
-    } else if (!ReadBlock(args, block)) {
+    } else if (!ReadBlock(args, block) && !ReadReturn(args, returned)) {
       args.Unexpected();
     }
   }
@@ -138,16 +142,22 @@ Status KvPut(Context& context, ArgReader& args) {
   RejectDuplicateFields(context, args);
   Status status = args.Finish();
   if (status.ok()) {
-    status = WriteRows(
-        context, {.partition = partition,
-                  .rows = {.kind = RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}},
-                  .tags = scratch.tags,
-                  .columns = scratch.columns});
+    store::WriteRequest write = {
+        .partition = partition,
+        .rows = {.kind = RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}},
+        .tags = scratch.tags,
+        .columns = scratch.columns};
+    if (returned.Given()) {  // otherwise the reply fits where an error would
+      ReserveReply(returned, kReplyBytesMax, context.reply, write);
+    }
+    status = WriteRows(context, write);
   }
   if (!status.ok()) {
     return OrWait(context, block, std::move(status));
   }
+  BeginReturned(returned, context.reply);
   context.reply.Integer(scratch.write.new_rows);
+  ReplyReturned(returned, scratch.write, context.reply);
   return {};
 }
 
@@ -162,6 +172,11 @@ constexpr Arg kPutArgs[] = {
     {.name = "partition", .type = "key"},
     {.name = "row-key", .type = "string"},
     {.name = "milliseconds", .type = "integer", .token = "BLOCK", .optional = true},
+    {.name = "return",
+     .type = "oneof",
+     .token = "RETURN",
+     .optional = true,
+     .args = kReturnArgs},
     {.name = "tag", .type = "string", .token = "TAG", .optional = true},
     {.name = "field",
      .type = "block",

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from streaming_cases import call
 from tensordict import NonTensorStack, TensorDict
 
 import sluice as tq
@@ -31,6 +32,14 @@ def test_a_put_returns_what_the_rows_have_now():
     assert second == tq.KVBatchMeta(["a"], [{"n": 1}], "p", ["x", "y", "z"])
     both = tq.kv_batch_put(["b", "a"], "p", tags=[{"m": 2}, {}])
     assert both == tq.KVBatchMeta(["b", "a"], [{"k": "b", "m": 2}, {"n": 1}], "p", ["x", "y"])
+
+
+def test_a_put_is_one_command():
+    call("CONFIG", "RESETSTAT")
+    tq.kv_batch_put(["a", "b"], "p", {"x": torch.arange(2)}, [{"n": 1}, {}])
+    tq.kv_put("a", "p", tag={"n": 2})
+    stats = bytes(call("INFO", "commandstats")).decode()
+    assert "cmdstat_kv.mput:calls=2," in stats and "cmdstat_kv.fields" not in stats and "cmdstat_kv.tags" not in stats
 
 
 def test_rows_come_in_the_order_asked():

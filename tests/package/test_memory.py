@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import threading
 
 import numpy as np
@@ -28,6 +29,57 @@ def test_a_block_comes_back_when_its_last_tensor_goes():
     assert address(pool.take(MIB)) != where
     del part
     assert address(pool.take(MIB)) == where
+
+
+def values_in(view):
+    """The different bytes that are seen."""
+    view = view.numpy() if isinstance(view, torch.Tensor) else view
+    return set(memoryview(view).cast("B").tolist() if not isinstance(view, np.ndarray) else view.tobytes())
+
+
+WAYS_TO_SEE = {
+    "asarray": np.asarray,
+    "asarray of a tensor": lambda array: np.asarray(torch.from_numpy(array)),
+    "slice": lambda array: array[5:],
+    "slice of asarray": lambda array: np.asarray(array)[5:],
+    "other dtype": lambda array: np.asarray(array).view(np.float32),
+    "reshaped": lambda array: np.asarray(array).reshape(2, -1),
+    "memoryview": memoryview,
+    "memoryview of asarray": lambda array: memoryview(np.asarray(array)),
+    "frombuffer": lambda array: np.frombuffer(array, np.uint8),
+    "from_numpy": torch.from_numpy,
+    "numpy of from_numpy": lambda array: torch.from_numpy(array).numpy(),
+    "numpy of a view": lambda array: torch.from_numpy(np.asarray(array)).view(torch.int32)[3:].numpy(),
+    "torch.frombuffer": lambda array: torch.frombuffer(array, dtype=torch.uint8),
+    "dlpack": np.from_dlpack,
+    "pickle out of band": lambda array: pickle.PickleBuffer(array),
+}
+
+
+@pytest.mark.parametrize("see", WAYS_TO_SEE.values(), ids=WAYS_TO_SEE)
+def test_whatever_shares_a_block_keeps_it(see):
+    pool = Pool()
+    array = pool.take(MIB)
+    array[:] = 7
+    where, view = address(array), see(array)
+    del array
+    other = pool.take(MIB)
+    other[:] = 0
+    assert address(other) != where and values_in(view) == {7}
+    del view, other
+    gc.collect()
+    assert pool.free_bytes == 2 * MIB
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_pickled_array_is_a_copy(protocol):
+    pool = Pool()
+    array = pool.take(MIB)
+    array[:] = 7
+    copy = pickle.loads(pickle.dumps(array, protocol))
+    del array
+    pool.take(MIB)[:] = 0
+    assert copy.min() == copy.max() == 7 and type(copy) is np.ndarray
 
 
 @pytest.mark.parametrize("nbytes", [1, 65535, 65536, 65537, MIB, MIB + 1, 7 * MIB + 5])

@@ -9,7 +9,7 @@ from streaming_cases import FIELDS, call, check, dataset, indexes, put, rows_of,
 from tensordict import NonTensorData, TensorDict
 
 import sluice as tq
-from sluice import samplers, session, streaming
+from sluice import samplers, session, streaming, wire
 from sluice.client import get_client
 from sluice.micro_batches import micro_batches
 
@@ -149,6 +149,35 @@ def test_without_expect_it_ends_when_all_rows_are_consumed_by_whomever(config):
     thread.join(20)
     assert not thread.is_alive() and had == [[0, 1, 2, 3]]
     waiting(0)
+
+
+class Impatient(tq.StreamingDataset):
+    """Says when its wait was looked after so often."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.looks, self.looked_often = 0, threading.Event()
+
+    def _was_left(self, stream):
+        self.looks += 1
+        if self.looks == 50:
+            self.looked_often.set()
+        return super()._was_left(stream)
+
+
+def test_a_stream_with_an_end_does_not_ask_for_it_while_it_waits(config, monkeypatch):
+    monkeypatch.setattr(wire, "_GIVE_UP_WITHIN_S", 0.001)
+    expect(4)
+    call("CONFIG", "RESETSTAT")
+    stream = Impatient(config, 4, 4, ["row"], "p", "t", 0, True)
+    had = []
+    thread = in_thread(lambda: had.extend(indexes(stream)))
+    assert stream.looked_often.wait(20)
+    put(range(4))
+    thread.join(20)
+    assert had == [[0, 1, 2, 3]]
+    stats = bytes(call("INFO", "commandstats")).decode()
+    assert "cmdstat_task.status:calls=1," in stats  # after the first fetch, which found nothing
 
 
 @pytest.mark.parametrize("announced", [False, True])

@@ -54,6 +54,7 @@ from kv_replies import (
     Error,
     Lines,
     Map,
+    Names,
     OneOf,
     Page,
     Reply,
@@ -174,7 +175,7 @@ class Model:
 
     def do_kv_put(self, words):
         name, key = words.name(), words.name()
-        tag, cells, same = None, {}, {}
+        tag, cells, same, returned = None, {}, {}, None
 
         def field():
             field_name = words.name(check_field)
@@ -193,6 +194,9 @@ class Model:
                 field()
             elif option == "TAG":
                 tag = words.attempt(parse_tag, words.next())
+            elif option == "RETURN":
+                returned = self.what_to_return(words, returned)
+                continue
             else:
                 words.fail("ERR")
             if option == "TAG" and option in given:
@@ -205,7 +209,25 @@ class Model:
             cells[field_name] = words.attempt(self.same_cell, partition, source, field_name)
         self.check_dtypes(partition, cells, words)
         words.finish()
-        return self.write(name, [(key, tag, cells)])[0]
+        new, indexes = self.write(name, [(key, tag, cells)])
+        return self.with_returned(name, indexes, returned, new)
+
+    def what_to_return(self, words, before):
+        """Behind RETURN."""
+        what = words.word()
+        if before is not None:
+            words.faults.add("ERR")
+        if what not in ("FIELDS", "TAGS", "BOTH"):
+            words.fail("ERR")
+        return what
+
+    def with_returned(self, name, indexes, what, reply):
+        if what is None:
+            return reply
+        rows = self.partitions[name].find("ROWS", indexes)
+        fields = [field for field in self.partitions[name].fields() if rows and all(row.ready([field]) for row in rows)]
+        parts = {"FIELDS": [Names(fields)], "TAGS": [[Tag(row.tag) for row in rows]]}
+        return [reply, *(parts.get(what) or parts["FIELDS"] + parts["TAGS"])]
 
     def same_cell(self, partition, key, field):
         row = partition and partition.rows.get(key)
@@ -284,9 +306,12 @@ class Model:
         count = items if kind == "NEW" else None if items is None else len(items)
         if kind != "NEW" and items is not None and len(set(items)) < len(items):
             words.faults.add("ERR")
-        tags, columns, given = None, {}, set()
+        tags, columns, given, returned = None, {}, set(), None
         while words:
             option = words.word()
+            if option == "RETURN":
+                returned = self.what_to_return(words, returned)
+                continue
             if option not in ("TAGS", "COLUMN", "SAFETENSORS"):
                 words.fail("ERR")
             if option in given:
@@ -320,7 +345,7 @@ class Model:
         words.finish()
         cells_of = [{field: cells[i] for field, cells in columns.items()} for i in range(count)]
         new, indexes = self.write(name, list(zip(keys, tags or [None] * count, cells_of, strict=True)))
-        return [new, packed(indexes)]
+        return self.with_returned(name, indexes, returned, [new, packed(indexes)])
 
     def column(self, words, count, columns):
         field = words.name(check_field)
@@ -559,6 +584,7 @@ class Model:
     def do_kv_fields(self, words):
         name = words.name()
         chosen = words.rows({"KEYS", "ROWS", "WHERE"}) if words else None
+        by_row = chosen is not None and words.peek() == "SHAPES" and words.next()
         words.finish()
         partition = self.existing(name)
         rows = list(partition.rows.values()) if chosen is None else partition.find(*chosen)
@@ -573,7 +599,9 @@ class Model:
             shapes = [any_rank(ready or cells), any_rank(cells)]
             stored = sum(len(blob.data) for blob in {cell.blob for cell in cells})
             shapes += [] if ready else [None]  # nobody can read one
-            entries.append([field, dtype.encode(), OneOf(*shapes), OneOf(len(ready), len(set(ready))), stored])
+            one_rank = len({len(cell.shape) for cell in cells}) == 1
+            each = [packed([dim for cell in cells for dim in cell.shape]) if one_rank else None] if by_row else []
+            entries.append([field, dtype.encode(), OneOf(*shapes), OneOf(len(ready), len(set(ready))), stored, *each])
         return ByName(entries)
 
     def filters(self, words, **more):

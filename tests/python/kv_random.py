@@ -262,6 +262,7 @@ class Chooser:
             groups.append([self.case(b"TAG"), self.tag()])
         if self.bad(0.03):
             groups = []
+        groups += self.returned()
         return [b"KV.PUT", name, key, *self.shuffled(*groups)]
 
     def distinct(self, count):
@@ -337,7 +338,11 @@ class Chooser:
         if self.chance(0.4):
             tags = [self.tag() for _ in range(count + (self.pick([-1, 1]) if self.bad(0.1) else 0))] or [b"{}"]
             groups.append([self.case(b"TAGS"), *self.items([tag.replace(b"\n", b" ") or b"!" for tag in tags])])
-        return [b"KV.MPUT", name, *words, *self.shuffled(*groups)]
+        return [b"KV.MPUT", name, *words, *self.shuffled(*groups, *self.returned())]
+
+    def returned(self):
+        what = [b"FIELDS", b"TAGS", b"BOTH"]
+        return [[self.case(b"RETURN"), b"x" if self.bad(0.1) else self.case(self.pick(what))]] if self.chance(0.3) else []
 
     def safetensors(self, fields, name, count):
         tensors, metadata = {}, {}
@@ -435,7 +440,8 @@ class Chooser:
 
     def fields_command(self):
         name = self.partition()
-        return [b"KV.FIELDS", name, *(self.rows(name) if self.chance(0.6) else [])]
+        shapes = [self.case(b"SHAPES")] if self.chance(0.5) else []
+        return [b"KV.FIELDS", name, *([*self.rows(name), *shapes] if self.chance(0.6) else shapes if self.bad(0.1) else [])]
 
     def list_command(self):
         if self.chance(0.15):

@@ -82,6 +82,13 @@ class ByName(Reply):
         return entries == got or matches(entries, got)
 
 
+class Names(Reply):
+    """These names, in any order."""
+
+    def accepts(self, got):
+        return isinstance(got, list) and sorted(got) == sorted(self.args[0])
+
+
 def first(entry):
     return entry[0]
 

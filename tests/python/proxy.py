@@ -20,6 +20,8 @@ class Proxy:
         self.target, self.piece, self.stalls, self.cut = port, piece, itertools.count(stalls, -1), cut
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
+        self.lock = threading.Lock()
+        self.hung_up = 0  # clients whose end the server was told of
         threading.Thread(target=self.accept, daemon=True).start()
 
     def __enter__(self):
@@ -37,10 +39,14 @@ class Proxy:
             server = socket.create_connection(("127.0.0.1", self.target))
             for side in client, server:
                 side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self.pump, args=(client, server, None), daemon=True).start()
+            threading.Thread(target=self.pump, args=(client, server, None, self.client_hung_up), daemon=True).start()
             threading.Thread(target=self.pump, args=(server, client, self.cut), daemon=True).start()
 
-    def pump(self, source, target, cut):
+    def client_hung_up(self):
+        with self.lock:
+            self.hung_up += 1
+
+    def pump(self, source, target, cut, ended=lambda: None):
         forwarded = 0
         try:
             while data := source.recv(self.piece):
@@ -53,6 +59,7 @@ class Proxy:
                     reset(source)
                     return
             target.shutdown(socket.SHUT_WR)
+            ended()
         except OSError:
             reset(target)
             reset(source)

@@ -51,6 +51,8 @@ TEST_CASE("a pipelined command allocates nothing but what it stores", "[allocati
   // Stored: a new open chunk now and then.
   CHECK(AllocationsOf(client, {"KV.PUT", "p", "a-key-of-some-length-0001", "FIELD", "x", "uint8",
                                "64", "BLOB", small}) < 0.05);
+  CHECK(AllocationsOf(client, {"KV.PUT", "p", "a-key-of-some-length-0001", "RETURN", "BOTH",
+                               "FIELD", "x", "uint8", "64", "BLOB", small}) < 0.05);
   // Stored: the chunk and its blob.
   const std::string large(20000, 'l');
   CHECK(AllocationsOf(client, {"KV.PUT", "p", "a-key-of-some-length-0001", "FIELD", "y", "uint8",

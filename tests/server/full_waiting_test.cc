@@ -32,6 +32,27 @@ TEST_CASE("writers to a full partition wait in order of arrival; one that fits p
   CHECK(stage.Client(2).Resume() == ":1\r\n");
 }
 
+TEST_CASE("a write that waited returns what its rows have then", "[waiting]") {
+  Stage stage(2);
+  stage.Write({"PARTITION.CREATE", "p", "MAXROWS", "1"});
+  stage.Write({"KV.PUT", "p", "a", "TAG", R"({"n":1})"});
+  CHECK(stage.Client(0)
+            .Run({"KV.PUT", "p", "b", "RETURN", "BOTH", "BLOCK", "0", "FIELD", "x", "int8",
+                  "VALUES", "1"})
+            .empty());
+  CHECK(stage.Client(1)
+            .Run({"KV.MPUT", "p", "KEYS", "1", "c", "BLOCK", "0", "RETURN", "TAGS", "TAGS", "1",
+                  R"({"m":1})"})
+            .empty());
+  stage.Write({"KV.CLEAR", "p", "KEYS", "1", "a"});
+  CHECK(stage.Client(0).Resume() == "*3\r\n:1\r\n*1\r\n$1\r\nx\r\n*1\r\n$2\r\n{}\r\n");
+  CHECK(stage.Client(1).Resume().empty());
+  stage.Write({"KV.CLEAR", "p", "KEYS", "1", "b"});
+  const std::string index("\2\0\0\0\0\0\0\0", 8);
+  CHECK(stage.Client(1).Resume() ==
+        "*2\r\n*2\r\n:1\r\n$8\r\n" + index + "\r\n*1\r\n$7\r\n{\"m\":1}\r\n");
+}
+
 TEST_CASE("a writer that waits for rows passes on what it was woken for", "[waiting]") {
   Stage stage(2);
   stage.Write({"PARTITION.CREATE", "p", "MAXROWS", "1"});

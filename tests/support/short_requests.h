@@ -1,0 +1,66 @@
+// Short requests with every name of the command table, and what they must be answered with: for the
+// test that sends all of them and the fuzz target that sends any.
+#pragma once
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "server/arg_reader.h"
+#include "server/command_table.h"
+#include "tests/support/resp_decoder.h"
+#include "tests/support/test_server.h"
+
+namespace sluice::tests {
+
+// What requests begin with: each row's name as one word, "client|id" too, which no client should
+// send; a subcommand's as two; and some that look like names.
+inline std::vector<std::vector<std::string>> Beginnings() {
+  std::vector<std::vector<std::string>> all = {{"|"},       {"client|"}, {"|id"},  {"client|nosuch"},
+                                               {"get|key"}, {""},        {"\r\n|"}};
+  for (const auto family : server::Families()) {
+    for (const server::Command& row : family) {
+      all.push_back({std::string(row.name)});
+      if (const std::size_t bar = row.name.find('|'); bar != std::string_view::npos) {
+        all.push_back({std::string(row.name.substr(0, bar)), std::string(row.name.substr(bar + 1))});
+      }
+    }
+  }
+  return all;
+}
+
+// (P|S)SUBSCRIBE and their opposites answer once a name.
+inline std::size_t RepliesTo(const std::vector<std::string>& request) {
+  const bool each = server::UpperCase(request[0]).ends_with("SUBSCRIBE");
+  return each ? std::max<std::size_t>(1, request.size() - 1) : 1;
+}
+
+// Sends the request over a connection of its own and lets what waits run out of time. Returns what
+// is wrong with the answer; "" where nothing is.
+inline std::string Complaint(TestServer& server, const std::vector<std::string>& request,
+                             resp::Version version = resp::Version::k2) {
+  constexpr std::int64_t kHourUs = std::int64_t{3600} * 1000 * 1000;
+  TestClient client(server);
+  try {
+    if (version == resp::Version::k3) {
+      client.Run({"HELLO", "3"});
+    }
+    std::string answer = client.Run(request);
+    server.GetClock().Advance(kHourUs);
+    answer += client.Resume();
+    const std::size_t replies = DecodeAll(answer).size();
+    if (replies != RepliesTo(request)) {
+      return std::to_string(replies) + " replies: " + answer;
+    }
+    if (!client.Closed() && DecodeAll(client.Run({"PING"})).size() != 1) {
+      return "the connection does not answer any more, after: " + answer;
+    }
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+}  // namespace sluice::tests
