@@ -26,6 +26,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
+constexpr int kIoThreads = 4;
 constexpr seconds kAnswerPatience{30};  // after the limits were lifted
 
 Value Ask(SocketClient& client, const Words& words) {
@@ -43,6 +44,10 @@ class Run {
       workers_.push_back(std::make_unique<Worker>(scene_, seed, static_cast<int>(i)));
     }
   }
+
+  ~Run() { scene_.closing = true; }  // where a check has thrown, too
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
 
   void Play(seconds duration) {
     const auto until = Clock::now() + duration;
@@ -139,7 +144,7 @@ class Run {
     static_cast<void>(std::fflush(stdout));
   }
 
-  LiveServer server_;
+  LiveServer server_{"", "", kIoThreads};
   Scene scene_{server_};
   std::int64_t used_before_;
   std::unique_ptr<server::Housekeeper> housekeeper_;
