@@ -297,11 +297,11 @@ constexpr Choice kAny[] = {{120, Choices::Put},    {60, Choices::PutTag},  {40, 
                            {20, Choices::OfLease}, {30, Choices::Look},    {60, Choices::Text},
                            {30, Choices::Ping},    {8, Choices::Terms}};
 
-constexpr Choice kOperator[] = {{150, Choices::MaxMemory}, {150, Choices::KeptTerms},
-                                {200, Choices::ClearRows}, {40, Choices::Pause},
-                                {60, Choices::Unpause},    {300, Choices::Unblock},
-                                {20, Choices::Kill},       {10, Choices::List},
-                                {50, Choices::Ping},       {2, Choices::FlushAll}};
+constexpr Choice kOperator[] = {
+    {150, Choices::MaxMemory}, {150, Choices::KeptTerms}, {200, Choices::ClearRows},
+    {40, Choices::Pause},      {60, Choices::Unpause},    {300, Choices::Unblock},
+    {20, Choices::Kill},       {10, Choices::List},       {50, Choices::Ping},
+    {150, Choices::Terms},     {2, Choices::FlushAll}};
 
 Request Choose(Plan& plan, std::span<const Choice> choices) {
   unsigned sum = 0;

@@ -54,9 +54,12 @@ void Worker::Operate() {
   if (operator_ == nullptr) {
     Connect(operator_, SIZE_MAX);
   }
-  const Request request = plan_.Operator();
-  scene_.flushes_begun += request.flush ? 1 : 0;
-  Send(*operator_, request);
+  // Several at once: who is woken by one meets what the next has changed.
+  for (std::size_t left = 1 + plan_.Pick(3); left > 0; --left) {
+    const Request request = plan_.Operator();
+    scene_.flushes_begun += request.flush ? 1 : 0;
+    Send(*operator_, request);
+  }
 }
 
 // What waits for rows, which may never come. A write needs no help once there is room.
