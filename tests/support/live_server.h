@@ -22,7 +22,7 @@ namespace sluice::tests {
 class LiveServer {
  public:
   // With one option set as in the configuration.
-  explicit LiveServer(std::string_view option = {}, std::string_view value = {})
+  explicit LiveServer(std::string_view option = {}, std::string_view value = {}, int io_threads = 2)
       : parts_(std::size_t{8} << 30, UseClock::kSystem) {
     std::string folder = std::filesystem::temp_directory_path() / "sluice-test-XXXXXX";
     if (mkdtemp(folder.data()) == nullptr) {
@@ -35,7 +35,7 @@ class LiveServer {
     if (!option.empty()) {
       parts_.Set(option, value);
     }
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < io_threads; ++i) {
       server::Stats& stats = parts_.Get().stats;
       stats.threads.push_back(std::make_unique<server::ThreadStats>(server::CommandCount()));
       threads_.push_back(std::make_unique<server::IoThread>(parts_.Get(), *stats.threads.back()));

@@ -62,6 +62,8 @@ class SocketClient {
     getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &size);
     return address.sin_port;
   }
+  // For poll().
+  [[nodiscard]] int Descriptor() const { return fd_; }
   template <typename Option>
   void SetOption(int level, int name, const Option& value) {
     if (setsockopt(fd_, level, name, &value, sizeof(value)) != 0) {

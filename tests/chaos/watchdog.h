@@ -1,0 +1,31 @@
+// Watchdog: ends the process with a message where no connection gets a reply for a minute, so that
+// a hang of the server is a failure that says who waits for what.
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "tests/chaos/scene.h"
+
+namespace sluice::tests::chaos {
+
+class Watchdog {
+ public:
+  explicit Watchdog(Scene& scene) : scene_(scene), thread_([this] { Run(); }) {}
+  ~Watchdog();
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
+
+ private:
+  void Run();
+  void Bark();
+
+  Scene& scene_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stop_ = false;
+  std::thread thread_;
+};
+
+}  // namespace sluice::tests::chaos

@@ -1,0 +1,40 @@
+// Memory fails while a command serves those that wait.
+#include <catch2/catch.hpp>
+
+#include "tests/server/stage.h"
+#include "tests/support/failing_new.h"
+
+namespace sluice::server {
+namespace {
+
+// The partition that both wait for is made, and no memory is left for what serves them: the write
+// itself is done. They are served by the next command that enters the engine, though it changes
+// nothing.
+TEST_CASE("who waits for a partition is served although memory failed when it was made",
+          "[waiting]") {
+  int failed_while_serving = 0;
+  bool failed = true;
+  for (std::uint64_t n = 1; failed; ++n) {
+    CAPTURE(n);
+    Stage stage(1);
+    tests::TestClient writer(stage.server);
+    CHECK(stage.Ask(0, Fetch("1")).empty());
+    const std::string put =
+        tests::Encode({"KV.PUT", "p", "k", "FIELD", "x", "int8", "VALUES", "1"});
+    {
+      const tests::FailNthAllocation fail(n);
+      writer.FeedOnly(put);
+      failed = fail.Failed();
+    }
+    if (writer.TakeOutput() != ":1\r\n") {
+      continue;  // the write was refused
+    }
+    failed_while_serving += failed ? 1 : 0;
+    stage.Write({"KV.LIST", "p"});
+    CHECK(stage.Answer(0) == "0");
+  }
+  CHECK(failed_while_serving > 0);
+}
+
+}  // namespace
+}  // namespace sluice::server
