@@ -55,7 +55,7 @@ struct Server {
   std::function<void()> stop = [] {};   // begins an orderly end; any thread
   std::int64_t started_us = 0;          // of clock
   std::string run_id = {};              // 40 hex digits, new at each start
-  std::uint64_t seed{store.Seed()};     // of hashes of what clients send
+  std::uint64_t seed{store.Wiring().Seed()};     // of hashes of what clients send
   std::atomic<std::int64_t> next_client_id{1};
   std::atomic<std::int64_t> seats_taken{0};
   std::atomic<std::int64_t> client_bytes{0};     // charged for connections' buffers

@@ -53,7 +53,7 @@ class Run {
     const auto until = Clock::now() + duration;
     while (Clock::now() < until) {
       std::this_thread::sleep_for(milliseconds(20));  // what is tested goes on meanwhile
-      const std::int64_t blocked = server_.Parts().Get().parked_clients;
+      const std::int64_t blocked = server_.Parts().Get().blocked_clients;
       blocked_most_ = std::max(blocked_most_, blocked);
     }
   }

@@ -73,7 +73,7 @@ TEST_CASE("CLIENT UNBLOCK ERROR ends the wait of a large write for memory with U
   const std::size_t header = request.find("BLOB") + 20;
   tests::TestClient& client = stage.Client(0);
   client.FeedOnly(std::string_view(request).substr(0, header));
-  REQUIRE(client.Get().Parked());
+  REQUIRE(client.Get().Blocked());
   CHECK(stage.Write({"CLIENT", "UNBLOCK", IdOf(client), "ERROR"}) == ":1\r\n");
   std::string reply = client.Resume();
   reply += client.Feed(request.substr(header) + tests::Encode({"PING"}));
@@ -145,7 +145,7 @@ TEST_CASE("CLIENT UNBLOCK ERROR may come at any moment of a batch", "[blocked]")
   int answers = 0;
   for (int round = 0; round < kRounds; ++round) {
     waiter.FeedOnly(batch);
-    while (waiter.Get().Parked()) {
+    while (waiter.Get().Blocked()) {
       waiter.Get().Run();
     }
     for (const tests::Value& value : tests::DecodeAll(waiter.TakeOutput())) {

@@ -35,7 +35,7 @@ std::vector<SocketClient> Connect(LiveServer& server, std::size_t count) {
 
 void WaitUntilBlocked(LiveServer& server, std::size_t clients) {
   WaitUntil(
-      [&] { return server.Parts().Get().parked_clients == static_cast<std::int64_t>(clients); });
+      [&] { return server.Parts().Get().blocked_clients == static_cast<std::int64_t>(clients); });
 }
 
 // The writes that are woken meet OOM, all at once and on several threads, and go over from the wait

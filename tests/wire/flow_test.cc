@@ -194,7 +194,7 @@ TEST_CASE("a peer that goes while its command is blocked is noticed at once", "[
   constexpr int kTimes = 10;
   LiveServer server;
   Aftermath aftermath(server);
-  const std::atomic<std::int64_t>& blocked = server.Parts().Get().parked_clients;
+  const std::atomic<std::int64_t>& blocked = server.Parts().Get().blocked_clients;
   milliseconds noticed{0};
   for (int i = 0; i < kTimes; ++i) {
     SocketClient client = tcp ? server.Tcp() : server.Unix();
