@@ -59,7 +59,7 @@ TEST_CASE("a write that waits for memory runs when the pause of writes has ended
   stage.Write({"CLIENT", "PAUSE", "1000", "WRITE"});
   stage.Write({"CONFIG", "SET", "maxmemory", "8mb"});
   CHECK(stage.Client(0).Resume().empty());
-  CHECK(stage.Client(0).Get().DeadlineUs() == stage.server.GetClock().NowUs() + kSecondUs);
+  CHECK(stage.Client(0).Get().ResumeUs() == stage.server.GetClock().NowUs() + kSecondUs);
   stage.server.GetClock().Advance(kSecondUs);
   CHECK(stage.Client(0).Resume() == ":1\r\n");
 }

@@ -57,7 +57,7 @@ TEST_CASE("a subcommand's whole name is no command, as in Redis", "[commands]") 
 
 TEST_CASE("an argument that does not exist is empty", "[commands]") {
   const RequestArg args[] = {{.text = "a", .blob = {}}, {.text = "b", .blob = {}}};
-  const RequestView request = std::span(args);
+  const RequestView request(args);
   CHECK(request.front().text == "a");
   CHECK(request[1].text == "b");
   CHECK(request[2].text.empty());
