@@ -41,7 +41,7 @@ class StreamWaiter : public controller::Waiter, public engine::Waiter {
   // Waits nowhere any more. To be called before it is destroyed.
   void Leave(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role);
   // The partition may have been made.
-  void OnServed(engine::EngineLock& lock) noexcept override;
+  void OnServed(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role);
 
   [[nodiscard]] const std::string& PartitionName() const { return partition_; }
   Stream* stream = nullptr;  // while it waits in one, and while it is answered
@@ -96,7 +96,7 @@ class Streams final : public store::Listener, public engine::WaiterService {
 
   // Its waiters are looked at before the engine lock is released.
   void MarkChanged(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
-  void ServeWaiters(engine::EngineLock& lock) noexcept override;
+  void ServeWaiters(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role);
 
   void OnRowsChanged(store::Partition& partition,
                      std::span<const store::RowPlace> rows) noexcept override;

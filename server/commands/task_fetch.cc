@@ -60,7 +60,7 @@ class FetchDelivery final : public Delivery {
     fetch_.task = args.fetch.task;
     fetch_.step = args.fetch.step;
   }
-  void GiveBack(engine::EngineLock& lock) noexcept override {
+  void GiveBack(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     if (Stream* const stream = StreamOf(lock, server_, partition_, made_)) {
       stream->Tasks().GiveBack(fetch_, fetched_);
       server_.streams.MarkChanged(lock, *stream);
@@ -242,7 +242,7 @@ class BlockedFetch final : public BlockedCommand, public StreamWaiter {
     client_.notifier->Take();
   }
 
-  void End(engine::EngineLock& lock) noexcept override {
+  void End(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     if (answered_ && outcome_.ok() && *outcome_ == Outcome::kRows) {
       GiveBack(lock, server_, args_, answer_);
     }
