@@ -176,7 +176,7 @@ Status TaskReady(Context& context, ArgReader& args) {
   TRY(args.Finish());
   TRY_ASSIGN(const StreamAndTask at,
              EnterTask(context, partition, {.task = name, .selection = &selection}));
-  NewTask made(*at.stream, name, at.is_new);
+  NewTask made(context, *at.stream, name, at.is_new);
   controller::RowBits ready;
   ready.CopyFrom(at.stream->Tasks().Ready(*at.task, selection));
   std::vector<store::RowIndex>& rows = context.scratch.indexes;
@@ -215,12 +215,13 @@ Status TaskClaim(Context& context, ArgReader& args) {
   }
   TRY(args.Finish());
   const StepWanted wanted = {.task = name, .selection = &selection};
-  TRY(EnterTask(context, partition, wanted).GetStatus());
-  TRY(ChooseRows(context, partition, choice));  // may leave the engine for a while
+  TRY_ASSIGN(const StreamAndTask before, EnterTask(context, partition, wanted));
+  NewTask made(context, *before.stream, name, before.is_new);
+  TRY(ChooseRows(context, partition, choice));  // may release the engine lock for a while
   TRY_ASSIGN(const StreamAndTask at, EnterTask(context, partition, wanted));
+  NewTask made_again(context, *at.stream, name, at.is_new);
   Stream* const stream = at.stream;
   Task* const task = at.task;
-  NewTask made(*stream, name, at.is_new);
   const bool by_key = choice.rows.kind == store::RowSet::Kind::kKeys;
   const std::size_t named = by_key ? choice.rows.keys.size() : choice.rows.indexes.size();
   IndexesOf(context, *stream, choice.rows);
@@ -237,6 +238,7 @@ Status TaskClaim(Context& context, ArgReader& args) {
                               claimed);
   }
   made.Keep();
+  made_again.Keep();
   context.server.streams.MarkChanged(context.turn.Enter(), *stream);
   if (!lease) {
     context.server.streams.Evict(context.turn.Enter(), *stream, claimed.rows);

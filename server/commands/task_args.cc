@@ -239,12 +239,29 @@ store::Result<controller::Task*> GetTask(Context& context, Stream& stream, std::
   return &stream.Tasks().GetTask(name);
 }
 
+Stream* StreamOf(engine::EngineLock& lock, Server& server, std::string_view partition,
+                 store::Revision made) {
+  auto found = server.store(lock).FindPartition(partition);
+  store::Partition* const now = found.ok() ? *found : nullptr;
+  return now == nullptr || now->Made() != made ? nullptr : Streams::Find(*now);
+}
+
+NewTask::~NewTask() {
+  if (!is_new_) {
+    return;
+  }
+  engine::EngineLock& lock = context_.turn.Enter();
+  if (Stream* const stream = StreamOf(lock, context_.server, partition_.View(), made_)) {
+    stream->Tasks().ForgetUnused(name_);
+  }
+}
+
 store::Result<bool> StepTask(Context& context, Stream& stream, const StepWanted& wanted,
                              bool& is_new) {
   const controller::Fetch* const fetch = wanted.fetch;
+  NewTask made(context, stream, wanted.task, is_new);
   TRY(CheckTask(stream.GetPartition(), wanted.task));
   TRY(CheckFields(stream.GetPartition(), wanted.selection->fields));
-  NewTask made(stream, wanted.task, is_new);
   TRY_ASSIGN(controller::Task* const task, GetTask(context, stream, wanted.task));
   bool more = false;
   if (fetch == nullptr || stream.Tasks().Samples(*fetch)) {

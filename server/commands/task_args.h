@@ -74,25 +74,31 @@ store::Result<Stream*> EnterStream(Context& context, std::string_view partition)
 store::Result<controller::Task*> FindTask(Stream& stream, std::string_view name);
 // Made where there is none. Errors: kNoTask, where the partition is STRICT; kOom.
 store::Result<controller::Task*> GetTask(Context& context, Stream& stream, std::string_view name);
-// Beside GetTask(): a task that it makes goes again unless the command comes to Keep(), so that an
-// error leaves nothing. REQUIRES: the engine, at both ends.
+// The stream of the partition that was made at revision `made`; null if that partition was removed.
+Stream* StreamOf(engine::EngineLock& lock, Server& server, std::string_view partition,
+                 store::Revision made) REQUIRES(engine::engine_role);
+// Beside GetTask(): a task that the command made is removed again unless the command comes to
+// Keep(), so that an error leaves nothing. The engine lock may be released in between; the
+// destructor of a task that is not kept acquires it. REQUIRES: the engine lock is held at first.
 class NewTask {
  public:
-  // `is_new`: this command made it before.
-  NewTask(Stream& stream, std::string_view name, bool is_new = false)
-      : tasks_(stream.Tasks()), name_(name), is_new_(is_new || tasks_.FindTask(name) == nullptr) {}
+  // `name` is borrowed. `is_new`: this command made the task before.
+  NewTask(Context& context, Stream& stream, std::string_view name, bool is_new = false)
+      : context_(context),
+        partition_(stream.GetPartition().Name()),
+        made_(stream.GetPartition().Made()),
+        name_(name),
+        is_new_(is_new || stream.Tasks().FindTask(name) == nullptr) {}
   NewTask(const NewTask&) = delete;
   NewTask& operator=(const NewTask&) = delete;
-  ~NewTask() {
-    if (is_new_) {
-      tasks_.ForgetUnused(name_);
-    }
-  }
-  // Was it?
+  ~NewTask();
+  // Returns whether the command made the task.
   bool Keep() noexcept { return std::exchange(is_new_, false); }
 
  private:
-  controller::Controller& tasks_;
+  Context& context_;
+  store::Text partition_;
+  store::Revision made_;
   std::string_view name_;
   bool is_new_;
 };

@@ -76,7 +76,7 @@ Status TaskExplain(Context& context, ArgReader& args) {
     TRY_ASSIGN(const StreamAndTask at, EnterTask(context, fetch.partition, wanted));
     RowsNow now;
     {
-      const NewTask made(*at.stream, fetch.fetch.task, at.is_new);  // it does not stay
+      const NewTask made(context, *at.stream, fetch.fetch.task, at.is_new);  // it does not stay
       said = at.stream->Tasks().Explain(
           fetch.fetch, {.now_us = context.server.clock.NowUs(), .time_is_up = !fetch.block.given},
           found ? &*found : nullptr, lines);

@@ -26,14 +26,6 @@ struct FetchAnswer {
   store::ReadResult read;
 };
 
-// The stream of the partition that it is from; null: that is gone.
-Stream* StreamOf(engine::EngineLock& lock, Server& server, std::string_view partition,
-                 store::Revision made) REQUIRES(engine::engine_role) {
-  auto found = server.store(lock).FindPartition(partition);
-  store::Partition* const now = found.ok() ? *found : nullptr;
-  return now == nullptr || now->Made() != made ? nullptr : Streams::Find(*now);
-}
-
 // It cannot be answered.
 void GiveBackTo(engine::EngineLock& lock, Server& server, Stream& stream,
                 const controller::Fetch& fetch, const FetchAnswer& answer) noexcept
@@ -337,7 +329,7 @@ void BlockFetch(engine::EngineLock& lock, Context& context, FetchArgs args)
 // Where the partition exists. REQUIRES: StepTask() is done. Errors: as TryNow and Deliver.
 Status FetchFrom(engine::EngineLock& lock, Context& context, Stream& stream, FetchArgs& fetch,
                  bool is_new) REQUIRES(engine::engine_role) {
-  NewTask made(stream, fetch.fetch.task, is_new);
+  NewTask made(context, stream, fetch.fetch.task, is_new);
   FetchAnswer answer;
   std::vector<std::string> fields = fetch.fetch.selection.fields;
   const bool time_is_up = !fetch.block.given || !context.may_block;

@@ -25,6 +25,7 @@ class ArenaModel {
     REQUIRE(made.ok());
     arena_ = *std::move(made);
     base_ = arena_->Allocate(1);
+    std::memcpy(base_, &next_mark_, 1);
     arena_->Free(base_, 1);
     touched_[0] = true;
     frontier_ = 1;
@@ -66,27 +67,30 @@ class ArenaModel {
     }
   }
 
-  // The front of the first free run with a touched page, and so on.
+  // Until no more is free than is to be kept. Which run a step takes is the arena's choice: the pages
+  // tell, for those that were given back read as zero.
   void Trim() {
     while (FreeTouched() > keep_) {
       const std::size_t excess = FreeTouched() - keep_;
-      std::size_t begin = 0;
-      std::size_t end = 0;
-      do {
-        begin = end;
-        for (; used_[begin]; ++begin) {
-        }
-        for (end = begin; end < frontier_ && !used_[end]; ++end) {
-        }
-      } while (std::count(touched_.begin() + Signed(begin), touched_.begin() + Signed(end), true) ==
-               0);
       Require(arena_->Trim(), "did not trim");
+      std::size_t begin = 0;
+      while (begin < frontier_ && !GivenBack(begin)) {
+        ++begin;
+      }
+      Require(begin < frontier_, "gave nothing back");
+      for (; begin > 0 && !used_[begin - 1]; --begin) {
+      }
       std::size_t given_back = 0;
-      for (std::size_t page = begin; page < end && given_back < excess; ++page) {
-        given_back += touched_[page] ? 1 : 0;
-        touched_[page] = false;
+      for (std::size_t page = begin; page < frontier_ && !used_[page] && given_back < excess;
+           ++page) {
+        if (touched_[page]) {
+          Require(GivenBack(page), "left a page at the front of the run");
+          touched_[page] = false;
+          ++given_back;
+        }
       }
       CheckStats();
+      CheckFreePages();
     }
     Require(!arena_->Trim(), "trimmed what is to be kept");
   }
@@ -96,6 +100,7 @@ class ArenaModel {
     for (std::size_t page = 0; page < frontier_; ++page) {
       touched_[page] = used_[page];
     }
+    CheckFreePages();
   }
 
   void SetKeep(std::size_t pages) {
@@ -140,6 +145,21 @@ class ArenaModel {
       Require(std::memcmp(bytes, &run.mark, sizeof(run.mark)) == 0, "contents changed");
       Require(std::memcmp(bytes + kPage - sizeof(run.mark), &run.mark, sizeof(run.mark)) == 0,
               "contents changed at a page's end");
+    }
+  }
+
+  // A free run is poisoned under AddressSanitizer.
+  __attribute__((no_sanitize("address"))) [[nodiscard]] bool IsZero(std::size_t page) const {
+    return *reinterpret_cast<const volatile std::uint64_t*>(base_ + page * kPage) == 0;
+  }
+  [[nodiscard]] bool GivenBack(std::size_t page) const {
+    return touched_[page] && !used_[page] && IsZero(page);
+  }
+
+  // A free page that counts as touched has kept its contents, and no other has any.
+  void CheckFreePages() const {
+    for (std::size_t page = 0; page < frontier_; ++page) {
+      Require(used_[page] || IsZero(page) != touched_[page], "touched and given back differ");
     }
   }
 
