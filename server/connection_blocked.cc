@@ -60,7 +60,9 @@ class Upload final : public BlockedCommand, private engine::Waiter {
   static Need NeedNow() {
     return {.rows = 0, .bytes = std::max<std::int64_t>(1, store::Budget::NeedOfAttempt())};
   }
-  void OnServed(EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) { notifier_->Notify(); }
+  void OnServed(EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+    notifier_->Notify();
+  }
 
   Server& server_;
   std::shared_ptr<engine::Notifier> notifier_;
@@ -91,7 +93,9 @@ class PausedRequest final : public BlockedCommand, private engine::Waiter {
   }
 
  private:
-  void OnServed(EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) { notifier_->Notify(); }
+  void OnServed(EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+    notifier_->Notify();
+  }
 
   Server& server_;
   std::shared_ptr<engine::Notifier> notifier_;

@@ -84,7 +84,8 @@ class Streams final : public store::Listener, public engine::WaiterService {
   // memory for that, when its tasks are asked for next.
   void Evict(engine::EngineLock& lock, Stream& stream,
              std::span<const store::RowIndex> rows) noexcept REQUIRES(engine::engine_role);
-  // Of all its rows; where those are many, the first of them, and more when its tasks are asked for.
+  // Of all its rows; where those are many, the first of them, and more when its tasks are asked
+  // for.
   void EvictSome(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
   // Ends leases whose time is up, some thousand rows' at most. When the next one ends, which may be
   // in the past: Leases::kNever: none does.

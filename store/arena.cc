@@ -39,8 +39,8 @@ Result<std::unique_ptr<Arena>> Arena::Make(const Options& options) {
     std::unique_ptr<Arena> arena(
         new Arena(bytes));  // make_unique can't: the constructor is private
     if (arena->Mapped()) {
-      arena->prealloc_bytes_ = options.prealloc_bytes;
-      arena->keep_bytes_ = options.keep_bytes;
+      arena->SetPrealloc(options.prealloc_bytes);
+      arena->SetKeep(options.keep_bytes);
       return arena;
     }
   }

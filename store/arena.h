@@ -84,8 +84,7 @@ class Arena {
   }
   [[nodiscard]] char* AddressOf(PageIndex page) const { return base_ + page * kPageBytes; }
   void GiveBack(Run run) const noexcept;
-  PageIndex PurgeRun(Run run, base::MutexLock& lock, std::size_t& purged) noexcept
-      REQUIRES(mutex_);
+  PageIndex PurgeRun(Run run, base::MutexLock& lock, std::size_t& purged) noexcept REQUIRES(mutex_);
   [[nodiscard]] std::size_t TrimAhead() noexcept REQUIRES(mutex_);
 
   mutable base::Mutex mutex_;

@@ -101,8 +101,8 @@ class Partition final : public Remains {
   // Fills the fields and tags of `result`, where they are asked for.
   // Errors: as Store::Write; `plan` is released then.
   Status Reserve(const WriteRequest& request, WritePlan& plan, WriteResult& result);
-  // Carries out what was reserved; fills the rest of `result`. REQUIRES: result.indexes has capacity for all
-  // rows.
+  // Carries out what was reserved; fills the rest of `result`. REQUIRES: result.indexes has
+  // capacity for all rows.
   void Apply(WritePlan& plan, Revision revision, WriteResult& result) noexcept;
 
   // Errors: as Store::Read.

@@ -77,7 +77,9 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
   class Unpause final : public engine::Waiter {
    public:
     explicit Unpause(engine::Notifier& notifier) : notifier_(notifier) {}
-    void OnServed(engine::EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) { notifier_.Notify(); }
+    void OnServed(engine::EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+      notifier_.Notify();
+    }
 
    private:
     engine::Notifier& notifier_;
@@ -137,7 +139,9 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     }
   }
 
-  void OnServed(engine::EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) { notifier_->Notify(); }
+  void OnServed(engine::EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+    notifier_->Notify();
+  }
 
   // Where others made or wrote its row, it may need nothing any more.
   Need CurrentNeed(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {

@@ -357,9 +357,8 @@ Status TaskFetch(Context& context, ArgReader& args) {
   ReadFetch(context, args, fetch);
   TRY(args.Finish());
 
-  const StepWanted wanted = {.task = fetch.fetch.task,
-                             .selection = &fetch.fetch.selection,
-                             .fetch = &fetch.fetch};
+  const StepWanted wanted = {
+      .task = fetch.fetch.task, .selection = &fetch.fetch.selection, .fetch = &fetch.fetch};
   engine::EngineLock& lock = context.turn.Enter();
   TRY_ASSIGN(store::Partition * partition,
              context.server.store(lock).FindPartition(fetch.partition));
@@ -370,7 +369,8 @@ Status TaskFetch(Context& context, ArgReader& args) {
       return FetchFrom(lock, context, stream, fetch, is_new);
     }
     LeaveFor(context, stream);
-    TRY_ASSIGN(partition, context.server.store(context.turn.Enter()).FindPartition(fetch.partition));
+    TRY_ASSIGN(partition,
+               context.server.store(context.turn.Enter()).FindPartition(fetch.partition));
   }
   if (!fetch.block.given || !context.may_block) {
     context.reply.NullArray();

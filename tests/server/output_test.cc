@@ -12,8 +12,7 @@ namespace {
 using Words = std::vector<std::string>;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
-constexpr std::string_view kNoRoom =
-    "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+constexpr std::string_view kNoRoom = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
 constexpr std::string_view kTooLong =
     "-OOM the reply would take more than 64 MB of the client's output buffer: ask for less at "
     "once\r\n";
