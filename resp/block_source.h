@@ -16,6 +16,8 @@ class BlockSource {
  public:
   // Takes `bytes`, or changes nothing and returns false. `must`: always takes.
   [[nodiscard]] virtual bool Take(std::size_t bytes, bool must) noexcept = 0;
+  // Take(bytes, false) would take them.
+  [[nodiscard]] virtual bool HasRoom(std::size_t bytes) const noexcept = 0;
   virtual void Give(std::size_t bytes) noexcept = 0;
 
  protected:

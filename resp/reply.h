@@ -5,9 +5,9 @@
 // somebody pins until it is sent. It knows the peer's protocol version: a map is a flat array in
 // RESP2, null is "$-1" or "_", and so on, so handlers never ask which it is.
 //
-//   consumed -> | piece | piece | piece ... | <- appended      piece: bytes of a scratch block, or
-//   a
-//                                                                      slice of somebody's memory
+//   consumed -> | piece | piece | piece ... | <- appended
+//
+//   piece: bytes of a scratch block, or a slice of somebody's memory
 //
 // Appending may throw std::bad_alloc, or NoRoom where the source of its blocks refuses; Rewind()
 // then takes back the half-written reply, and after a successful Prepare() the bytes of one error
@@ -113,6 +113,8 @@ class Reply {
   void Reserve(std::size_t bytes);
   // The same for a reply that is made in pieces: false where there is no room now.
   [[nodiscard]] bool MakeRoom(std::size_t bytes) noexcept;
+  // For one scratch block more. (What Prepare() promises is there without it.)
+  [[nodiscard]] bool HasRoom() const;
   // The last MakeRoom() since Prepare() was false.
   [[nodiscard]] bool Refused() const { return refused_; }
   // Takes back all that was appended since `mark`. REQUIRES: nothing of it was consumed. Pins of

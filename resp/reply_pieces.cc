@@ -99,6 +99,10 @@ bool Reply::MakeRoom(std::size_t bytes) noexcept {
   return !refused_;
 }
 
+bool Reply::HasRoom() const {
+  return source_ == nullptr || !spares_.empty() || source_->HasRoom(kBlockBytes);
+}
+
 void Reply::Rewind(Mark mark) noexcept {
   assert(mark.position >= consumed_ && mark.position <= appended_);
   while (!pins_.empty() && pins_.Back().position > mark.position) {

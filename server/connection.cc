@@ -144,7 +144,7 @@ bool Connection::Paused() const {
   const std::size_t scratch = reply_.ScratchBytes();
   return scratch >= kPauseScratchBytes || reply_.PendingBytes() >= kPauseBytes ||
          (starved_ != 0 && reply_.PendingBytes() >= starved_) ||
-         (scratch >= OutputBudget::kFreeBytes / 2 && !output_budget_.HasRoom());
+         (scratch >= OutputBudget::kFreeBytes / 2 && !reply_.HasRoom());
 }
 
 void Connection::RunRequest(Engine::Turn& turn) {

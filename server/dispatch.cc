@@ -77,6 +77,15 @@ Status MemoryGate(const Command& command, const Context& context) {
   return CheckMemory(context);
 }
 
+// Inside EXEC a reply cannot wait until output was sent: what only reads is not run where there is
+// no room for one. What writes is, so that it is not left out for what others read: its answer is
+// one that Prepare() has room for, or it looks itself.
+Status OutputGate(const Command& command, const Context& context) {
+  const bool runs =
+      !context.in_transaction || (command.flags & kWrite) != 0 || context.reply.HasRoom();
+  return runs ? Status() : ReplyTooLong(context);
+}
+
 Status LoginGate(const Command* command, const Client& client) {
   const bool allowed =
       client.authenticated || (command != nullptr && (command->flags & kNoAuth) != 0);
@@ -101,6 +110,7 @@ Status PassGates(const Context& context, const Command* command, RequestView req
   TRY(KnownGate(command, request));
   TRY(ArityGate(*command, request));
   TRY(MemoryGate(*command, context));
+  TRY(OutputGate(*command, context));
   TRY(SubscriberGate(*command, context));
   return drained;
 }

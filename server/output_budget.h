@@ -37,9 +37,10 @@ class OutputBudget final : public resp::BlockSource {
     clients_.fetch_add(taken, std::memory_order_relaxed);
     return true;
   }
-  // For one block more.
-  [[nodiscard]] bool HasRoom() const noexcept {
-    return taken_ < kFreeBytes || (taken_ < kBytesMax && budget_.Used() <= Ceiling());
+  [[nodiscard]] bool HasRoom(std::size_t bytes) const noexcept override {
+    return taken_ + bytes <= kFreeBytes ||
+           (taken_ + bytes <= kBytesMax &&
+            budget_.Used() <= Ceiling() - static_cast<std::int64_t>(bytes));
   }
   void Give(std::size_t bytes) noexcept override {
     budget_.Release(static_cast<std::int64_t>(bytes));

@@ -98,6 +98,53 @@ TEST_CASE("more than its bound no connection has", "[output]") {
   CHECK(server.GetMemory().GetBudget().Used() == before);
 }
 
+// How many of the replies of EXEC begin so.
+std::ptrdiff_t CountOf(const tests::Value& replies, std::string_view text) {
+  return std::count_if(replies.items.begin(), replies.items.end(),
+                       [text](const tests::Value& reply) { return reply.text.starts_with(text); });
+}
+
+TEST_CASE("errors inside EXEC take no room for further replies", "[output]") {
+  constexpr int kReads = 8000;  // of 15,000 bytes: nearly twice the bound
+  constexpr auto kOneMiB = static_cast<std::int64_t>(kMiB);
+  constexpr auto kBound = static_cast<std::int64_t>(OutputBudget::kBytesMax);
+  const bool full = GENERATE(false, true);
+  CAPTURE(full);
+  tests::TestServer server;
+  tests::TestClient client(server);
+  const store::Budget& budget = server.GetMemory().GetBudget();
+  client.Run({"SET", "small", std::string(15000, 's')});
+  client.Run({"SET", "large", std::string(2 * kMiB, 'l')});
+  client.Run({"MULTI"});
+  for (int i = 0; i < kReads; ++i) {
+    client.Run({"GET", "small"});
+  }
+  client.Run({"SET", "last", "1"});
+  client.Run({"DEL", "small"});
+  client.Run({"PING"});
+  const std::int64_t before = budget.Used();
+  if (full) {
+    server.Set("maxmemory", std::to_string(before - kOneMiB));
+  }
+  tests::Value replies;
+  REQUIRE(tests::Decode(client.Run({"EXEC"}), replies));
+  // One for the errors.
+  const std::int64_t bound = full ? store::Budget::kOverdraftBytes : kBound + kOneMiB;
+  CHECK(budget.Peak() - before < bound);
+  REQUIRE(replies.items.size() == kReads + 3);
+  const std::ptrdiff_t values = CountOf(replies, "sss");
+  CHECK(values > 4000);
+  CHECK(values < 4500);
+  // What writes is run as long as it finds memory: its answer is small, and there is room for it.
+  const std::string_view why = full ? "OOM command" : "OOM the reply";
+  CHECK(CountOf(replies, why) == kReads - values + (full ? 2 : 1));
+  CHECK(replies.items[kReads].text.starts_with(full ? "OOM command" : "OK"));
+  CHECK(replies.items[kReads + 1].text == "1");
+  CHECK(replies.items[kReads + 2].text.starts_with(why));
+  CHECK(client.Run({"PING"}) == "+PONG\r\n");
+  CHECK(client.Run({"GET", "last"}) == (full ? "$-1\r\n" : "$1\r\n1\r\n"));
+}
+
 TEST_CASE("a long reply in EXEC is whole, or an error", "[output]") {
   tests::TestServer server;
   tests::TestClient client(server);
