@@ -25,8 +25,10 @@ class CAPABILITY("mutex") Mutex {
 // Holds the mutex from its beginning to its end, except between unlock() and lock().
 class SCOPED_CAPABILITY MutexLock {
  public:
-  explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) : mutex_(mutex) { mutex_.lock(); }
-  ~MutexLock() RELEASE() {
+  explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) NO_THREAD_SAFETY_ANALYSIS : mutex_(mutex) {
+    mutex_.lock();
+  }
+  ~MutexLock() RELEASE() NO_THREAD_SAFETY_ANALYSIS {
     if (held_) {
       mutex_.unlock();
     }
@@ -34,11 +36,11 @@ class SCOPED_CAPABILITY MutexLock {
   MutexLock(const MutexLock&) = delete;
   MutexLock& operator=(const MutexLock&) = delete;
 
-  void lock() ACQUIRE() {
+  void lock() ACQUIRE() NO_THREAD_SAFETY_ANALYSIS {
     mutex_.lock();
     held_ = true;
   }
-  void unlock() RELEASE() {
+  void unlock() RELEASE() NO_THREAD_SAFETY_ANALYSIS {
     held_ = false;
     mutex_.unlock();
   }

@@ -50,7 +50,8 @@ Task& Controller::GetTask(std::string_view name) {
   if (Task* const task = FindTask(name)) {
     return *task;
   }
-  auto task = std::make_unique<Task>(std::string(name), existing_, source_, retired_, seeds_.Next());
+  auto task =
+      std::make_unique<Task>(std::string(name), existing_, source_, retired_, seeds_.Next());
   return *tasks_.emplace(std::string(name), std::move(task)).first->second;
 }
 

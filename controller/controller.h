@@ -128,8 +128,8 @@ class Controller {
   void ClaimRows(Task& task, const Claim& claim, Fetched& claimed);
   // What others waited for may be ready: see Task::Reset().
   void Reset(Task& task) noexcept;
-  // Goes on with what Reset() began. True: call again; others may act before. What finds no memory is
-  // left to whoever needs it.
+  // Goes on with what Reset() began. True: call again; others may act before. What finds no memory
+  // is left to whoever needs it.
   bool StepRebuild() noexcept;
   // Where somebody takes it from time to time, without the engine, nothing large is given back with
   // it.
@@ -143,8 +143,8 @@ class Controller {
 
   // Leases::kNever: no lease ends.
   [[nodiscard]] std::int64_t NextDeadlineUs() const;
-  // Those whose time is up, or that are bound to the client: as many as have about `rows` rows, which
-  // are taken off. True: there are more.
+  // Those whose time is up, or that are bound to the client: as many as have about `rows` rows,
+  // which are taken off. True: there are more.
   bool EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept;
   bool EndLeasesOf(std::int64_t client, std::int64_t& rows) noexcept;
   [[nodiscard]] std::size_t RunningLeases() const;

@@ -26,7 +26,7 @@ struct Step {
   std::vector<double> weights;
   std::int64_t count = 0;  // of the fetch
   SamplerChoice sampler;
-  std::int64_t deal = 0;  // the same for all shares of one call; others' differ
+  std::int64_t deal = 0;           // the same for all shares of one call; others' differ
   bool given_again = false;        // others have these rows, too
   LeaseId lease = 0;               // the last one; 0: consumed, or kept
   std::vector<RowIndex> returned;  // rows that came back when it ended

@@ -46,10 +46,8 @@ void View::LookAtMore(std::int64_t& rows) {
 
 // True: there are more.
 bool View::TellMore(Line& line, std::int64_t& rows) {
-  const Choosable from = {.ready = rows_,
-                          .existing = around_.existing,
-                          .gone = around_.consumed,
-                          .rows = around_.rows};
+  const Choosable from = {
+      .ready = rows_, .existing = around_.existing, .gone = around_.consumed, .rows = around_.rows};
   if (line.sampler == nullptr) {
     line.sampler = line.choice.row->make(line.choice, from);
     line.told = line.sampler->KeepsRows() ? 0 : kAll;

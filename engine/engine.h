@@ -51,8 +51,8 @@ class Engine {
     EngineLock& Pin() ASSERT_CAPABILITY(engine_role);
     void Unpin() { pinned_ = false; }
     [[nodiscard]] bool Entered() const { return entered_; }
-    // The longest time in one piece that one command held the lock since this was asked last, in us.
-    // Of commands that share a hold each counts for itself, with those that it served.
+    // The longest time in one piece that one command held the lock since this was asked last, in
+    // us. Of commands that share a hold each counts for itself, with those that it served.
     std::int64_t TakeLongestHold() { return std::exchange(longest_hold_us_, 0); }
 
    private:

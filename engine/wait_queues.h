@@ -55,9 +55,9 @@ class Waiter {
 
   // What it waits for has come; where it has a need, it fits, and is set aside for it until it
   // leaves or is refused. A waiter without one has left its queue, and may join again.
-  virtual void OnServed(EngineLock& lock) noexcept = 0;
+  virtual void OnServed(EngineLock& lock) noexcept REQUIRES(engine_role) = 0;
   // What it needs now, where that may have changed since it joined.
-  virtual Need CurrentNeed(EngineLock& /*lock*/) noexcept { return need_; }
+  virtual Need CurrentNeed(EngineLock& /*lock*/) noexcept REQUIRES(engine_role) { return need_; }
 
   [[nodiscard]] bool Waits() const { return queue_ != nullptr; }
 
@@ -95,8 +95,8 @@ class WaitQueue {
   using Hook = boost::intrusive::list_member_hook<
       boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
-  void Offer(EngineLock& lock, Waiter::Need available) noexcept;
-  void ServeAll(EngineLock& lock) noexcept;
+  void Offer(EngineLock& lock, Waiter::Need available) noexcept REQUIRES(engine_role);
+  void ServeAll(EngineLock& lock) noexcept REQUIRES(engine_role);
   [[nodiscard]] bool HasNeeds() const {
     return kind_ == WaitKey::Kind::kMemory || kind_ == WaitKey::Kind::kLimits;
   }

@@ -3,17 +3,17 @@
 namespace sluice::server {
 
 void Clients::Join(Client& client) {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   clients_.emplace(client.id, &client);
 }
 
 void Clients::Leave(Client& client) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   clients_.erase(client.id);
 }
 
 void Clients::Set(std::string& text, std::string value) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   text.swap(value);
 }
 

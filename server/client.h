@@ -9,12 +9,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "engine/notifier.h"
 #include "server/mailbox.h"
 #include "server/request.h"
@@ -122,7 +122,7 @@ class Clients {
   // Calls function(client) for each, in the order of their ids. REQUIRES: it does not call us.
   template <typename Function>
   void ForEach(const Function& function) {
-    const std::lock_guard lock(mutex_);
+    const base::MutexLock lock(mutex_);
     for (const auto& [id, client] : clients_) {
       function(*client);
     }
@@ -130,7 +130,7 @@ class Clients {
   // Calls function(client) where there is one with this id.
   template <typename Function>
   bool With(std::int64_t id, const Function& function) {
-    const std::lock_guard lock(mutex_);
+    const base::MutexLock lock(mutex_);
     const auto it = clients_.find(id);
     if (it != clients_.end()) {
       function(*it->second);
@@ -139,8 +139,8 @@ class Clients {
   }
 
  private:
-  std::mutex mutex_;
-  std::map<std::int64_t, Client*> clients_;
+  base::Mutex mutex_;
+  std::map<std::int64_t, Client*> clients_ GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::server

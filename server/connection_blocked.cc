@@ -39,7 +39,7 @@ class Upload final : public BlockedCommand, private engine::Waiter {
     notifier_->Take();
     server_.wait_queues.Join(lock, queue_, *this, NeedNow());
   }
-  void End(EngineLock& lock) noexcept override {
+  void End(EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     server_.wait_queues.Leave(lock, *this);
     server_.wait_queues.Release(lock, queue_);
   }
@@ -60,7 +60,9 @@ class Upload final : public BlockedCommand, private engine::Waiter {
   static Need NeedNow() {
     return {.rows = 0, .bytes = std::max<std::int64_t>(1, store::Budget::NeedOfAttempt())};
   }
-  void OnServed(EngineLock& /*lock*/) noexcept override { notifier_->Notify(); }
+  void OnServed(EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+    notifier_->Notify();
+  }
 
   Server& server_;
   std::shared_ptr<engine::Notifier> notifier_;
@@ -81,7 +83,7 @@ class PausedRequest final : public BlockedCommand, private engine::Waiter {
     notifier_->Take();
     server_.wait_queues.Join(lock, queue_, *this);
   }
-  void End(EngineLock& lock) noexcept override {
+  void End(EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     server_.wait_queues.Leave(lock, *this);
     server_.wait_queues.Release(lock, queue_);
   }
@@ -91,7 +93,9 @@ class PausedRequest final : public BlockedCommand, private engine::Waiter {
   }
 
  private:
-  void OnServed(EngineLock& /*lock*/) noexcept override { notifier_->Notify(); }
+  void OnServed(EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+    notifier_->Notify();
+  }
 
   Server& server_;
   std::shared_ptr<engine::Notifier> notifier_;

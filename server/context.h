@@ -51,11 +51,11 @@ struct Server {
   engine::Guarded<store::Store> store;
   engine::Engine& engine;
   Stats& stats;
-  store::TorchLoader* torch = nullptr;  // null where it was not built
-  std::function<void()> stop = [] {};   // begins an orderly end; any thread
-  std::int64_t started_us = 0;          // of clock
-  std::string run_id = {};              // 40 hex digits, new at each start
-  std::uint64_t seed{store.Wiring().Seed()};     // of hashes of what clients send
+  store::TorchLoader* torch = nullptr;        // null where it was not built
+  std::function<void()> stop = [] {};         // begins an orderly end; any thread
+  std::int64_t started_us = 0;                // of clock
+  std::string run_id = {};                    // 40 hex digits, new at each start
+  std::uint64_t seed{store.Wiring().Seed()};  // of hashes of what clients send
   std::atomic<std::int64_t> next_client_id{1};
   std::atomic<std::int64_t> seats_taken{0};
   std::atomic<std::int64_t> client_bytes{0};     // charged for connections' buffers

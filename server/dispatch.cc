@@ -57,7 +57,8 @@ Status KnownGate(const Command* command, RequestView request) {
   }
   const Command* const parent = FindCommand(request.front().text);
   // "client|id" is a name of the table, and none that a client may send.
-  return parent == nullptr || IsSubcommand(*parent) ? UnknownCommand(request) : UnknownSubcommand(*parent, request);
+  return parent == nullptr || IsSubcommand(*parent) ? UnknownCommand(request)
+                                                    : UnknownSubcommand(*parent, request);
 }
 
 Status ArityGate(const Command& command, RequestView request) {
@@ -94,8 +95,8 @@ Status SubscriberGate(const Command& command, const Context& context) {
                             command.name));
 }
 
-Status PassGates(const Context& context, const Command* command,
-                 RequestView request, const Status& drained) {
+Status PassGates(const Context& context, const Command* command, RequestView request,
+                 const Status& drained) {
   TRY(LoginGate(command, context.client));
   TRY(KnownGate(command, request));
   TRY(ArityGate(*command, request));

@@ -20,7 +20,7 @@ Housekeeper::Housekeeper(Server& server)
 
 Housekeeper::~Housekeeper() {
   {
-    const std::lock_guard lock(mutex_);
+    const base::MutexLock lock(mutex_);
     stop_ = true;
   }
   wake_.notify_one();
@@ -94,13 +94,16 @@ void Housekeeper::NoteHold(engine::Engine::Turn& turn) {
 }
 
 bool Housekeeper::Stopping() {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   return stop_;
 }
 
 bool Housekeeper::StopWithin(int milliseconds) {
-  std::unique_lock lock(mutex_);
-  return wake_.wait_for(lock, std::chrono::milliseconds(milliseconds), [this] { return stop_; });
+  base::MutexLock lock(mutex_);
+  if (!stop_) {
+    wake_.wait_for(lock, std::chrono::milliseconds(milliseconds));
+  }
+  return stop_;
 }
 
 }  // namespace sluice::server

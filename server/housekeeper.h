@@ -7,9 +7,9 @@
 #pragma once
 
 #include <condition_variable>
-#include <mutex>
 #include <thread>
 
+#include "base/mutex.h"
 #include "server/context.h"
 #include "store/compaction.h"
 #include "store/removed_names.h"
@@ -36,9 +36,9 @@ class Housekeeper {
 
   Server& server_;
   store::Compaction compaction_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool stop_ = false;
+  base::Mutex mutex_;
+  std::condition_variable_any wake_;
+  bool stop_ GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

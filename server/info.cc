@@ -211,20 +211,13 @@ struct Section {
 };
 
 constexpr Section kSections[] = {
-    {"Server", ServerSection},
-    {"Clients", ClientsSection},
-    {"Memory", MemorySection},
-    {"Persistence", PersistenceSection},
-    {"Stats", StatsSection},
-    {"Replication", ReplicationSection},
-    {"CPU", CpuSection},
-    {"Commandstats", CommandStatsSection},
-    {"Holds", HoldsSection},
-    {"Errorstats", ErrorStatsSection},
-    {"Cluster", ClusterSection},
-    {"Partitions", PartitionsSection},
-    {"Tasks", TasksSection},
-    {"Keyspace", KeyspaceSection},
+    {"Server", ServerSection},   {"Clients", ClientsSection},
+    {"Memory", MemorySection},   {"Persistence", PersistenceSection},
+    {"Stats", StatsSection},     {"Replication", ReplicationSection},
+    {"CPU", CpuSection},         {"Commandstats", CommandStatsSection},
+    {"Holds", HoldsSection},     {"Errorstats", ErrorStatsSection},
+    {"Cluster", ClusterSection}, {"Partitions", PartitionsSection},
+    {"Tasks", TasksSection},     {"Keyspace", KeyspaceSection},
 };
 
 bool Wanted(std::string_view section, RequestView names) {

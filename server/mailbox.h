@@ -9,13 +9,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "store/blob.h"
 
 namespace sluice::server {
@@ -45,7 +45,7 @@ class Mailbox {
   void Put(Mail mail, std::int64_t bytes_max) noexcept {
     const auto bytes = static_cast<std::int64_t>(mail.message->Payload().size() + sizeof(Message));
     try {
-      const std::lock_guard lock(mutex_);
+      const base::MutexLock lock(mutex_);
       if (bytes_max != 0 && bytes_ + bytes > bytes_max) {
         overflowed_ = true;
       } else {
@@ -62,7 +62,7 @@ class Mailbox {
     if (!woken_.exchange(false)) {
       return false;
     }
-    const std::lock_guard lock(mutex_);
+    const base::MutexLock lock(mutex_);
     mails.swap(mails_);
     bytes_ = 0;
     return !mails.empty();
@@ -93,9 +93,9 @@ class Mailbox {
   std::atomic<bool> woken_{false};
   std::atomic<bool> killed_{false};
   std::atomic<bool> overflowed_{false};
-  std::mutex mutex_;
-  std::vector<Mail> mails_;
-  std::int64_t bytes_ = 0;
+  base::Mutex mutex_;
+  std::vector<Mail> mails_ GUARDED_BY(mutex_);
+  std::int64_t bytes_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace sluice::server

@@ -46,8 +46,7 @@ bool DataSteps::Write(Reply& reply) {
       continue;
     } else if (due_.bytes == 0) {
       due_ = part;
-    } else if (part.data == nullptr ? due_.data == nullptr
-                                    : due_.data + due_.bytes == part.data) {
+    } else if (part.data == nullptr ? due_.data == nullptr : due_.data + due_.bytes == part.data) {
       due_.bytes += part.bytes;
     } else {
       now_ = std::exchange(due_, part);

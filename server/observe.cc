@@ -137,7 +137,7 @@ void ObserveBlocked(Context& context, const BlockedTimes& times) noexcept {
       server.latency.Add("command", {.time_s = time_s, .ms = times.worked_us / 1000});
     }
     if (latency_us > 0 && times.blocked_us >= latency_us) {
-      server.latency.Add("parked", {.time_s = time_s, .ms = times.blocked_us / 1000});
+      server.latency.Add("blocked", {.time_s = time_s, .ms = times.blocked_us / 1000});
     }
   } catch (const std::bad_alloc&) {
   }

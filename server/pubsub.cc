@@ -47,7 +47,7 @@ void PubSub::Subscribe(Channels kind, std::string_view name, Client& client) {
   if (!is_new) {
     return;
   }
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   Groups& groups = GroupsOf(kind);
   auto it = groups.find(name);
   try {
@@ -74,7 +74,7 @@ void PubSub::Unsubscribe(Channels kind, std::string_view name, Client& client) n
   if (place == own.names.end()) {
     return;
   }
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   Groups& groups = GroupsOf(kind);
   const auto it = groups.find(name);
   it->second.clients.erase(&client);
@@ -109,7 +109,7 @@ std::int64_t PubSub::Publish(Channels kind, std::string_view channel, const Requ
       ++receivers;
     }
   };
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   const Groups& groups = GroupsOf(kind);
   if (const auto it = groups.find(channel); it != groups.end()) {
     send(it->second, nullptr);
@@ -125,7 +125,7 @@ std::int64_t PubSub::Publish(Channels kind, std::string_view channel, const Requ
 }
 
 std::vector<std::string> PubSub::Names(Channels kind, std::string_view glob) {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   std::vector<std::string> names;
   for (const auto& [name, group] : GroupsOf(kind)) {
     if (glob.empty() || GlobMatches(glob, name)) {
@@ -136,14 +136,14 @@ std::vector<std::string> PubSub::Names(Channels kind, std::string_view glob) {
 }
 
 std::int64_t PubSub::Subscribers(Channels kind, std::string_view name) {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   const Groups& groups = GroupsOf(kind);
   const auto it = groups.find(name);
   return it == groups.end() ? 0 : static_cast<std::int64_t>(it->second.clients.size());
 }
 
 std::int64_t PubSub::Count(Channels kind) {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   return static_cast<std::int64_t>(GroupsOf(kind).size());
 }
 

@@ -7,13 +7,13 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include <boost/unordered/unordered_flat_set.hpp>
 
+#include "base/mutex.h"
 #include "server/request.h"
 
 namespace sluice::server {
@@ -48,12 +48,12 @@ class PubSub {
     boost::unordered_flat_set<Client*> clients;
   };
   using Groups = std::map<std::string, Group, std::less<>>;
-  Groups& GroupsOf(Channels kind);
+  Groups& GroupsOf(Channels kind) REQUIRES(mutex_);
 
-  std::mutex mutex_;
-  Groups plain_;
-  Groups patterns_;
-  Groups shards_;
+  base::Mutex mutex_;
+  Groups plain_ GUARDED_BY(mutex_);
+  Groups patterns_ GUARDED_BY(mutex_);
+  Groups shards_ GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::server

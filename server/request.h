@@ -55,8 +55,7 @@ class RequestView {
 class KeptRequest {
  public:
   // Errors: std::bad_alloc.
-  explicit KeptRequest(RequestView request)
-      : args_(request.begin(), request.end()) {
+  explicit KeptRequest(RequestView request) : args_(request.begin(), request.end()) {
     for (const RequestArg& arg : args_) {
       bytes_ += arg.blob.IsNull() ? arg.text.size() : 0;
     }

@@ -30,7 +30,7 @@ std::vector<std::string> CutArgs(RequestView request) {
 }
 
 void SlowLog::Add(SlowCommand command, std::size_t entries_max) {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   command.id = next_id_;
   commands_.push_front(std::move(command));
   ++next_id_;
@@ -40,24 +40,24 @@ void SlowLog::Add(SlowCommand command, std::size_t entries_max) {
 }
 
 std::vector<SlowCommand> SlowLog::Last(std::size_t count) {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   const auto end =
       commands_.begin() + static_cast<std::ptrdiff_t>(std::min(count, commands_.size()));
   return {commands_.begin(), end};
 }
 
 std::size_t SlowLog::Size() {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   return commands_.size();
 }
 
 void SlowLog::Reset() {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   commands_.clear();
 }
 
 void LatencyEvents::Add(std::string_view name, Sample sample) {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   auto it = events_.find(name);
   if (it == events_.end()) {
     it = events_.emplace(name, Event()).first;
@@ -75,7 +75,7 @@ void LatencyEvents::Add(std::string_view name, Sample sample) {
 }
 
 std::vector<LatencyEvents::Latest> LatencyEvents::GetLatest() {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   std::vector<Latest> latest;
   for (const auto& [name, event] : events_) {
     latest.push_back({.event = name, .last = event.samples.back(), .max_ms = event.max_ms});
@@ -84,7 +84,7 @@ std::vector<LatencyEvents::Latest> LatencyEvents::GetLatest() {
 }
 
 std::vector<LatencyEvents::Sample> LatencyEvents::History(std::string_view name) {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   const auto it = events_.find(name);
   return it == events_.end()
              ? std::vector<Sample>()
@@ -92,7 +92,7 @@ std::vector<LatencyEvents::Sample> LatencyEvents::History(std::string_view name)
 }
 
 std::int64_t LatencyEvents::Reset(RequestView names) {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   auto before = static_cast<std::int64_t>(events_.size());
   if (names.empty()) {
     events_.clear();

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <deque>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -15,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/mutex.h"
 #include "server/request.h"
 
 namespace sluice::server {
@@ -41,9 +41,9 @@ class SlowLog {
   void Reset();
 
  private:
-  std::mutex mutex_;
-  std::deque<SlowCommand> commands_;  // newest first
-  std::int64_t next_id_ = 0;
+  base::Mutex mutex_;
+  std::deque<SlowCommand> commands_ GUARDED_BY(mutex_);  // newest first
+  std::int64_t next_id_ GUARDED_BY(mutex_) = 0;
 };
 
 class LatencyEvents {
@@ -71,8 +71,8 @@ class LatencyEvents {
     std::deque<Sample> samples;
     std::int64_t max_ms = 0;
   };
-  std::mutex mutex_;
-  std::map<std::string, Event, std::less<>> events_;
+  base::Mutex mutex_;
+  std::map<std::string, Event, std::less<>> events_ GUARDED_BY(mutex_);
 };
 
 }  // namespace sluice::server

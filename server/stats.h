@@ -47,9 +47,9 @@ class Maximum {
 
 struct CommandStats {
   Counter calls;
-  Counter microseconds;  // of those
-  Counter rejected;      // by a gate: arity, memory
-  Counter failed;        // by the handler
+  Counter microseconds;     // of those
+  Counter rejected;         // by a gate: arity, memory
+  Counter failed;           // by the handler
   Maximum longest_hold_us;  // of the engine, in one piece
   // Calls by time: [i] took less than 2^i microseconds, and not less than half of it.
   std::array<Counter, 40> histogram;

@@ -78,7 +78,7 @@ class Stream final : public store::Attachment, public controller::RowSource {
   // Their numbers in the partition; nullopt: no row has it. As of this version.
   mutable std::vector<std::optional<std::uint32_t>> field_ids_;
   mutable std::uint64_t fields_version_ = 0;
-  std::size_t followed_ = 0;  // of fields_ that are in use
+  std::size_t followed_ = 0;        // of fields_ that are in use
   store::RowIndex evict_from_ = 0;  // where SomeEvictable() goes on
   std::int64_t charged_ = 0;
 };

@@ -41,7 +41,7 @@ class StreamWaiter : public controller::Waiter, public engine::Waiter {
   // Waits nowhere any more. To be called before it is destroyed.
   void Leave(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role);
   // The partition may have been made.
-  void OnServed(engine::EngineLock& lock) noexcept override;
+  void OnServed(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role);
 
   [[nodiscard]] const std::string& PartitionName() const { return partition_; }
   Stream* stream = nullptr;  // while it waits in one, and while it is answered
@@ -84,7 +84,8 @@ class Streams final : public store::Listener, public engine::WaiterService {
   // memory for that, when its tasks are asked for next.
   void Evict(engine::EngineLock& lock, Stream& stream,
              std::span<const store::RowIndex> rows) noexcept REQUIRES(engine::engine_role);
-  // Of all its rows; where those are many, the first of them, and more when its tasks are asked for.
+  // Of all its rows; where those are many, the first of them, and more when its tasks are asked
+  // for.
   void EvictSome(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
   // Ends leases whose time is up, some thousand rows' at most. When the next one ends, which may be
   // in the past: Leases::kNever: none does.
@@ -96,7 +97,7 @@ class Streams final : public store::Listener, public engine::WaiterService {
 
   // Its waiters are looked at before the engine lock is released.
   void MarkChanged(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
-  void ServeWaiters(engine::EngineLock& lock) noexcept override;
+  void ServeWaiters(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role);
 
   void OnRowsChanged(store::Partition& partition,
                      std::span<const store::RowPlace> rows) noexcept override;

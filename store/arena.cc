@@ -39,8 +39,8 @@ Result<std::unique_ptr<Arena>> Arena::Make(const Options& options) {
     std::unique_ptr<Arena> arena(
         new Arena(bytes));  // make_unique can't: the constructor is private
     if (arena->Mapped()) {
-      arena->prealloc_bytes_ = options.prealloc_bytes;
-      arena->keep_bytes_ = options.keep_bytes;
+      arena->SetPrealloc(options.prealloc_bytes);
+      arena->SetKeep(options.keep_bytes);
       return arena;
     }
   }
@@ -74,7 +74,7 @@ std::size_t Arena::RunBytes(std::size_t bytes) noexcept {
 
 char* Arena::Allocate(std::size_t bytes) noexcept {
   const PageIndex length = PagesOf(bytes);
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   const PageIndex frontier = runs_.Frontier();
   const PageIndex begin = runs_.Take(length);
   if (begin == RunTable::kNone) {
@@ -95,12 +95,12 @@ void Arena::Free(char* run, std::size_t bytes) noexcept {
   const auto begin = static_cast<PageIndex>(static_cast<std::size_t>(run - base_) / kPageBytes);
   const Run freed{begin, PagesOf(bytes)};
   Poison(run, freed.length * kPageBytes);
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   runs_.Return(freed, true);
 }
 
 bool Arena::Trim() noexcept {
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   const std::size_t kept = std::min<std::size_t>(keep_bytes_ / kPageBytes, runs_.FreeTouched());
   const auto excess = static_cast<PageIndex>(runs_.FreeTouched() - kept);
   if (excess == 0) {
@@ -113,7 +113,7 @@ bool Arena::Trim() noexcept {
 }
 
 bool Arena::TouchAhead() noexcept {
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   const PageIndex begin = touched_end_;
   const std::size_t ready = (begin - runs_.Frontier()) * kPageBytes;
   const std::size_t left = (runs_.Size() - begin) * kPageBytes;
@@ -132,17 +132,17 @@ bool Arena::TouchAhead() noexcept {
 }
 
 void Arena::SetPrealloc(std::size_t bytes) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   prealloc_bytes_ = bytes;
 }
 
 void Arena::SetKeep(std::size_t bytes) noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   keep_bytes_ = bytes;
 }
 
 std::size_t Arena::Purge() noexcept {
-  std::unique_lock lock(mutex_);
+  base::MutexLock lock(mutex_);
   std::size_t purged = TrimAhead();
   for (Run run = runs_.NextTouchedFree(0); run.length > 0;) {
     run = runs_.NextTouchedFree(PurgeRun(run, lock, purged));
@@ -153,8 +153,8 @@ std::size_t Arena::Purge() noexcept {
 // Gives a free run back, and adds what it had touched to `purged`. Returns where the free run that
 // it is part of afterwards ends. The run counts as used while the system takes its pages, so that
 // nobody is given it meanwhile.
-PageIndex Arena::PurgeRun(Run run, std::unique_lock<std::mutex>& lock,
-                          std::size_t& purged) noexcept {
+PageIndex Arena::PurgeRun(Run run, base::MutexLock& lock,
+                          std::size_t& purged) noexcept NO_THREAD_SAFETY_ANALYSIS {
   purged += runs_.TakeFree(run) * kPageBytes;
   lock.unlock();
   GiveBack(run);
@@ -163,7 +163,7 @@ PageIndex Arena::PurgeRun(Run run, std::unique_lock<std::mutex>& lock,
 }
 
 Arena::Stats Arena::GetStats() const noexcept {
-  const std::lock_guard lock(mutex_);
+  const base::MutexLock lock(mutex_);
   return {.used_bytes = runs_.Used() * kPageBytes,
           .free_bytes = runs_.FreeTouched() * kPageBytes,
           .touched_bytes = (touched_end_ - runs_.Frontier()) * kPageBytes,

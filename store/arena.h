@@ -20,8 +20,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 
+#include "base/mutex.h"
 #include "store/mapping.h"
 #include "store/run_table.h"
 #include "store/status.h"
@@ -78,19 +78,22 @@ class Arena {
 
  private:
   explicit Arena(std::size_t reserve_bytes) noexcept;
-  [[nodiscard]] bool Mapped() const { return region_.data() != nullptr && runs_.Mapped(); }
+  // Before anybody else has it.
+  [[nodiscard]] bool Mapped() const NO_THREAD_SAFETY_ANALYSIS {
+    return region_.data() != nullptr && runs_.Mapped();
+  }
   [[nodiscard]] char* AddressOf(PageIndex page) const { return base_ + page * kPageBytes; }
   void GiveBack(Run run) const noexcept;
-  PageIndex PurgeRun(Run run, std::unique_lock<std::mutex>& lock, std::size_t& purged) noexcept;
-  [[nodiscard]] std::size_t TrimAhead() noexcept;
+  PageIndex PurgeRun(Run run, base::MutexLock& lock, std::size_t& purged) noexcept REQUIRES(mutex_);
+  [[nodiscard]] std::size_t TrimAhead() noexcept REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;  // for what follows base_
+  mutable base::Mutex mutex_;
   Mapping region_;
   char* base_ = nullptr;
-  RunTable runs_;
-  PageIndex touched_end_ = 0;  // at the frontier or beyond
-  std::size_t prealloc_bytes_ = 0;
-  std::size_t keep_bytes_ = SIZE_MAX;
+  RunTable runs_ GUARDED_BY(mutex_);
+  PageIndex touched_end_ GUARDED_BY(mutex_) = 0;  // at the frontier or beyond
+  std::size_t prealloc_bytes_ GUARDED_BY(mutex_) = 0;
+  std::size_t keep_bytes_ GUARDED_BY(mutex_) = SIZE_MAX;
 };
 
 }  // namespace sluice::store

@@ -1,5 +1,6 @@
 #include "store/budget.h"
 
+#include <algorithm>
 #include <cassert>
 
 namespace sluice::store {
@@ -13,7 +14,9 @@ bool Budget::TryCharge(std::int64_t bytes, std::int64_t overdraft) noexcept {
   std::int64_t used = Used();
   do {
     if (bytes > 0 && (used > most || bytes > most - used)) {
-      attempt.need = attempt.held + bytes;
+      attempt.need = bytes > kNoLimit - std::max<std::int64_t>(attempt.held, 0)
+                         ? kNoLimit
+                         : attempt.held + bytes;
       return false;
     }
   } while (!used_.compare_exchange_weak(used, used + bytes, std::memory_order_relaxed));

@@ -101,8 +101,8 @@ class Partition final : public Remains {
   // Fills the fields and tags of `result`, where they are asked for.
   // Errors: as Store::Write; `plan` is released then.
   Status Reserve(const WriteRequest& request, WritePlan& plan, WriteResult& result);
-  // Carries out what was reserved; fills the rest of `result`. REQUIRES: result.indexes has capacity for all
-  // rows.
+  // Carries out what was reserved; fills the rest of `result`. REQUIRES: result.indexes has
+  // capacity for all rows.
   void Apply(WritePlan& plan, Revision revision, WriteResult& result) noexcept;
 
   // Errors: as Store::Read.
@@ -111,6 +111,14 @@ class Partition final : public Remains {
   Status Tags(const RowSet& rows, bool strict, std::vector<Text>& tags);
   // Errors: kDType.
   Result<GrowingCell> CellToGrow(const AppendRequest& request);
+  // KV.APPEND, before anything is copied: may the row's cell grow so far? Fills `wants`.
+  // Errors: kFull, as Reserve() would say.
+  struct Growth {
+    std::string_view key;
+    std::int64_t old_bytes = 0;
+    std::int64_t new_bytes = 0;
+  };
+  Status CheckGrowth(const Growth& growth, WriteResult::Wants& wants);
   // The position of the first of `rows` from `from` on that is missing or lacks one of `fields`;
   // rows.size() where there is none.
   [[nodiscard]] std::size_t FirstUnready(const RowSet& rows, std::size_t from,
@@ -165,6 +173,8 @@ class Partition final : public Remains {
   Status ReserveSame(Field& field, const RowPlace& row, WritePlan& plan) const;
   Status CheckShapes(const Field& field, const WritePlan& plan) const;
   Status CheckRoom(std::int64_t bytes_before, WritePlan& plan) const;
+  [[nodiscard]] Status FullOfRows(std::int64_t rows, std::int64_t added) const;
+  [[nodiscard]] Status FullOfBytes(std::int64_t bytes, std::int64_t added) const;
   Status ReserveTags(std::span<const TagWrite> tags, WritePlan& plan);
   Status ReserveBytes(WritePlan& plan);
   void Describe(const WriteRequest& request, const WritePlan& plan, WriteResult& result) const;

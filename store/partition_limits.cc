@@ -61,10 +61,7 @@ Status Partition::CheckRoom(std::int64_t bytes_before, WritePlan& plan) const {
   if (terms_.rows_max && wants.rows > 0 && rows > *terms_.rows_max) {
     plan.wants_ = wants;
     plan.wants_.never_fits = wants.rows > *terms_.rows_max;
-    return Status(Code::kFull,
-                  fmt::format("partition '{}' has {} rows of at most {} (MAXROWS), "
-                              "and this write would add {}",
-                              name_.View(), rows - wants.rows, *terms_.rows_max, wants.rows));
+    return FullOfRows(rows - wants.rows, wants.rows);
   }
   if (!terms_.bytes_max) {
     return {};
@@ -84,12 +81,39 @@ Status Partition::CheckRoom(std::int64_t bytes_before, WritePlan& plan) const {
   if (wants.bytes > 0 && bytes_before + wants.bytes > *terms_.bytes_max) {
     plan.wants_ = wants;
     plan.wants_.never_fits = added > *terms_.bytes_max;  // alone, whatever it replaces
-    return Status(Code::kFull,
-                  fmt::format("partition '{}' has {} bytes of at most {} (MAXBYTES), "
-                              "and this write would add {}",
-                              name_.View(), bytes_before, *terms_.bytes_max, wants.bytes));
+    return FullOfBytes(bytes_before, wants.bytes);
   }
   return {};
+}
+
+Status Partition::CheckGrowth(const Growth& growth, WriteResult::Wants& wants) {
+  wants = {};
+  if (terms_.rows_max && Locate(growth.key).segment == nullptr) {
+    wants.rows = 1;
+    const auto rows = static_cast<std::int64_t>(indexes_.size());
+    if (rows >= *terms_.rows_max) {
+      wants.never_fits = *terms_.rows_max < 1;
+      return FullOfRows(rows, 1);
+    }
+  }
+  wants.bytes = growth.new_bytes - growth.old_bytes;
+  if (terms_.bytes_max && wants.bytes > 0 && ValueBytes() + wants.bytes > *terms_.bytes_max) {
+    wants.never_fits = growth.new_bytes > *terms_.bytes_max;
+    return FullOfBytes(ValueBytes(), wants.bytes);
+  }
+  return {};
+}
+
+Status Partition::FullOfRows(std::int64_t rows, std::int64_t added) const {
+  return Status(Code::kFull, fmt::format("partition '{}' has {} rows of at most {} (MAXROWS), "
+                                         "and this write would add {}",
+                                         name_.View(), rows, *terms_.rows_max, added));
+}
+
+Status Partition::FullOfBytes(std::int64_t bytes, std::int64_t added) const {
+  return Status(Code::kFull, fmt::format("partition '{}' has {} bytes of at most {} (MAXBYTES), "
+                                         "and this write would add {}",
+                                         name_.View(), bytes, *terms_.bytes_max, added));
 }
 
 }  // namespace sluice::store

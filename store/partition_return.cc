@@ -31,8 +31,8 @@ bool Partition::ReadyInAll(const Field& field, const WritePlan& plan) {
   const bool written = column < plan.fields_.size();
   for (std::size_t i = 0; i < rows; ++i) {
     const RowPlace& place = plan.rows_[i];
-    const Cell cell = written ? plan.cells_[column * rows + i]
-                              : place.segment->GetCell(field.Id(), place.offset);
+    const Cell cell =
+        written ? plan.cells_[column * rows + i] : place.segment->GetCell(field.Id(), place.offset);
     if (!cell.Ready()) {
       return false;
     }

@@ -108,9 +108,8 @@ void TagGroups::RefreshCut(Value& value, std::size_t at) {
   if (value.cuts.size() <= number) {
     value.cuts.resize(number + 1);
   }
-  const auto now = static_cast<std::uint8_t>((ready == Size() ? kWhole : 0) |
-                                             (full && !gone ? kPossible : 0) |
-                                             (ready > 0 ? kReady : 0));
+  const auto now = static_cast<std::uint8_t>(
+      (ready == Size() ? kWhole : 0) | (full && !gone ? kPossible : 0) | (ready > 0 ? kReady : 0));
   SetCut(value, number, now);
 }
 
@@ -124,9 +123,9 @@ void TagGroups::Refresh(Value& value) {
     std::sort(tail, rows.end());
   }
   rows.erase(std::unique(tail, rows.end()), rows.end());
-  rows.erase(std::remove_if(tail, rows.end(),
-                            [&](RowIndex row) { return value_of_.Find(row) != &value; }),
-             rows.end());
+  rows.erase(
+      std::remove_if(tail, rows.end(), [&](RowIndex row) { return value_of_.Find(row) != &value; }),
+      rows.end());
   value.cuts.resize((rows.size() + Size() - 1) / Size());
   for (std::size_t at = value.sorted; at < rows.size(); at += Size()) {
     RefreshCut(value, at);

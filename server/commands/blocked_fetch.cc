@@ -27,7 +27,7 @@ class BlockedFetch final : public BlockedCommand, public StreamWaiter {
     client_.notifier->Take();
   }
 
-  void End(engine::EngineLock& lock) noexcept override {
+  void End(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     if (answered_ && outcome_.ok() && *outcome_ == Outcome::kRows) {
       GiveBack(lock, server_, args_, answer_);
     }
@@ -98,7 +98,8 @@ class BlockedFetch final : public BlockedCommand, public StreamWaiter {
     outcome_ = Outcome::kNil;
     auto found = server_.store(lock).FindPartition(args_.partition);
     if (found.ok() && *found != nullptr) {
-      outcome_ = TryFetchNow(lock, server_, server_.streams.Of(lock, **found), args_, true, answer_);
+      outcome_ =
+          TryFetchNow(lock, server_, server_.streams.Of(lock, **found), args_, true, answer_);
     }
   }
 

@@ -13,6 +13,7 @@
 #include "server/commands/kv_block.h"
 #include "server/context.h"
 #include "server/dispatch.h"
+#include "store/partition.h"
 #include "store/shape.h"
 
 namespace sluice::server {
@@ -137,6 +138,7 @@ class Appender {
       TRY(GrownDims(cell, added_, dims_));
       TRY(CheckMemory(context_));
       const std::string_view old = OldBytes(cell);
+      TRY(CheckLimits(old.size()));
       Target target;
       target.blob = cell.chunk ? ClaimTail(cell, added_.bytes.size(), target) : Blob();
       const bool in_place = !target.blob.IsNull();
@@ -164,6 +166,20 @@ class Appender {
                      .key = append_.key,
                      .field = added_.field,
                      .dtype = added_.dtype});
+  }
+
+  // A write that its partition has no room for copies nothing, however often it is tried.
+  Status CheckLimits(std::size_t old_bytes) const {
+    store::Store& store = context_.server.store(context_.turn.Enter());
+    TRY_ASSIGN(store::Partition* const partition, store.FindPartition(append_.partition));
+    if (partition == nullptr) {
+      return {};
+    }
+    const auto old_size = static_cast<std::int64_t>(old_bytes);
+    const auto added = static_cast<std::int64_t>(added_.bytes.size());
+    return partition->CheckGrowth(
+        {.key = append_.key, .old_bytes = old_size, .new_bytes = old_size + added},
+        context_.scratch.write.wants);
   }
 
   static std::string_view OldBytes(const GrowingCell& cell) {

@@ -41,7 +41,7 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     Wait(lock, context, std::move(refused));
   }
 
-  void End(engine::EngineLock& lock) noexcept override {
+  void End(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     server_.wait_queues.Leave(lock, *this);
     server_.wait_queues.Leave(lock, unpause_);
     for (engine::WaitQueue* const queue : {memory_, limits_, unpauses_}) {
@@ -77,7 +77,9 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
   class Unpause final : public engine::Waiter {
    public:
     explicit Unpause(engine::Notifier& notifier) : notifier_(notifier) {}
-    void OnServed(engine::EngineLock& /*lock*/) noexcept override { notifier_.Notify(); }
+    void OnServed(engine::EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+      notifier_.Notify();
+    }
 
    private:
     engine::Notifier& notifier_;
@@ -137,10 +139,12 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     }
   }
 
-  void OnServed(engine::EngineLock& /*lock*/) noexcept override { notifier_->Notify(); }
+  void OnServed(engine::EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+    notifier_->Notify();
+  }
 
   // Where others made or wrote its row, it may need nothing any more.
-  Need CurrentNeed(engine::EngineLock& lock) noexcept override {
+  Need CurrentNeed(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     if (waits_in_ == limits_ && RevisionOfRow(lock) != seen_) {
       seen_ = RevisionOfRow(lock);
       return {};

@@ -64,13 +64,10 @@ FieldSummary Summarize(const ReadResult::Column& column, std::span<const ReadRes
 Status FieldsOfRows(Context& context, std::string_view partition, RowChoice& choice,
                     bool with_shapes, FieldsReply& out) {
   ReadResult& read = context.scratch.read;
-  TRY(ReadChosen(context, choice,
-                 {.partition = partition,
-                  .rows = {},
-                  .fields = {},
-                  .all_fields = true,
-                  .strict = true},
-                 read));
+  TRY(ReadChosen(
+      context, choice,
+      {.partition = partition, .rows = {}, .fields = {}, .all_fields = true, .strict = true},
+      read));
   context.turn.Leave();
   for (std::size_t c = 0; !read.indexes.empty() && c < read.columns.size(); ++c) {
     const std::span cells(read.CellsOf(c), read.indexes.size());
@@ -157,9 +154,9 @@ constexpr std::array kCommands = {
          .group = "kv",
          .since = "0.1.0",
          .complexity = "O(N) where N is the number of fields, and of cells where rows are named",
-         .summary =
-             "Returns the fields of a partition, or of rows: dtype, shape, ready rows, bytes; with SHAPES "
-             "each row's shape, too.",
+         .summary = "Returns the fields of a partition, or of rows: dtype, shape, ready rows, "
+                    "bytes; with SHAPES "
+                    "each row's shape, too.",
          .args = kFieldsArgs}),
     Row({.name = "kv.show",
          .arity = -3,

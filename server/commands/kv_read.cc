@@ -1,6 +1,9 @@
 // KV.MGET, KV.TAGS.
+#include <algorithm>
 #include <array>
+#include <iterator>
 #include <utility>
+#include <vector>
 
 #include "server/arg_reader.h"
 #include "server/command_table.h"
@@ -65,12 +68,12 @@ Status KvTags(Context& context, ArgReader& args) {
 
   RowSteps steps(context, partition);
   TRY(steps.Begin(choice));
-  std::vector<store::Text> tags;
-  do {
-    std::vector<store::Text>& some = context.scratch.texts;
-    TRY(context.server.store(context.turn.Enter()).Tags(partition, steps.Rows(), some));
-    tags.insert(tags.end(), some.begin(), some.end());
-  } while (steps.Next());
+  std::vector<store::Text>& tags = context.scratch.texts;
+  TRY(context.server.store(context.turn.Enter()).Tags(partition, steps.Rows(), tags));
+  for (std::vector<store::Text> more; steps.Next();) {
+    TRY(context.server.store(context.turn.Enter()).Tags(partition, steps.Rows(), more));
+    std::move(more.begin(), more.end(), std::back_inserter(tags));
+  }
   context.reply.Array(tags.size());
   if (tags.size() <= kTagsHeldMax) {
     for (const store::Text& tag : tags) {

@@ -30,10 +30,11 @@ bool ReadReturn(ArgReader& args, Return& what) {
   what.fields = both || args.Option("FIELDS");
   what.tags = both || (!what.fields && args.Option("TAGS"));
   if (!what.Given()) {
-    args.Fail(Status(
-        Code::kError,
-        fmt::format("syntax error: RETURN: expected FIELDS, TAGS or BOTH{}",
-                    args.HasMore() ? fmt::format(", got '{}'", store::Printable(args.Peek())) : "")));
+    args.Fail(
+        Status(Code::kError,
+               fmt::format("syntax error: RETURN: expected FIELDS, TAGS or BOTH{}",
+                           args.HasMore() ? fmt::format(", got '{}'", store::Printable(args.Peek()))
+                                          : "")));
   }
   return true;
 }

@@ -1,7 +1,7 @@
 // RETURN FIELDS|TAGS|BOTH of KV.PUT and KV.MPUT: what a write answers about the rows that it wrote.
 //
-// The answer is of the same moment as the write, and cannot fail once the write is applied: room for
-// it is reserved just before.
+// The answer is of the same moment as the write, and cannot fail once the write is applied: room
+// for it is reserved just before.
 #pragma once
 
 #include "server/arg_reader.h"

@@ -41,7 +41,7 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
     notifier_->Take();
   }
 
-  void End(engine::EngineLock& lock) noexcept override {
+  void End(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     server_.wait_queues.Leave(lock, *this);
     Release(lock);
   }
@@ -73,7 +73,7 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
 
  private:
   // The row that it watched was written; it has left that queue.
-  void OnServed(engine::EngineLock& lock) noexcept override {
+  void OnServed(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     try {
       auto ready = Look(lock);
       status_ = ready.GetStatus();

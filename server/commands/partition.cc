@@ -196,11 +196,11 @@ Status PartitionEvict(Context& context, ArgReader& args) {
     std::vector<store::RowIndex>& rows = context.scratch.indexes;
     rows.clear();
     from = ConsumedByAll(tasks, from, rows);
-    TRY_ASSIGN(const std::int64_t now,
-               context.server.store(context.turn.Enter())
-                   .ClearRows(partition, {.kind = store::RowSet::Kind::kIndexes,
-                                          .keys = {},
-                                          .indexes = rows}));
+    TRY_ASSIGN(
+        const std::int64_t now,
+        context.server.store(context.turn.Enter())
+            .ClearRows(partition,
+                       {.kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows}));
     removed += now;
     if (from != store::kNoRow) {
       LeaveFor(context, *stream);

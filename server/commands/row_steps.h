@@ -1,5 +1,5 @@
-// Commands over rows that WHERE chose, which may be all of a partition: some thousand rows at a time,
-// so that nobody waits long for the engine.
+// Commands over rows that WHERE chose, which may be all of a partition: some thousand rows at a
+// time, so that nobody waits long for the engine.
 //
 // Thread safety: the I/O thread of the command.
 #pragma once

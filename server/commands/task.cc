@@ -37,8 +37,8 @@ RowsOfTask ReadRowsOfTask(Context& context, ArgReader& args) {
   return read;
 }
 
-// Calls act(stream, task), the rows' indexes in context.scratch.indexes, and adds up what it says: in
-// steps where WHERE chose many rows. Errors: kWrongType, kNoPartition, kNoTask.
+// Calls act(stream, task), the rows' indexes in context.scratch.indexes, and adds up what it says:
+// in steps where WHERE chose many rows. Errors: kWrongType, kNoPartition, kNoTask.
 template <typename Act>
 store::Result<std::int64_t> WithRows(Context& context, RowsOfTask& read, const Act& act) {
   RowSteps steps(context, read.partition);

@@ -266,7 +266,7 @@ store::Result<bool> StepTask(Context& context, Stream& stream, const StepWanted&
   bool more = false;
   if (fetch == nullptr || stream.Tasks().Samples(*fetch)) {
     more = stream.Tasks().Prepare(*task, *wanted.selection,
-                               fetch == nullptr ? nullptr : &fetch->sampler);
+                                  fetch == nullptr ? nullptr : &fetch->sampler);
   }
   is_new = made.Keep();
   return more;
@@ -278,9 +278,8 @@ store::Result<StreamAndTask> EnterTask(Context& context, std::string_view partit
     TRY_ASSIGN(Stream* const stream, EnterStream(context, partition));
     TRY_ASSIGN(const bool more, StepTask(context, *stream, wanted, is_new));
     if (!more) {
-      return StreamAndTask{.stream = stream,
-                           .task = stream->Tasks().FindTask(wanted.task),
-                           .is_new = is_new};
+      return StreamAndTask{
+          .stream = stream, .task = stream->Tasks().FindTask(wanted.task), .is_new = is_new};
     }
     LeaveFor(context, *stream);
   }

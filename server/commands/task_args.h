@@ -38,7 +38,7 @@ struct FetchArgs {
 // All of it, with its checks.
 void ReadFetch(Context& context, ArgReader& args, FetchArgs& fetch);
 inline constexpr Arg kTaskArgs[] = {{.name = "partition", .type = "key"},
-                             {.name = "task", .type = "string"}};
+                                    {.name = "task", .type = "string"}};
 inline constexpr Arg kSamplerArgs[] = {
     {.name = "name", .type = "string"},
     {.name = "size", .type = "integer", .token = "SIZE", .optional = true},

@@ -57,8 +57,8 @@ Status LookAtRows(Context& context, Stream& stream, const FetchArgs& fetch, Rows
   for (const std::string_view field : fields) {
     now.known.push_back(stream.GetPartition().FieldId(field).has_value());
   }
-  return context.server.store(context.turn.Enter()).TakeSnapshot({.partition = fetch.partition, .fields = fields},
-                                           now.snapshot);
+  return context.server.store(context.turn.Enter())
+      .TakeSnapshot({.partition = fetch.partition, .fields = fields}, now.snapshot);
 }
 
 // TASK.EXPLAIN: as TASK.FETCH
@@ -67,9 +67,8 @@ Status TaskExplain(Context& context, ArgReader& args) {
   ReadFetch(context, args, fetch);
   TRY(args.Finish());
 
-  const StepWanted wanted = {.task = fetch.fetch.task,
-                             .selection = &fetch.fetch.selection,
-                             .fetch = &fetch.fetch};
+  const StepWanted wanted = {
+      .task = fetch.fetch.task, .selection = &fetch.fetch.selection, .fetch = &fetch.fetch};
   std::vector<std::string> lines;
   std::optional<Obstacles> found;
   for (bool said = false; !said;) {

@@ -16,7 +16,8 @@ namespace {
 using controller::Outcome;
 using store::Status;
 
-// Where the partition exists. REQUIRES: StepTask() is done. Errors: as TryFetchNow and DeliverAnswer.
+// Where the partition exists. REQUIRES: StepTask() is done. Errors: as TryFetchNow and
+// DeliverAnswer.
 Status FetchFrom(engine::EngineLock& lock, Context& context, Stream& stream, FetchArgs& fetch,
                  bool is_new) REQUIRES(engine::engine_role) {
   NewTask made(context, stream, fetch.fetch.task, is_new);
@@ -47,9 +48,8 @@ Status TaskFetch(Context& context, ArgReader& args) {
   ReadFetch(context, args, fetch);
   TRY(args.Finish());
 
-  const StepWanted wanted = {.task = fetch.fetch.task,
-                             .selection = &fetch.fetch.selection,
-                             .fetch = &fetch.fetch};
+  const StepWanted wanted = {
+      .task = fetch.fetch.task, .selection = &fetch.fetch.selection, .fetch = &fetch.fetch};
   engine::EngineLock& lock = context.turn.Enter();
   TRY_ASSIGN(store::Partition * partition,
              context.server.store(lock).FindPartition(fetch.partition));
@@ -60,7 +60,8 @@ Status TaskFetch(Context& context, ArgReader& args) {
       return FetchFrom(lock, context, stream, fetch, is_new);
     }
     LeaveFor(context, stream);
-    TRY_ASSIGN(partition, context.server.store(context.turn.Enter()).FindPartition(fetch.partition));
+    TRY_ASSIGN(partition,
+               context.server.store(context.turn.Enter()).FindPartition(fetch.partition));
   }
   if (!fetch.block.given || !context.may_block) {
     context.reply.NullArray();

@@ -19,7 +19,7 @@ class FetchDelivery final : public Delivery {
     fetch_.task = args.fetch.task;
     fetch_.step = args.fetch.step;
   }
-  void GiveBack(engine::EngineLock& lock) noexcept override {
+  void GiveBack(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     if (Stream* const stream = StreamOf(lock, server_, partition_, made_)) {
       stream->Tasks().GiveBack(fetch_, fetched_);
       server_.streams.MarkChanged(lock, *stream);
@@ -86,7 +86,7 @@ Status Reply(Context& context, FetchArgs& args, FetchAnswer& answer) {
 }  // namespace
 
 store::Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, Stream& stream,
-                              const FetchArgs& args, bool time_is_up, FetchAnswer& answer) {
+                                   const FetchArgs& args, bool time_is_up, FetchAnswer& answer) {
   answer.made = stream.GetPartition().Made();
   TRY_ASSIGN(const controller::Step* const known, stream.Tasks().KnownStep(args.fetch));
   if (known != nullptr) {  // where it cannot be answered, its lease stays as it is

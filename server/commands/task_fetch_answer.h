@@ -25,9 +25,10 @@ struct FetchAnswer {
 
 // Tries to fetch. kRows: `answer` is complete.
 // Errors: as Controller::TryFetch and Collect; std::bad_alloc.
-store::Result<controller::Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, Stream& stream,
-                                          const FetchArgs& args, bool time_is_up,
-                                          FetchAnswer& answer) REQUIRES(engine::engine_role);
+store::Result<controller::Outcome> TryFetchNow(engine::EngineLock& lock, Server& server,
+                                               Stream& stream, const FetchArgs& args,
+                                               bool time_is_up, FetchAnswer& answer)
+    REQUIRES(engine::engine_role);
 // Reads the keys, tags and values of the rows fetched. Looks up no name: a name that has expired
 // would be removed, perhaps while those that wait in it are being answered.
 // Errors: kNoField, kNotReady (of a step that is repeated with other fields); std::bad_alloc.

@@ -39,9 +39,12 @@ class Input {
 };
 
 std::string Argument(Input& input) {
-  static const Words kWords = {"0", "1", "-1", "9223372036854775807", "a", "*", "KEYS", "ROWS", "NEW",
-                               "WHERE", "LINES", "TAG", "FIELD", "BLOCK", "RETURN", "SHAPES", "HELP",
-                               "{\"a\":1}", "int64", "MATCH", "COUNT"};
+  static const Words kWords = {"0",     "1",         "-1",     "9223372036854775807",
+                               "a",     "*",         "KEYS",   "ROWS",
+                               "NEW",   "WHERE",     "LINES",  "TAG",
+                               "FIELD", "BLOCK",     "RETURN", "SHAPES",
+                               "HELP",  "{\"a\":1}", "int64",  "MATCH",
+                               "COUNT"};
   const std::size_t kind = input.Byte();
   return kind < 128 ? input.Bytes(kind) : kWords[kind % kWords.size()];
 }

@@ -142,16 +142,16 @@ def test_force_fetch_shows_all_rows(client):
 
 @pytest.mark.timeout(60)
 def test_force_fetch_of_many_ragged_rows(client):
-    """Some rows lack a field, and in another the number of dimensions differs."""
-    rows = 30000
+    """Some rows lack a field, and in another the number of dimensions differs. A request for each row would fill the socket."""
+    rows, partition = 30000, "a-partition-" + "p" * 60
     lengths = [i % 7 + 1 for i in range(rows)]
     values = torch.arange(sum(lengths))
     ids = torch.nested.nested_tensor_from_jagged(values, torch.tensor([0, *lengths]).cumsum(0))
-    meta = client.put(TensorDict({"ids": ids, "late": ids}, batch_size=rows), partition_id="p")
+    meta = client.put(TensorDict({"ids": ids, "late": ids}, batch_size=rows), partition_id=partition)
     client.put(TensorDict({"x": torch.zeros(rows, 2)}, batch_size=rows), meta)
     client.put(TensorDict({"x": torch.zeros(2, 3, 1)}, batch_size=2), meta[1:3])
-    call("KV.CLEAR", "p", "ROWS", packed(range(0, rows, 3)), "FIELDS", 1, "late")
-    meta = client.get_meta(["ids", "late", "x"], 0, "p", mode="force_fetch")
+    call("KV.CLEAR", partition, "ROWS", packed(range(0, rows, 3)), "FIELDS", 1, "late")
+    meta = client.get_meta(["ids", "late", "x"], 0, partition, mode="force_fetch")
     assert meta.get_shapes("ids") == [(length,) for length in lengths]
     assert meta.get_shapes("late") == [None if i % 3 == 0 else (length,) for i, length in enumerate(lengths)]
     assert meta.get_shapes("x") == [(3, 1) if i in (1, 2) else (2,) for i in range(rows)]

@@ -296,7 +296,7 @@ TEST_CASE("the time that a command waited is told apart from its work", "[waitin
   stage.Write(Make(1));
   CHECK(stage.Answer(0) == "0");
   const std::string latest = stage.Write({"LATENCY", "LATEST"});
-  CHECK(latest.find("\r\nparked\r\n") != std::string::npos);
+  CHECK(latest.find("\r\nblocked\r\n") != std::string::npos);
   CHECK(latest.find(":5000\r\n") != std::string::npos);
   CHECK(latest.find("\r\ncommand\r\n") == std::string::npos);
   CHECK(stage.Write({"SLOWLOG", "LEN"}) == ":0\r\n");

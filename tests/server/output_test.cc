@@ -1,5 +1,5 @@
 // What output may take: charged as it is made, bounded for a connection, given back to the byte.
-#include <cstring>
+#include <algorithm>
 
 #include <catch2/catch.hpp>
 
@@ -12,8 +12,7 @@ namespace {
 using Words = std::vector<std::string>;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
-constexpr std::string_view kNoRoom =
-    "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+constexpr std::string_view kNoRoom = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
 constexpr std::string_view kTooLong =
     "-OOM the reply would take more than 64 MB of the client's output buffer: ask for less at "
     "once\r\n";
@@ -140,7 +139,7 @@ TEST_CASE("input goes on while output waits, and is run afterwards", "[output]")
     std::size_t count = 0;
     for (const std::span<char> part : room) {
       const std::size_t taken = std::min({part.size(), rest.size(), std::size_t{1500}});
-      std::memcpy(part.data(), rest.data(), taken);
+      std::copy_n(rest.data(), taken, part.data());  // either may be null
       rest.remove_prefix(taken);
       count += taken;
       if (taken < part.size()) {

@@ -1,12 +1,12 @@
 // SessionMachine without a socket: a table of what is next, what a failing allocation leaves, and
 // random conversations that must all come to their end.
+#include "server/session_machine.h"
+
 #include <array>
 #include <new>
 #include <random>
 
 #include <catch2/catch.hpp>
-
-#include "server/session_machine.h"
 
 namespace sluice::server {
 namespace {

@@ -1,9 +1,9 @@
 // Every name of the command table with 0 to 3 arguments.
+#include "tests/support/short_requests.h"
+
 #include <functional>
 
 #include <catch2/catch.hpp>
-
-#include "tests/support/short_requests.h"
 
 namespace sluice::server {
 namespace {
@@ -50,8 +50,7 @@ TEST_CASE("a subcommand's whole name is no command, as in Redis", "[commands]") 
         "-ERR unknown command 'CLIENT|ID', with args beginning with: \r\n");
   CHECK(client.Run({"config|get", "a", "b", "c"}) ==
         "-ERR unknown command 'config|get', with args beginning with: 'a' 'b' 'c' \r\n");
-  CHECK(client.Run({"CLIENT", "ID|x"}) ==
-        "-ERR unknown subcommand 'ID|x'. Try CLIENT HELP.\r\n");
+  CHECK(client.Run({"CLIENT", "ID|x"}) == "-ERR unknown subcommand 'ID|x'. Try CLIENT HELP.\r\n");
   CHECK(client.Run({"CLIENT"}) == "-ERR wrong number of arguments for 'client' command\r\n");
 }
 

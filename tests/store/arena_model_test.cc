@@ -67,8 +67,8 @@ class ArenaModel {
     }
   }
 
-  // Until no more is free than is to be kept. Which run a step takes is the arena's choice: the pages
-  // tell, for those that were given back read as zero.
+  // Until no more is free than is to be kept. Which run a step takes is the arena's choice: the
+  // pages tell, for those that were given back read as zero.
   void Trim() {
     while (FreeTouched() > keep_) {
       const std::size_t excess = FreeTouched() - keep_;

@@ -187,8 +187,7 @@ TEST_CASE("a half-closed client gets all that it asked for", "[flow]") {
 enum class Goes { kClose, kReset, kHalfClose, kCloseBehindMore };
 
 TEST_CASE("a peer that goes while its command is blocked is noticed at once", "[flow]") {
-  const Goes goes =
-      GENERATE(Goes::kClose, Goes::kReset, Goes::kHalfClose, Goes::kCloseBehindMore);
+  const Goes goes = GENERATE(Goes::kClose, Goes::kReset, Goes::kHalfClose, Goes::kCloseBehindMore);
   const bool tcp = goes == Goes::kReset || GENERATE(false, true);
   CAPTURE(static_cast<int>(goes), tcp);
   constexpr int kTimes = 10;
@@ -230,9 +229,9 @@ TEST_CASE("padded replies that nobody reads take next to nothing", "[flow]") {
       const int length = row == 0 ? kLongest : 10 + row;
       std::vector<std::string> put = {"KV.PUT", "p", "k" + std::to_string(row)};
       for (int field = 0; field < kFields; ++field) {
-        put.insert(put.end(), {"FIELD", "f" + std::to_string(field), "float32",
-                               std::to_string(length), "BLOB",
-                               std::string(static_cast<std::size_t>(length) * 4, 'x')});
+        put.insert(put.end(),
+                   {"FIELD", "f" + std::to_string(field), "float32", std::to_string(length), "BLOB",
+                    std::string(static_cast<std::size_t>(length) * 4, 'x')});
       }
       client.Send(Encode(put));
       REQUIRE(client.Receive().type != '-');
