@@ -67,6 +67,7 @@ std::span<const std::span<const Command>> Families() {
                                        StringGetCommands(),
                                        StringSetCommands(),
                                        TaskCommands(),
+                                       TaskClaimCommands(),
                                        TaskExplainCommands(),
                                        TaskFetchCommands(),
                                        TransactionCommands()};

@@ -37,6 +37,7 @@ std::span<const Command> StringEditCommands();
 std::span<const Command> StringGetCommands();
 std::span<const Command> StringSetCommands();
 std::span<const Command> TaskCommands();
+std::span<const Command> TaskClaimCommands();
 std::span<const Command> TaskExplainCommands();
 std::span<const Command> TaskFetchCommands();
 std::span<const Command> TransactionCommands();

@@ -1,4 +1,4 @@
-// TASK.ACK, RENEW, RELEASE, STATUS, READY, CLAIM, RESET, LIST.
+// TASK.ACK, RENEW, RELEASE, STATUS, RESET, LIST.
 #include <array>
 #include <memory>
 #include <string>
@@ -15,7 +15,6 @@
 namespace sluice::server {
 namespace {
 
-using controller::Fetched;
 using controller::LeaseId;
 using controller::Task;
 using store::Status;
@@ -152,111 +151,6 @@ Status TaskStatus(Context& context, ArgReader& args) {
   return {};
 }
 
-// TASK.READY partition task FIELDS list [WHERE ...]
-Status TaskReady(Context& context, ArgReader& args) {
-  const std::string_view partition = args.Name("partition");
-  const std::string_view name = args.Name("task");
-  controller::Selection selection;
-  bool fields = false;
-  bool where = false;
-  while (args.HasMore()) {
-    if (args.Option("FIELDS")) {
-      ReadOnce(args, fields, "FIELDS");
-      ReadSelectedFields(context, args, selection);
-    } else if (args.Option("WHERE")) {
-      ReadOnce(args, where, "WHERE");
-      ReadSelectedWhere(args, selection);
-    } else {
-      args.Unexpected();
-    }
-  }
-  if (!fields) {
-    args.Fail(Status(store::Code::kError, "syntax error: FIELDS is expected"));
-  }
-  TRY(args.Finish());
-  TRY_ASSIGN(const StreamAndTask at,
-             EnterTask(context, partition, {.task = name, .selection = &selection}));
-  NewTask made(context, *at.stream, name, at.is_new);
-  controller::RowBits ready;
-  ready.CopyFrom(at.stream->Tasks().Ready(*at.task, selection));
-  std::vector<store::RowIndex>& rows = context.scratch.indexes;
-  made.Keep();
-  LeaveFor(context, *at.stream);
-  ready.ForEach([&rows](store::RowIndex row) { rows.push_back(row); });
-  Begin(std::make_unique<RowsBulk>(std::move(rows)), context.reply, context.rest);
-  return {};
-}
-
-// TASK.CLAIM partition task KEYS list | ROWS blob | WHERE ... FIELDS list [LEASE ms [BOUND]] [ALL]
-Status TaskClaim(Context& context, ArgReader& args) {
-  const std::string_view partition = args.Name("partition");
-  const std::string_view name = args.Name("task");
-  RowChoice choice = ReadRowChoice(context, args);
-  controller::Selection selection;
-  std::optional<controller::LeaseTerms> lease;
-  bool fields = false;
-  bool some_lease = false;
-  bool all = false;
-  while (args.HasMore()) {
-    if (args.Option("FIELDS")) {
-      ReadOnce(args, fields, "FIELDS");
-      ReadSelectedFields(context, args, selection);
-    } else if (args.Option("LEASE")) {
-      ReadOnce(args, some_lease, "LEASE");
-      lease = ReadLease(context, args);
-    } else if (args.Option("ALL")) {
-      ReadOnce(args, all, "ALL");
-    } else {
-      args.Unexpected();
-    }
-  }
-  if (!fields) {
-    args.Fail(Status(store::Code::kError, "syntax error: FIELDS is expected"));
-  }
-  TRY(args.Finish());
-  const StepWanted wanted = {.task = name, .selection = &selection};
-  TRY_ASSIGN(const StreamAndTask before, EnterTask(context, partition, wanted));
-  NewTask made(context, *before.stream, name, before.is_new);
-  TRY(ChooseRows(context, partition, choice));  // may release the engine lock for a while
-  TRY_ASSIGN(const StreamAndTask at, EnterTask(context, partition, wanted));
-  NewTask made_again(context, *at.stream, name, at.is_new);
-  Stream* const stream = at.stream;
-  Task* const task = at.task;
-  const bool by_key = choice.rows.kind == store::RowSet::Kind::kKeys;
-  const std::size_t named = by_key ? choice.rows.keys.size() : choice.rows.indexes.size();
-  IndexesOf(context, *stream, choice.rows);
-  const std::vector<store::RowIndex>& rows = context.scratch.indexes;
-  context.reply.Reserve(rows.size() * sizeof(store::RowIndex) + 128);  // once it has acted
-  Fetched claimed;
-  if (!all || rows.size() == named) {  // else a key has no row
-    stream->Tasks().ClaimRows(*task,
-                              {.selection = selection,
-                               .rows = rows,
-                               .lease = lease,
-                               .all = all,
-                               .now_us = context.server.clock.NowUs()},
-                              claimed);
-  }
-  made.Keep();
-  made_again.Keep();
-  context.server.streams.MarkChanged(context.turn.Enter(), *stream);
-  if (!lease) {
-    context.server.streams.Evict(context.turn.Enter(), *stream, claimed.rows);
-  }
-  context.reply.Map(lease ? 2 : 1);
-  context.reply.Bulk("rows");
-  context.reply.Bulk(store::AsBytes(claimed.rows));
-  if (lease) {
-    context.reply.Bulk("lease");
-    if (claimed.lease != 0) {
-      context.reply.Integer(claimed.lease);
-    } else {
-      context.reply.Null();
-    }
-  }
-  return {};
-}
-
 // TASK.RESET partition [task]
 Status TaskReset(Context& context, ArgReader& args) {
   const std::string_view partition = args.Name("partition");
@@ -298,8 +192,6 @@ Status TaskList(Context& context, ArgReader& args) {
   return {};
 }
 
-constexpr Arg kTaskArgs[] = {{.name = "partition", .type = "key"},
-                             {.name = "task", .type = "string"}};
 constexpr Arg kRowsOfTaskArgs[] = {
     kTaskArgs[0],
     kTaskArgs[1],
@@ -314,30 +206,8 @@ constexpr Arg kStatusArgs[] = {
     kTaskArgs[1],
     {.name = "fields", .type = "block", .token = "FIELDS", .optional = true, .args = kListArgs},
     {.name = "bitmap", .type = "pure-token", .token = "BITMAP", .optional = true}};
-constexpr Arg kReadyArgs[] = {
-    kTaskArgs[0],
-    kTaskArgs[1],
-    {.name = "fields", .type = "block", .token = "FIELDS", .args = kListArgs},
-    {.name = "where", .type = "block", .token = "WHERE", .optional = true, .args = kWhereArgs}};
-constexpr Arg kClaimArgs[] = {
-    kTaskArgs[0],
-    kTaskArgs[1],
-    {.name = "rows", .type = "oneof", .args = kRowChoiceArgs},
-    {.name = "fields", .type = "block", .token = "FIELDS", .args = kListArgs},
-    {.name = "lease", .type = "block", .token = "LEASE", .optional = true, .args = kLeaseArgs},
-    {.name = "all", .type = "pure-token", .token = "ALL", .optional = true}};
 constexpr Arg kResetArgs[] = {kTaskArgs[0], {.name = "task", .type = "string", .optional = true}};
 constexpr Arg kPartitionArgs[] = {kTaskArgs[0]};
-
-constexpr Command TaskRow(Command row) {
-  row.keys = {.first = 1, .last = 1, .step = 1};
-  row.group = "task";
-  row.since = "0.1.0";
-  if (row.complexity.empty()) {
-    row.complexity = "O(N) where N is the number of rows named";
-  }
-  return row;
-}
 
 constexpr std::array kCommands = {
     Row(TaskRow({.name = "task.ack",
@@ -367,19 +237,6 @@ constexpr std::array kCommands = {
                                "N is the number of rows",
                  .summary = "Returns how far a task is.",
                  .args = kStatusArgs})),
-    Row(TaskRow({.name = "task.ready",
-                 .arity = -6,
-                 .flags = kWrite,  // it makes the task
-                 .handler = TaskReady,
-                 .complexity = "O(N) where N is the number of rows returned",
-                 .summary = "Returns the rows that TASK.FETCH could take now.",
-                 .args = kReadyArgs})),
-    Row(TaskRow({.name = "task.claim",
-                 .arity = -8,
-                 .flags = kWrite,
-                 .handler = TaskClaim,
-                 .summary = "Takes those of the named rows that can still be had.",
-                 .args = kClaimArgs})),
     Row(TaskRow({.name = "task.reset",
                  .arity = -2,
                  .flags = kWrite,

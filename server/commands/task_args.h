@@ -37,6 +37,8 @@ struct FetchArgs {
 };
 // All of it, with its checks.
 void ReadFetch(Context& context, ArgReader& args, FetchArgs& fetch);
+inline constexpr Arg kTaskArgs[] = {{.name = "partition", .type = "key"},
+                                    {.name = "task", .type = "string"}};
 inline constexpr Arg kSamplerArgs[] = {
     {.name = "name", .type = "string"},
     {.name = "size", .type = "integer", .token = "SIZE", .optional = true},
@@ -67,6 +69,17 @@ inline constexpr Arg kFetchArgs[] = {
     kFormatArg,
     kPaddingArg,
     kDictArg};
+
+// The parts of a command's row that all commands of one task have in common.
+constexpr Command TaskRow(Command row) {
+  row.keys = {.first = 1, .last = 1, .step = 1};
+  row.group = "task";
+  row.since = "0.1.0";
+  if (row.complexity.empty()) {
+    row.complexity = "O(N) where N is the number of rows named";
+  }
+  return row;
+}
 
 // Enters the engine. Leases whose time is up are over. Errors: kWrongType, kNoPartition.
 store::Result<Stream*> EnterStream(Context& context, std::string_view partition);

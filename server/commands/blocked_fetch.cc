@@ -1,0 +1,124 @@
+#include "server/commands/blocked_fetch.h"
+
+#include <memory>
+#include <new>
+#include <span>
+#include <utility>
+
+#include "server/commands/task_fetch_answer.h"
+
+namespace sluice::server {
+namespace {
+
+using controller::Fetched;
+using controller::Outcome;
+using store::Status;
+
+// A fetch that waits, in line or for its partition.
+class BlockedFetch final : public BlockedCommand, public StreamWaiter {
+ public:
+  BlockedFetch(engine::EngineLock& lock, Context& context, FetchArgs args)
+      REQUIRES(engine::engine_role)
+      : BlockedCommand(Kind::kCommand, DeadlineAfter(context.now_us, args.block.ms)),
+        StreamWaiter(lock, context.server.streams, args.partition, args.fetch),
+        server_(context.server),
+        client_(context.client),
+        args_(std::move(args)) {
+    client_.notifier->Take();
+  }
+
+  void End(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
+    if (answered_ && outcome_.ok() && *outcome_ == Outcome::kRows) {
+      GiveBack(lock, server_, args_, answer_);
+    }
+    Leave(lock);
+  }
+
+  // Errors: std::bad_alloc.
+  void Begin(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
+    server_.streams.Wait(lock, *this);
+  }
+
+  bool IsGone() noexcept override { return client_.peer_gone(); }
+
+  Status Prepare(std::span<const store::RowIndex> rows) override {
+    answer_.fetched.rows.assign(rows.begin(), rows.end());
+    prepared_ = true;
+    return CollectAnswer(*stream, args_, answer_);
+  }
+
+  void Answer(store::Result<Outcome> outcome, Fetched fetched) noexcept override {
+    answered_ = true;
+    answer_.fetched = std::move(fetched);
+    outcome_ = std::move(outcome);
+    if (outcome_.ok() && *outcome_ == Outcome::kRows) {
+      Keep();
+    }
+    client_.notifier->Notify();
+  }
+
+  store::Result<Next> Resume(Context& context, bool time_is_up) override {
+    engine::EngineLock& lock = context.turn.Enter();
+    if (!answered_ && time_is_up) {
+      TimeIsUp(lock);
+    }
+    if (!answered_) {
+      return Next::kWait;
+    }
+    TRY(outcome_.GetStatus());
+    const bool rows = *outcome_ == Outcome::kRows;
+    outcome_ = Outcome::kNil;  // what it got is DeliverAnswer()'s to give back
+    if (!rows) {
+      context.reply.NullArray();
+      return Next::kAnswered;
+    }
+    TRY(DeliverAnswer(context, args_, answer_));
+    return Next::kAnswered;
+  }
+
+ private:
+  // What it got is pinned before anybody can change it. Called by the holder of the engine lock.
+  void Keep() noexcept {
+    Status status;
+    try {
+      answer_.made = stream->GetPartition().Made();
+      status = prepared_ ? Status() : CollectAnswer(*stream, args_, answer_);
+    } catch (const std::bad_alloc&) {
+      status = store::OutOfMemory();
+    }
+    if (!status.ok()) {
+      GiveBackTo(server_.engine.Held(), server_, *stream, args_.fetch, answer_);
+      outcome_ = std::move(status);
+    }
+  }
+
+  void TimeIsUp(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
+    Leave(lock);
+    answered_ = true;
+    outcome_ = Outcome::kNil;
+    auto found = server_.store(lock).FindPartition(args_.partition);
+    if (found.ok() && *found != nullptr) {
+      outcome_ =
+          TryFetchNow(lock, server_, server_.streams.Of(lock, **found), args_, true, answer_);
+    }
+  }
+
+  Server& server_;
+  Client& client_;
+  FetchArgs args_;
+  bool answered_ = false;
+  bool prepared_ = false;  // all of answer_ is there
+  store::Result<Outcome> outcome_ = Outcome::kNil;
+  FetchAnswer answer_;
+};
+
+}  // namespace
+
+void BlockFetch(engine::EngineLock& lock, Context& context, FetchArgs args) {
+  auto wait = std::make_unique<BlockedFetch>(lock, context, std::move(args));
+  BlockedFetch& waiting = *wait;
+  context.blocked = std::move(wait);
+  waiting.Begin(lock);
+}
+
+}  // namespace sluice::server
