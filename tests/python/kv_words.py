@@ -469,7 +469,8 @@ def open_safetensors(blob):
 def read_safetensors(blob, rows):
     """[(field, dtype, [(shape, bytes) of each row])]; every code that something in it deserves."""
     tensors, metadata = open_safetensors(blob)
-    faults, columns = set(), []
+    # Also of a tensor that would be ignored: the header is read whole first.
+    faults, columns = {"DTYPE"} if any(word not in SAFETENSORS for word, _, _ in tensors.values()) else set(), []
     if not tensors:
         raise Unspecified("a file without tensors")
     for name, (word, shape, data) in tensors.items():
