@@ -127,20 +127,22 @@ TEST_CASE("a refused attempt waits for what it really needed, however often it f
   full.Budget().Charge(75);
 }
 
-TEST_CASE("one that fits passes one that does not, and what is offered is set aside", "[wait]") {
+TEST_CASE(
+    "one that fits passes one that does not; what it is offered is set aside from those behind",
+    "[wait]") {
   Full full;
   Place first(full, "a", {.kind = Kind::kMemory}, Bytes(50));
   const Place second(full, "b", {.kind = Kind::kMemory}, Bytes(30));
   const Place third(full, "c", {.kind = Kind::kMemory}, Bytes(30));
   full.Budget().Release(30);
   CHECK(full.Served() == "b");
-  full.Budget().Release(30);
-  CHECK(full.Served() == "c");  // 60, of which 30 are set aside
-  full.Budget().Release(50);
-  CHECK(full.Served() == "a");
-  first.Refuse(500);  // what was set aside for it is free; nobody else waits for it
-  CHECK(full.Served().empty());
-  full.Budget().Charge(110);
+  full.Budget().Release(15);
+  CHECK(full.Served().empty());  // 45, of which 30 are set aside
+  full.Budget().Release(15);
+  CHECK(full.Served() == "a");  // the first in line
+  first.Refuse(500);            // what was set aside for it is free
+  CHECK(full.Served() == "c");
+  full.Budget().Charge(60);
 }
 
 TEST_CASE("what was set aside for one that leaves goes to the next", "[wait]") {
