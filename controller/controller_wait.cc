@@ -205,8 +205,11 @@ void Controller::Settle(std::int64_t now_us) noexcept {
       served = NearEnd() ? ServeNearEnd(now_us) : ServeFirst(now_us);
       served = (new_steps_ && ServeSteps(now_us)) || served;
     }
-  } catch (const std::bad_alloc&) {
-    // Whatever changes next finds them.
+  } catch (const std::bad_alloc&) {  // nobody is left waiting for a change that may never come
+    while (Waiter* const waiter = FirstWaiter()) {
+      Leave(*waiter);
+      waiter->Answer(store::Status(store::Code::kOom, "no memory left for this fetch"), {});
+    }
   }
 }
 

@@ -154,6 +154,7 @@ void Connection::RunRequest(Engine::Turn& turn) {
       last.blob = std::move(large_[static_cast<std::size_t>(arg.large)]);
     }
   }
+  handovers_.Reserve(1);  // a reply that hands something over must not fail afterwards
   Context context = MakeContext(turn);
   context.request = args_;
   const ReplyMode before = client_.reply_mode;

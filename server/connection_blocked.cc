@@ -131,6 +131,7 @@ bool Connection::ResumeBlocked(Engine::Turn& turn) {
     UnblockWithError(turn);
     return true;
   }
+  handovers_.Reserve(1);  // a reply that hands something over must not fail afterwards
   Context context = MakeContext(turn);
   const resp::Reply::Mark mark = reply_.Prepare();
   const std::int64_t resumed_us = now_us_;

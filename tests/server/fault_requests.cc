@@ -189,7 +189,7 @@ const std::multimap<std::string, std::vector<std::string>>& FaultRequests() {
       {"kv.mput",
        {"KV.MPUT", "train", "ROWS", kIndexes, "COLUMN", "text", "utf8", "SHAPES", "1", kShapes,
         "BLOB", "aabbb"}},
-      {"kv.mput", {"KV.MPUT", "other", "NEW", "9000"}},
+      {"kv.mput", {"KV.MPUT", "other", "NEW", "4097"}},
       {"kv.mput",
        {"KV.MPUT", "other", "KEYS", "2", "a", "b", "COLUMN", "x", "uint8", "4", "DICT", kDict,
         "BLOB", "abcd"}},
