@@ -118,7 +118,7 @@ bool Connection::ResumeBlocked(Engine::Turn& turn) {
     return false;
   }
   if (client_.peer_gone()) {  // it writes nothing more, and gets nothing that others could have
-    closing_ = drop_output_ = true;
+    closing_ = true;          // what it asked for before is still sent
     EndBlocked(turn);
     return false;
   }

@@ -281,9 +281,11 @@ void Session::LookAfter(std::int64_t now_us) {
 }
 
 // Bytes that come are read, so that the end is seen at once; but not where nothing more may be.
+// What the peer asked for before is still sent.
 void Session::LookAfterBlocked() {
   if (PeerGone()) {
-    CloseSocket();
+    machine_.Ended();
+    progress_.cancel();
   } else if (connection_.GetClient().notifier->Notified()) {
     progress_.cancel();  // it found no memory to say so itself
   }

@@ -217,6 +217,31 @@ TEST_CASE("a peer that goes while its command is blocked is noticed at once", "[
   aftermath.Check();
 }
 
+TEST_CASE("a blocked command ends with its peer's input, though output waits", "[flow]") {
+  constexpr int kReads = 32;
+  const bool upload = GENERATE(false, true);  // its argument is not read: nor is the end
+  CAPTURE(upload);
+  LiveServer server;
+  Aftermath aftermath(server);
+  Fill(server);
+  server.Parts().Set("maxmemory", "2mb");
+  const std::atomic<std::int64_t>& blocked = server.Parts().Get().blocked_clients;
+  {
+    SocketClient client = server.Unix();
+    const std::string bytes(static_cast<std::size_t>(kMiB), 'u');
+    client.Send(Repeat("GET large\r\n", kReads) +
+                (upload ? Encode({"KV.PUT", "p", "n", "BLOCK", "0", "FIELD", "u", "uint8",
+                                  std::to_string(kMiB), "BLOB", bytes})
+                        : "TASK.FETCH p t FIELDS 1 x COUNT 1 BLOCK 0\r\n"));
+    WaitUntil([&] { return blocked == 1; });
+    client.HalfClose();
+    WaitUntil([&] { return blocked == 0; });
+    const std::string all = client.ReceiveUntilClosed();
+    CHECK(all.size() == kReads * (10 + static_cast<std::size_t>(kMiB) + 2));
+  }
+  aftermath.Check();
+}
+
 TEST_CASE("padded replies that nobody reads take next to nothing", "[flow]") {
   constexpr int kRows = 200;
   constexpr int kFields = 6;
