@@ -172,7 +172,7 @@ def compare(name, small, large, rounds, each):
 
 
 def crowd(port, connection, waiters, rounds):
-    """What `waiters` parked fetches cost a write that wakes none, one that wakes one, and how fast it is awake."""
+    """What `waiters` blocked fetches cost a write that wakes none, one that wakes one, and how fast it is awake."""
     clients = [connect(port) for _ in range(waiters)]
     want = ["TASK.FETCH", "crowd", "t", "FIELDS", 1, "x", "COUNT", 2, "BLOCK", 0]
     alone, idle, waking, awake = [], [], [], []

@@ -119,9 +119,9 @@ struct Context {
   bool may_block = true;        // false: a command that is resumed, or may not wait
   bool in_transaction = false;  // EXEC runs it
 
-  // What the handler left behind is not to be. REQUIRES: none of the reply was sent.
+  // Ends what the handler left behind, and gives back what its reply would have handed over.
   void Forget() noexcept;
-  ~Context() { Forget(); }  // an exception is on its way, or nothing is left
+  ~Context() { Forget(); }  // where an exception is thrown; otherwise nothing is left
 };
 
 }  // namespace sluice::server
