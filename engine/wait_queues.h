@@ -9,8 +9,8 @@
 //
 // Waiters are served in order of arrival. In the first two kinds each has a need: one whose need
 // fits may pass one whose need does not, and what a waiter was offered is not offered to those
-// behind it until it has tried. Changes only mark queues (they listen to the store); ServeWaiters() serves the marked ones
-// before the engine lock is released, so whoever makes it possible serves.
+// behind it until it has tried. Changes only mark queues (they listen to the store); ServeWaiters()
+// serves the marked ones before the engine lock is released, so whoever makes it possible serves.
 //
 // Thread safety: the holder of the engine lock; OnMemoryFreed(): any thread.
 #pragma once
