@@ -112,9 +112,12 @@ class Partition final : public Remains {
   // Errors: kDType.
   Result<GrowingCell> CellToGrow(const AppendRequest& request);
   // KV.APPEND, before anything is copied: may the row's cell grow so far? Fills `wants`.
-  // Errors: kFull, as Reserve() would say.
+  // Errors: kNoField, kDType, kShape, kFull, as Reserve() would say.
   struct Growth {
     std::string_view key;
+    std::string_view field;
+    DType dtype = DType::kBool;
+    Dims dims;  // of the grown value
     std::int64_t old_bytes = 0;
     std::int64_t new_bytes = 0;
   };
@@ -171,6 +174,9 @@ class Partition final : public Remains {
   Result<RowPlace> RowOfSame(std::string_view key);
   static void PointFromPlan(Field& field, Cell cell, WritePlan& plan);
   Status ReserveSame(Field& field, const RowPlace& row, WritePlan& plan) const;
+  // What the schema says. Errors: kNoField, kDType; kShape.
+  [[nodiscard]] Status CheckDType(std::string_view field, DType dtype) const;
+  [[nodiscard]] Status CheckShape(const FieldTerms& terms, Dims dims) const;
   Status CheckShapes(const Field& field, const WritePlan& plan) const;
   Status CheckRoom(std::int64_t bytes_before, WritePlan& plan) const;
   [[nodiscard]] Status FullOfRows(std::int64_t rows, std::int64_t added) const;

@@ -28,25 +28,43 @@ Status Partition::SetTerms(PartitionTerms terms) {
   return {};
 }
 
+Status Partition::CheckDType(std::string_view field, DType dtype) const {
+  if (!terms_.AllowsField(field)) {
+    return Status(Code::kNoField,
+                  fmt::format("partition '{}' is STRICT, and its schema has no field '{}'",
+                              name_.View(), field));
+  }
+  const FieldTerms* const terms = terms_.FindField(field);
+  if (terms != nullptr && dtype != terms->dtype) {
+    return Status(Code::kDType,
+                  fmt::format("field '{}' of partition '{}' is {} by its schema, not {}", field,
+                              name_.View(), NameOf(terms->dtype), NameOf(dtype)));
+  }
+  return {};
+}
+
+Status Partition::CheckShape(const FieldTerms& terms, Dims dims) const {
+  const bool fits = IsByteString(terms.dtype) ||
+                    std::equal(dims.begin(), dims.end(), terms.dims.begin(), terms.dims.end(),
+                               [](std::int64_t dim, std::int64_t of_schema) {
+                                 return of_schema == -1 || dim == of_schema;
+                               });
+  return fits ? Status()
+              : Status(Code::kShape,
+                       fmt::format("field '{}' of partition '{}' has shape [{}] by its schema, "
+                                   "not [{}]",
+                                   terms.name, name_.View(), fmt::join(terms.dims, ", "),
+                                   fmt::join(dims, ", ")));
+}
+
 // Of the values in plan.slots_, by the schema.
 Status Partition::CheckShapes(const Field& field, const WritePlan& plan) const {
   const FieldTerms* const terms = terms_.FindField(field.Name().View());
-  if (terms == nullptr || IsByteString(terms->dtype)) {
+  if (terms == nullptr) {
     return {};
   }
   for (const Cell& cell : plan.slots_) {
-    const Dims dims = field.ChunkOf(cell)->DimsOf(cell.Slot());
-    const bool fits = std::equal(dims.begin(), dims.end(), terms->dims.begin(), terms->dims.end(),
-                                 [](std::int64_t dim, std::int64_t of_schema) {
-                                   return of_schema == -1 || dim == of_schema;
-                                 });
-    if (!fits) {
-      return Status(Code::kShape,
-                    fmt::format("field '{}' of partition '{}' has shape [{}] by its schema, not "
-                                "[{}]",
-                                field.Name().View(), name_.View(), fmt::join(terms->dims, ", "),
-                                fmt::join(dims, ", ")));
-    }
+    TRY(CheckShape(*terms, field.ChunkOf(cell)->DimsOf(cell.Slot())));
   }
   return {};
 }
@@ -88,6 +106,10 @@ Status Partition::CheckRoom(std::int64_t bytes_before, WritePlan& plan) const {
 
 Status Partition::CheckGrowth(const Growth& growth, WriteResult::Wants& wants) {
   wants = {};
+  TRY(CheckDType(growth.field, growth.dtype));
+  if (const FieldTerms* const terms = terms_.FindField(growth.field); terms != nullptr) {
+    TRY(CheckShape(*terms, growth.dims));
+  }
   if (terms_.rows_max && Locate(growth.key).segment == nullptr) {
     wants.rows = 1;
     const auto rows = static_cast<std::int64_t>(indexes_.size());

@@ -142,21 +142,11 @@ bool Partition::HeldByNoOther(const Field& field, const WritePlan& plan) {
 Result<Field*> Partition::FieldForWrite(const ColumnWrite& column, const WritePlan& plan) {
   const std::string_view name = column.source.field;
   Field* const known = FindField(name);
-  const FieldTerms* const terms = terms_.FindField(name);
-  if (!terms_.AllowsField(name)) {
-    return Status(Code::kNoField,
-                  fmt::format("partition '{}' is STRICT, and its schema has no field '{}'",
-                              name_.View(), name));
-  }
-  if (terms != nullptr && !column.same && column.source.dtype != terms->dtype) {
-    return Status(Code::kDType,
-                  fmt::format("field '{}' of partition '{}' is {} by its schema, not {}", name,
-                              name_.View(), NameOf(terms->dtype), NameOf(column.source.dtype)));
-  }
   if (column.same && known == nullptr) {
     return Status(Code::kNoField,
                   fmt::format("partition '{}' has no field '{}'", name_.View(), name));
   }
+  TRY(CheckDType(name, column.same ? known->GetDType() : column.source.dtype));
   if (known != nullptr) {
     if (!column.same && known->GetDType() != column.source.dtype &&
         !(column.retype && HeldByNoOther(*known, plan))) {

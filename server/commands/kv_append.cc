@@ -177,9 +177,13 @@ class Appender {
     }
     const auto old_size = static_cast<std::int64_t>(old_bytes);
     const auto added = static_cast<std::int64_t>(added_.bytes.size());
-    return partition->CheckGrowth(
-        {.key = append_.key, .old_bytes = old_size, .new_bytes = old_size + added},
-        context_.scratch.write.wants);
+    return partition->CheckGrowth({.key = append_.key,
+                                   .field = added_.field,
+                                   .dtype = added_.dtype,
+                                   .dims = dims_,
+                                   .old_bytes = old_size,
+                                   .new_bytes = old_size + added},
+                                  context_.scratch.write.wants);
   }
 
   static std::string_view OldBytes(const GrowingCell& cell) {

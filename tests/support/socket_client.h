@@ -71,9 +71,13 @@ class SocketClient {
     }
   }
 
-  // Sends all; a peer that has closed is no error here (reading will tell).
+  // Sends all; a peer that has closed is no error here (reading will tell). Throws where nothing is
+  // taken for too long.
   void Send(std::string_view bytes) {
     while (!bytes.empty()) {
+      if (!Wait(POLLOUT, kDeadline)) {
+        throw std::runtime_error("the peer takes no more bytes");
+      }
       const std::size_t sent = SendSome(bytes, kDeadline);
       if (sent == 0) {
         return;
