@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "resp/request_parser.h"
+#include "tests/support/resp_encoder.h"
 
 namespace sluice::tests {
 
@@ -136,15 +137,6 @@ inline Transcript ParseSplit(std::string_view bytes, std::size_t offset,
         return std::exchange(first, false) && offset > 0 ? offset : std::string_view::npos;
       },
       limits);
-}
-
-// "*2\r\n$4\r\nECHO\r\n..." of {"ECHO", ...}.
-inline std::string Encode(const std::vector<std::string>& args) {
-  std::string bytes = "*" + std::to_string(args.size()) + "\r\n";
-  for (const std::string& arg : args) {
-    bytes += "$" + std::to_string(arg.size()) + "\r\n" + arg + "\r\n";
-  }
-  return bytes;
 }
 
 }  // namespace sluice::tests

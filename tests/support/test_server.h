@@ -17,6 +17,7 @@
 #include "server/connection.h"
 #include "server/context.h"
 #include "server/runtime.h"
+#include "tests/support/resp_encoder.h"
 
 namespace sluice::tests {
 
@@ -31,15 +32,6 @@ class ManualClock final : public base::Clock {
   static constexpr std::int64_t kEpochUs = 1700000000000000;  // some day in 2023
   std::atomic<std::int64_t> now_us_{1};
 };
-
-// The request as RESP bytes.
-inline std::string Encode(const std::vector<std::string>& words) {
-  std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
-  for (const std::string& word : words) {
-    bytes += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
-  }
-  return bytes;
-}
 
 enum class UseClock { kManual, kSystem };
 
