@@ -131,27 +131,33 @@ std::int64_t Controller::Release(Task& task, std::span<const RowIndex> rows, Lea
 }
 
 void Controller::ClaimRows(Task& task, const Claim& claim, Fetched& claimed) {
+  if (claimed.lease != 0 && !task.GetLeases().Runs(claimed.lease)) {
+    return;
+  }
   const RowBits& ready = ViewOf(task, claim.selection).Rows();
   RowBits named;
+  std::vector<RowIndex> taken;
   for (const RowIndex row : claim.rows) {
     if (row >= 0 && named.Insert(row) && ready.Contains(row)) {
-      claimed.rows.push_back(row);
+      taken.push_back(row);
     }
   }
   const bool complete =
-      static_cast<std::int64_t>(claimed.rows.size()) == named.Count() &&
+      static_cast<std::int64_t>(taken.size()) == named.Count() &&
       std::all_of(claim.rows.begin(), claim.rows.end(), [](RowIndex row) { return row >= 0; });
-  if (claimed.rows.empty() || (claim.all && !complete)) {
-    claimed.rows.clear();
+  if (taken.empty() || (claim.all && !complete)) {
     return;
   }
-  if (claim.lease) {
-    task.Lend(lease_ids_ + 1, claimed.rows,
+  if (!claim.lease) {
+    task.Consume(taken);
+  } else if (claimed.lease != 0) {
+    task.LendMore(claimed.lease, taken);
+  } else {
+    task.Lend(lease_ids_ + 1, taken,
               {.terms = *claim.lease, .step = std::nullopt, .now_us = claim.now_us});
     claimed.lease = ++lease_ids_;
-  } else {
-    task.Consume(claimed.rows);
   }
+  claimed.rows.insert(claimed.rows.end(), taken.begin(), taken.end());
 }
 
 void Controller::Reset(Task& task) noexcept {

@@ -117,7 +117,9 @@ class Controller {
   std::int64_t Acknowledge(Task& task, std::span<const RowIndex> rows, LeaseId lease);
   // TASK.RELEASE: the same.
   std::int64_t Release(Task& task, std::span<const RowIndex> rows, LeaseId lease);
-  // TASK.CLAIM: those that the task could take, in the order named; `all`: or none.
+  // TASK.CLAIM: those that the task could take, in the order named; `all`: or none. They are added
+  // to `claimed`, whose lease is that of all its rows: once it is over, no more can be had.
+  // REQUIRES: claimed.rows has capacity for claim.rows.
   struct Claim {
     const Selection& selection;
     std::span<const RowIndex> rows;

@@ -39,6 +39,18 @@ void Leases::Lend(LeaseId id, std::span<const RowIndex> rows, const Loan& loan) 
   }
 }
 
+void Leases::LendMore(LeaseId id, std::span<const RowIndex> rows) {
+  for (const RowIndex row : rows) {
+    holder_.Reserve(row);
+  }
+  Lease& lease = leases_.at(id);
+  lease.rows.insert(lease.rows.end(), rows.begin(), rows.end());
+  lease.held += static_cast<std::int64_t>(rows.size());
+  for (const RowIndex row : rows) {
+    holder_.Set(row, id);
+  }
+}
+
 // Errors: std::bad_alloc; nothing changed then.
 void Leases::Bind(std::map<LeaseId, Lease>::iterator it, std::int64_t client) {
   if (client == 0 || client == it->second.client) {

@@ -35,6 +35,9 @@ class Leases {
     std::int64_t now_us = 0;
   };
   void Lend(LeaseId id, std::span<const RowIndex> rows, const Loan& loan);
+  // More rows of a lease that runs. REQUIRES: none is lent.
+  // Errors: std::bad_alloc; nothing changed then.
+  void LendMore(LeaseId id, std::span<const RowIndex> rows);
   // Until `terms.ms` from now; bound where `terms` say so. How many rows it holds; 0: it is over.
   // Errors: std::bad_alloc; nothing changed then.
   std::int64_t Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now_us);

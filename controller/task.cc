@@ -40,6 +40,15 @@ void Task::Consume(std::span<const RowIndex> rows) {
 
 void Task::Lend(LeaseId id, std::span<const RowIndex> rows, const Leases::Loan& loan) {
   leases_.Lend(id, rows, loan);
+  RemoveFromViews(rows);
+}
+
+void Task::LendMore(LeaseId id, std::span<const RowIndex> rows) {
+  leases_.LendMore(id, rows);
+  RemoveFromViews(rows);
+}
+
+void Task::RemoveFromViews(std::span<const RowIndex> rows) noexcept {
   for (const RowIndex row : rows) {
     for (const auto& view : views_) {
       view->Remove(row);

@@ -45,6 +45,8 @@ class Task {
   void Consume(std::span<const RowIndex> rows);
   // REQUIRES: they are there, and not taken. Errors: std::bad_alloc; nothing changed then.
   void Lend(LeaseId id, std::span<const RowIndex> rows, const Leases::Loan& loan);
+  // REQUIRES, besides: the lease runs. Errors: std::bad_alloc; nothing changed then.
+  void LendMore(LeaseId id, std::span<const RowIndex> rows);
   std::int64_t Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now_us) {
     return leases_.Renew(id, terms, now_us);
   }
@@ -88,6 +90,7 @@ class Task {
   std::int64_t deals = 0;  // calls that steps were remembered of
 
  private:
+  void RemoveFromViews(std::span<const RowIndex> rows) noexcept;
   void DropIdleViews() noexcept;
 
   std::string name_;

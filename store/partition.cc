@@ -8,6 +8,25 @@
 #include "store/row_bytes.h"
 
 namespace sluice::store {
+namespace {
+
+// Of a key that is the text of a number, as std::to_chars writes it; else kNoRow.
+RowIndex NumberOf(std::string_view key) noexcept {
+  constexpr std::size_t kDigitsMax = 18;
+  if (key.empty() || key.size() > kDigitsMax || (key[0] == '0' && key.size() > 1)) {
+    return kNoRow;
+  }
+  RowIndex number = 0;
+  for (const char digit : key) {
+    if (digit < '0' || digit > '9') {
+      return kNoRow;
+    }
+    number = 10 * number + (digit - '0');
+  }
+  return number;
+}
+
+}  // namespace
 
 Partition::Partition(Text name, Memory& memory, const Birth& birth)
     : name_(std::move(name)),
@@ -63,7 +82,31 @@ RowPlace Partition::Locate(RowIndex index) {
   return {.segment = it->second.get(), .offset = offset, .index = index};
 }
 
+void Partition::AddKey(const Text& key, RowIndex index) {
+  const RowIndex number = NumberOf(key.View());
+  if (number == index) {
+    ++numbered_rows_;
+    return;
+  }
+  indexes_.Add(key, index);
+  named_numbers_end_ = std::max(named_numbers_end_, number + 1);  // kNoRow: none
+}
+
+void Partition::ForgetKey(std::string_view key, RowIndex index) noexcept {
+  if (NumberOf(key) == index) {
+    --numbered_rows_;
+  } else {
+    indexes_.Remove(key);
+  }
+}
+
 RowPlace Partition::Locate(std::string_view key) {
+  if (const RowIndex number = NumberOf(key); number != kNoRow) {
+    const RowPlace place = Locate(number);
+    if (place.segment != nullptr && place.segment->At(place.offset).key.View() == key) {
+      return place;
+    }
+  }
   const RowIndex index = indexes_.Find(key);
   if (index == kNoRow) {
     return {};

@@ -80,7 +80,7 @@ class Partition final : public Remains {
 
   [[nodiscard]] const Text& Name() const { return name_; }
   [[nodiscard]] Revision Made() const { return made_; }
-  [[nodiscard]] std::size_t Rows() const { return indexes_.size(); }
+  [[nodiscard]] std::size_t Rows() const { return indexes_.size() + numbered_rows_; }
   [[nodiscard]] std::int64_t RowsMade() const { return rows_made_; }  // ever
   [[nodiscard]] std::int64_t CreatedMs() const { return created_ms_; }
 
@@ -193,6 +193,9 @@ class Partition final : public Remains {
   Status MakeWritable(RowPlace& place, std::int64_t overdraft);
   Status MakeAllWritable();
   Status LocateAll(const RowSet& rows, bool strict);
+  // Errors: std::bad_alloc; nothing changed then.
+  void AddKey(const Text& key, RowIndex index);
+  void ForgetKey(std::string_view key, RowIndex index) noexcept;
   [[nodiscard]] Field* FindField(std::string_view name);
   [[nodiscard]] Status NoRow(const RowSet& rows, std::size_t position) const;
   [[nodiscard]] Status WrongDType(const Field& field, DType dtype) const;
@@ -213,7 +216,11 @@ class Partition final : public Remains {
   Revision made_;
   Revision last_removal_ = 0;
   RemovalLog removals_;
+  // Of rows by key. A row whose key is its own index, as KV.MPUT NEW makes it, is not in there: the
+  // key says where it is.
   KeyIndex indexes_;
+  std::size_t numbered_rows_ = 0;   // that are not
+  RowIndex named_numbers_end_ = 0;  // no key in indexes_ is the text of this number or a larger
   // By index / Segment::kRows; in one piece, so that pinning all of them is a walk without jumps.
   boost::container::flat_map<RowIndex, SegmentRef> segments_;
   RowIndex next_index_ = 0;

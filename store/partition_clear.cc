@@ -12,14 +12,14 @@ Result<std::int64_t> Partition::ClearRows(const RowSet& rows, Revision revision)
   TRY(MakeAllWritable());
   const bool logged = places_.size() <= RemovalLog::kKept;
   removals_.Reserve(logged ? places_.size() : 0);
-  const std::size_t before = indexes_.size();
+  const std::size_t before = Rows();
   for (const RowPlace& place : places_) {
     // A row that is named twice is gone by now, and its segment with it, if it was the last.
     if (place.segment != nullptr && Locate(place.index).segment != nullptr) {
       RemoveRow(place, revision, logged);
     }
   }
-  const std::size_t removed = before - indexes_.size();
+  const std::size_t removed = before - Rows();
   if (removed > 0) {
     last_removal_ = revision;
   }
@@ -82,7 +82,7 @@ void Partition::RemoveRow(const RowPlace& place, Revision revision, bool logged)
   const std::int64_t bytes = BookkeepingBytes(row);
   row_bytes_ -= bytes;
   memory_.GetBudget().Release(bytes);
-  indexes_.Remove(row.key.View());
+  ForgetKey(row.key.View(), place.index);
   if (logged) {
     removals_.Add(std::move(row.key), revision);
   }

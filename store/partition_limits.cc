@@ -75,7 +75,7 @@ Status Partition::CheckRoom(std::int64_t bytes_before, WritePlan& plan) const {
   for (const Text& key : plan.keys_) {
     wants.rows += key.IsNull() ? 0 : 1;
   }
-  const auto rows = static_cast<std::int64_t>(indexes_.size());
+  const auto rows = static_cast<std::int64_t>(Rows());
   if (terms_.rows_max && wants.rows > 0 && rows > *terms_.rows_max) {
     plan.wants_ = wants;
     plan.wants_.never_fits = wants.rows > *terms_.rows_max;
@@ -112,7 +112,7 @@ Status Partition::CheckGrowth(const Growth& growth, WriteResult::Wants& wants) {
   }
   if (terms_.rows_max && Locate(growth.key).segment == nullptr) {
     wants.rows = 1;
-    const auto rows = static_cast<std::int64_t>(indexes_.size());
+    const auto rows = static_cast<std::int64_t>(Rows());
     if (rows >= *terms_.rows_max) {
       wants.never_fits = *terms_.rows_max < 1;
       return FullOfRows(rows, 1);

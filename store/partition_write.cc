@@ -22,7 +22,7 @@ void WritePlan::Release() noexcept {
     }
     for (std::size_t i = 0; i < rows_.size(); ++i) {
       if (!keys_[i].IsNull()) {
-        partition.indexes_.Remove(keys_[i].View());
+        partition.ForgetKey(keys_[i].View(), rows_[i].index);
       }
     }
     auto& segments = partition.segments_;
@@ -99,13 +99,13 @@ Status Partition::ReserveRow(const RowSet& rows, std::size_t position, WritePlan
   return by_key ? ReserveNewRow(Text(rows.keys[position]), plan) : NoRow(rows, position);
 }
 
-// The next index as text; an index whose text is a key already is skipped.
+// The next index as text; an index whose text is the key of another row is skipped.
 Text Partition::NextNumberedKey() {
   std::array<char, 24> digits = {};
   for (;; ++next_index_) {
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), next_index_).ptr;
     const std::string_view key(digits.data(), static_cast<std::size_t>(end - digits.data()));
-    if (indexes_.Find(key) == kNoRow) {
+    if (next_index_ >= named_numbers_end_ || indexes_.Find(key) == kNoRow) {
       return Text(key);
     }
   }
@@ -123,7 +123,7 @@ Status Partition::ReserveNewRow(Text key, WritePlan& plan) {
   RowPlace place = {.segment = it->second.get(), .offset = offset, .index = index};
   TRY(MakeWritable(place, 0));
   TRY(place.segment->EnsureRow(offset));
-  indexes_.Add(key, index);
+  AddKey(key, index);
   plan.keys_.push_back(std::move(key));  // capacity was reserved: what is in the map is in the plan
   plan.rows_.push_back(place);
   ++next_index_;
@@ -299,6 +299,8 @@ Status Partition::ReserveTags(std::span<const TagWrite> tags, WritePlan& plan) {
     const Row* const row = place.segment->Find(place.offset);
     if (row == nullptr || row->tag.IsNull()) {
       plan.tags_.push_back(tags[i].fresh);
+    } else if (!tags[i].merged.IsNull() && row->tag.Shares(tags[i].old)) {
+      plan.tags_.push_back(tags[i].merged);
     } else {
       TRY_ASSIGN(Text merged, MergeTag(row->tag.View(), tags[i].patch));
       plan.tags_.push_back(std::move(merged));

@@ -28,6 +28,16 @@ std::size_t RowSet::size() const {
   return static_cast<std::size_t>(count);
 }
 
+RowSet RowSet::Part(std::size_t begin, std::size_t rows) const {
+  RowSet part = *this;
+  if (kind == Kind::kKeys) {
+    part.keys = keys.subspan(begin, rows);
+  } else {
+    part.indexes = indexes.subspan(begin, rows);
+  }
+  return part;
+}
+
 void ReadResult::Reset() {
   Recycle(indexes);
   Recycle(keys);

@@ -32,6 +32,8 @@ struct RowSet {
   std::int64_t count = 0;
 
   [[nodiscard]] std::size_t size() const;
+  // So many of them, from `begin` on. REQUIRES: not kNew.
+  [[nodiscard]] RowSet Part(std::size_t begin, std::size_t rows) const;
 };
 
 // One field of a write. Values come as `chunk` (kSmallBytes or more), as `source` (less: copied to
@@ -50,6 +52,9 @@ struct ColumnWrite {
 struct TagWrite {
   std::string_view patch;
   Text fresh;  // FreshTag(patch)
+  // Where somebody merged them before: what `old` becomes, if it still is the row's tag.
+  Text old = {};
+  Text merged = {};
 };
 
 struct WriteResult;

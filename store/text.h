@@ -28,6 +28,8 @@ class Text {
   ~Text() { Drop(); }
 
   [[nodiscard]] bool IsNull() const { return rep_ == nullptr; }
+  // One is a copy of the other.
+  [[nodiscard]] bool Shares(const Text& other) const { return rep_ == other.rep_; }
   // It will be looked at soon, after other things of which the same is true.
   void Prefetch() const noexcept { __builtin_prefetch(rep_, 1); }
   [[nodiscard]] std::string_view View() const {

@@ -1,6 +1,8 @@
 // KV.MPUT.
+#include <algorithm>
 #include <array>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -12,6 +14,7 @@
 #include "server/context.h"
 #include "store/safetensors.h"
 #include "store/shape.h"
+#include "store/tag.h"
 
 namespace sluice::server {
 namespace {
@@ -170,6 +173,37 @@ RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
   return rows;
 }
 
+// Many tags are merged without the engine, from copies of what the rows have; only those that
+// change meanwhile are merged again under it. Errors: std::bad_alloc.
+void MergeTagsAhead(Context& context, std::string_view partition, const RowSet& rows) {
+  constexpr std::size_t kStepRows = 1024;
+  std::vector<store::TagWrite>& tags = context.scratch.tags;
+  if (tags.size() <= kStepRows || rows.kind == RowSet::Kind::kNew || context.in_transaction) {
+    return;
+  }
+  std::vector<store::Text> old;
+  for (std::size_t begin = 0; begin < tags.size(); begin += kStepRows) {
+    const std::size_t count = std::min(kStepRows, tags.size() - begin);
+    old.clear();
+    auto found = context.server.store(context.turn.Enter()).FindPartition(partition);
+    if (!found.ok() || *found == nullptr ||
+        !(*found)->Tags(rows.Part(begin, count), false, old).ok()) {
+      context.turn.Leave();
+      return;
+    }
+    context.turn.Leave();
+    for (std::size_t i = 0; i < count; ++i) {
+      store::TagWrite& tag = tags[begin + i];
+      auto merged = old[i].IsNull() ? store::Result<store::Text>(store::Text())
+                                    : store::MergeTag(old[i].View(), tag.patch);
+      if (merged.ok()) {  // else the write will say what is wrong
+        tag.old = std::move(old[i]);
+        tag.merged = *std::move(merged);
+      }
+    }
+  }
+}
+
 // KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH]
 //         [TAGS list] [COLUMN ...] ... [SAFETENSORS bytes]
 Status KvMput(Context& context, ArgReader& args) {
@@ -196,6 +230,7 @@ Status KvMput(Context& context, ArgReader& args) {
   if (status.ok()) {
     store::WriteRequest write = {
         .partition = partition, .rows = rows, .tags = scratch.tags, .columns = scratch.columns};
+    MergeTagsAhead(context, partition, rows);
     ReserveReply(returned, rows.size() * sizeof(store::RowIndex) + 64, context.reply, write);
     status = WriteRows(context, write);
   }

@@ -72,10 +72,11 @@ Status Join(std::span<ReadResult> parts, bool strict, ReadResult& read) {
 
 }  // namespace
 
-Status RowSteps::Begin(RowChoice& choice) {
+Status RowSteps::Begin(RowChoice& choice, bool at_once) {
   TRY(ChooseRows(context_, partition_, choice));
   rows_ = choice.rows;
-  if (choice.where && rows_.indexes.size() > kStepRows && !context_.in_transaction) {
+  const bool in_steps = choice.where && !at_once && !context_.in_transaction;
+  if (in_steps && rows_.indexes.size() > kStepRows) {
     auto found = context_.server.store(context_.turn.Enter()).FindPartition(partition_);
     made_ = found.ok() && *found != nullptr ? (*found)->Made() : 0;
     choice_ = &choice;

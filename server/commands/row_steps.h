@@ -4,7 +4,8 @@
 // Thread safety: the I/O thread of the command.
 #pragma once
 
-#include <cstdint>
+#include <algorithm>
+#include <cstddef>
 #include <string_view>
 #include <vector>
 
@@ -27,11 +28,14 @@ class RowSteps {
   RowSteps(const RowSteps&) = delete;
   RowSteps& operator=(const RowSteps&) = delete;
 
-  // Enters the engine. `choice` is borrowed. Errors: kWrongType; std::bad_alloc.
-  store::Status Begin(RowChoice& choice);
+  // Enters the engine. `choice` is borrowed; `at_once`: all in one step. Errors: kWrongType;
+  // std::bad_alloc.
+  store::Status Begin(RowChoice& choice, bool at_once = false);
   // False: there are no more. Otherwise the engine was left, and the partition is the same still.
   // Errors: std::bad_alloc.
   bool Next();
+  // Of all steps together there are no more.
+  [[nodiscard]] std::size_t RowsMax() const { return std::max(all_.size(), rows_.size()); }
   [[nodiscard]] const store::RowSet& Rows() const { return rows_; }
 
  private:

@@ -1,11 +1,15 @@
 // TASK.READY, CLAIM: the rows that a task can take now, and the taking of rows by their names.
 #include <array>
 #include <memory>
+#include <new>
 #include <optional>
+#include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "server/command_table.h"
+#include "server/commands/row_steps.h"
 #include "server/commands/task_args.h"
 #include "server/piecewise.h"
 #include "store/shape.h"
@@ -53,25 +57,31 @@ Status TaskReady(Context& context, ArgReader& args) {
   return {};
 }
 
-// TASK.CLAIM partition task KEYS list | ROWS blob | WHERE ... FIELDS list [LEASE ms [BOUND]] [ALL]
-Status TaskClaim(Context& context, ArgReader& args) {
-  const std::string_view partition = args.Name("partition");
-  const std::string_view name = args.Name("task");
-  RowChoice choice = ReadRowChoice(context, args);
+struct ClaimRequest {
+  std::string_view partition;
+  std::string_view task;
+  RowChoice choice;
   controller::Selection selection;
   std::optional<controller::LeaseTerms> lease;
-  bool fields = false;
-  bool some_lease = false;
   bool all = false;
+};
+
+ClaimRequest ReadClaim(Context& context, ArgReader& args) {
+  ClaimRequest claim;
+  claim.partition = args.Name("partition");
+  claim.task = args.Name("task");
+  claim.choice = ReadRowChoice(context, args);
+  bool fields = false;
+  bool lease = false;
   while (args.HasMore()) {
     if (args.Option("FIELDS")) {
       ReadOnce(args, fields, "FIELDS");
-      ReadSelectedFields(context, args, selection);
+      ReadSelectedFields(context, args, claim.selection);
     } else if (args.Option("LEASE")) {
-      ReadOnce(args, some_lease, "LEASE");
-      lease = ReadLease(context, args);
+      ReadOnce(args, lease, "LEASE");
+      claim.lease = ReadLease(context, args);
     } else if (args.Option("ALL")) {
-      ReadOnce(args, all, "ALL");
+      ReadOnce(args, claim.all, "ALL");
     } else {
       args.Unexpected();
     }
@@ -79,40 +89,72 @@ Status TaskClaim(Context& context, ArgReader& args) {
   if (!fields) {
     args.Fail(Status(store::Code::kError, "syntax error: FIELDS is expected"));
   }
-  TRY(args.Finish());
-  const StepWanted wanted = {.task = name, .selection = &selection};
-  TRY_ASSIGN(const StreamAndTask before, EnterTask(context, partition, wanted));
-  NewTask made(context, *before.stream, name, before.is_new);
-  TRY(ChooseRows(context, partition, choice));  // may release the engine lock for a while
-  TRY_ASSIGN(const StreamAndTask at, EnterTask(context, partition, wanted));
-  NewTask made_again(context, *at.stream, name, at.is_new);
-  Stream* const stream = at.stream;
-  Task* const task = at.task;
-  const bool by_key = choice.rows.kind == store::RowSet::Kind::kKeys;
-  const std::size_t named = by_key ? choice.rows.keys.size() : choice.rows.indexes.size();
-  IndexesOf(context, *stream, choice.rows);
+  return claim;
+}
+
+// The rows of this step. Errors: as EnterTask(); kOom; nothing changed then.
+Status ClaimStep(Context& context, const ClaimRequest& claim, const store::RowSet& chosen,
+                 Fetched& claimed) {
+  TRY_ASSIGN(
+      const StreamAndTask at,
+      EnterTask(context, claim.partition, {.task = claim.task, .selection = &claim.selection}));
+  NewTask made(context, *at.stream, claim.task, at.is_new);
+  IndexesOf(context, *at.stream, chosen);
   const std::vector<store::RowIndex>& rows = context.scratch.indexes;
-  context.reply.Reserve(rows.size() * sizeof(store::RowIndex) + 128);  // once it has acted
-  Fetched claimed;
-  if (!all || rows.size() == named) {  // else a key has no row
-    stream->Tasks().ClaimRows(*task,
-                              {.selection = selection,
-                               .rows = rows,
-                               .lease = lease,
-                               .all = all,
-                               .now_us = context.server.clock.NowUs()},
-                              claimed);
+  const std::size_t before = claimed.rows.size();
+  if (!claim.all || rows.size() == chosen.size()) {  // else a key has no row
+    at.stream->Tasks().ClaimRows(*at.task,
+                                 {.selection = claim.selection,
+                                  .rows = rows,
+                                  .lease = claim.lease,
+                                  .all = claim.all,
+                                  .now_us = context.server.clock.NowUs()},
+                                 claimed);
   }
   made.Keep();
-  made_again.Keep();
-  context.server.streams.MarkChanged(context.turn.Enter(), *stream);
-  if (!lease) {
-    context.server.streams.Evict(context.turn.Enter(), *stream, claimed.rows);
+  engine::EngineLock& lock = context.turn.Enter();
+  context.server.streams.MarkChanged(lock, *at.stream);
+  if (!claim.lease) {
+    context.server.streams.Evict(lock, *at.stream, std::span(claimed.rows).subspan(before));
   }
-  context.reply.Map(lease ? 2 : 1);
+  return {};
+}
+
+// What one step has taken is answered, whatever comes of the next.
+Status ClaimInSteps(Context& context, ClaimRequest& claim, RowSteps& steps, Fetched& claimed) {
+  try {
+    Status status;
+    do {
+      status = ClaimStep(context, claim, steps.Rows(), claimed);
+    } while (status.ok() && steps.Next());
+    return claimed.rows.empty() ? std::move(status) : Status();
+  } catch (const std::bad_alloc&) {
+    if (claimed.rows.empty()) {
+      throw;
+    }
+    return {};
+  }
+}
+
+// TASK.CLAIM partition task KEYS list | ROWS blob | WHERE ... FIELDS list [LEASE ms [BOUND]] [ALL]
+Status TaskClaim(Context& context, ArgReader& args) {
+  ClaimRequest claim = ReadClaim(context, args);
+  TRY(args.Finish());
+  TRY_ASSIGN(
+      const StreamAndTask at,
+      EnterTask(context, claim.partition, {.task = claim.task, .selection = &claim.selection}));
+  NewTask made(context, *at.stream, claim.task, at.is_new);
+  RowSteps steps(context, claim.partition);
+  TRY(steps.Begin(claim.choice, claim.all));
+  Fetched claimed;
+  claimed.rows.reserve(steps.RowsMax());  // what comes after a step has acted must not fail
+  context.reply.Reserve(steps.RowsMax() * sizeof(store::RowIndex) + 128);
+  TRY(ClaimInSteps(context, claim, steps, claimed));
+  made.Keep();
+  context.reply.Map(claim.lease ? 2 : 1);
   context.reply.Bulk("rows");
   context.reply.Bulk(store::AsBytes(claimed.rows));
-  if (lease) {
+  if (claim.lease) {
     context.reply.Bulk("lease");
     if (claimed.lease != 0) {
       context.reply.Integer(claimed.lease);
