@@ -59,14 +59,14 @@ void Task::RemoveFromViews(std::span<const RowIndex> rows) noexcept {
 void Task::Free(RowIndex row) noexcept {
   consumed_.Erase(row);
   leases_.Drop(row);
-  RowWritten(row);
+  RowFreed(row);
 }
 
 std::int64_t Task::EndLease(LeaseId id, std::size_t rows_max) noexcept {
   Leases::Ended ended = leases_.End(id, rows_max);
   const auto freed = static_cast<std::int64_t>(ended.rows.size());
   for (const RowIndex row : ended.rows) {
-    RowWritten(row);
+    RowFreed(row);
   }
   if (ended.step) {
     steps_.LeaseEnded(*ended.step, id, std::move(ended.rows));
@@ -102,9 +102,19 @@ void Task::EndRebuild() noexcept {
 
 void Task::RowWritten(RowIndex row) noexcept {
   const bool free = !Taken(row);
+  TellViews([&](View& view) { view.RowWritten(row, free && view.Fits(row)); });
+}
+
+void Task::RowFreed(RowIndex row) noexcept {
+  TellViews([&](View& view) { view.RowFreed(row, view.Fits(row)); });
+}
+
+// A view that finds no memory is filled anew later.
+template <typename Function>
+void Task::TellViews(const Function& function) noexcept {
   for (const auto& view : views_) {
     try {
-      view->RowWritten(row, free && view->Fits(row));
+      function(*view);
     } catch (const std::bad_alloc&) {
       stale_ = true;
     }

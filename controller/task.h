@@ -90,6 +90,10 @@ class Task {
   std::int64_t deals = 0;  // calls that steps were remembered of
 
  private:
+  // It was taken, and is not any more. REQUIRES: it is there.
+  void RowFreed(RowIndex row) noexcept;
+  template <typename Function>
+  void TellViews(const Function& function) noexcept;
   void RemoveFromViews(std::span<const RowIndex> rows) noexcept;
   void DropIdleViews() noexcept;
 

@@ -92,6 +92,14 @@ void View::RowWritten(RowIndex row, bool in) {
   }
 }
 
+void View::RowFreed(RowIndex row, bool in) {
+  if (in) {
+    Add(row);
+  } else {
+    RowConsumed(row);  // not any more, which matters as much
+  }
+}
+
 void View::Add(RowIndex row) {
   if (row < next_ && rows_.Insert(row)) {
     TellSamplers([row](Line& line) {

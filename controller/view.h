@@ -73,6 +73,8 @@ class View {
 
   // The row was written; it is in the view or not. Errors: std::bad_alloc.
   void RowWritten(RowIndex row, bool in);
+  // The row was taken, and is not any more; it is in the view or not. Errors: std::bad_alloc.
+  void RowFreed(RowIndex row, bool in);
   // Errors: std::bad_alloc.
   void Add(RowIndex row);
   void Remove(RowIndex row) noexcept;

@@ -144,6 +144,19 @@ std::size_t Chunk::PointAt(std::uint32_t slot) {
   return bytes;
 }
 
+std::size_t Chunk::PointAtAll(std::size_t slots) noexcept {
+  std::uint32_t slot = 0;
+  for (; slot + 64 <= slots; slot += 64) {
+    LiveWord(slot) = ~std::uint64_t{0};
+  }
+  for (; slot < slots; ++slot) {
+    LiveWord(slot) |= std::uint64_t{1} << (slot % 64);
+  }
+  const std::size_t bytes = BytesBefore(slots);
+  blob_.AddLive(static_cast<std::int64_t>(bytes));
+  return bytes;
+}
+
 std::size_t Chunk::UnpointAt(std::uint32_t slot) noexcept {
   assert(IsLive(slot));
   if (sharers_ != nullptr) {

@@ -69,6 +69,8 @@ class Chunk {
   // A cell begins or ends to point at the slot. Both return how many bytes of payload became live
   // (0: others point at it already), or ceased to be. Errors: std::bad_alloc.
   std::size_t PointAt(std::uint32_t slot);
+  // At each of the first `slots`. REQUIRES: no cell points at any.
+  std::size_t PointAtAll(std::size_t slots) noexcept;
   std::size_t UnpointAt(std::uint32_t slot) noexcept;
   [[nodiscard]] bool IsLive(std::uint32_t slot) const;
   // What UnpointAt(slot) would return. REQUIRES: a cell points at it.

@@ -100,6 +100,17 @@ void Field::Point(Cell cell) {
   ++chunk.holds;
 }
 
+void Field::PointAll(Cell first) {
+  Chunk& chunk = *chunks_[first.chunk];
+  if (first.Ready()) {
+    CountShape(chunk);
+  }
+  const std::size_t slots = chunk.Slots();
+  stored_bytes_ += chunk.PointAtAll(slots);
+  chunk.ready_cells += first.Ready() ? static_cast<std::uint32_t>(slots) : 0;
+  chunk.holds += static_cast<std::uint32_t>(slots);
+}
+
 void Field::Unpoint(Cell cell) noexcept {
   Chunk& chunk = *chunks_[cell.chunk];
   stored_bytes_ -= chunk.UnpointAt(cell.Slot());

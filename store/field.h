@@ -56,6 +56,9 @@ class Field {
   // Keeps the chunk for a moment although no cell points at it yet.
   void Hold(std::uint32_t chunk) noexcept { ++chunks_[chunk]->holds; }
   void Unhold(std::uint32_t chunk) noexcept;
+  // A cell for each slot begins to point at it, the cells' flags being those of `first`.
+  // REQUIRES: no cell points at this chunk yet. Errors: std::bad_alloc; nothing changed then.
+  void PointAll(Cell first);
 
   // A cell begins or ends to point at its slot. Errors: std::bad_alloc; nothing changed then.
   void Point(Cell cell);

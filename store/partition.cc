@@ -64,17 +64,29 @@ bool Partition::TakeApart() noexcept {
 }
 
 void Partition::Prefetch(RowIndex index) const noexcept {
-  const auto it = segments_.find(index / Segment::kRows);
+  const auto it = FindSegment(index / Segment::kRows);
   if (it != segments_.end()) {
     it->second->Prefetch(static_cast<std::uint32_t>(index % Segment::kRows));
   }
+}
+
+// Most partitions have all of theirs, from the first to the last.
+Partition::Segments::const_iterator Partition::FindSegment(RowIndex number) const noexcept {
+  if (segments_.empty() || number < segments_.begin()->first) {
+    return segments_.end();
+  }
+  const auto place = static_cast<std::size_t>(number - segments_.begin()->first);
+  if (place < segments_.size() && segments_.nth(place)->first == number) {
+    return segments_.nth(place);
+  }
+  return segments_.find(number);
 }
 
 RowPlace Partition::Locate(RowIndex index) {
   if (index < 0 || index >= next_index_) {
     return {};
   }
-  const auto it = segments_.find(index / Segment::kRows);
+  const auto it = FindSegment(index / Segment::kRows);
   const auto offset = static_cast<std::uint32_t>(index % Segment::kRows);
   if (it == segments_.end() || it->second->Find(offset) == nullptr) {
     return {};
@@ -111,7 +123,7 @@ RowPlace Partition::Locate(std::string_view key) {
   if (index == kNoRow) {
     return {};
   }
-  return {.segment = segments_.find(index / Segment::kRows)->second.get(),
+  return {.segment = FindSegment(index / Segment::kRows)->second.get(),
           .offset = static_cast<std::uint32_t>(index % Segment::kRows),
           .index = index};
 }
@@ -137,7 +149,7 @@ Status Partition::MakeAllWritable() {
     if (place.segment == nullptr) {
       continue;
     }
-    place.segment = segments_.find(place.index / Segment::kRows)->second.get();
+    place.segment = FindSegment(place.index / Segment::kRows)->second.get();
     TRY(MakeWritable(place, Budget::kOverdraftBytes));
   }
   return {};

@@ -188,6 +188,8 @@ class Partition final : public Remains {
   Result<Field*> FieldForWrite(const ColumnWrite& column, const WritePlan& plan);
   [[nodiscard]] static bool HeldByNoOther(const Field& field, const WritePlan& plan);
 
+  using Segments = boost::container::flat_map<RowIndex, SegmentRef>;
+  [[nodiscard]] Segments::const_iterator FindSegment(RowIndex number) const noexcept;
   [[nodiscard]] RowPlace Locate(const RowSet& rows, std::size_t position);
   // The same row in a segment that may be changed.
   Status MakeWritable(RowPlace& place, std::int64_t overdraft);
@@ -222,7 +224,7 @@ class Partition final : public Remains {
   std::size_t numbered_rows_ = 0;   // that are not
   RowIndex named_numbers_end_ = 0;  // no key in indexes_ is the text of this number or a larger
   // By index / Segment::kRows; in one piece, so that pinning all of them is a walk without jumps.
-  boost::container::flat_map<RowIndex, SegmentRef> segments_;
+  Segments segments_;
   RowIndex next_index_ = 0;
   std::int64_t rows_made_ = 0;
   std::int64_t created_ms_;

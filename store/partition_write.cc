@@ -202,16 +202,27 @@ Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
   if (column.source.dtype != field->GetDType() && !column.chunk) {  // no chunk of the old dtype
     TRY_ASSIGN(column.chunk, Chunk::Make(memory_, column.source));
   }
+  const bool one_chunk = static_cast<bool>(column.chunk);
   TRY(ReserveSlots(*field, column, plan));
-  struct Guard {  // the slots' chunks are held until cells point at them
+  struct Guard {  // the slots' chunks are held until cells point at them: one chunk once
     Field* field;
     std::vector<Cell>* slots;
+    bool one_chunk;
     ~Guard() {
+      if (one_chunk && !slots->empty()) {
+        slots->resize(1);
+      }
       for (; !slots->empty(); slots->pop_back()) {
         field->Unhold(slots->back().chunk);
       }
     }
-  } const guard{field, &plan.slots_};
+  } const guard{field, &plan.slots_, one_chunk};
+  if (one_chunk && column.dict.empty() && !plan.slots_.empty()) {
+    field->PointAll(plan.slots_.front());
+    plan.cells_.insert(plan.cells_.end(), plan.slots_.begin(), plan.slots_.end());
+    plan.pointed_ += plan.slots_.size();
+    return CheckShapes(*field, plan);
+  }
   for (std::size_t i = 0; i < plan.rows_.size(); ++i) {
     const std::size_t slot = column.dict.empty() ? i : static_cast<std::size_t>(column.dict[i]);
     PointFromPlan(*field, plan.slots_[slot], plan);
@@ -239,8 +250,8 @@ Status Partition::ReserveSlots(Field& field, ColumnWrite& column, WritePlan& pla
   const std::uint32_t flag = column.pending ? Cell::kPending : 0;
   for (std::size_t i = 0; i < column.source.slots; ++i) {
     plan.slots_.push_back({.chunk = number, .slot = static_cast<std::uint32_t>(i) | flag});
-    field.Hold(number);
   }
+  field.Hold(number);
   return {};
 }
 

@@ -40,7 +40,6 @@ void TagGroups::RowWritten(RowIndex row) {
   const std::string_view text = MemberOf(from_.rows.TagOf(row), by_);
   const Value* const known = value_of_.Find(row);
   if (known != nullptr && known->text == text) {
-    RowReady(row);  // it may not be gone any more
     return;
   }
   Leave(row);
