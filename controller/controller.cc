@@ -5,6 +5,11 @@
 #include <utility>
 
 namespace sluice::controller {
+namespace {
+
+constexpr std::int64_t kLeaseRows = 16;  // what the end of a lease costs besides that of its rows
+
+}  // namespace
 
 void Controller::Begin() {
   source_.Select({}, std::nullopt, existing_);
@@ -210,7 +215,7 @@ bool Controller::EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept {
       if (rows <= 0) {
         return true;
       }
-      rows -= 1 + task->EndLease(due, static_cast<std::size_t>(rows));
+      rows -= kLeaseRows + task->EndLease(due, static_cast<std::size_t>(rows));
     }
   }
   return false;
@@ -222,7 +227,7 @@ bool Controller::EndLeasesOf(std::int64_t client, std::int64_t& rows) noexcept {
       if (rows <= 0) {
         return true;
       }
-      rows -= 1 + task->EndLease(bound, static_cast<std::size_t>(rows));
+      rows -= kLeaseRows + task->EndLease(bound, static_cast<std::size_t>(rows));
     }
   }
   return false;

@@ -8,26 +8,6 @@
 #include "store/row_bytes.h"
 
 namespace sluice::store {
-namespace {
-
-// Of a key that is the text of a number, as std::to_chars writes it; else kNoRow.
-RowIndex NumberOf(std::string_view key) noexcept {
-  constexpr std::size_t kDigitsMax = 18;
-  if (key.empty() || key.size() > kDigitsMax || (key[0] == '0' && key.size() > 1)) {
-    return kNoRow;
-  }
-  RowIndex number = 0;
-  for (const char digit : key) {
-    if (digit < '0' || digit > '9') {
-      return kNoRow;
-    }
-    number = 10 * number + (digit - '0');
-  }
-  return number;
-}
-
-}  // namespace
-
 Partition::Partition(Text name, Memory& memory, const Birth& birth)
     : name_(std::move(name)),
       memory_(memory),
@@ -94,8 +74,22 @@ RowPlace Partition::Locate(RowIndex index) {
   return {.segment = it->second.get(), .offset = offset, .index = index};
 }
 
-void Partition::AddKey(const Text& key, RowIndex index) {
-  const RowIndex number = NumberOf(key.View());
+RowIndex Partition::NumberOf(std::string_view key) noexcept {
+  constexpr std::size_t kDigitsMax = 18;
+  if (key.empty() || key.size() > kDigitsMax || (key[0] == '0' && key.size() > 1)) {
+    return kNoRow;
+  }
+  RowIndex number = 0;
+  for (const char digit : key) {
+    if (digit < '0' || digit > '9') {
+      return kNoRow;
+    }
+    number = 10 * number + (digit - '0');
+  }
+  return number;
+}
+
+void Partition::AddKey(const Text& key, RowIndex number, RowIndex index) {
   if (number == index) {
     ++numbered_rows_;
     return;
@@ -156,10 +150,23 @@ Status Partition::MakeAllWritable() {
 }
 
 // Fills places_. Errors, where strict: kNoKey for the first that is missing.
+// Rows of a large partition lie far apart, each a wait for memory: so it is asked for some rows
+// before it is looked at.
+void Partition::PrefetchAhead(const RowSet& rows, std::size_t position) const noexcept {
+  constexpr std::size_t kAhead = 16;
+  if (rows.kind == RowSet::Kind::kIndexes && position + kAhead < rows.indexes.size()) {
+    const RowIndex index = rows.indexes[position + kAhead];
+    if (index >= 0 && index < next_index_) {
+      Prefetch(index);
+    }
+  }
+}
+
 Status Partition::LocateAll(const RowSet& rows, bool strict) {
   places_.clear();
   const std::size_t count = rows.size();
   for (std::size_t i = 0; i < count; ++i) {
+    PrefetchAhead(rows, i);
     const RowPlace place = Locate(rows, i);
     if (strict && place.segment == nullptr) {
       return NoRow(rows, i);

@@ -82,6 +82,7 @@ class Partition final : public Remains {
   [[nodiscard]] Revision Made() const { return made_; }
   [[nodiscard]] std::size_t Rows() const { return indexes_.size() + numbered_rows_; }
   [[nodiscard]] std::int64_t RowsMade() const { return rows_made_; }  // ever
+  [[nodiscard]] RowIndex NextIndex() const { return next_index_; }    // of the next row made
   [[nodiscard]] std::int64_t CreatedMs() const { return created_ms_; }
 
   // A command named it.
@@ -163,10 +164,10 @@ class Partition final : public Remains {
  private:
   friend class WritePlan;
   friend class Compaction;
-  Status ReserveRows(const RowSet& rows, WritePlan& plan);
-  Status ReserveRow(const RowSet& rows, std::size_t position, WritePlan& plan);
-  Status ReserveNewRow(Text key, WritePlan& plan);
-  [[nodiscard]] Text NextNumberedKey();
+  Status ReserveRows(const WriteRequest& request, WritePlan& plan);
+  Status ReserveRow(const WriteRequest& request, std::size_t position, WritePlan& plan);
+  Status ReserveNewRow(Text key, RowIndex number, WritePlan& plan);  // as AddKey()
+  [[nodiscard]] Text NextNumberedKey(NumberedKeys* ahead);
   static Status EnsureCells(const Field& field, const WritePlan& plan);
   Status ReserveColumn(ColumnWrite& column, WritePlan& plan);
   Status ReserveSlots(Field& field, ColumnWrite& column, WritePlan& plan);
@@ -195,8 +196,12 @@ class Partition final : public Remains {
   Status MakeWritable(RowPlace& place, std::int64_t overdraft);
   Status MakeAllWritable();
   Status LocateAll(const RowSet& rows, bool strict);
-  // Errors: std::bad_alloc; nothing changed then.
-  void AddKey(const Text& key, RowIndex index);
+  void PrefetchAhead(const RowSet& rows, std::size_t position) const noexcept;
+  void PrefetchPlaces() const noexcept;
+  // Of a key that is the text of a number, as std::to_chars writes it; else kNoRow.
+  static RowIndex NumberOf(std::string_view key) noexcept;
+  // `number`: NumberOf(key). Errors: std::bad_alloc; nothing changed then.
+  void AddKey(const Text& key, RowIndex number, RowIndex index);
   void ForgetKey(std::string_view key, RowIndex index) noexcept;
   [[nodiscard]] Field* FindField(std::string_view name);
   [[nodiscard]] Status NoRow(const RowSet& rows, std::size_t position) const;

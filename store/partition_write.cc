@@ -61,7 +61,7 @@ Status Partition::Reserve(const WriteRequest& request, WritePlan& plan, WriteRes
   plan.keys_.reserve(rows);
   plan.fields_.reserve(request.columns.size());
   plan.cells_.reserve(rows * request.columns.size());
-  TRY(ReserveRows(request.rows, plan));
+  TRY(ReserveRows(request, plan));
   for (ColumnWrite& column : request.columns) {
     TRY(ReserveColumn(column, plan));
   }
@@ -76,17 +76,20 @@ Status Partition::Reserve(const WriteRequest& request, WritePlan& plan, WriteRes
   return {};
 }
 
-Status Partition::ReserveRows(const RowSet& rows, WritePlan& plan) {
-  const std::size_t count = rows.size();
+Status Partition::ReserveRows(const WriteRequest& request, WritePlan& plan) {
+  const std::size_t count = request.rows.size();
   for (std::size_t i = 0; i < count; ++i) {
-    TRY(ReserveRow(rows, i, plan));
+    PrefetchAhead(request.rows, i);
+    TRY(ReserveRow(request, i, plan));
   }
   return {};
 }
 
-Status Partition::ReserveRow(const RowSet& rows, std::size_t position, WritePlan& plan) {
+Status Partition::ReserveRow(const WriteRequest& request, std::size_t position, WritePlan& plan) {
+  const RowSet& rows = request.rows;
   if (rows.kind == RowSet::Kind::kNew) {
-    return ReserveNewRow(NextNumberedKey(), plan);
+    Text key = NextNumberedKey(request.ahead);
+    return ReserveNewRow(std::move(key), next_index_, plan);
   }
   const bool by_key = rows.kind == RowSet::Kind::kKeys;
   RowPlace place = Locate(rows, position);
@@ -96,11 +99,21 @@ Status Partition::ReserveRow(const RowSet& rows, std::size_t position, WritePlan
     plan.rows_.push_back(place);
     return {};
   }
-  return by_key ? ReserveNewRow(Text(rows.keys[position]), plan) : NoRow(rows, position);
+  if (!by_key) {
+    return NoRow(rows, position);
+  }
+  const std::string_view key = rows.keys[position];
+  return ReserveNewRow(Text(key), NumberOf(key), plan);
 }
 
 // The next index as text; an index whose text is the key of another row is skipped.
-Text Partition::NextNumberedKey() {
+Text Partition::NextNumberedKey(NumberedKeys* ahead) {
+  if (ahead != nullptr && next_index_ >= named_numbers_end_) {
+    const auto place = static_cast<std::uint64_t>(next_index_ - ahead->first);
+    if (place < ahead->keys.size()) {
+      return std::move(ahead->keys[place]);
+    }
+  }
   std::array<char, 24> digits = {};
   for (;; ++next_index_) {
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), next_index_).ptr;
@@ -111,19 +124,19 @@ Text Partition::NextNumberedKey() {
   }
 }
 
-Status Partition::ReserveNewRow(Text key, WritePlan& plan) {
+Status Partition::ReserveNewRow(Text key, RowIndex number, WritePlan& plan) {
   const RowIndex index = next_index_;
-  const RowIndex number = index / Segment::kRows;
+  const RowIndex segment = index / Segment::kRows;
   const auto offset = static_cast<std::uint32_t>(index % Segment::kRows);
-  auto it = segments_.find(number);
+  auto it = segments_.find(segment);
   if (it == segments_.end()) {
-    SegmentRef made(new Segment(memory_.GetBudget(), number, offset));
-    it = segments_.emplace(number, std::move(made)).first;
+    SegmentRef made(new Segment(memory_.GetBudget(), segment, offset));
+    it = segments_.emplace(segment, std::move(made)).first;
   }
   RowPlace place = {.segment = it->second.get(), .offset = offset, .index = index};
   TRY(MakeWritable(place, 0));
   TRY(place.segment->EnsureRow(offset));
-  AddKey(key, index);
+  AddKey(key, number, index);
   plan.keys_.push_back(std::move(key));  // capacity was reserved: what is in the map is in the plan
   plan.rows_.push_back(place);
   ++next_index_;

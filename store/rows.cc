@@ -1,5 +1,9 @@
 #include "store/rows.h"
 
+#include <array>
+#include <charconv>
+#include <string_view>
+
 namespace sluice::store {
 namespace {
 
@@ -26,6 +30,17 @@ std::size_t RowSet::size() const {
       break;
   }
   return static_cast<std::size_t>(count);
+}
+
+NumberedKeys::NumberedKeys(RowIndex first_index, std::size_t count) : first(first_index) {
+  keys.reserve(count);
+  std::array<char, 24> digits = {};
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(),
+                                   first + static_cast<RowIndex>(i))
+                         .ptr;
+    keys.emplace_back(std::string_view(digits.data(), end));
+  }
 }
 
 RowSet RowSet::Part(std::size_t begin, std::size_t rows) const {

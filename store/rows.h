@@ -59,11 +59,22 @@ struct TagWrite {
 
 struct WriteResult;
 
+// Keys of rows to be made, which are the text of their indexes, made before the lock was taken.
+struct NumberedKeys {
+  RowIndex first = 0;
+  std::vector<Text> keys;  // of the rows from `first` on
+
+  NumberedKeys() = default;
+  // Errors: std::bad_alloc.
+  NumberedKeys(RowIndex first, std::size_t count);
+};
+
 struct WriteRequest {
   std::string_view partition;
   RowSet rows;
   std::span<const TagWrite> tags;  // none, or one a row
   std::span<ColumnWrite> columns;  // their chunks are moved from on success
+  NumberedKeys* ahead = nullptr;   // kNew: those that fit are moved from; null: none were made
   // What the result is to say of the rows.
   bool return_fields = false;
   bool return_tags = false;

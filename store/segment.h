@@ -87,6 +87,11 @@ class Segment {
   void Prefetch(std::uint32_t offset) const noexcept {
     __builtin_prefetch(rows_.data() + (offset - first_));
   }
+  void PrefetchCell(std::uint32_t id, std::uint32_t offset) const noexcept {
+    if (id < cells_.size() && cells_[id] != nullptr) {
+      __builtin_prefetch(cells_[id].get() + (offset - first_), 1);
+    }
+  }
   // Null where there is no room for such a row, or where it is not there.
   [[nodiscard]] const Row* Find(std::uint32_t offset) const;
   // The cell; unready where the field has none here. REQUIRES: as At().

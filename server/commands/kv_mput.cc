@@ -1,6 +1,7 @@
 // KV.MPUT.
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -173,10 +174,12 @@ RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
   return rows;
 }
 
+// Of more, what can be is done without the engine.
+constexpr std::size_t kStepRows = 1024;
+
 // Many tags are merged without the engine, from copies of what the rows have; only those that
 // change meanwhile are merged again under it. Errors: std::bad_alloc.
 void MergeTagsAhead(Context& context, std::string_view partition, const RowSet& rows) {
-  constexpr std::size_t kStepRows = 1024;
   std::vector<store::TagWrite>& tags = context.scratch.tags;
   if (tags.size() <= kStepRows || rows.kind == RowSet::Kind::kNew || context.in_transaction) {
     return;
@@ -202,6 +205,19 @@ void MergeTagsAhead(Context& context, std::string_view partition, const RowSet& 
       }
     }
   }
+}
+
+// The keys of many new rows are made without the engine; they fit unless others make rows
+// meanwhile. Errors: std::bad_alloc.
+std::optional<store::NumberedKeys> MakeKeysAhead(Context& context, std::string_view partition,
+                                                 const RowSet& rows) {
+  if (rows.size() <= kStepRows || rows.kind != RowSet::Kind::kNew || context.in_transaction) {
+    return std::nullopt;
+  }
+  auto found = context.server.store(context.turn.Enter()).FindPartition(partition);
+  const store::RowIndex first = found.ok() && *found != nullptr ? (*found)->NextIndex() : 0;
+  context.turn.Leave();
+  return store::NumberedKeys(first, rows.size());
 }
 
 // KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH]
@@ -231,8 +247,13 @@ Status KvMput(Context& context, ArgReader& args) {
     store::WriteRequest write = {
         .partition = partition, .rows = rows, .tags = scratch.tags, .columns = scratch.columns};
     MergeTagsAhead(context, partition, rows);
+    std::optional<store::NumberedKeys> keys = MakeKeysAhead(context, partition, rows);
+    write.ahead = keys ? &*keys : nullptr;
     ReserveReply(returned, rows.size() * sizeof(store::RowIndex) + 64, context.reply, write);
     status = WriteRows(context, write);
+    if (rows.size() > kStepRows) {
+      context.turn.Leave();  // what is left is the reply
+    }
   }
   if (!status.ok()) {
     return OrWait(context, block, std::move(status));
