@@ -8,6 +8,7 @@
 #include "store/row_bytes.h"
 
 namespace sluice::store {
+
 Partition::Partition(Text name, Memory& memory, const Birth& birth)
     : name_(std::move(name)),
       memory_(memory),
