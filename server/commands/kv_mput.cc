@@ -251,12 +251,12 @@ Status KvMput(Context& context, ArgReader& args) {
     write.ahead = keys ? &*keys : nullptr;
     ReserveReply(returned, rows.size() * sizeof(store::RowIndex) + 64, context.reply, write);
     status = WriteRows(context, write);
-    if (rows.size() > kStepRows) {
-      context.turn.Leave();  // what is left is the reply
-    }
   }
   if (!status.ok()) {
     return OrWait(context, block, std::move(status));
+  }
+  if (rows.size() > kStepRows) {
+    context.turn.Leave();  // what is left is the reply
   }
   BeginReturned(returned, context.reply);
   context.reply.Array(2);
