@@ -176,6 +176,7 @@ RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
 
 // Of more, what can be is done without the engine.
 constexpr std::size_t kStepRows = 1024;
+constexpr std::size_t kKeysAheadMax = std::size_t{1} << 17;
 
 // Many tags are merged without the engine, from copies of what the rows have; only those that
 // change meanwhile are merged again under it. Errors: std::bad_alloc.
@@ -207,8 +208,8 @@ void MergeTagsAhead(Context& context, std::string_view partition, const RowSet& 
   }
 }
 
-// The keys of many new rows are made without the engine; they fit unless others make rows
-// meanwhile. Errors: std::bad_alloc.
+// The keys of many new rows are made without the engine, up to so many, since the write may fail
+// before it needs any; they fit unless others make rows meanwhile. Errors: std::bad_alloc.
 std::optional<store::NumberedKeys> MakeKeysAhead(Context& context, std::string_view partition,
                                                  const RowSet& rows) {
   if (rows.size() <= kStepRows || rows.kind != RowSet::Kind::kNew || context.in_transaction) {
@@ -217,7 +218,7 @@ std::optional<store::NumberedKeys> MakeKeysAhead(Context& context, std::string_v
   auto found = context.server.store(context.turn.Enter()).FindPartition(partition);
   const store::RowIndex first = found.ok() && *found != nullptr ? (*found)->NextIndex() : 0;
   context.turn.Leave();
-  return store::NumberedKeys(first, rows.size());
+  return store::NumberedKeys(first, std::min(rows.size(), kKeysAheadMax));
 }
 
 // KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH]
@@ -246,10 +247,10 @@ Status KvMput(Context& context, ArgReader& args) {
   if (status.ok()) {
     store::WriteRequest write = {
         .partition = partition, .rows = rows, .tags = scratch.tags, .columns = scratch.columns};
+    ReserveReply(returned, rows.size() * sizeof(store::RowIndex) + 64, context.reply, write);
     MergeTagsAhead(context, partition, rows);
     std::optional<store::NumberedKeys> keys = MakeKeysAhead(context, partition, rows);
     write.ahead = keys ? &*keys : nullptr;
-    ReserveReply(returned, rows.size() * sizeof(store::RowIndex) + 64, context.reply, write);
     status = WriteRows(context, write);
   }
   if (!status.ok()) {

@@ -75,16 +75,38 @@ Status Join(std::span<ReadResult> parts, bool strict, ReadResult& read) {
 Status RowSteps::Begin(RowChoice& choice, bool at_once) {
   TRY(ChooseRows(context_, partition_, choice));
   rows_ = choice.rows;
-  const bool in_steps = choice.where && !at_once && !context_.in_transaction;
-  if (in_steps && rows_.indexes.size() > kStepRows) {
-    auto found = context_.server.store(context_.turn.Enter()).FindPartition(partition_);
-    made_ = found.ok() && *found != nullptr ? (*found)->Made() : 0;
-    choice_ = &choice;
+  if (!choice.where) {
+    return {};
+  }
+  choice_ = &choice;
+  auto found = context_.server.store(context_.turn.Enter()).FindPartition(partition_);
+  made_ = found.ok() && *found != nullptr ? (*found)->Made() : 0;
+  if (rows_.indexes.size() > kStepRows && !at_once && !context_.in_transaction) {
     all_ = std::move(context_.scratch.indexes);
     context_.scratch.indexes.clear();
     LookAgain();
   }
   return {};
+}
+
+store::Partition* RowSteps::SamePartition() {
+  auto found = context_.server.store(context_.turn.Enter()).FindPartition(partition_);
+  return found.ok() && *found != nullptr && (*found)->Made() == made_ ? *found : nullptr;
+}
+
+void RowSteps::Recheck() {
+  if (choice_ == nullptr) {
+    return;
+  }
+  fitting_.clear();
+  if (store::Partition* const partition = SamePartition()) {
+    std::copy_if(rows_.indexes.begin(), rows_.indexes.end(), std::back_inserter(fitting_),
+                 [&](store::RowIndex index) {
+                   const store::Row* const row = partition->FindRow(index);
+                   return row != nullptr && choice_->where->Matches(row->tag.View());
+                 });
+  }
+  rows_.indexes = fitting_;
 }
 
 bool RowSteps::Next() {
@@ -99,13 +121,13 @@ bool RowSteps::Next() {
 bool RowSteps::LookAgain() {
   step_.clear();
   rows_.indexes = step_;
-  auto found = context_.server.store(context_.turn.Enter()).FindPartition(partition_);
-  if (!found.ok() || *found == nullptr || (*found)->Made() != made_) {
+  store::Partition* const partition = SamePartition();
+  if (partition == nullptr) {
     return false;
   }
   const std::size_t end = std::min(next_ + kStepRows, all_.size());
   for (; next_ < end; ++next_) {
-    const store::Row* const row = (*found)->FindRow(all_[next_]);
+    const store::Row* const row = partition->FindRow(all_[next_]);
     if (row != nullptr && choice_->where->Matches(row->tag.View())) {
       step_.push_back(all_[next_]);
     }

@@ -34,12 +34,17 @@ class RowSteps {
   // False: there are no more. Otherwise the engine was left, and the partition is the same still.
   // Errors: std::bad_alloc.
   bool Next();
+  // To be called where the engine may have been left since: of the rows that WHERE chose, those
+  // stay that still fit, in the same partition still. Enters the engine. Errors: std::bad_alloc.
+  void Recheck();
   // Of all steps together there are no more.
   [[nodiscard]] std::size_t RowsMax() const { return std::max(all_.size(), rows_.size()); }
   [[nodiscard]] const store::RowSet& Rows() const { return rows_; }
 
  private:
   bool LookAgain();
+  // Null: it is not the same any more.
+  [[nodiscard]] store::Partition* SamePartition();
 
   // Each may cost what twenty views do with it: some microseconds.
   static constexpr std::size_t kStepRows = 1024;
@@ -50,7 +55,8 @@ class RowSteps {
   store::RowSet rows_;
   std::vector<store::RowIndex> all_;  // empty: one step is enough
   std::vector<store::RowIndex> step_;
-  std::size_t next_ = 0;  // in all_
+  std::vector<store::RowIndex> fitting_;  // of the rows of a step
+  std::size_t next_ = 0;                  // in all_
   store::Revision made_ = 0;
 };
 

@@ -93,12 +93,13 @@ ClaimRequest ReadClaim(Context& context, ArgReader& args) {
 }
 
 // The rows of this step. Errors: as EnterTask(); kOom; nothing changed then.
-Status ClaimStep(Context& context, const ClaimRequest& claim, const store::RowSet& chosen,
-                 Fetched& claimed) {
+Status ClaimStep(Context& context, const ClaimRequest& claim, RowSteps& steps, Fetched& claimed) {
   TRY_ASSIGN(
       const StreamAndTask at,
       EnterTask(context, claim.partition, {.task = claim.task, .selection = &claim.selection}));
   NewTask made(context, *at.stream, claim.task, at.is_new);
+  steps.Recheck();  // to enter the task may have taken some steps of its own
+  const store::RowSet& chosen = steps.Rows();
   IndexesOf(context, *at.stream, chosen);
   const std::vector<store::RowIndex>& rows = context.scratch.indexes;
   const std::size_t before = claimed.rows.size();
@@ -125,7 +126,7 @@ Status ClaimInSteps(Context& context, ClaimRequest& claim, RowSteps& steps, Fetc
   try {
     Status status;
     do {
-      status = ClaimStep(context, claim, steps.Rows(), claimed);
+      status = ClaimStep(context, claim, steps, claimed);
     } while (status.ok() && steps.Next());
     return claimed.rows.empty() ? std::move(status) : Status();
   } catch (const std::bad_alloc&) {
