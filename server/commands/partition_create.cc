@@ -9,6 +9,7 @@
 
 #include "server/command_table.h"
 #include "server/commands/task_args.h"
+#include "server/dispatch.h"
 #include "store/shape.h"
 
 namespace sluice::server {
@@ -188,6 +189,9 @@ Status PartitionCreate(Context& context, ArgReader& args) {
   engine::EngineLock& lock = context.turn.Enter();
   TRY_ASSIGN(const store::Partition* const known,
              context.server.store(lock).FindPartition(partition));
+  if (known == nullptr) {
+    TRY(CheckMemory(context));  // of one that exists limits may change: that may be the way out
+  }
   PartitionTerms terms = std::move(read).On(known == nullptr ? PartitionTerms() : known->Terms());
   const auto rows = static_cast<std::int64_t>(known == nullptr ? 0 : known->Rows());
   if (terms.autoevict && terms.tasks.empty()) {
@@ -224,7 +228,7 @@ constexpr Arg kCreateArgs[] = {
 constexpr std::array kCommands = {
     Row({.name = "partition.create",
          .arity = -2,
-         .flags = kWrite | kDenyOom,
+         .flags = kWrite,
          .keys = {.first = 1, .last = 1, .step = 1},
          .handler = PartitionCreate,
          .group = "partition",
