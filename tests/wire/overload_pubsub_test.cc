@@ -217,22 +217,24 @@ TEST_CASE("overload 3: pushes never stand inside a reply", "[overload]") {
     for (const Asked& asked : all) {
       pipeline += asked.request;
     }
-    client.Send(pipeline + pipeline + "ECHO the-end\r\n");
-    std::size_t replies = 0;
     int pushes = 0;
     int wrong = 0;
-    for (const Value& value : ReceiveToTheEnd(client)) {
-      if (value.type == '>') {
-        ++pushes;
-        wrong += value.items.size() >= 3 && value.items.back().text == "message" ? 0 : 1;
-      } else {
-        CAPTURE(replies);
-        REQUIRE(replies < 2 * all.size());
-        REQUIRE(value == all[replies++ % all.size()].reply);
+    for (int round = 0; round < 100 && pushes < 10; ++round) {
+      client.Send(pipeline + pipeline + "ECHO the-end\r\n");
+      std::size_t replies = 0;
+      for (const Value& value : ReceiveToTheEnd(client)) {
+        if (value.type == '>') {
+          ++pushes;
+          wrong += value.items.size() >= 3 && value.items.back().text == "message" ? 0 : 1;
+        } else {
+          CAPTURE(replies);
+          REQUIRE(replies < 2 * all.size());
+          REQUIRE(value == all[replies++ % all.size()].reply);
+        }
       }
+      REQUIRE(replies == 2 * all.size());
     }
-    CHECK(replies == 2 * all.size());
-    CHECK(pushes > 10);
+    CHECK(pushes >= 10);
     CHECK(wrong == 0);
     for (Pinger* const pinger : {&first, &second}) {
       pinger->Stop();
