@@ -8,7 +8,7 @@ import threading
 
 import numpy as np
 import pytest
-from live_server import Server
+from live_server import Server, wait_until
 
 from sluice._link import Link
 from sluice.errors import CallTimeout, ConnectionLost, RequestError, ServerError, Unconfirmed
@@ -155,6 +155,7 @@ def test_idle_connections_that_were_closed_are_not_used(server):
     assert len(wire._idle) > 1
     with server.client() as client:
         client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        wait_until(lambda: client.info("clients")["connected_clients"] == 1, "a killed connection stays")
     assert wire.call("INCR", "k") == 1
     assert len(wire._idle) == 1
     wire.call("DEL", "k")
