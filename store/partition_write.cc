@@ -111,7 +111,7 @@ Status Partition::ReserveRow(const WriteRequest& request, std::size_t position, 
 Text Partition::NextNumberedKey(NumberedKeys* ahead) {
   if (ahead != nullptr && next_index_ >= named_numbers_end_) {
     const auto place = static_cast<std::uint64_t>(next_index_ - ahead->first);
-    if (place < ahead->keys.size()) {
+    if (place < ahead->keys.size() && !ahead->keys[place].IsNull()) {  // null: used before
       return std::move(ahead->keys[place]);
     }
   }
