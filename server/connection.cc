@@ -63,12 +63,14 @@ Connection::~Connection() {
 
 void Connection::Run() {
   SetLimits();
+  stats_.runs.fetch_add(1);
   try {
     RunRequests();
   } catch (const std::bad_alloc&) {  // not even room for an error message: the client must not wait
                                      // for one
     closing_ = drop_output_ = true;
   }
+  stats_.runs.fetch_add(1);
   TakeMail();
   NoteBlocked();
 }

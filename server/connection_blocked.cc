@@ -223,7 +223,7 @@ void Connection::NoteHandovers() {
 
 // True where CLIENT PAUSE holds the request back; it stays where the parser has it.
 bool Connection::WaitsForUnpause(Engine::Turn& turn) {
-  if (server_.pause.until_us.load(std::memory_order_relaxed) <= now_us_) {
+  if (!server_.pause.On(now_us_)) {
     return false;
   }
   std::array<RequestArg, 2> head;

@@ -64,17 +64,18 @@ struct Server {
   Clients clients{};
   PubSub pubsub{};
   KeyWatchers key_watchers{};
+  Pause pause{};
   Streams streams{{.store = store.Wiring(),
                    .engine = engine,
                    .wait_queues = wait_queues,
                    .clock = clock,
+                   .pause = pause,
                    .budget = memory.GetBudget()}};
   Rates rates{};
   SlowLog slow_log{};
   LatencyEvents latency{};
   std::atomic<bool> wants_password{false};  // requirepass is set
   std::atomic<int> monitors{0};             // clients of MONITOR
-  Pause pause{};
 };
 
 // Vectors for a command's arguments and results, kept so that a command allocates nothing in the

@@ -69,7 +69,11 @@ void Housekeeper::Expire() {
   for (bool more = true; more && !Stopping();) {
     store::RemovedNames removed(server_.memory);
     engine::Engine::Turn turn(server_.engine, server_.clock);
-    more = !server_.store(turn.Enter()).RemoveExpired(kNamesAtOnce, removed);
+    engine::EngineLock& lock = turn.Enter();
+    if (server_.pause.On(server_.clock.NowUs())) {
+      return;
+    }
+    more = !server_.store(lock).RemoveExpired(kNamesAtOnce, removed);
     NoteHold(turn);
     while (!removed.TakeApart()) {
     }

@@ -65,6 +65,10 @@ struct CommandStats {
 struct ThreadStats {
   explicit ThreadStats(std::size_t command_count) : by_command(command_count) {}
 
+  // Odd: a connection of this thread runs commands now. See WaitForCommands() in
+  // commands/client.cc.
+  std::atomic<std::uint64_t> runs{0};
+
   Counter commands;
   Counter input_bytes;
   Counter output_bytes;

@@ -72,10 +72,12 @@ Stream& Streams::Of(EngineLock& lock, store::Partition& partition) {
     all_.push_back(*stream);
     MarkChanged(lock, *stream);
   }
-  std::int64_t rows = controller::Controller::kStepRows;  // of more the housekeeper does the rest
-  stream->EndLeases(parts_.clock.NowUs(), rows);
-  if (stream->evicts_later) {
-    EvictSome(lock, *stream);
+  if (const std::int64_t now_us = parts_.clock.NowUs(); !parts_.pause.On(now_us)) {
+    std::int64_t rows = controller::Controller::kStepRows;  // of more the housekeeper does the rest
+    stream->EndLeases(now_us, rows);
+    if (stream->evicts_later) {
+      EvictSome(lock, *stream);
+    }
   }
   stream->Charge();
   return *stream;
@@ -142,6 +144,9 @@ void Streams::Remove(Stream& stream, std::span<const store::RowIndex> rows) {
 }
 
 std::int64_t Streams::EndLeases(EngineLock& /*lock*/, std::int64_t now_us) noexcept {
+  if (parts_.pause.On(now_us)) {
+    return parts_.pause.until_us;
+  }
   std::int64_t next_us = controller::Leases::kNever;
   std::int64_t rows = controller::Controller::kStepRows;
   for (Stream& stream : all_) {

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "engine/engine.h"
 #include "engine/wait_queues.h"
+#include "server/pause.h"
 #include "server/stream.h"
 #include "store/budget.h"
 #include "store/listener.h"
@@ -63,12 +64,13 @@ class Streams final : public store::Listener, public engine::WaiterService {
     engine::Engine& engine;
     engine::WaitQueues& wait_queues;
     const base::Clock& clock;
+    const Pause& pause;
     store::Budget& budget;
   };
   explicit Streams(const Parts& parts);
 
   // The partition's, made where there is none; what was due by now is done first: leases whose time
-  // is up, rows to evict.
+  // is up, rows to evict (not while CLIENT PAUSE is on).
   // Errors: std::bad_alloc.
   Stream& Of(engine::EngineLock& lock, store::Partition& partition) REQUIRES(engine::engine_role);
   // Null: nobody asked for its tasks yet.

@@ -83,12 +83,14 @@ class Segment {
 
   // What follows reads it.
 
-  // It will be looked at soon, after others. REQUIRES: offset < kRows.
+  // It will be looked at soon, after others. No effect where the row or its cell is not there.
   void Prefetch(std::uint32_t offset) const noexcept {
-    __builtin_prefetch(rows_.data() + (offset - first_));
+    if (offset - first_ < rows_.size()) {
+      __builtin_prefetch(&rows_[offset - first_]);
+    }
   }
   void PrefetchCell(std::uint32_t id, std::uint32_t offset) const noexcept {
-    if (id < cells_.size() && cells_[id] != nullptr) {
+    if (id < cells_.size() && cells_[id] != nullptr && offset - first_ < rows_.size()) {
       __builtin_prefetch(cells_[id].get() + (offset - first_), 1);
     }
   }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <thread>
 #include <utility>
 
 #include <fmt/format.h>
@@ -126,6 +128,21 @@ Status ClientUnblock(Context& context, ArgReader& args) {
   return {};
 }
 
+// Returns when every command has ended that another thread ran when this was called, so that no
+// write that began before a pause commits after its OK.
+void WaitForCommands(Context& context) {
+  constexpr std::chrono::microseconds kLook{20};
+  context.turn.Leave();             // they may be waiting for it
+  context.stats.runs.fetch_add(1);  // two that wait here do not wait for each other
+  for (const auto& thread : context.server.stats.threads) {
+    const std::uint64_t run = thread->runs;
+    while (run % 2 != 0 && thread->runs == run) {
+      std::this_thread::sleep_for(kLook);
+    }
+  }
+  context.stats.runs.fetch_add(1);
+}
+
 // CLIENT PAUSE timeout [WRITE | ALL]
 Status ClientPause(Context& context, ArgReader& args) {
   const std::int64_t ms = ReadMilliseconds(args);
@@ -139,6 +156,9 @@ Status ClientPause(Context& context, ArgReader& args) {
   pause.writes_only = writes_only;
   pause.until_us = ms == 0 ? 0 : DeadlineAfter(context.now_us, ms);
   context.server.wait_queues.Notify(lock, {.kind = engine::WaitKey::Kind::kUnpause});
+  if (ms != 0 && !context.in_transaction) {  // EXEC keeps the engine, which they may wait for
+    WaitForCommands(context);
+  }
   context.reply.Simple("OK");
   return {};
 }

@@ -127,3 +127,23 @@ def test_a_lease_that_ends_while_the_claim_goes_on_gives_all_rows_back(r, ms):
         r.execute_command(*claim, "LEASE", ms)
     ready = ["TASK.READY", "p", "t", "FIELDS", 1, "x"]
     wait_until(lambda: len(r.execute_command(*ready)) == 8 * 20_000, "rows are lent for ever")
+
+
+def test_no_write_that_began_before_a_pause_commits_after_its_answer(r, server):
+    """CLIENT PAUSE waits for a write that another thread prepares without the engine."""
+    rows = 20_000
+    put_new(r, count=rows)
+    writers = [redis.Redis(port=server.port) for _ in range(2)]  # one of them on another thread of the server
+    for round_ in range(10):
+        write = ["KV.MPUT", "p", "ROWS", packed(range(rows)), *lines([{"round": round_}] * rows)]
+        done = threading.Thread(target=writers[round_ % 2].execute_command, args=write)
+        done.start()
+        r.execute_command("CLIENT", "PAUSE", 10_000, "WRITE")
+        before = tags_of(r, 1)
+        r.execute_command("KV.TAGS", "p", "ROWS", packed(range(rows)))  # as long as the write takes
+        after = tags_of(r, 1)
+        r.execute_command("CLIENT", "UNPAUSE")
+        done.join()
+        assert after == before
+    for writer in writers:
+        writer.close()

@@ -64,6 +64,24 @@ TEST_CASE("a write that waits for memory runs when the pause of writes has ended
   CHECK(stage.Client(0).Resume() == ":1\r\n");
 }
 
+TEST_CASE("leases do not end while CLIENT PAUSE is on, so that nobody gets their rows",
+          "[blocked]") {
+  Stage stage(2);
+  stage.Write(Make(1));
+  const Words lease = {"BLOCK", "0", "LEASE", "1000"};
+  CHECK(stage.Ask(0, Fetch("1", lease)) == "0");
+  CHECK(stage.Ask(1, Fetch("1", lease)).empty());
+  stage.Write({"CLIENT", "PAUSE", "10000", "WRITE"});
+  const std::int64_t paused_until_us = stage.server.GetClock().NowUs() + 10 * kSecondUs;
+  stage.server.GetClock().Advance(2 * kSecondUs);
+  CHECK(stage.server.EndLeases() == paused_until_us);
+  CHECK(stage.Status() == "0 1 0");  // it ends leases, too
+  CHECK(stage.Answer(1).empty());
+  CHECK(stage.Write({"CLIENT", "UNPAUSE"}) == "+OK\r\n");
+  stage.server.EndLeases();
+  CHECK(stage.Answer(1) == "0");
+}
+
 TEST_CASE("CLIENT UNBLOCK ERROR ends the wait of a large write for memory with UNBLOCKED",
           "[blocked]") {
   Stage stage(1);
