@@ -5,8 +5,10 @@
 namespace sluice::engine {
 namespace {
 
-// Holds are short: trying for a moment is cheaper than going to sleep and being woken.
-constexpr int kTries = 64;
+// Some 100 us, as long as a batch of commands holds it: being woken costs more than most holds.
+// Measured with 64-byte puts by 50 clients, 2 cores and 2 threads: 0.60 of redis-server's speed
+// with 64 tries, 0.80 with 2,048 (with 8 threads the same).
+constexpr int kTries = 2048;
 
 void Relax() {
 #if defined(__x86_64__)

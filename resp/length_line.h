@@ -26,9 +26,27 @@ struct Length {
   std::size_t bytes = 0;  // of the line, with CR and the byte after it
 };
 
+// One digit or two and CRLF, as nearly all lines are: the same as ReadLength(), or kIncomplete.
+inline Length ReadShortLength(std::string_view text) {
+  const auto digit = [text](std::size_t i) { return static_cast<unsigned>(text[i] - '0'); };
+  if (text.size() < 4 || digit(0) > 9) {
+    return {.kind = Length::Kind::kIncomplete};
+  }
+  if (text[1] == '\r' && text[2] == '\n') {
+    return {.kind = Length::Kind::kValue, .value = digit(0), .bytes = 3};
+  }
+  if (digit(0) != 0 && digit(1) <= 9 && text[2] == '\r' && text[3] == '\n') {
+    return {.kind = Length::Kind::kValue, .value = 10 * digit(0) + digit(1), .bytes = 4};
+  }
+  return {.kind = Length::Kind::kIncomplete};
+}
+
 // `text` begins after the marker.
 inline Length ReadLength(std::string_view text) {
   constexpr std::size_t kDigitsMax = 18;  // always fits; all limits are far below
+  if (const Length length = ReadShortLength(text); length.kind == Length::Kind::kValue) {
+    return length;
+  }
   const std::size_t size = std::min(text.size(), kLengthLineBytesMax);
   const std::size_t sign = size > 0 && text[0] == '-' ? 1 : 0;
   std::size_t i = sign;

@@ -163,7 +163,8 @@ RequestParser::Found RequestParser::ReadInline() {
 
 RequestParser::Found RequestParser::ReadCount() {
   constexpr std::string_view kInvalid = "invalid multibulk length";
-  const std::string_view text = Unparsed().substr(1);
+  std::string_view text = Unparsed();
+  text.remove_prefix(1);
   const Length length = ReadLength(text);
   switch (length.kind) {
     case Length::Kind::kValue:
@@ -216,7 +217,7 @@ RequestParser::Found RequestParser::ReadArguments() {
       case LineEnd::kWrong:
         return Fail("expected CRLF after bulk");
     }
-    if (const Found abort = AddArgument({.text = text.substr(0, bulk_bytes_)})) {
+    if (const Found abort = AddArgument({.text = {text.data(), bulk_bytes_}})) {
       return abort;
     }
     parsed_ += bulk_bytes_ + 2;
@@ -228,14 +229,15 @@ RequestParser::Found RequestParser::ReadArguments() {
 // Sets bulk_bytes_.
 inline RequestParser::Found RequestParser::ReadHeader() {
   constexpr std::string_view kInvalid = "invalid bulk length";
-  const std::string_view text = Unparsed();
+  std::string_view text = Unparsed();
   if (text.empty()) {
     return Event::kNeedMore;
   }
   if (text[0] != '$') {
     return FailAt(text[0]);
   }
-  const Length length = ReadLength(text.substr(1));
+  text.remove_prefix(1);
+  const Length length = ReadLength(text);
   switch (length.kind) {
     case Length::Kind::kValue:
       break;

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cassert>
 #include <functional>
 #include <iterator>
 #include <string>
 
+#include <boost/container/flat_map.hpp>
 #include <boost/unordered/unordered_flat_map.hpp>
 
 namespace sluice::server {
@@ -98,16 +98,17 @@ std::size_t CommandCount() {
 
 std::size_t OrdinalOf(const Command& command) {
   // A few comparisons, where a map would hash: every command asks this.
-  std::size_t before = 0;
-  for (const auto family : Families()) {
-    if (!std::less<>()(&command, family.data()) &&
-        std::less<>()(&command, family.data() + family.size())) {
-      return before + static_cast<std::size_t>(&command - family.data());
+  static const auto kFirsts = [] {
+    boost::container::flat_map<const Command*, std::size_t, std::less<>> firsts;
+    std::size_t before = 0;
+    for (const auto family : Families()) {
+      firsts.emplace(family.data(), before);
+      before += family.size();
     }
-    before += family.size();
-  }
-  assert(false);
-  return 0;
+    return firsts;
+  }();
+  const auto& [first, before] = *std::prev(kFirsts.upper_bound(&command));
+  return before + static_cast<std::size_t>(&command - first);
 }
 
 std::span<const std::string_view> Categories() {

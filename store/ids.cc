@@ -58,7 +58,12 @@ Status CheckName(std::string_view what, std::string_view name) {
   if (name.size() > kNameBytesMax) {
     return BadName(what, name, fmt::format("is longer than {} bytes", kNameBytesMax));
   }
+  const auto plain = [](char c) { return c >= 0x20 && c < 0x7F; };
   for (std::size_t at = 0; at < name.size();) {
+    if (plain(name[at])) {  // nearly all names are of these
+      ++at;
+      continue;
+    }
     const CodePoint front = FrontOf(name.substr(at));
     if (front.size == 0) {
       return BadName(what, name, "is not valid UTF-8");

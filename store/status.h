@@ -10,6 +10,7 @@
 #include <cassert>
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -44,17 +45,32 @@ class [[nodiscard]] Status {
  public:
   Status() = default;
   // `message`: one line for people, lower case, names the culprit, no full stop.
-  Status(Code code, std::string message) : code_(code), message_(std::move(message)) {
+  Status(Code code, std::string message)
+      : failure_(std::make_unique<Failure>(Failure{.code = code, .message = std::move(message)})) {
     assert(code != Code::kOk);
   }
+  Status(const Status& other)
+      : failure_(other.ok() ? nullptr : std::make_unique<Failure>(*other.failure_)) {}
+  Status(Status&& other) noexcept = default;
+  Status& operator=(const Status& other) { return *this = Status(other); }
+  Status& operator=(Status&& other) noexcept = default;
+  ~Status() = default;
 
-  [[nodiscard]] bool ok() const { return code_ == Code::kOk; }
-  [[nodiscard]] Code GetCode() const { return code_; }
-  [[nodiscard]] const std::string& Message() const { return message_; }
+  [[nodiscard]] bool ok() const { return failure_ == nullptr; }
+  [[nodiscard]] Code GetCode() const { return ok() ? Code::kOk : failure_->code; }
+  // Empty when ok.
+  [[nodiscard]] const std::string& Message() const {
+    static const std::string kNone;
+    return ok() ? kNone : failure_->message;
+  }
 
  private:
-  Code code_ = Code::kOk;
-  std::string message_;  // empty when ok
+  struct Failure {
+    Code code;
+    std::string message;
+  };
+
+  std::unique_ptr<Failure> failure_;  // one word, so that success costs next to nothing
 };
 
 template <typename T>
