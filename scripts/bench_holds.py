@@ -185,6 +185,11 @@ def kv_cases(size):
     few_tags = ["TAGS", "LINES", "\n".join(['{"x":1}'] * 1000)]
     yield Case("1,000 rows", lambda _run: ["KV.MPUT", "p", "NEW", 1000, *columns(1000)], runs=RUNS)
     yield Case("TAGS of 1,000 rows", lambda run: ["KV.MPUT", "p", "ROWS", spread(size, run), *few_tags], runs=RUNS)
+    first = indexes(range(100))
+    large = ["TAGS", "LINES", "\n".join(['{"large":"' + "x" * 60_000 + '"}'] * 100)]
+    small = ["TAGS", "LINES", "\n".join(['{"x":2}'] * 100)]
+    yield Case("TAGS of 100 rows, 60 KB each", ["KV.MPUT", "p", "ROWS", first, *small],
+               before=[["KV.MPUT", "p", "ROWS", first, *large]])  # fmt: skip
     yield Case(f"{count:,} new rows", lambda _run: ["KV.MPUT", "p", "NEW", count, *columns(count)], rows=count, runs=RUNS)
     yield Case(f"TAGS of {count:,} rows", lambda _run: ["KV.MPUT", "p", "ROWS", many, *tags], rows=count, runs=RUNS)
     yield Case("1,000 rows", lambda run: ["KV.MGET", "p", "ROWS", spread(size, run), *fields()], runs=RUNS)

@@ -58,9 +58,9 @@ class BlockedFetch final : public BlockedCommand, public StreamWaiter {
   }
 
   store::Result<Next> Resume(Context& context, bool time_is_up) override {
-    engine::EngineLock& lock = context.turn.Enter();
+    context.turn.Enter();
     if (!answered_ && time_is_up) {
-      TimeIsUp(lock);
+      TimeIsUp(context);
     }
     if (!answered_) {
       return Next::kWait;
@@ -92,14 +92,19 @@ class BlockedFetch final : public BlockedCommand, public StreamWaiter {
     }
   }
 
-  void TimeIsUp(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
+  // It gets what there is. What TASK.RESET made its task look at anew is looked at in steps.
+  void TimeIsUp(Context& context) {
+    engine::EngineLock& lock = context.turn.Enter();
     Leave(lock);
     answered_ = true;
     outcome_ = Outcome::kNil;
-    auto found = server_.store(lock).FindPartition(args_.partition);
-    if (found.ok() && *found != nullptr) {
-      outcome_ =
-          TryFetchNow(lock, server_, server_.streams.Of(lock, **found), args_, true, answer_);
+    const auto entered = EnterTask(
+        context, args_.partition,
+        {.task = args_.fetch.task, .selection = &args_.fetch.selection, .fetch = &args_.fetch});
+    if (entered.ok()) {
+      outcome_ = TryFetchNow(context.turn.Enter(), server_, *entered->stream, args_, true, answer_);
+    } else if (entered.GetStatus().GetCode() != store::Code::kNoPartition) {
+      outcome_ = entered.GetStatus();
     }
   }
 

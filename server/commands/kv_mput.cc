@@ -176,13 +176,15 @@ RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
 
 // Of more, what can be is done without the engine.
 constexpr std::size_t kStepRows = 1024;
+constexpr std::size_t kTagsMergedUnderLock = 8;  // they may have 64 KiB each
 constexpr std::size_t kKeysAheadMax = std::size_t{1} << 17;
 
 // Many tags are merged without the engine, from copies of what the rows have; only those that
 // change meanwhile are merged again under it. Errors: std::bad_alloc.
 void MergeTagsAhead(Context& context, std::string_view partition, const RowSet& rows) {
   std::vector<store::TagWrite>& tags = context.scratch.tags;
-  if (tags.size() <= kStepRows || rows.kind == RowSet::Kind::kNew || context.in_transaction) {
+  if (tags.size() <= kTagsMergedUnderLock || rows.kind == RowSet::Kind::kNew ||
+      context.in_transaction) {
     return;
   }
   std::vector<store::Text> old;
