@@ -44,7 +44,7 @@ bool RowListing::Write(resp::Reply& reply) {
     if (form_ != ListingForm::kChanges) {
       return false;
     }
-    removed_.emplace(snapshot_);
+    removed_.emplace(snapshot_, seed_);
     state_ = State::kRemoved;
   }
   // A short list follows at once.

@@ -11,6 +11,7 @@
 #include <boost/unordered/unordered_flat_map.hpp>
 
 #include "server/long_reply.h"
+#include "store/hash.h"
 #include "store/snapshot.h"
 #include "store/where.h"
 
@@ -33,8 +34,9 @@ enum class ListingForm : std::uint8_t {
 // snapshot is not complete.
 class RemovedKeys {
  public:
-  // `snapshot` is borrowed.
-  explicit RemovedKeys(const store::Snapshot& snapshot) : snapshot_(snapshot) {}
+  // `snapshot` is borrowed; `seed`: of hashes of keys.
+  RemovedKeys(const store::Snapshot& snapshot, std::uint64_t seed)
+      : snapshot_(snapshot), places_(0, store::TextHash{seed}) {}
   // As LongReply::Write.
   bool Write(resp::Reply& reply);
 
@@ -46,16 +48,17 @@ class RemovedKeys {
 
   const store::Snapshot& snapshot_;
   State state_ = State::kCollecting;
-  std::size_t next_ = 0;                                             // removal, segment or key
-  std::vector<std::string_view> keys_;                               // "": made again
-  boost::unordered_flat_map<std::string_view, std::size_t> places_;  // in keys_
+  std::size_t next_ = 0;                // removal, segment or key
+  std::vector<std::string_view> keys_;  // "": made again
+  boost::unordered_flat_map<std::string_view, std::size_t, store::TextHash> places_;  // in keys_
 };
 
 class RowListing final : public LongReply {
  public:
-  // `rows_max`: how many rows are looked at.
-  RowListing(ListingForm form, RowFilter filter, std::size_t rows_max = SIZE_MAX)
-      : form_(form), filter_(std::move(filter)), rows_left_(rows_max) {}
+  // `seed`: of hashes of keys; `rows_max`: how many rows are looked at.
+  RowListing(ListingForm form, std::uint64_t seed, RowFilter filter = {},
+             std::size_t rows_max = SIZE_MAX)
+      : form_(form), seed_(seed), filter_(std::move(filter)), rows_left_(rows_max) {}
 
   // To be taken before the first Write().
   store::Snapshot& GetSnapshot() { return snapshot_; }
@@ -77,6 +80,7 @@ class RowListing final : public LongReply {
   void LetGoOfWritten();
 
   ListingForm form_;
+  std::uint64_t seed_;
   RowFilter filter_;
   store::Snapshot snapshot_;
   State state_ = State::kLooking;

@@ -89,7 +89,7 @@ Status KvList(Context& context, ArgReader& args) {
   }
   TRY(args.Finish());
 
-  auto listing = std::make_unique<RowListing>(form, std::move(filter));
+  auto listing = std::make_unique<RowListing>(form, context.server.seed, std::move(filter));
   engine::EngineLock& lock = context.turn.Enter();
   TRY(context.server.store(lock).TakeSnapshot(
       {.partition = partition, .fields = context.scratch.fields}, listing->GetSnapshot()));
@@ -119,7 +119,8 @@ Status KvScan(Context& context, ArgReader& args) {
   TRY(args.Finish());
 
   const auto rows_max = static_cast<std::size_t>(count.value_or(kCountDefault));
-  auto listing = std::make_unique<RowListing>(ListingForm::kPage, std::move(filter), rows_max);
+  auto listing = std::make_unique<RowListing>(ListingForm::kPage, context.server.seed,
+                                              std::move(filter), rows_max);
   engine::EngineLock& lock = context.turn.Enter();
   TRY(context.server.store(lock).TakeSnapshot(
       {.partition = partition, .from = static_cast<store::RowIndex>(cursor), .rows_max = rows_max},
@@ -136,7 +137,7 @@ Status KvChanges(Context& context, ArgReader& args) {
   }
   TRY(args.Finish());
 
-  auto listing = std::make_unique<RowListing>(ListingForm::kChanges, RowFilter());
+  auto listing = std::make_unique<RowListing>(ListingForm::kChanges, context.server.seed);
   engine::EngineLock& lock = context.turn.Enter();
   TRY(context.server.store(lock).TakeSnapshot({.partition = partition,
                                                .fields = context.scratch.fields,
