@@ -63,10 +63,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (std::size_t left = input.Byte() % 4; left > 0; --left) {
       request.push_back(Argument(input));
     }
-    // How one asks not to be answered.
-    if (sluice::server::UpperCase(request[0]) == "CLIENT" && request.size() > 1 &&
-        sluice::server::UpperCase(request[1]) == "REPLY") {
-      continue;
+    // How one asks not to be answered, or later.
+    if (sluice::server::UpperCase(request[0]) == "CLIENT" && request.size() > 1) {
+      const std::string child = sluice::server::UpperCase(request[1]);
+      if (child == "REPLY" || child == "PAUSE") {
+        continue;
+      }
     }
     const std::string complaint = sluice::tests::Complaint(server, request, version);
     if (!complaint.empty()) {
