@@ -5,7 +5,8 @@
 namespace sluice::engine {
 namespace {
 
-// Some 100 us, as long as a batch of commands holds it: being woken costs more than most holds.
+// Some 100 us on x86, as long as a batch of commands holds it: being woken costs more than most
+// holds.
 // Measured with 64-byte puts by 50 clients, 2 cores and 2 threads: 0.60 of redis-server's speed
 // with 64 tries, 0.80 with 2,048 (with 8 threads the same).
 constexpr int kTries = 2048;

@@ -25,6 +25,18 @@ using store::Status;
 
 constexpr std::int64_t kRunUs = 1000;  // of requests from the backlog, before others have a turn
 
+// Makes ThreadStats::runs odd while it exists.
+class CountedRun {
+ public:
+  explicit CountedRun(std::atomic<std::uint64_t>& runs) : runs_(runs) { runs_.fetch_add(1); }
+  ~CountedRun() { runs_.fetch_add(1); }
+  CountedRun(const CountedRun&) = delete;
+  CountedRun& operator=(const CountedRun&) = delete;
+
+ private:
+  std::atomic<std::uint64_t>& runs_;
+};
+
 }  // namespace
 
 Connection::Connection(Server& server, ThreadStats& stats, std::function<void()> wake,
@@ -63,14 +75,13 @@ Connection::~Connection() {
 
 void Connection::Run() {
   SetLimits();
-  stats_.runs.fetch_add(1);
+  const CountedRun counted(stats_.runs);
   try {
     RunRequests();
   } catch (const std::bad_alloc&) {  // not even room for an error message: the client must not wait
                                      // for one
     closing_ = drop_output_ = true;
   }
-  stats_.runs.fetch_add(1);
   TakeMail();
   NoteBlocked();
 }

@@ -33,9 +33,18 @@ namespace {
 using store::Status;
 
 constexpr std::string_view kUsage =
-    "usage: sluice-server [file.conf] [--option value ...]...\n"
-    "       sluice-server --version | --help\n"
-    "Options: conf/sluice.conf lists them all. Default: port 6390 on 127.0.0.1.\n";
+    "Usage: sluice-server [file.conf] [--option value ...]...\n"
+    "       sluice-server --version | --help\n\n"
+    "Options, with their defaults. A configuration file has one option per line, without the\n"
+    "dashes; conf/sluice.conf is an example with all of them.\n\n";
+
+void PrintHelp() {
+  fmt::print("{}", kUsage);
+  for (const Option& option : Options()) {
+    fmt::print("  --{} {}\n      {}\n", option.name,
+               option.initial.empty() ? std::string_view("\"\"") : option.initial, option.summary);
+  }
+}
 
 int Fail(const Status& status) {
   fmt::print(stderr, "sluice-server: {}\n", status.Message());
@@ -136,7 +145,7 @@ int Main(std::span<char*> argv) {
   const std::vector<std::string_view> args(argv.begin() + 1, argv.end());
   for (const std::string_view arg : args) {
     if (arg == "--help" || arg == "-h") {
-      fmt::print("{}", kUsage);
+      PrintHelp();
       return 0;
     }
     if (arg == "--version" || arg == "-v") {

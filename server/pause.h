@@ -1,5 +1,6 @@
-// Pause: CLIENT PAUSE: until when commands of clients wait. Meanwhile nothing else changes what is
-// stored, either: leases do not end, names do not expire, rows are not evicted.
+// Pause: CLIENT PAUSE: until when commands of clients wait. Meanwhile nothing else gives rows to
+// tasks or removes them: leases do not end, waiting fetches are not answered, nothing is evicted.
+// (Names that have expired are gone to whoever reads them.)
 //
 // Thread safety: any thread. It begins under the engine lock.
 #pragma once

@@ -184,7 +184,10 @@ asio::awaitable<void> Session::WaitForProgress() {
                                        ? connection_.ResumeUs()
                                        : BlockedCommand::kNever;
   if (deadline_us != BlockedCommand::kNever) {
-    const std::int64_t left_us = std::max<std::int64_t>(deadline_us - server_.clock.NowUs(), 0);
+    constexpr std::int64_t kLeftUsMax =
+        3'600'000'000;  // then it looks again: Asio's own unit is ns
+    const std::int64_t left_us =
+        std::clamp<std::int64_t>(deadline_us - server_.clock.NowUs(), 0, kLeftUsMax);
     progress_.expires_after(std::chrono::microseconds(left_us));
   }
   co_await progress_.async_wait(kToken);

@@ -118,6 +118,10 @@ void Streams::Wait(EngineLock& lock, StreamWaiter& waiter) {
 
 void Streams::Evict(EngineLock& /*lock*/, Stream& stream,
                     std::span<const store::RowIndex> rows) noexcept {
+  if (parts_.pause.On(parts_.clock.NowUs())) {
+    stream.evicts_later = true;
+    return;
+  }
   try {
     Remove(stream, stream.Evictable(rows));
   } catch (const std::bad_alloc&) {
@@ -143,9 +147,12 @@ void Streams::Remove(Stream& stream, std::span<const store::RowIndex> rows) {
   }
 }
 
-std::int64_t Streams::EndLeases(EngineLock& /*lock*/, std::int64_t now_us) noexcept {
+std::int64_t Streams::EndLeases(EngineLock& lock, std::int64_t now_us) noexcept {
   if (parts_.pause.On(now_us)) {
     return parts_.pause.until_us;
+  }
+  if (!changed_.empty()) {
+    parts_.engine.HasWork(lock);
   }
   std::int64_t next_us = controller::Leases::kNever;
   std::int64_t rows = controller::Controller::kStepRows;
@@ -216,6 +223,9 @@ void Streams::OnPartitionRemoved(store::Partition& partition) noexcept {
 void Streams::ServeWaiters(EngineLock& lock) noexcept {
   parts_.wait_queues.Serve(lock);
   const std::int64_t now_us = parts_.clock.NowUs();
+  if (parts_.pause.On(now_us)) {
+    return;  // what has changed stays in line until EndLeases() finds the pause over
+  }
   while (!changed_.empty()) {
     Stream& stream = changed_.front();
     changed_.pop_front();

@@ -90,7 +90,8 @@ class Streams final : public store::Listener, public engine::WaiterService {
   // for.
   void EvictSome(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
   // Ends leases whose time is up, some thousand rows' at most. When the next one ends, which may be
-  // in the past: Leases::kNever: none does.
+  // in the past: Leases::kNever: none does. While CLIENT PAUSE is on: when the pause ends; fetches
+  // that could not be answered meanwhile are then.
   std::int64_t EndLeases(engine::EngineLock& lock, std::int64_t now_us) noexcept
       REQUIRES(engine::engine_role);
   // Ends the client's leases, some thousand rows' at most. True: there are more.

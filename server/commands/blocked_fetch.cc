@@ -92,19 +92,29 @@ class BlockedFetch final : public BlockedCommand, public StreamWaiter {
     }
   }
 
-  // It gets what there is. What TASK.RESET made its task look at anew is looked at in steps.
+  // It gets what there is, but takes nothing while CLIENT PAUSE is on. What TASK.RESET made its
+  // task look at anew is looked at in steps.
   void TimeIsUp(Context& context) {
-    engine::EngineLock& lock = context.turn.Enter();
-    Leave(lock);
+    Leave(context.turn.Enter());
     answered_ = true;
     outcome_ = Outcome::kNil;
-    const auto entered = EnterTask(
-        context, args_.partition,
-        {.task = args_.fetch.task, .selection = &args_.fetch.selection, .fetch = &args_.fetch});
-    if (entered.ok()) {
-      outcome_ = TryFetchNow(context.turn.Enter(), server_, *entered->stream, args_, true, answer_);
-    } else if (entered.GetStatus().GetCode() != store::Code::kNoPartition) {
-      outcome_ = entered.GetStatus();
+    if (server_.pause.On(context.now_us)) {
+      return;
+    }
+    for (;;) {
+      engine::EngineLock& lock = context.turn.Enter();
+      auto found = server_.store(lock).FindPartition(args_.partition);
+      if (!found.ok() || *found == nullptr) {
+        return;
+      }
+      Stream& now = server_.streams.Of(lock, **found);
+      controller::Task* const task = now.Tasks().FindTask(args_.fetch.task);
+      if (task == nullptr || !now.Tasks().Samples(args_.fetch) ||
+          !now.Tasks().Prepare(*task, args_.fetch.selection, &args_.fetch.sampler)) {
+        outcome_ = TryFetchNow(lock, server_, now, args_, true, answer_);
+        return;
+      }
+      LeaveFor(context, now);
     }
   }
 

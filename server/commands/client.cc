@@ -153,11 +153,16 @@ Status ClientPause(Context& context, ArgReader& args) {
   TRY(args.Finish());
   engine::EngineLock& lock = context.turn.Enter();  // see Connection::WaitsForUnpause()
   Pause& pause = context.server.pause;
+  const std::int64_t until_us = ms == 0 ? 0 : DeadlineAfter(context.now_us, ms);
   pause.writes_only = writes_only;
-  pause.until_us = ms == 0 ? 0 : DeadlineAfter(context.now_us, ms);
+  pause.until_us = until_us;
   context.server.wait_queues.Notify(lock, {.kind = engine::WaitKey::Kind::kUnpause});
   if (ms != 0 && !context.in_transaction) {  // EXEC keeps the engine, which they may wait for
     WaitForCommands(context);
+    context.turn.Enter();
+    if (pause.until_us == until_us) {  // it begins with its answer
+      pause.until_us = DeadlineAfter(context.server.clock.NowUs(), ms);
+    }
   }
   context.reply.Simple("OK");
   return {};
@@ -167,6 +172,7 @@ Status ClientPause(Context& context, ArgReader& args) {
 Status ClientUnpause(Context& context, ArgReader& /*args*/) {
   engine::EngineLock& lock = context.turn.Enter();  // see Connection::WaitsForUnpause()
   context.server.pause.until_us = 0;
+  context.server.engine.HasWork(lock);  // what was not served in the pause
   context.server.wait_queues.Notify(lock, {.kind = engine::WaitKey::Kind::kUnpause});
   context.reply.Simple("OK");
   return {};

@@ -82,6 +82,49 @@ TEST_CASE("leases do not end while CLIENT PAUSE is on, so that nobody gets their
   CHECK(stage.Answer(1) == "0");
 }
 
+TEST_CASE("a fetch whose time is up takes nothing while CLIENT PAUSE is on", "[blocked]") {
+  Stage stage(1);
+  stage.Write(Make(1));
+  CHECK(stage.Ask(0, Fetch("2", {"MIN", "1", "BLOCK", "1000"})).empty());
+  stage.Write({"CLIENT", "PAUSE", "10000", "WRITE"});
+  stage.server.GetClock().Advance(kSecondUs);
+  CHECK(stage.Answer(0) == "nil");
+  CHECK(stage.Status() == "1 0 0");
+}
+
+TEST_CASE("rows that a client leaves behind are nobody's until CLIENT PAUSE is over", "[blocked]") {
+  Stage stage(2);
+  stage.Write(Make(1));
+  const Words bound = {"BLOCK", "0", "LEASE", "60000", "BOUND"};
+  CHECK(stage.Ask(0, Fetch("1", bound)) == "0");
+  CHECK(stage.Ask(1, Fetch("1", bound)).empty());
+  stage.Write({"CLIENT", "PAUSE", "10000", "WRITE"});
+  stage.Drop(0);
+  CHECK(stage.Answer(1).empty());
+  SECTION("by CLIENT UNPAUSE") {
+    stage.Write({"CLIENT", "UNPAUSE"});
+  }
+  SECTION("by itself") {
+    stage.server.GetClock().Advance(10 * kSecondUs);
+    stage.server.EndLeases();
+  }
+  CHECK(stage.Answer(1) == "0");
+}
+
+TEST_CASE("what AUTOEVICT would remove stays while CLIENT PAUSE is on", "[blocked]") {
+  Stage stage(1);
+  stage.Write({"PARTITION.CREATE", "p", "AUTOEVICT", "TASKS", "1", "t"});
+  CHECK(stage.Ask(0, Fetch("1")).empty());
+  stage.Write(Make(1));  // answered, and not yet delivered
+  stage.Write({"CLIENT", "PAUSE", "10000", "WRITE"});
+  CHECK(stage.Answer(0) == "0");
+  const Words tags = {"KV.TAGS", "p", "KEYS", "1", "0"};
+  CHECK(stage.Write(tags) == "*1\r\n$2\r\n{}\r\n");
+  stage.Write({"CLIENT", "UNPAUSE"});
+  CHECK(stage.Status() == "0 0 0");
+  CHECK(stage.Write(tags) == "*1\r\n$-1\r\n");
+}
+
 TEST_CASE("CLIENT UNBLOCK ERROR ends the wait of a large write for memory with UNBLOCKED",
           "[blocked]") {
   Stage stage(1);

@@ -1,6 +1,7 @@
 // RowSteps: which of the rows that WHERE chose are left when others acted between its steps.
 #include "server/commands/row_steps.h"
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
