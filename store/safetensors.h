@@ -1,4 +1,4 @@
-// Safetensors: the byte format of a batch's columns in one file (PROTOCOL.md 2.1), read and
+// Safetensors: the byte format of a batch's columns in one file (docs/safetensors.md), read and
 // written without sockets and without copying a payload.
 //
 //   bytes  0..7      the header's length N, little-endian

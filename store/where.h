@@ -1,5 +1,6 @@
-// Where: conditions on a row's tag, all of which must hold (PROTOCOL.md, "where"). A condition
-// names a member at the top level of the tag, and the member's JSON type decides what is compared:
+// Where: conditions on a row's tag, all of which must hold (docs/protocol.md, section 4). A
+// condition names a member at the top level of the tag, and the member's JSON type decides what is
+// compared:
 //
 //   number            with the argument where that is a JSON number; int64 and uint64 exactly
 //   string            its bytes, unescaped, with the argument's, as unsigned

@@ -1,11 +1,11 @@
-"""A slow, obvious model of the KV commands of PROTOCOL.md, section 2 (all but KV.SHOW and BLOCK), from that page
+"""A slow, obvious model of the KV commands of docs/protocol.md (all but KV.SHOW and BLOCK), from that page
 alone.
 
 Model.execute(args) gives the reply as redis-py gives it over RESP2 without decoding, or what must hold of it
 (kv_replies.py). Errors are compared by their first word. Each command is read whole before the state is looked at; an
 error changes nothing.
 
-What PROTOCOL.md leaves open, and what is assumed here:
+What docs/protocol.md leaves open, and what is assumed here:
  1. Order of fields where none is asked for (MGET without FIELDS, KV.FIELDS): any. Order in KV.CHANGES: any.
  2. Two things wrong in one write: the code of either. In a read, syntax, numbers and names (ERR) and blobs that are no
     multiple of 8 (SHAPE) come before the state (NOPARTITION ...).

@@ -1,4 +1,4 @@
-"""What must hold of a reply where equality would ask too much: maps, JSON text, orders that PROTOCOL.md leaves open."""
+"""What must hold of a reply where equality would ask too much: maps, JSON text, orders that docs/protocol.md leaves open."""
 
 import functools
 import json

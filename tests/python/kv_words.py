@@ -1,4 +1,4 @@
-"""The words of PROTOCOL.md, read slowly: names, numbers, lists, dtypes, values, tags, WHERE, globs, safetensors.
+"""The words of docs/protocol.md, read slowly: names, numbers, lists, dtypes, values, tags, WHERE, globs, safetensors.
 
 A wrong argument raises Fault with the error codes that fit it: one, or a few where two things are wrong and the page
 does not say which is named. What the page leaves open raises Unspecified, and the random test does not send it:
@@ -31,7 +31,7 @@ class Fault(Exception):
 
 
 class Unspecified(Exception):
-    """PROTOCOL.md does not say what comes of this."""
+    """docs/protocol.md does not say what comes of this."""
 
 
 # ---------------------------------------------------------------------------------------------------- names, numbers

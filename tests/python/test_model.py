@@ -1,4 +1,4 @@
-"""Random KV commands against the server and against a model of PROTOCOL.md: every reply and every state is compared.
+"""Random KV commands against the server and against a model of docs/protocol.md: every reply and every state is compared.
 
 A seed is 2,000 commands of all kinds, a quarter of them wrong on purpose, over two connections taken at random. After
 each, its reply is compared with the model's (kv_model.py), and the partition it names is read back whole. Pollers

@@ -18,8 +18,8 @@ namespace {
 
 namespace json = boost::json;
 
-// The slow and obvious reading of PROTOCOL.md. A long double of x86 holds every int64, uint64 and
-// double exactly.
+// The slow and obvious reading of docs/protocol.md. A long double of x86 holds every int64, uint64
+// and double exactly.
 static_assert(std::numeric_limits<long double>::digits >= 64);
 
 long double NumberOf(const json::value& value) {

@@ -1,6 +1,6 @@
 // Replays tests/wire/*.txt in-process, over TCP and over the Unix socket; those named redis_* also
 // against a real redis-server. SLUICE_UPDATE_TRANSCRIPTS=1 writes what the server answers
-// in-process into the files: read the difference against PROTOCOL.md before you keep it.
+// in-process into the files: read the difference against docs/protocol.md before you keep it.
 #include "tests/wire/transcript.h"
 
 #include <algorithm>
