@@ -149,7 +149,7 @@ class ArenaModel {
   }
 
   // A free run is poisoned under AddressSanitizer.
-  __attribute__((no_sanitize("address"))) [[nodiscard]] bool IsZero(std::size_t page) const {
+  [[nodiscard]] __attribute__((no_sanitize("address"))) bool IsZero(std::size_t page) const {
     return *reinterpret_cast<const volatile std::uint64_t*>(base_ + page * kPage) == 0;
   }
   [[nodiscard]] bool GivenBack(std::size_t page) const {
