@@ -73,7 +73,7 @@ TEST_CASE("rows that do not fit any more are left out when a step is looked at a
   MakeRows(stage, rows);
   Command command(stage.server);
   REQUIRE(command.steps.Begin(command.choice).ok());
-  const std::size_t chosen = std::min<std::size_t>(rows, kStepRows);
+  const std::size_t chosen = std::min(static_cast<std::size_t>(rows), kStepRows);
   REQUIRE(RowsOf(command.steps).size() == chosen);
   command.LeaveEngine();
   stage.Write({"KV.PUT", "p", "0", "TAG", R"({"g":"b"})"});
