@@ -25,9 +25,11 @@ struct RequestArg {
 class RequestView {
  public:
   RequestView() = default;
+  // NOLINTBEGIN(google-explicit-constructor): what holds arguments is passed as it is
   RequestView(std::span<const RequestArg> args) : args_(args) {}
   RequestView(std::span<RequestArg> args) : args_(args) {}
   RequestView(const std::vector<RequestArg>& args) : args_(args) {}
+  // NOLINTEND(google-explicit-constructor)
 
   [[nodiscard]] std::size_t size() const { return args_.size(); }
   [[nodiscard]] bool empty() const { return args_.empty(); }

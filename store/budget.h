@@ -50,6 +50,7 @@ class Budget {
     std::int64_t held = 0;  // net, of all budgets: a server has one
     std::int64_t need = 0;
   };
+  // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): of the thread's one command
   static constinit thread_local Attempt attempt;
 
   std::atomic<std::int64_t> used_{0};
