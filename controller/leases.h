@@ -16,6 +16,7 @@
 
 namespace sluice::controller {
 
+// NOLINTNEXTLINE(bugprone-exception-escape): as RowMap's, which it moves
 class Leases {
  public:
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();

@@ -43,7 +43,8 @@ void RowBits::InsertAll(RowIndex begin, RowIndex end) {
     std::uint64_t& word = chunk.words[WordOf(begin)];
     const int added = std::popcount(mask & ~word);
     word |= mask;
-    chunk.counts[WordOf(begin) / kBlockWords] += static_cast<std::int16_t>(added);
+    std::int16_t& in_block = chunk.counts[WordOf(begin) / kBlockWords];
+    in_block = static_cast<std::int16_t>(in_block + added);
     chunk.count += added;
     count_ += added;
     begin += std::popcount(mask);

@@ -31,6 +31,7 @@ class RowMap {
         count_(std::exchange(other.count_, 0)) {
     other.chunks_.clear();
   }
+  // NOLINTNEXTLINE(bugprone-exception-escape): swapping maps of equal allocators moves pointers
   RowMap& operator=(RowMap&& other) noexcept {
     chunks_.swap(other.chunks_);
     std::swap(leaves_, other.leaves_);
@@ -76,11 +77,9 @@ class RowMap {
   void ForEach(const Function& function) const {
     for (const auto& [number, chunk] : chunks_) {
       for (std::size_t i = 0; i < kLeaves; ++i) {
-        for (std::size_t place = 0; chunk->leaves[i] != nullptr && place < kLeafRows; ++place) {
-          if (chunk->leaves[i]->values[place] != Value()) {
-            function(static_cast<store::RowIndex>(
-                (static_cast<std::size_t>(number) * kLeaves + i) * kLeafRows + place));
-          }
+        if (chunk->leaves[i] != nullptr) {
+          ForEachOf(*chunk->leaves[i], (static_cast<std::size_t>(number) * kLeaves + i) * kLeafRows,
+                    function);
         }
       }
     }
@@ -97,6 +96,14 @@ class RowMap {
     std::array<std::unique_ptr<Leaf>, kLeaves> leaves;
     std::size_t count = 0;
   };
+  template <typename Function>
+  static void ForEachOf(const Leaf& leaf, std::size_t first_row, const Function& function) {
+    for (std::size_t place = 0; place < kLeafRows; ++place) {
+      if (leaf.values[place] != Value()) {
+        function(static_cast<store::RowIndex>(first_row + place));
+      }
+    }
+  }
   static store::RowIndex NumberOf(store::RowIndex row) {
     return row / static_cast<store::RowIndex>(kLeafRows * kLeaves);
   }

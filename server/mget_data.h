@@ -92,7 +92,7 @@ class ReadReply : public LongReply {
 
 // Writes all of it, where that is little; else what is left becomes `rest`.
 template <typename Producer>
-void Produce(Producer&& producer, resp::Reply& reply, std::unique_ptr<LongReply>& rest) {
+void Produce(Producer producer, resp::Reply& reply, std::unique_ptr<LongReply>& rest) {
   if (producer.Write(reply)) {
     auto kept = std::make_unique<Producer>(std::move(producer));
     kept->KeepRead();

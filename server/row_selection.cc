@@ -51,11 +51,43 @@ void SelectAgain(const Snapshot& changes, const store::Where& where,
              std::back_inserter(indexes));
 }
 
+// Follows what changed since `snapshot` until it holds the engine and knows all. False: it must
+// begin anew. Errors: as Store::TakeSnapshot.
+store::Result<bool> FollowChanges(Context& context, std::string_view partition,
+                                  const store::Where& where, Snapshot& snapshot,
+                                  std::vector<RowIndex>& indexes) {
+  for (int round = 0;; ++round) {
+    store::Store& store = context.server.store(context.turn.Enter());
+    Snapshot changes;
+    TRY(store.TakeSnapshot({.partition = partition, .since = snapshot.revision}, changes));
+    if (!changes.complete) {
+      return false;  // another partition of this name, or too much was removed meanwhile
+    }
+    const bool much = changes.segments.size() > kSegmentsHeldMax && round < kRoundsMax;
+    if (much) {
+      context.turn.Leave();
+    }
+    if (!changes.segments.empty()) {
+      SelectAgain(changes, where, indexes);
+    }
+    snapshot.removed = snapshot.removed || changes.removed;
+    snapshot.revision = changes.revision;
+    if (much) {
+      continue;
+    }
+    if (snapshot.removed && indexes.size() <= kRowsCheckedMax) {
+      std::erase_if(indexes,
+                    [&](RowIndex index) { return store.KeyOf(partition, index).IsNull(); });
+    }
+    return true;
+  }
+}
+
 }  // namespace
 
 Status SelectRows(Context& context, std::string_view partition, const store::Where& where,
                   std::vector<RowIndex>& indexes) {
-  for (;;) {
+  for (bool done = false; !done;) {
     store::Store& store = context.server.store(context.turn.Enter());
     Snapshot snapshot;
     TRY(store.TakeSnapshot({.partition = partition}, snapshot));
@@ -65,32 +97,9 @@ Status SelectRows(Context& context, std::string_view partition, const store::Whe
     }
     context.turn.Leave();
     Select(snapshot, where, indexes);
-    for (int round = 0;; ++round) {
-      context.turn.Enter();
-      Snapshot changes;
-      TRY(store.TakeSnapshot({.partition = partition, .since = snapshot.revision}, changes));
-      if (!changes.complete) {
-        break;  // another partition of this name, or too much was removed meanwhile
-      }
-      const bool much = changes.segments.size() > kSegmentsHeldMax && round < kRoundsMax;
-      if (much) {
-        context.turn.Leave();
-      }
-      if (!changes.segments.empty()) {
-        SelectAgain(changes, where, indexes);
-      }
-      if (much) {
-        snapshot.removed = snapshot.removed || changes.removed;
-        snapshot.revision = changes.revision;
-        continue;
-      }
-      if ((changes.removed || snapshot.removed) && indexes.size() <= kRowsCheckedMax) {
-        std::erase_if(indexes,
-                      [&](RowIndex index) { return store.KeyOf(partition, index).IsNull(); });
-      }
-      return {};
-    }
+    TRY_ASSIGN(done, FollowChanges(context, partition, where, snapshot, indexes));
   }
+  return {};
 }
 
 }  // namespace sluice::server

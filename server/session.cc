@@ -237,6 +237,7 @@ asio::awaitable<void> Session::Linger() {
   }
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): see Guarded()
 void Session::Tick(std::int64_t now_us) noexcept {
   Guarded([this, now_us] { LookAfter(now_us); });
 }

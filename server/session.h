@@ -7,8 +7,8 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <memory>
-#include <new>
 #include <span>
 
 #include <boost/asio/awaitable.hpp>
@@ -76,12 +76,13 @@ class Session : public std::enable_shared_from_this<Session> {
   void Sent(std::size_t bytes);
   void CloseSocket();
   void Spawn(boost::asio::awaitable<void> (Session::*coroutine)());
-  // Calls it; where there is no memory for that the connection ends.
+  // Calls it; where it throws (no memory, an error of the system) the connection ends.
   template <typename Function>
+  // NOLINTNEXTLINE(bugprone-exception-escape): what cancels a timer of ours does not fail
   void Guarded(const Function& function) noexcept {
     try {
       function();
-    } catch (const std::bad_alloc&) {
+    } catch (const std::exception&) {
       CloseSocket();
     }
   }

@@ -87,6 +87,7 @@ void Session::Send() {
   }
 }
 
+// NOLINTNEXTLINE(bugprone-exception-escape): see Guarded()
 void Session::FlushDeferred() noexcept {
   if (machine_.GetOutput() == SessionMachine::Output::kDeferred) {
     machine_.Sent();

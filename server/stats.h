@@ -65,8 +65,8 @@ struct CommandStats {
 struct ThreadStats {
   explicit ThreadStats(std::size_t command_count) : by_command(command_count) {}
 
-  // Odd: a connection of this thread runs commands now (even while it waits in CLIENT PAUSE). See
-  // WaitForCommands() in commands/client.cc.
+  // Odd while a connection of this thread runs commands, except while CLIENT PAUSE waits for those
+  // of other threads: see WaitForCommands() in commands/client.cc.
   std::atomic<std::uint64_t> runs{0};
 
   Counter commands;

@@ -111,7 +111,7 @@ class BlockedFetch final : public BlockedCommand, public StreamWaiter {
       controller::Task* const task = now.Tasks().FindTask(args_.fetch.task);
       if (task == nullptr || !now.Tasks().Samples(args_.fetch) ||
           !now.Tasks().Prepare(*task, args_.fetch.selection, &args_.fetch.sampler)) {
-        outcome_ = TryFetchNow(lock, server_, now, args_, true, answer_);
+        outcome_ = TryFetchNow(lock, server_, now, {.args = args_, .time_is_up = true}, answer_);
         return;
       }
       LeaveFor(context, now);

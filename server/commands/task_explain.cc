@@ -30,11 +30,11 @@ Obstacles FindObstacles(const store::Snapshot& snapshot, const std::vector<bool>
       bool complete = true;
       for (std::size_t i = 0; i < known.size(); ++i) {
         const auto offset = static_cast<std::uint32_t>(row - first);
-        if (!known[i] || !cells.GetCell(snapshot.field_ids[i], offset).Ready()) {
-          Obstacles::Missing& missing = found.missing[i];
-          missing.first = missing.rows++ == 0 ? row : missing.first;
-          complete = false;
-        }
+        const bool ready = known[i] && cells.GetCell(snapshot.field_ids[i], offset).Ready();
+        Obstacles::Missing& missing = found.missing[i];
+        missing.first = !ready && missing.rows == 0 ? row : missing.first;
+        missing.rows += ready ? 0 : 1;
+        complete = complete && ready;
       }
       found.complete += complete ? 1 : 0;
     });
@@ -49,6 +49,11 @@ struct RowsNow {
   std::vector<bool> known;  // by field: somebody wrote it
 };
 
+struct Answer {
+  std::vector<std::string> lines;
+  std::optional<RowsNow> now;
+};
+
 // Errors: std::bad_alloc.
 Status LookAtRows(Context& context, Stream& stream, const FetchArgs& fetch, RowsNow& now) {
   controller::Controller::CopyTaken(*stream.Tasks().FindTask(fetch.fetch.task), now.taken);
@@ -61,6 +66,20 @@ Status LookAtRows(Context& context, Stream& stream, const FetchArgs& fetch, Rows
       .TakeSnapshot({.partition = fetch.partition, .fields = fields}, now.snapshot);
 }
 
+// False: it cannot be said before all rows were looked at, which are in `now`. Errors: as
+// LookAtRows().
+store::Result<bool> Say(Context& context, const StreamAndTask& at, const FetchArgs& fetch,
+                        const std::optional<Obstacles>& found, Answer& answer) {
+  const NewTask made(context, *at.stream, fetch.fetch.task, at.is_new);  // it does not stay
+  const bool said = at.stream->Tasks().Explain(
+      fetch.fetch, {.now_us = context.server.clock.NowUs(), .time_is_up = !fetch.block.given},
+      found ? &*found : nullptr, answer.lines);
+  if (!said) {
+    TRY(LookAtRows(context, *at.stream, fetch, answer.now.emplace()));
+  }
+  return said;
+}
+
 // TASK.EXPLAIN: as TASK.FETCH
 Status TaskExplain(Context& context, ArgReader& args) {
   FetchArgs fetch;
@@ -69,28 +88,20 @@ Status TaskExplain(Context& context, ArgReader& args) {
 
   const StepWanted wanted = {
       .task = fetch.fetch.task, .selection = &fetch.fetch.selection, .fetch = &fetch.fetch};
-  std::vector<std::string> lines;
+  Answer answer;
   std::optional<Obstacles> found;
   for (bool said = false; !said;) {
     TRY_ASSIGN(const StreamAndTask at, EnterTask(context, fetch.partition, wanted));
-    RowsNow now;
-    {
-      const NewTask made(context, *at.stream, fetch.fetch.task, at.is_new);  // it does not stay
-      said = at.stream->Tasks().Explain(
-          fetch.fetch, {.now_us = context.server.clock.NowUs(), .time_is_up = !fetch.block.given},
-          found ? &*found : nullptr, lines);
-      if (!said) {
-        TRY(LookAtRows(context, *at.stream, fetch, now));
-      }
-    }
+    TRY_ASSIGN(said, Say(context, at, fetch, found, answer));
     if (!said) {
       LeaveFor(context, *at.stream);
-      found = FindObstacles(now.snapshot, now.known, now.taken);
+      found = FindObstacles(answer.now->snapshot, answer.now->known, answer.now->taken);
+      answer.now.reset();  // while others have the engine
     }
   }
   context.turn.Leave();
   std::string text;
-  for (const std::string& line : lines) {
+  for (const std::string& line : answer.lines) {
     text += line + '\n';
   }
   context.reply.Verbatim(text);

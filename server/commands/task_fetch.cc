@@ -24,8 +24,8 @@ Status FetchFrom(engine::EngineLock& lock, Context& context, Stream& stream, Fet
   FetchAnswer answer;
   std::vector<std::string> fields = fetch.fetch.selection.fields;
   const bool time_is_up = !fetch.block.given || !context.may_block;
-  TRY_ASSIGN(const Outcome outcome,
-             TryFetchNow(lock, context.server, stream, fetch, time_is_up, answer));
+  TRY_ASSIGN(const Outcome outcome, TryFetchNow(lock, context.server, stream,
+                                                {.args = fetch, .time_is_up = time_is_up}, answer));
   stream.Tasks().FindTask(fetch.fetch.task)->last_fields = std::move(fields);
   if (outcome == Outcome::kWait) {
     BlockFetch(lock, context, fetch);

@@ -86,17 +86,18 @@ Status Reply(Context& context, FetchArgs& args, FetchAnswer& answer) {
 }  // namespace
 
 store::Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, Stream& stream,
-                                   const FetchArgs& args, bool time_is_up, FetchAnswer& answer) {
+                                   const FetchAttempt& attempt, FetchAnswer& answer) {
+  const FetchArgs& args = attempt.args;
   answer.made = stream.GetPartition().Made();
   TRY_ASSIGN(const controller::Step* const known, stream.Tasks().KnownStep(args.fetch));
   if (known != nullptr) {  // where it cannot be answered, its lease stays as it is
     answer.fetched.rows = known->rows;
     TRY(CollectAnswer(stream, args, answer));
   }
-  TRY_ASSIGN(
-      const Outcome outcome,
-      stream.Tasks().TryFetch(
-          args.fetch, {.now_us = server.clock.NowUs(), .time_is_up = time_is_up}, answer.fetched));
+  TRY_ASSIGN(const Outcome outcome,
+             stream.Tasks().TryFetch(
+                 args.fetch, {.now_us = server.clock.NowUs(), .time_is_up = attempt.time_is_up},
+                 answer.fetched));
   if (outcome != Outcome::kRows) {
     return outcome;
   }

@@ -23,12 +23,15 @@ struct FetchAnswer {
   store::ReadResult read;
 };
 
+struct FetchAttempt {
+  const FetchArgs& args;
+  bool time_is_up = false;  // MIN rows are enough
+};
 // Tries to fetch. kRows: `answer` is complete.
 // Errors: as Controller::TryFetch and Collect; std::bad_alloc.
 store::Result<controller::Outcome> TryFetchNow(engine::EngineLock& lock, Server& server,
-                                               Stream& stream, const FetchArgs& args,
-                                               bool time_is_up, FetchAnswer& answer)
-    REQUIRES(engine::engine_role);
+                                               Stream& stream, const FetchAttempt& attempt,
+                                               FetchAnswer& answer) REQUIRES(engine::engine_role);
 // Reads the keys, tags and values of the rows fetched. Looks up no name: a name that has expired
 // would be removed, perhaps while those that wait in it are being answered.
 // Errors: kNoField, kNotReady (of a step that is repeated with other fields); std::bad_alloc.
