@@ -49,6 +49,8 @@ class BlockedCommand {
   // before it is destroyed, however it ends.
   virtual void End(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role) = 0;
 
+  std::int64_t worked_us = 0;  // before it waited; Dispatch() sets it
+
  private:
   Kind kind_;
   std::int64_t deadline_us_;

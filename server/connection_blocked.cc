@@ -135,6 +135,7 @@ bool Connection::ResumeBlocked(Engine::Turn& turn) {
   Context context = MakeContext(turn);
   const resp::Reply::Mark mark = reply_.Prepare();
   const std::int64_t resumed_us = now_us_;
+  const std::int64_t before_us = blocked_->worked_us;
   const bool time_is_up = unblock != Unblock::kNo || now_us_ >= blocked_->DeadlineUs();
   const auto next = ResumeCommand(context, *blocked_, time_is_up);
   now_us_ = context.now_us;
@@ -143,8 +144,9 @@ bool Connection::ResumeBlocked(Engine::Turn& turn) {
   }
   EndBlocked(turn);
   if (next == BlockedCommand::Next::kAnswered && kind == BlockedCommand::Kind::kCommand) {
-    ObserveBlocked(context,
-                   {.blocked_us = resumed_us - blocked_at_us_, .worked_us = now_us_ - resumed_us});
+    ObserveBlocked(context, {.before_us = before_us,
+                             .blocked_us = resumed_us - blocked_at_us_,
+                             .worked_us = now_us_ - resumed_us});
     KeepWhatWaits(context);
     if (muted_) {
       reply_.Rewind(mark);

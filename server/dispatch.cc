@@ -261,9 +261,13 @@ void Dispatch(Context& context, const Status& drained) {
     stats.rejected.Add(ran || status.ok() ? 0 : 1);
     stats.failed.Add(ran && !status.ok() ? 1 : 0);
     if (ran) {
+      const std::int64_t worked_us = context.now_us - started_us;
       stats.calls.Add(1);
-      stats.microseconds.Add(context.now_us - started_us);
-      stats.AddToHistogram(context.now_us - started_us);
+      if (context.blocked == nullptr) {
+        stats.AddTime(worked_us);
+      } else {
+        context.blocked->worked_us = worked_us;
+      }
       Observe({.context = context,
                .command = *command,
                .request = request,

@@ -120,7 +120,7 @@ void ObserveBlocked(Context& context, const BlockedTimes& times) noexcept {
   if (command == nullptr) {
     return;
   }
-  context.stats.by_command[OrdinalOf(*command)].microseconds.Add(times.worked_us);
+  context.stats.by_command[OrdinalOf(*command)].AddTime(times.before_us + times.worked_us);
   const std::int64_t slow_us = server.config.slowlog_us.load(std::memory_order_relaxed);
   const std::int64_t latency_us =
       server.config.latency_threshold_ms.load(std::memory_order_relaxed) * 1000;

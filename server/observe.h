@@ -24,6 +24,7 @@ void Observe(const RanCommand& ran) noexcept;
 // A command that waited was answered: the time that it waited is no work of the server's, and is
 // told apart from that which the answer took.
 struct BlockedTimes {
+  std::int64_t before_us = 0;  // it worked before it waited
   std::int64_t blocked_us = 0;
   std::int64_t worked_us = 0;
 };

@@ -47,14 +47,16 @@ class Maximum {
 
 struct CommandStats {
   Counter calls;
-  Counter microseconds;     // of those
+  Counter microseconds;     // of those that were answered; without the time that they waited
   Counter rejected;         // by a gate: arity, memory
   Counter failed;           // by the handler
   Maximum longest_hold_us;  // of the engine, in one piece
-  // Calls by time: [i] took less than 2^i microseconds, and not less than half of it.
+  // Those calls by time: [i] took less than 2^i microseconds, and not less than half of it.
   std::array<Counter, 40> histogram;
 
-  void AddToHistogram(std::int64_t us) {
+  // Of one call, all of it at once: the histogram's sum is `microseconds`.
+  void AddTime(std::int64_t us) {
+    microseconds.Add(us);
     const auto width =
         static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(us < 0 ? 0 : us)));
     histogram[width < histogram.size() ? width : histogram.size() - 1].Add(1);

@@ -1,6 +1,7 @@
 // What else may happen to a command that is blocked: CLIENT UNBLOCK and CLIENT PAUSE at the same
 // time as what it waits for, and what its retries cost.
 #include <atomic>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -62,6 +63,23 @@ TEST_CASE("a write that waits for memory runs when the pause of writes has ended
   CHECK(stage.Client(0).Get().ResumeUs() == stage.server.GetClock().NowUs() + kSecondUs);
   stage.server.GetClock().Advance(kSecondUs);
   CHECK(stage.Client(0).Resume() == ":1\r\n");
+}
+
+TEST_CASE("a command that waits is in the histogram of times when it is answered, once",
+          "[blocked]") {
+  Stage stage(1);
+  const auto timed = [&stage] {
+    const auto counts =
+        stage.server.Get().stats.TotalOf(OrdinalOf(*FindCommand("task.fetch"))).histogram;
+    return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
+  };
+  CHECK(stage.Ask(0, Fetch("1")).empty());
+  CHECK(timed() == 0);
+  stage.Write(Make(1));
+  CHECK(stage.Answer(0) == "0");
+  CHECK(timed() == 1);
+  CHECK(stage.Ask(0, Fetch("1", {})) == "nil");
+  CHECK(timed() == 2);
 }
 
 TEST_CASE("leases do not end while CLIENT PAUSE is on, so that nobody gets their rows",
