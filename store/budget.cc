@@ -5,6 +5,7 @@
 
 namespace sluice::store {
 
+// NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): see budget.h
 constinit thread_local Budget::Attempt Budget::attempt;
 
 bool Budget::TryCharge(std::int64_t bytes, std::int64_t overdraft) noexcept {
