@@ -51,17 +51,25 @@ class WritePlan {
 
  private:
   friend class Partition;
+  // REQUIRES: capacity was reserved.
+  void AddRow(const RowPlace& row) {
+    rows_.push_back(row);
+    if (segments_.empty() || segments_.back() != row.segment) {
+      segments_.push_back(row.segment);
+    }
+  }
   Partition* partition_ = nullptr;  // null: nothing is reserved
   RowIndex old_next_index_ = 0;
   std::int64_t charged_ = 0;
   std::vector<RowPlace> rows_;
-  std::vector<Text> keys_;      // of row i where it is new, else null
-  std::vector<Text> tags_;      // what row i's tag becomes; empty: no tags
-  std::vector<Field*> fields_;  // by column
-  std::vector<Cell> cells_;     // cells_[column * rows + row], pointed at already
-  std::size_t pointed_ = 0;     // so many of them
-  std::vector<Cell> slots_;     // of one column while it is reserved
-  WriteResult::Wants wants_;    // where Reserve() failed with kFull
+  std::vector<Segment*> segments_;  // of rows_, in their order; neighbours differ
+  std::vector<Text> keys_;          // of row i where it is new, else null
+  std::vector<Text> tags_;          // what row i's tag becomes; empty: no tags
+  std::vector<Field*> fields_;      // by column
+  std::vector<Cell> cells_;         // cells_[column * rows + row], pointed at already
+  std::size_t pointed_ = 0;         // so many of them
+  std::vector<Cell> slots_;         // of one column while it is reserved
+  WriteResult::Wants wants_;        // where Reserve() failed with kFull
 };
 
 class Partition final : public Remains {
@@ -166,7 +174,8 @@ class Partition final : public Remains {
   friend class Compaction;
   Status ReserveRows(const WriteRequest& request, WritePlan& plan);
   Status ReserveRow(const WriteRequest& request, std::size_t position, WritePlan& plan);
-  Status ReserveNewRow(Text key, RowIndex number, WritePlan& plan);  // as AddKey()
+  // As AddKey(). The segment gets room for `count` rows, this one the first, where it can.
+  Status ReserveNewRow(Text key, RowIndex number, std::size_t count, WritePlan& plan);
   [[nodiscard]] Text NextNumberedKey(NumberedKeys* ahead);
   static Status EnsureCells(const Field& field, const WritePlan& plan);
   Status ReserveColumn(ColumnWrite& column, WritePlan& plan);

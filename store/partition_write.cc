@@ -36,6 +36,7 @@ void WritePlan::Release() noexcept {
   charged_ = 0;
   pointed_ = 0;
   rows_.clear();
+  segments_.clear();
   keys_.clear();
   tags_.clear();
   fields_.clear();
@@ -59,6 +60,7 @@ Status Partition::Reserve(const WriteRequest& request, WritePlan& plan, WriteRes
   const std::size_t rows = request.rows.size();
   const std::int64_t bytes_before = terms_.bytes_max ? ValueBytes() : 0;
   plan.rows_.reserve(rows);
+  plan.segments_.reserve(rows);
   plan.keys_.reserve(rows);
   plan.fields_.reserve(request.columns.size());
   plan.cells_.reserve(rows * request.columns.size());
@@ -90,21 +92,21 @@ Status Partition::ReserveRow(const WriteRequest& request, std::size_t position, 
   const RowSet& rows = request.rows;
   if (rows.kind == RowSet::Kind::kNew) {
     Text key = NextNumberedKey(request.ahead);
-    return ReserveNewRow(std::move(key), next_index_, plan);
+    return ReserveNewRow(std::move(key), next_index_, rows.size() - position, plan);
   }
   const bool by_key = rows.kind == RowSet::Kind::kKeys;
   RowPlace place = Locate(rows, position);
   if (place.segment != nullptr) {
     TRY(MakeWritable(place, 0));
     plan.keys_.emplace_back();
-    plan.rows_.push_back(place);
+    plan.AddRow(place);
     return {};
   }
   if (!by_key) {
     return NoRow(rows, position);
   }
   const std::string_view key = rows.keys[position];
-  return ReserveNewRow(Text(key), NumberOf(key), plan);
+  return ReserveNewRow(Text(key), NumberOf(key), 1, plan);
 }
 
 // The next index as text; an index whose text is the key of another row is skipped.
@@ -125,7 +127,7 @@ Text Partition::NextNumberedKey(NumberedKeys* ahead) {
   }
 }
 
-Status Partition::ReserveNewRow(Text key, RowIndex number, WritePlan& plan) {
+Status Partition::ReserveNewRow(Text key, RowIndex number, std::size_t count, WritePlan& plan) {
   const RowIndex index = next_index_;
   const RowIndex segment = index / Segment::kRows;
   const auto offset = static_cast<std::uint32_t>(index % Segment::kRows);
@@ -136,10 +138,11 @@ Status Partition::ReserveNewRow(Text key, RowIndex number, WritePlan& plan) {
   }
   RowPlace place = {.segment = it->second.get(), .offset = offset, .index = index};
   TRY(MakeWritable(place, 0));
-  TRY(place.segment->EnsureRow(offset));
+  const std::size_t last = std::min<std::size_t>(offset + count, Segment::kRows) - 1;
+  TRY(place.segment->EnsureRow(static_cast<std::uint32_t>(last)));
   AddKey(key, number, index);
   plan.keys_.push_back(std::move(key));  // capacity was reserved: what is in the map is in the plan
-  plan.rows_.push_back(place);
+  plan.AddRow(place);
   ++next_index_;
   return {};
 }

@@ -56,13 +56,8 @@ Result<Field*> Partition::FieldForWrite(const ColumnWrite& column, const WritePl
 
 // Every segment of the plan's rows gets cells of the field.
 Status Partition::EnsureCells(const Field& field, const WritePlan& plan) {
-  const Segment* last = nullptr;
-  for (const RowPlace& row : plan.rows_) {
-    Status status = row.segment == last ? Status() : row.segment->EnsureField(field.Id());
-    if (!status.ok()) {
-      return status;
-    }
-    last = row.segment;
+  for (Segment* const segment : plan.segments_) {
+    TRY(segment->EnsureField(field.Id()));
   }
   return {};
 }
@@ -127,8 +122,10 @@ Status Partition::ReserveSlots(Field& field, ColumnWrite& column, WritePlan& pla
   }
   const std::uint32_t number = field.Add(std::move(column.chunk));
   const std::uint32_t flag = column.pending ? Cell::kPending : 0;
-  for (std::size_t i = 0; i < column.source.slots; ++i) {
-    plan.slots_.push_back({.chunk = number, .slot = static_cast<std::uint32_t>(i) | flag});
+  plan.slots_.assign(column.source.slots, {.chunk = number, .slot = flag});
+  std::uint32_t slot = 0;
+  for (Cell& cell : plan.slots_) {
+    cell.slot |= slot++;
   }
   field.Hold(number);
   return {};
