@@ -6,7 +6,7 @@
 #include <chrono>
 #include <cstdint>
 
-namespace sluice::base {
+namespace sluice {
 
 // The time of day, which decides when names expire.
 class WallClock {
@@ -44,4 +44,4 @@ class SystemClock final : public Clock {
   }
 };
 
-}  // namespace sluice::base
+}  // namespace sluice

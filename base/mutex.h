@@ -6,7 +6,7 @@
 
 #include "base/thread_annotations.h"
 
-namespace sluice::base {
+namespace sluice {
 
 class CAPABILITY("mutex") Mutex {
  public:
@@ -50,4 +50,4 @@ class SCOPED_CAPABILITY MutexLock {
   bool held_ = true;
 };
 
-}  // namespace sluice::base
+}  // namespace sluice

@@ -221,9 +221,9 @@ bool Controller::EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept {
   return false;
 }
 
-bool Controller::EndLeasesOf(std::int64_t client, std::int64_t& rows) noexcept {
+bool Controller::EndLeasesOf(std::int64_t connection, std::int64_t& rows) noexcept {
   for (const auto& [name, task] : tasks_) {
-    while (const LeaseId bound = task->GetLeases().BoundTo(client, 0)) {
+    while (const LeaseId bound = task->GetLeases().BoundTo(connection, 0)) {
       if (rows <= 0) {
         return true;
       }

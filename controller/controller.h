@@ -71,12 +71,12 @@ class Controller {
     std::int64_t now_us = 0;
     bool time_is_up = false;
   };
-  store::Result<Outcome> TryFetch(const Fetch& fetch, const Moment& moment, Fetched& fetched);
+  Result<Outcome> TryFetch(const Fetch& fetch, const Moment& moment, Fetched& fetched);
   // It could not be answered: its rows are free again, as if it had not been.
   void GiveBack(const Fetch& fetch, const Fetched& fetched) noexcept;
   // The step that TryFetch would give again; null: it would sample.
   // Errors: kError, kNoKey: it cannot be given again.
-  store::Result<const Step*> KnownStep(const Fetch& fetch);
+  Result<const Step*> KnownStep(const Fetch& fetch);
   // It is not a step that is known, nor one that cannot be given: TryFetch() would sample.
   bool Samples(const Fetch& fetch) {
     const auto known = KnownStep(fetch);
@@ -148,7 +148,7 @@ class Controller {
   // Those whose time is up, or that are bound to the client: as many as have about `rows` rows,
   // which are taken off. True: there are more.
   bool EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept;
-  bool EndLeasesOf(std::int64_t client, std::int64_t& rows) noexcept;
+  bool EndLeasesOf(std::int64_t connection, std::int64_t& rows) noexcept;
   [[nodiscard]] std::size_t RunningLeases() const;
   // That all this takes.
   [[nodiscard]] std::int64_t Bytes() const;
@@ -180,7 +180,7 @@ class Controller {
                   std::vector<LeaseId>& leases);
   static void Remember(Task& task, const Fetch& fetch, const Picked& picked,
                        std::span<const LeaseId> leases);
-  store::Status CheckRepeat(const Task& task, const Fetch& fetch, const Step& step) const;
+  Status CheckRepeat(const Task& task, const Fetch& fetch, const Step& step) const;
   void Repeat(Task& task, const Fetch& fetch, std::int64_t now_us, Fetched& fetched);
   void TakeAgain(Task& task, const Fetch& fetch, std::int64_t now_us, Step& step);
 

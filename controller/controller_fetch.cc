@@ -9,9 +9,6 @@
 namespace sluice::controller {
 namespace {
 
-using store::Code;
-using store::Status;
-
 Status OtherCall(const RankStep& at, const Step& step) {
   return Status(Code::kError,
                 fmt::format("step {} of rank {} was taken with COUNT {} and SAMPLER {}, and is "
@@ -81,7 +78,7 @@ Controller::Decision Controller::Decide(const Task& task, const Fetch& fetch, Sa
   return available >= fetch.min ? rest : Decision{.outcome = Outcome::kNil};
 }
 
-store::Result<const Step*> Controller::KnownStep(const Fetch& fetch) {
+Result<const Step*> Controller::KnownStep(const Fetch& fetch) {
   Task* const task = fetch.step ? FindTask(fetch.task) : nullptr;
   if (task == nullptr) {
     return nullptr;
@@ -104,8 +101,7 @@ store::Result<const Step*> Controller::KnownStep(const Fetch& fetch) {
   return nullptr;
 }
 
-store::Result<Outcome> Controller::TryFetch(const Fetch& fetch, const Moment& moment,
-                                            Fetched& fetched) {
+Result<Outcome> Controller::TryFetch(const Fetch& fetch, const Moment& moment, Fetched& fetched) {
   Refresh();
   Task& task = GetTask(fetch.task);
   TRY_ASSIGN(const Step* const known, KnownStep(fetch));
@@ -186,7 +182,7 @@ void Controller::LendShares(Task& task, const Fetch& fetch, const Picked& picked
       loan.step = RankOf(fetch, picked, share);
     }
     if (share != OwnShare(fetch, picked)) {
-      loan.terms.client = 0;  // bound when its rank calls
+      loan.terms.connection = 0;  // bound when its rank calls
     }
     task.Lend(lease_ids_ + 1, picked.shares[share], loan);
     leases.push_back(++lease_ids_);

@@ -102,7 +102,7 @@ Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexce
   try {
     const auto known = KnownStep(waiter.fetch);
     if (known.ok() && *known != nullptr) {  // where it cannot be answered, its lease stays as it is
-      store::Status status = waiter.Prepare((*known)->rows);
+      Status status = waiter.Prepare((*known)->rows);
       if (!status.ok()) {
         Leave(waiter);
         waiter.Answer(std::move(status), {});
@@ -124,7 +124,7 @@ Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexce
     return rows ? Served::kRows : Served::kOther;
   } catch (const std::bad_alloc&) {
     Leave(waiter);
-    waiter.Answer(store::Status(store::Code::kOom, "there is no memory left for this fetch"), {});
+    waiter.Answer(Status(Code::kOom, "there is no memory left for this fetch"), {});
     return Served::kOther;
   }
 }
@@ -208,7 +208,7 @@ void Controller::Settle(std::int64_t now_us) noexcept {
   } catch (const std::bad_alloc&) {  // nobody is left waiting for a change that may never come
     while (Waiter* const waiter = FirstWaiter()) {
       Leave(*waiter);
-      waiter->Answer(store::Status(store::Code::kOom, "no memory left for this fetch"), {});
+      waiter->Answer(Status(Code::kOom, "no memory left for this fetch"), {});
     }
   }
 }

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "controller/sampler.h"
-#include "store/where.h"
+#include "controller/samplers/sampler.h"
+#include "store/tags/where.h"
 
 namespace sluice::controller {
 
@@ -22,7 +22,7 @@ struct RankStep {
 
 struct LeaseTerms {
   std::int64_t ms = 0;
-  std::int64_t client = 0;  // whose end is the lease's, too; 0: nobody's
+  std::int64_t connection = 0;  // whose end is the lease's, too; 0: nobody's
 };
 
 // Which rows a task wants.

@@ -24,12 +24,12 @@ void Leases::Lend(LeaseId id, std::span<const RowIndex> rows, const Loan& loan) 
                       .emplace(id, Lease{.rows = {rows.begin(), rows.end()},
                                          .held = static_cast<std::int64_t>(rows.size()),
                                          .deadline_us = deadline_us,
-                                         .client = 0,
+                                         .connection = 0,
                                          .step = loan.step})
                       .first;
   try {
     by_deadline_.emplace(deadline_us, id);
-    Bind(it, loan.terms.client);
+    Bind(it, loan.terms.connection);
   } catch (...) {
     Erase(it);
     throw;
@@ -52,13 +52,13 @@ void Leases::LendMore(LeaseId id, std::span<const RowIndex> rows) {
 }
 
 // Errors: std::bad_alloc; nothing changed then.
-void Leases::Bind(std::map<LeaseId, Lease>::iterator it, std::int64_t client) {
-  if (client == 0 || client == it->second.client) {
+void Leases::Bind(std::map<LeaseId, Lease>::iterator it, std::int64_t connection) {
+  if (connection == 0 || connection == it->second.connection) {
     return;
   }
-  bound_.emplace(client, it->first);
-  bound_.erase({it->second.client, it->first});
-  it->second.client = client;
+  bound_.emplace(connection, it->first);
+  bound_.erase({it->second.connection, it->first});
+  it->second.connection = connection;
 }
 
 std::int64_t Leases::Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now_us) {
@@ -73,7 +73,7 @@ std::int64_t Leases::Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now
     by_deadline_.emplace(deadline_us, id);
   }
   try {
-    Bind(it, terms.client);
+    Bind(it, terms.connection);
   } catch (...) {
     if (moves) {
       by_deadline_.erase({deadline_us, id});
@@ -101,7 +101,7 @@ void Leases::Drop(RowIndex row) noexcept {
 
 void Leases::Erase(std::map<LeaseId, Lease>::iterator it) noexcept {
   by_deadline_.erase({it->second.deadline_us, it->first});
-  bound_.erase({it->second.client, it->first});
+  bound_.erase({it->second.connection, it->first});
   leases_.erase(it);
 }
 
@@ -150,9 +150,9 @@ LeaseId Leases::HolderOf(RowIndex row) const noexcept {
   return holder_.Find(row);
 }
 
-LeaseId Leases::BoundTo(std::int64_t client, LeaseId after) const noexcept {
-  const auto it = bound_.upper_bound({client, after});
-  return it == bound_.end() || it->first != client ? 0 : it->second;
+LeaseId Leases::BoundTo(std::int64_t connection, LeaseId after) const noexcept {
+  const auto it = bound_.upper_bound({connection, after});
+  return it == bound_.end() || it->first != connection ? 0 : it->second;
 }
 
 std::int64_t Leases::Bytes() const noexcept {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "controller/fetch.h"
-#include "controller/row_map.h"
+#include "controller/rows/row_map.h"
 
 namespace sluice::controller {
 
@@ -25,7 +25,7 @@ class Leases {
     std::vector<RowIndex> rows;  // as they were lent; those that holder_ says are lent still
     std::int64_t held = 0;       // how many that are
     std::int64_t deadline_us = kNever;
-    std::int64_t client = 0;       // 0: not bound
+    std::int64_t connection = 0;   // 0: not bound
     std::optional<RankStep> step;  // what it was lent for
   };
 
@@ -71,13 +71,13 @@ class Leases {
     return NextDeadlineUs() <= now_us ? by_deadline_.begin()->second : 0;
   }
   // The first after `after` that is bound to this client; 0: there is none.
-  [[nodiscard]] LeaseId BoundTo(std::int64_t client, LeaseId after) const noexcept;
+  [[nodiscard]] LeaseId BoundTo(std::int64_t connection, LeaseId after) const noexcept;
   // That all of it takes.
   [[nodiscard]] std::int64_t Bytes() const noexcept;
 
  private:
   void EndSome(std::map<LeaseId, Lease>::iterator it, std::size_t rows, Ended& ended) noexcept;
-  void Bind(std::map<LeaseId, Lease>::iterator it, std::int64_t client);
+  void Bind(std::map<LeaseId, Lease>::iterator it, std::int64_t connection);
   void Erase(std::map<LeaseId, Lease>::iterator it) noexcept;
 
   RowMap<LeaseId> holder_;

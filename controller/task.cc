@@ -103,16 +103,16 @@ void Task::EndRebuild() noexcept {
 
 void Task::RowWritten(RowIndex row) noexcept {
   const bool free = !Taken(row);
-  TellViews([&](View& view) { view.RowWritten(row, free && view.Fits(row)); });
+  NotifyViews([&](View& view) { view.RowWritten(row, free && view.Fits(row)); });
 }
 
 void Task::RowFreed(RowIndex row) noexcept {
-  TellViews([&](View& view) { view.RowFreed(row, view.Fits(row)); });
+  NotifyViews([&](View& view) { view.RowFreed(row, view.Fits(row)); });
 }
 
 // A view that finds no memory is filled anew later.
 template <typename Function>
-void Task::TellViews(const Function& function) noexcept {
+void Task::NotifyViews(const Function& function) noexcept {
   for (const auto& view : views_) {
     try {
       function(*view);

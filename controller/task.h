@@ -93,7 +93,7 @@ class Task {
   // It was taken, and is not any more. REQUIRES: it is there.
   void RowFreed(RowIndex row) noexcept;
   template <typename Function>
-  void TellViews(const Function& function) noexcept;
+  void NotifyViews(const Function& function) noexcept;
   void RemoveFromViews(std::span<const RowIndex> rows) noexcept;
   void DropIdleViews() noexcept;
 

@@ -14,7 +14,7 @@ constexpr std::size_t kIdleLinesMax = 8;
 // Of a row that has changed. A sampler that finds no memory is dropped, and made anew when it is
 // asked for.
 template <typename Tell>
-void View::TellSamplers(const Tell& tell) noexcept {
+void View::NotifySamplers(const Tell& tell) noexcept {
   for (const auto& line : lines_) {
     if (line->sampler != nullptr) {
       try {
@@ -45,7 +45,7 @@ void View::LookAtMore(std::int64_t& rows) {
 }
 
 // True: there are more.
-bool View::TellMore(Line& line, std::int64_t& rows) {
+bool View::NotifyMore(Line& line, std::int64_t& rows) {
   const Choosable from = {
       .ready = rows_, .existing = around_.existing, .gone = around_.consumed, .rows = around_.rows};
   if (line.sampler == nullptr) {
@@ -54,7 +54,7 @@ bool View::TellMore(Line& line, std::int64_t& rows) {
   }
   try {
     if (line.told != kAll) {
-      line.told = TellOfRows(*line.sampler, from, line.told, rows);
+      line.told = NotifyOfRows(*line.sampler, from, line.told, rows);
     }
     return line.told != kAll || line.sampler->Work(rows);
   } catch (...) {
@@ -67,7 +67,7 @@ bool View::Step(Line* line, std::int64_t& rows) {
   if (!Complete()) {
     LookAtMore(rows);
   }
-  return !Complete() || (line != nullptr && TellMore(*line, rows));
+  return !Complete() || (line != nullptr && NotifyMore(*line, rows));
 }
 
 bool View::StepForWaiters(std::int64_t& rows) {
@@ -75,12 +75,12 @@ bool View::StepForWaiters(std::int64_t& rows) {
     return true;
   }
   return std::any_of(lines_.begin(), lines_.end(), [&](const auto& line) {
-    return !line->waiters.empty() && TellMore(*line, rows);
+    return !line->waiters.empty() && NotifyMore(*line, rows);
   });
 }
 
 void View::RowWritten(RowIndex row, bool in) {
-  TellSamplers([row](Line& line) {
+  NotifySamplers([row](Line& line) {
     if (row < line.told) {
       line.sampler->RowWritten(row);
     }
@@ -102,7 +102,7 @@ void View::RowFreed(RowIndex row, bool in) {
 
 void View::Add(RowIndex row) {
   if (row < next_ && rows_.Insert(row)) {
-    TellSamplers([row](Line& line) {
+    NotifySamplers([row](Line& line) {
       if (row < line.told) {
         line.sampler->RowReady(row);
       }
@@ -112,19 +112,19 @@ void View::Add(RowIndex row) {
 
 void View::Remove(RowIndex row) noexcept {
   if (rows_.Erase(row)) {
-    TellSamplers([row](Line& line) { line.sampler->RowTaken(row); });
+    NotifySamplers([row](Line& line) { line.sampler->RowTaken(row); });
   }
 }
 
 // Samplers are told where it was not in, too: it may have been lent.
 void View::RowConsumed(RowIndex row) noexcept {
   rows_.Erase(row);
-  TellSamplers([row](Line& line) { line.sampler->RowTaken(row); });
+  NotifySamplers([row](Line& line) { line.sampler->RowTaken(row); });
 }
 
 void View::RowGone(RowIndex row) noexcept {
   Remove(row);
-  TellSamplers([row](Line& line) { line.sampler->RowGone(row); });
+  NotifySamplers([row](Line& line) { line.sampler->RowGone(row); });
 }
 
 Line& View::LineOf(const SamplerChoice& choice) {

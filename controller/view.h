@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "controller/retired.h"
-#include "controller/row_bits.h"
+#include "controller/rows/row_bits.h"
 #include "controller/waiter.h"
 
 namespace sluice::controller {
@@ -98,10 +98,10 @@ class View {
 
  private:
   template <typename Tell>
-  void TellSamplers(const Tell& tell) noexcept;
+  void NotifySamplers(const Tell& tell) noexcept;
 
   void LookAtMore(std::int64_t& rows);
-  bool TellMore(Line& line, std::int64_t& rows);
+  bool NotifyMore(Line& line, std::int64_t& rows);
 
   Key key_;
   std::optional<store::Where> where_;

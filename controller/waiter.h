@@ -9,8 +9,8 @@
 #include <memory>
 #include <span>
 
+#include "base/status.h"
 #include "controller/fetch.h"
-#include "store/status.h"
 
 namespace sluice::controller {
 
@@ -29,9 +29,9 @@ class Waiter {
   virtual bool IsGone() noexcept { return false; }
   // It is to get these rows, which its step has got before; nothing changed yet. Not ok: it cannot
   // be answered with them, and this is its answer. Errors: std::bad_alloc.
-  virtual store::Status Prepare(std::span<const RowIndex> rows) = 0;
+  virtual Status Prepare(std::span<const RowIndex> rows) = 0;
   // It waits no more, and this is its answer: kRows, kNil, or an error.
-  virtual void Answer(store::Result<Outcome> outcome, Fetched fetched) noexcept = 0;
+  virtual void Answer(Result<Outcome> outcome, Fetched fetched) noexcept = 0;
 
   [[nodiscard]] std::int64_t Arrival() const { return arrival_; }
   [[nodiscard]] bool Waits() const { return line_ != nullptr; }

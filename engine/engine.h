@@ -35,7 +35,7 @@ class Engine {
   // One connection's run of commands. Does not hold the lock at first; releases it at its end.
   class Turn {
    public:
-    Turn(Engine& engine, const base::Clock& clock) : engine_(engine), clock_(clock) {}
+    Turn(Engine& engine, const Clock& clock) : engine_(engine), clock_(clock) {}
     ~Turn();  // releases the lock, pinned or not
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
@@ -59,7 +59,7 @@ class Engine {
     void EndHold(std::int64_t now_us);
     void Release();
     Engine& engine_;
-    const base::Clock& clock_;
+    const Clock& clock_;
     bool entered_ = false;
     bool pinned_ = false;
     std::int64_t entered_us_ = 0;
@@ -89,7 +89,7 @@ class Engine {
   // False: there was nothing to do.
   bool ServeWaiters() noexcept;
 
-  base::Mutex mutex_;
+  Mutex mutex_;
   EngineLock lock_;
   WaiterService* service_ = nullptr;
   bool has_work_ = false;

@@ -5,7 +5,7 @@
 #include <new>
 #include <utility>
 
-#include "store/partition.h"
+#include "store/partition/partition.h"
 
 namespace sluice::engine {
 
@@ -170,13 +170,13 @@ void WaitQueues::Serve(EngineLock& lock) noexcept {
 }
 
 void WaitQueues::OnRowsChanged(store::Partition& partition,
-                               std::span<const store::RowPlace> rows) noexcept {
+                               std::span<const store::RowReference> rows) noexcept {
   if (HeldOf(Kind::kRow) == 0) {
     return;
   }
   EngineLock& lock = engine_.Held();
   const std::string_view name = partition.Name().View();
-  for (const store::RowPlace& row : rows) {
+  for (const store::RowReference& row : rows) {
     const std::string_view key = row.segment->At(row.offset).key.View();
     Notify(lock, {.kind = Kind::kRow, .partition = name, .row_key = key});
     Notify(lock, {.kind = Kind::kRow, .partition = name, .row = row.index});

@@ -31,7 +31,7 @@
 #include <boost/intrusive/list.hpp>
 
 #include "engine/engine.h"
-#include "store/listener.h"
+#include "store/partition/listener.h"
 #include "store/store.h"
 
 namespace sluice::engine {
@@ -75,7 +75,7 @@ struct WaitKey {
   Kind kind = Kind::kMemory;
   std::string_view partition = {};
   std::string_view row_key = {};  // of kRow: the row by its key or, where that is empty, by index
-  store::RowIndex row = store::kNoRow;
+  RowIndex row = kNoRow;
 };
 
 // Those that wait for one thing, in order of arrival.
@@ -104,7 +104,7 @@ class WaitQueue {
   WaitKey::Kind kind_;
   std::string partition_;
   std::string row_key_;
-  store::RowIndex row_;
+  RowIndex row_;
   std::size_t holders_ = 0;
   Hook in_changed_;
   boost::intrusive::list<Waiter,
@@ -145,7 +145,7 @@ class WaitQueues final : public store::Listener {
   }
 
   void OnRowsChanged(store::Partition& partition,
-                     std::span<const store::RowPlace> rows) noexcept override;
+                     std::span<const store::RowReference> rows) noexcept override;
   void OnNameChanged(std::string_view name) noexcept override;
   void OnAllRemoved(store::Store& before) noexcept override;
   void OnMemoryFreed() noexcept override;

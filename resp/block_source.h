@@ -8,7 +8,7 @@
 namespace sluice::resp {
 
 // There is memory, but not for this reply.
-struct NoRoom : std::bad_alloc {
+struct NoSpace : std::bad_alloc {
   [[nodiscard]] const char* what() const noexcept override { return "no room for the reply"; }
 };
 
@@ -17,7 +17,7 @@ class BlockSource {
   // Takes `bytes`, or changes nothing and returns false. `must`: always takes.
   [[nodiscard]] virtual bool Take(std::size_t bytes, bool must) noexcept = 0;
   // Take(bytes, false) would take them.
-  [[nodiscard]] virtual bool HasRoom(std::size_t bytes) const noexcept = 0;
+  [[nodiscard]] virtual bool HasSpace(std::size_t bytes) const noexcept = 0;
   virtual void Give(std::size_t bytes) noexcept = 0;
 
  protected:

@@ -151,7 +151,7 @@ void Reply::Line(char marker, std::string_view text) {
   Append({&marker, 1});
   while (!text.empty()) {
     char* const out = Contiguous(1);
-    const std::size_t bytes = std::min(text.size(), RoomInBlock());
+    const std::size_t bytes = std::min(text.size(), SpaceInBlock());
     Written(WriteLineText(out, text.substr(0, bytes)));
     text.remove_prefix(bytes);
   }

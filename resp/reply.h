@@ -112,9 +112,9 @@ class Reply {
   // that must not fail any more once it has acted. Errors: std::bad_alloc.
   void Reserve(std::size_t bytes);
   // The same for a reply that is made in pieces: false where there is no room now.
-  [[nodiscard]] bool MakeRoom(std::size_t bytes) noexcept;
+  [[nodiscard]] bool MakeSpace(std::size_t bytes) noexcept;
   // For one scratch block more. (What Prepare() promises is there without it.)
-  [[nodiscard]] bool HasRoom() const;
+  [[nodiscard]] bool HasSpace() const;
   // The last MakeRoom() since Prepare() was false.
   [[nodiscard]] bool Refused() const { return refused_; }
   // Takes back all that was appended since `mark`. REQUIRES: nothing of it was consumed. Pins of
@@ -158,7 +158,7 @@ class Reply {
   void Append(std::string_view bytes);
   char* Contiguous(std::size_t bytes);
   void Written(const char* end);
-  [[nodiscard]] std::size_t RoomInBlock() const;
+  [[nodiscard]] std::size_t SpaceInBlock() const;
   [[nodiscard]] std::unique_ptr<char[]> NewBlock(bool must);
   void StartBlock(bool must = false);
   void Recycle(Block block) noexcept;

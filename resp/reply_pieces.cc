@@ -68,7 +68,7 @@ Reply::Mark Reply::Prepare() {
     pins_ = Ring<Held>();
   }
   pieces_.Reserve(1);
-  if (constexpr std::size_t kNeeded = kErrorBytesMax + 3; RoomInBlock() < kNeeded) {
+  if (constexpr std::size_t kNeeded = kErrorBytesMax + 3; SpaceInBlock() < kNeeded) {
     StartBlock(/*must=*/true);
   }
   return {.position = appended_, .payload_left = payload_left_};
@@ -84,10 +84,10 @@ void Reply::Reserve(std::size_t bytes) {
   pieces_.Reserve(blocks + 1);
 }
 
-bool Reply::MakeRoom(std::size_t bytes) noexcept {
+bool Reply::MakeSpace(std::size_t bytes) noexcept {
   refused_ = false;
   try {
-    while (RoomInBlock() + spares_.size() * kBlockBytes < bytes) {
+    while (SpaceInBlock() + spares_.size() * kBlockBytes < bytes) {
       spares_.reserve(spares_.size() + 1);
       spares_.push_back(NewBlock(/*must=*/false));
     }
@@ -99,8 +99,8 @@ bool Reply::MakeRoom(std::size_t bytes) noexcept {
   return !refused_;
 }
 
-bool Reply::HasRoom() const {
-  return source_ == nullptr || !spares_.empty() || source_->HasRoom(kBlockBytes);
+bool Reply::HasSpace() const {
+  return source_ == nullptr || !spares_.empty() || source_->HasSpace(kBlockBytes);
 }
 
 void Reply::Rewind(Mark mark) noexcept {
@@ -202,7 +202,7 @@ void Reply::ForgetConsumed() noexcept {
 void Reply::Append(std::string_view bytes) {
   while (!bytes.empty()) {
     char* const out = Contiguous(1);
-    const std::string_view part = bytes.substr(0, RoomInBlock());
+    const std::string_view part = bytes.substr(0, SpaceInBlock());
     std::memcpy(out, part.data(), part.size());
     Written(out + part.size());
     bytes.remove_prefix(part.size());
@@ -211,7 +211,7 @@ void Reply::Append(std::string_view bytes) {
 
 // Where at least `bytes` can be written; call Written() afterwards.
 char* Reply::Contiguous(std::size_t bytes) {
-  if (RoomInBlock() < bytes) {
+  if (SpaceInBlock() < bytes) {
     StartBlock();
   }
   return write_;
@@ -232,7 +232,7 @@ void Reply::Written(const char* end) {
   scratch_pending_ += bytes;
 }
 
-std::size_t Reply::RoomInBlock() const {
+std::size_t Reply::SpaceInBlock() const {
   if (write_ == nullptr) {
     return 0;
   }
@@ -244,7 +244,7 @@ std::unique_ptr<char[]> Reply::NewBlock(bool must) {
     return std::make_unique_for_overwrite<char[]>(kBlockBytes);
   }
   if (!source_->Take(kBlockBytes, must)) {
-    throw NoRoom();
+    throw NoSpace();
   }
   try {
     return std::make_unique_for_overwrite<char[]>(kBlockBytes);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/ascii.h"
 #include "resp/inline_words.h"
 #include "resp/length_line.h"
 
@@ -11,16 +12,10 @@ namespace {
 
 constexpr std::size_t kArgsKept = 1024;  // room in the list of arguments that outlives a request
 
-bool EqualsIgnoringCase(std::string_view text, std::string_view lower) {
-  return std::equal(text.begin(), text.end(), lower.begin(), lower.end(), [](char a, char b) {
-    return (a >= 'A' && a <= 'Z' ? static_cast<char>(a | 0x20) : a) == b;
-  });
-}
-
 // A browser that was tricked into talking to us begins like this.
 inline bool IsHttpWord(std::string_view word) {
-  return (word.size() == 4 && EqualsIgnoringCase(word, "post")) ||
-         (word.size() == 5 && EqualsIgnoringCase(word, "host:"));
+  return (word.size() == 4 && EqualsIgnoreCase(word, "post")) ||
+         (word.size() == 5 && EqualsIgnoreCase(word, "host:"));
 }
 
 }  // namespace

@@ -60,17 +60,17 @@ class RequestParser {
   [[nodiscard]] std::size_t ArgsExpected() const;
 
   // After kBulk, one of the two. `place` has BulkBytes() bytes and outlives the request.
-  void GivePlace(char* place);
+  void GiveBuffer(char* place);
   // Throw the bulk away as it comes; also in the middle of a bulk that has a place (the place is
   // not touched from then on).
   void Drain();
 
   // Where the rest of the current bulk goes; empty where there is none (or it is being drained).
-  [[nodiscard]] std::span<char> BulkRoom();
+  [[nodiscard]] std::span<char> BulkSpace();
   // Free space of the input buffer, at least one byte; it grows by need, in doubling steps from 2
   // KiB to 16 KiB, and beyond that only while one request's small arguments need it. Errors:
   // std::bad_alloc; the parser is unchanged then.
-  std::span<char> Room();
+  std::span<char> Space();
   // `count` bytes were read: first into BulkRoom(), what is left of them into Room(), as both were
   // before the read.
   void Filled(std::size_t count);

@@ -20,7 +20,7 @@ Housekeeper::Housekeeper(Server& server)
 
 Housekeeper::~Housekeeper() {
   {
-    const base::MutexLock lock(mutex_);
+    const MutexLock lock(mutex_);
     stop_ = true;
   }
   wake_.notify_one();
@@ -98,12 +98,12 @@ void Housekeeper::NoteHold(engine::Engine::Turn& turn) {
 }
 
 bool Housekeeper::Stopping() {
-  const base::MutexLock lock(mutex_);
+  const MutexLock lock(mutex_);
   return stop_;
 }
 
 bool Housekeeper::StopWithin(int milliseconds) {
-  base::MutexLock lock(mutex_);
+  MutexLock lock(mutex_);
   if (!stop_) {
     wake_.wait_for(lock, std::chrono::milliseconds(milliseconds));
   }

@@ -10,7 +10,7 @@
 #include <thread>
 
 #include "base/mutex.h"
-#include "server/context.h"
+#include "server/dispatch/context.h"
 #include "store/compaction.h"
 #include "store/removed_names.h"
 
@@ -36,7 +36,7 @@ class Housekeeper {
 
   Server& server_;
   store::Compaction compaction_;
-  base::Mutex mutex_;
+  Mutex mutex_;
   std::condition_variable_any wake_;
   bool stop_ GUARDED_BY(mutex_) = false;
   std::thread thread_;

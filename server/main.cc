@@ -16,21 +16,20 @@
 #include <malloc.h>
 #include <sys/resource.h>
 
-#include "server/command_table.h"
-#include "server/config.h"
-#include "server/context.h"
+#include "base/log.h"
+#include "base/version.h"
+#include "server/config/config.h"
+#include "server/dispatch/command_table.h"
+#include "server/dispatch/context.h"
+#include "server/dispatch/server.h"
 #include "server/housekeeper.h"
-#include "server/io_thread.h"
-#include "server/listener.h"
-#include "server/log.h"
-#include "server/metrics/metrics_listener.h"
-#include "server/runtime.h"
-#include "store/torch/loader.h"
+#include "server/net/io_thread.h"
+#include "server/net/listener.h"
+#include "server/net/metrics_listener.h"
+#include "store/tensor/torch/loader.h"
 
 namespace sluice::server {
 namespace {
-
-using store::Status;
 
 constexpr std::string_view kUsage =
     "Usage: sluice-server [file.conf] [--option value ...]...\n"
@@ -85,7 +84,7 @@ int Serve(Config& config) {
     LogNotice("signal {}: shutting down", signal);
     context.stop();
   });
-  const base::SystemClock clock;
+  const SystemClock clock;
   auto arena = store::Arena::Make({.reserve_bytes = ArenaReserveBytes(),
                                    .prealloc_bytes = static_cast<std::size_t>(config.prealloc),
                                    .keep_bytes = ArenaKeepBytes(config)});
@@ -158,8 +157,7 @@ int Main(std::span<char*> argv) {
     return Fail(status);
   }
   if (!OpenLog(config.loglevel, config.logfile)) {
-    return Fail(
-        Status(store::Code::kError, fmt::format("can't open the log file '{}'", config.logfile)));
+    return Fail(Status(Code::kError, fmt::format("can't open the log file '{}'", config.logfile)));
   }
   // glibc would gather small freed blocks and join them all at once, 0.2 s after a million rows.
   mallopt(M_MXFAST, 0);

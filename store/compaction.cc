@@ -5,7 +5,7 @@
 #include <new>
 #include <utility>
 
-#include "store/partition.h"
+#include "store/partition/partition.h"
 
 namespace sluice::store {
 namespace {
@@ -242,7 +242,7 @@ void Compaction::Swap() {
 }
 
 void Compaction::SwapCell(Partition& partition, Field& field, const Found& found) {
-  RowPlace place = partition.Locate(found.index);
+  RowReference place = partition.Locate(found.index);
   if (place.segment == nullptr) {
     return;
   }

@@ -16,10 +16,10 @@
 #include <string>
 #include <vector>
 
-#include "store/chunk.h"
-#include "store/field.h"
-#include "store/ids.h"
+#include "base/ids.h"
+#include "store/partition/field.h"
 #include "store/store.h"
+#include "store/tensor/chunk.h"
 
 namespace sluice::store {
 

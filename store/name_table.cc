@@ -4,7 +4,7 @@
 #include <iterator>
 #include <utility>
 
-#include "store/hash.h"
+#include "base/hash.h"
 
 namespace sluice::store {
 namespace {

@@ -23,9 +23,9 @@
 
 #include <boost/intrusive/set_hook.hpp>
 
-#include "store/blob.h"
-#include "store/partition.h"
-#include "store/text.h"
+#include "base/text.h"
+#include "store/memory/blob.h"
+#include "store/partition/partition.h"
 
 namespace sluice::store {
 

@@ -7,14 +7,14 @@
 #include <memory>
 
 #include "store/name_table.h"
-#include "store/remains.h"
+#include "store/partition/deferred_destruction.h"
 
 namespace sluice::store {
 
 // What a name is charged, beside what its partition and a large string are.
 std::int64_t NameBytes(const Name& name);
 
-class RemovedNames final : public Remains {
+class RemovedNames final : public DeferredDestruction {
  public:
   // `memory` is borrowed.
   explicit RemovedNames(Memory& memory) : memory_(memory) {}
@@ -33,7 +33,7 @@ class RemovedNames final : public Remains {
 };
 
 // All that FLUSHALL removed.
-class FlushedNames final : public Remains {
+class FlushedNames final : public DeferredDestruction {
  public:
   FlushedNames(Memory& memory, std::uint64_t seed) : names_(seed), taken_(memory) {}
   ~FlushedNames() override;

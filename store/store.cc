@@ -15,7 +15,7 @@ Status NoPartition(std::string_view name) {
 
 }  // namespace
 
-Store::Store(Memory& memory, const base::WallClock& clock, std::uint64_t seed)
+Store::Store(Memory& memory, const WallClock& clock, std::uint64_t seed)
     : memory_(memory),
       clock_(clock),
       seed_(seed),
@@ -215,7 +215,7 @@ Result<std::int64_t> Store::ClearCells(std::string_view partition, const RowSet&
   return removed;
 }
 
-std::unique_ptr<Remains> Store::Flush() {
+std::unique_ptr<DeferredDestruction> Store::Flush() {
   auto remains = std::make_unique<FlushedNames>(memory_, seed_);
   for (Listener* const listener : listeners_) {
     listener->OnAllRemoved(*this);

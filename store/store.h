@@ -18,13 +18,13 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "store/blob.h"
-#include "store/listener.h"
+#include "store/memory/blob.h"
 #include "store/name_table.h"
-#include "store/remains.h"
+#include "store/partition/deferred_destruction.h"
+#include "store/partition/listener.h"
+#include "store/partition/rows.h"
+#include "store/partition/snapshot.h"
 #include "store/removed_names.h"
-#include "store/rows.h"
-#include "store/snapshot.h"
 
 namespace sluice::store {
 
@@ -62,7 +62,7 @@ struct NamePage {
 class Store {
  public:
   // `memory` and `clock` are borrowed and must outlive the store; `seed` for all that is random.
-  Store(Memory& memory, const base::WallClock& clock, std::uint64_t seed);
+  Store(Memory& memory, const WallClock& clock, std::uint64_t seed);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -121,7 +121,7 @@ class Store {
   // Null remains where there is none. Errors: kWrongType.
   struct RemovedPartition {
     std::int64_t rows = 0;
-    std::unique_ptr<Remains> remains;
+    std::unique_ptr<DeferredDestruction> remains;
   };
   Result<RemovedPartition> RemovePartition(std::string_view partition);
 
@@ -158,7 +158,7 @@ class Store {
 
   // Everything that was there. Row indexes start anew; the revision counts on.
   // Errors: std::bad_alloc; nothing changed then.
-  [[nodiscard]] std::unique_ptr<Remains> Flush();
+  [[nodiscard]] std::unique_ptr<DeferredDestruction> Flush();
 
   [[nodiscard]] std::size_t Names() const;  // partitions and strings (DBSIZE)
   [[nodiscard]] std::size_t Partitions() const;
@@ -185,7 +185,7 @@ class Store {
   void Changed(std::string_view name) noexcept;
 
   Memory& memory_;
-  const base::WallClock& clock_;
+  const WallClock& clock_;
   std::uint64_t seed_;
   std::vector<Listener*> listeners_;
   Revision revision_ = 0;

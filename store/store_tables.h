@@ -9,7 +9,7 @@
 #include <boost/intrusive/set.hpp>
 
 #include "store/name_table.h"
-#include "store/partition.h"
+#include "store/partition/partition.h"
 #include "store/removed_names.h"
 #include "store/store.h"
 

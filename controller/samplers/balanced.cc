@@ -1,6 +1,6 @@
-#include "controller/samplers.h"
 #include "controller/samplers/differencing.h"
 #include "controller/samplers/groups.h"
+#include "controller/samplers/samplers.h"
 #include "controller/samplers/tag_value.h"
 
 namespace sluice::controller {

@@ -1,5 +1,5 @@
-#include "controller/samplers.h"
 #include "controller/samplers/groups.h"
+#include "controller/samplers/samplers.h"
 
 namespace sluice::controller {
 namespace {

@@ -7,7 +7,7 @@
 // Thread safety: one caller at a time (the engine).
 #pragma once
 
-#include "controller/sampler.h"
+#include "controller/samplers/sampler.h"
 
 namespace sluice::controller {
 

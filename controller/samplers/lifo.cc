@@ -1,4 +1,4 @@
-#include "controller/samplers.h"
+#include "controller/samplers/samplers.h"
 
 namespace sluice::controller {
 namespace {

@@ -1,6 +1,6 @@
 #include <boost/unordered/unordered_flat_set.hpp>
 
-#include "controller/samplers.h"
+#include "controller/samplers/samplers.h"
 #include "controller/samplers/tag_value.h"
 #include "controller/samplers/weight_tree.h"
 

@@ -3,7 +3,7 @@
 
 #include <boost/unordered/unordered_flat_map.hpp>
 
-#include "controller/samplers.h"
+#include "controller/samplers/samplers.h"
 
 namespace sluice::controller {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "base/ids.h"
 #include "controller/samplers/tag_value.h"
-#include "store/ids.h"
 
 namespace sluice::controller {
 
@@ -189,8 +189,8 @@ void TagGroups::Explain(const Sampler::Prospects& prospects, std::vector<std::st
     for (std::size_t at = 0; at < value.rows.size() && left > 0; at += Size()) {
       if ((value.cuts[at / Size()] & (kReady | kWhole)) == kReady) {
         const GroupState state = StateOf({.value = &value, .at = at}, prospects);
-        lines.push_back(ExplainGroup(
-            fmt::format("{} (from row {})", store::Printable(text), value.rows[at]), state));
+        lines.push_back(
+            ExplainGroup(fmt::format("{} (from row {})", Printable(text), value.rows[at]), state));
         --left;
       }
     }

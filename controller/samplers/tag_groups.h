@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "controller/row_map.h"
+#include "controller/rows/row_map.h"
 #include "controller/samplers/groups.h"
 
 namespace sluice::controller {

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "store/json_number.h"
-#include "store/json_text.h"
-#include "store/tag_members.h"
+#include "store/tags/json_number.h"
+#include "store/tags/json_text.h"
+#include "store/tags/tag_members.h"
 
 namespace sluice::controller {
 namespace {

@@ -12,7 +12,7 @@
 
 #include <boost/container/flat_map.hpp>
 
-#include "controller/row_bits.h"
+#include "controller/rows/row_bits.h"
 
 namespace sluice::controller {
 

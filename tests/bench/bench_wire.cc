@@ -16,7 +16,7 @@
 #include "tests/bench/machine.h"
 #include "tests/bench/report.h"
 #include "tests/bench/timing.h"
-#include "tests/bench/works.h"
+#include "tests/bench/works/works.h"
 
 namespace sluice::bench {
 namespace {

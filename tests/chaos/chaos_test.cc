@@ -112,7 +112,7 @@ class Run {
       }
     }
     workers_.clear();
-    WaitUntil([this] { return server_.Clients() == 0; });
+    WaitUntil([this] { return server_.Connections() == 0; });
     try {
       WaitUntil([this] { return server_.UsedMemory() == used_before_; });
     } catch (const std::runtime_error&) {

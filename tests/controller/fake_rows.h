@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "controller/sampler.h"
+#include "controller/samplers/sampler.h"
 
 namespace sluice::controller {
 
@@ -75,7 +75,7 @@ class FakeRows final : public RowSource {
   void Tell(Told& told, std::int64_t at_once = 3) const {
     for (RowIndex next = 0; next != std::numeric_limits<RowIndex>::max();) {
       std::int64_t rows = at_once;
-      next = TellOfRows(told, Choose(), next, rows);
+      next = NotifyOfRows(told, Choose(), next, rows);
     }
   }
 

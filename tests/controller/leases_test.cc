@@ -8,7 +8,7 @@ namespace {
 using Rows = std::vector<RowIndex>;
 
 Leases::Loan For(std::int64_t ms, std::int64_t client = 0, std::optional<RankStep> step = {}) {
-  return {.terms = {.ms = ms, .client = client}, .step = step, .now_us = 1000};
+  return {.terms = {.ms = ms, .connection = client}, .step = step, .now_us = 1000};
 }
 
 TEST_CASE("a lease holds its rows until it ends or they are dropped", "[leases]") {
@@ -79,8 +79,8 @@ TEST_CASE("a client's leases are found, and a renewal binds only where it says s
   CHECK(leases.BoundTo(9, 3) == 0);
   CHECK(leases.BoundTo(8, 0) == 0);
   leases.Renew(1, {.ms = 5}, 0);
-  leases.Renew(2, {.ms = 5, .client = 8}, 0);
-  leases.Renew(3, {.ms = 5, .client = 8}, 0);
+  leases.Renew(2, {.ms = 5, .connection = 8}, 0);
+  leases.Renew(3, {.ms = 5, .connection = 8}, 0);
   CHECK(leases.BoundTo(9, 1) == 0);
   CHECK(leases.BoundTo(8, 0) == 2);
   CHECK(leases.BoundTo(8, 2) == 3);

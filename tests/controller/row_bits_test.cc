@@ -1,4 +1,4 @@
-#include "controller/row_bits.h"
+#include "controller/rows/row_bits.h"
 
 #include <algorithm>
 #include <limits>

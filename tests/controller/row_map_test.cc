@@ -1,4 +1,4 @@
-#include "controller/row_map.h"
+#include "controller/rows/row_map.h"
 
 #include <map>
 #include <random>
@@ -9,7 +9,7 @@
 namespace sluice::controller {
 namespace {
 
-using store::RowIndex;
+using sluice::RowIndex;
 using Model = std::map<RowIndex, std::int64_t>;
 
 void CheckSame(const RowMap<std::int64_t>& map, const Model& model) {

@@ -4,7 +4,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "controller/sampler.h"
+#include "controller/samplers/sampler.h"
 #include "tests/controller/fake_rows.h"
 
 namespace sluice::controller {

@@ -71,7 +71,7 @@ TEST_CASE("the longest hold is each command's own", "[engine]") {
 
 TEST_CASE("nobody enters while another is in", "[engine]") {
   Engine engine;
-  const base::SystemClock clock;
+  const SystemClock clock;
   constexpr int kThreads = 4;
   constexpr int kTurns = 20000;
   std::atomic<int> inside{0};
@@ -104,7 +104,7 @@ TEST_CASE("nobody enters while another is in", "[engine]") {
 }
 
 // A clock by which every look takes a microsecond.
-class TickingClock final : public base::Clock {
+class TickingClock final : public Clock {
  public:
   [[nodiscard]] std::int64_t NowUs() const override { return ++now_us_; }
   [[nodiscard]] std::int64_t WallUs() const override { return now_us_; }

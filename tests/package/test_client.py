@@ -82,10 +82,10 @@ def test_insert_then_put(client):
 def test_what_put_refuses(client):
     meta = client.get_meta([], 2, "p", mode="insert")
     for arguments, why in [
-        ((data_of(1),), "put needs metadata, or a partition_id"),
-        ((data_of(1), meta), r"batch_size \[1\], and the metadata's 2 rows are needed"),
-        ((TensorDict({}, batch_size=0), None, "p"), r"batch_size \[0\], and rows are needed"),
-        ((TensorDict({"x": torch.zeros(3)}), None, "p"), r"batch_size \[\], and rows are needed"),
+        ((data_of(1),), "put needs metadata or a partition_id"),
+        ((data_of(1), meta), r"batch_size \[1\], expected the 2 rows of the metadata"),
+        ((TensorDict({}, batch_size=0), None, "p"), r"batch_size \[0\], expected at least one row"),
+        ((TensorDict({"x": torch.zeros(3)}), None, "p"), r"batch_size \[\], expected at least one row"),
         ((data_of(1, 2), BatchMeta([0, 7], ["p", "p"])), "no row with index 7"),
         ((data_of(1, 2), BatchMeta([0, 0], ["p", "p"])), "0"),
         ((data_of(1), BatchMeta([0], ["none"])), "'none' does not exist"),

@@ -87,7 +87,7 @@ def test_rows_that_it_must_not_consume_are_named(client):
             return ready_indexes, [*ready_indexes, 7, 8]
 
     numbers(client, [1])
-    with pytest.raises(ValueError, match=r"Greedy consumed rows \[7, 8\], which are not among the ready ones"):
+    with pytest.raises(ValueError, match=r"Greedy consumed rows \[7, 8\], which are not ready"):
         client.get_meta(["x"], 1, "p", task_name="t", sampling_config={"sampler": Greedy})
 
 

@@ -48,13 +48,13 @@ def test_processes_of_a_job_meet_and_the_last_one_stops_the_server(job, processe
     assert two.do("init().url") == url
     server = one.server()
     assert two.server() == server
-    keeper = parent(server)
+    supervisor = parent(server)
     one.do("close()")
     assert two.server() == server  # still
     two.end()
-    wait_gone(server, keeper)
+    wait_gone(server, supervisor)
     assert not pathlib.Path(url.removeprefix("unix://")).exists()
-    assert "has ended with 0" in log_text(job)
+    assert "has ended with exit code 0" in log_text(job)
 
 
 def test_jobs_have_servers_of_their_own(job, processes, monkeypatch):
@@ -80,7 +80,7 @@ def test_the_job_is_named_by_the_scheduler(job, monkeypatch, env, name):
     monkeypatch.delenv("SLUICE_JOB")
     for variable, value in env.items():
         monkeypatch.setenv(variable, value)
-    with pytest.raises(NotInitialized, match=f"job '{name}' runs no server"):
+    with pytest.raises(NotInitialized, match=f"job '{name}' has no server"):
         current()
 
 
@@ -104,7 +104,7 @@ def test_coming_and_going_at_once_never_meets_a_server_that_goes(job, processes)
         for process in crowd:
             process.begin("[(init(), current().wire.call('SET', 'k', 'v'), close())[1].decode() for _ in range(4)]")
         assert [process.result() for process in crowd] == [["OK"] * 4] * 4
-    assert log_text(job).count("has ended with -") == 0
+    assert log_text(job).count("has ended with exit code -") == 0
 
 
 def test_a_user_that_is_killed_counts_no_more(job, processes):
@@ -115,7 +115,7 @@ def test_a_user_that_is_killed_counts_no_more(job, processes):
     wait_gone(server)
 
 
-def test_killing_the_keeper_ends_the_server_and_the_next_init_starts_another(job, processes):
+def test_killing_the_supervisor_ends_the_server_and_the_next_init_starts_another(job, processes):
     one = processes()
     one.do("init()")
     server = one.server()
@@ -126,15 +126,15 @@ def test_killing_the_keeper_ends_the_server_and_the_next_init_starts_another(job
     assert processes().server() == one.server()
 
 
-def test_a_server_that_dies_takes_its_keeper_along_and_the_next_init_starts_another(job, processes):
+def test_a_server_that_dies_takes_its_supervisor_along_and_the_next_init_starts_another(job, processes):
     one = processes()
     one.do("init()")
     server = one.server()
-    keeper = parent(server)
+    supervisor = parent(server)
     os.kill(server, signal.SIGKILL)
-    wait_gone(server, keeper)
+    wait_gone(server, supervisor)
     assert not list(job.glob("*.sock"))
-    assert "the server has ended with -9" in log_text(job)
+    assert "the server has ended with exit code -9" in log_text(job)
     two = processes()
     two.do("init()")
     assert two.server() != server
@@ -210,8 +210,8 @@ def test_closing_in_a_forks_child_leaves_the_parent_its_server(job):
         os._exit(0)
     os.waitpid(child, 0)
     [users] = job.glob("*.users")
-    with users.open() as keepers, pytest.raises(BlockingIOError):
-        fcntl.flock(keepers, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it would not get it
+    with users.open() as supervisors, pytest.raises(BlockingIOError):
+        fcntl.flock(supervisors, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it would not get it
     assert server_pid() == server
 
 
@@ -242,7 +242,7 @@ def test_programs_that_a_user_starts_do_not_hold_the_server(job):
 
 
 def test_current_never_starts_a_server(job):
-    with pytest.raises(NotInitialized, match=r"call init\(\) first.*job 'job' runs no server"):
+    with pytest.raises(NotInitialized, match=r"call init\(\) first.*job 'job' has no server"):
         current()
     assert not list(job.glob("*.log")) or not started(*job.glob("*.log"))
 

@@ -89,13 +89,13 @@ def test_it_is_ready_when_all_rows_are():
 
 
 def test_lengths_that_differ_are_named():
-    with pytest.raises(ValueError, match="2 global_indexes need as many partition_ids, got 1"):
+    with pytest.raises(ValueError, match="partition_ids must have 2 entries, one per global index, got 1"):
         BatchMeta([0, 1], ["p"])
-    with pytest.raises(ValueError, match="2 global_indexes need as many production_status, got 3"):
+    with pytest.raises(ValueError, match="production_status must have 2 entries, one per global index, got 3"):
         BatchMeta([0, 1], ["p", "p"], production_status=np.ones(3))
-    with pytest.raises(ValueError, match="2 global_indexes need as many custom_meta, got 1"):
+    with pytest.raises(ValueError, match="custom_meta must have 2 entries, one per global index, got 1"):
         BatchMeta([0, 1], ["p", "p"], custom_meta=[{}])
-    with pytest.raises(ValueError, match="2 global_indexes need as many per_sample_shapes of field 'x', got 1"):
+    with pytest.raises(ValueError, match="per_sample_shapes of field 'x' must have 2 entries, one per global index, got 1"):
         BatchMeta([0, 1], ["p", "p"], {"x": {"dtype": torch.float32, "per_sample_shapes": [(1,)]}})
 
 
@@ -162,7 +162,7 @@ def test_custom_meta_helpers():
     assert batch.get_all_custom_meta() == [{"a": 1, "b": 3}, {"b": 2}]
     batch.get_all_custom_meta()[0]["a"] = 9
     assert batch.custom_meta[0]["a"] == 1
-    with pytest.raises(ValueError, match="2 rows need as many dicts in custom_meta, got 1"):
+    with pytest.raises(ValueError, match="custom_meta must have 2 dicts, one per row, got 1"):
         batch.update_custom_meta([{}])
     batch.clear_custom_meta()
     assert batch.custom_meta == [{}, {}]
@@ -215,7 +215,7 @@ def test_concat_refuses_what_does_not_fit():
         BatchMeta.concat([batch, other])
     other = four_rows()
     other.set_extra_info("step", 4)
-    with pytest.raises(ValueError, match="extra_info 'step' is 4 in batch 1, 3 in one before"):
+    with pytest.raises(ValueError, match="extra_info 'step' is 4 in batch 1, 3 in an earlier batch"):
         BatchMeta.concat([batch, other])
 
 
@@ -262,7 +262,7 @@ def test_reorder_is_in_place_and_wants_each_row_once():
     batch.reorder([3, 0, 1, 2])
     assert batch == four_rows().select_samples([3, 0, 1, 2])
     for wrong, why in [
-        ([0, 1, 2], "as many positions, got 3"),
+        ([0, 1, 2], "one per row, got 3"),
         ([0, 1, 2, 2], "position 2 stands there twice"),
         ([0, 1, 2, -1], "-1 is not a position"),
         ([0, 1, 2, 4], "4 is not a position"),

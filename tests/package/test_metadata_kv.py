@@ -22,11 +22,11 @@ def three_keys(**changed):
 
 
 def test_it_says_what_is_wrong_with_its_parts():
-    with pytest.raises(ValueError, match="3 keys need as many tags, got 1"):
+    with pytest.raises(ValueError, match="expected one tag per key: 3 keys, got 1 tags"):
         three_keys(tags=[{}])
-    with pytest.raises(ValueError, match="key 'a' stands there twice"):
+    with pytest.raises(ValueError, match="duplicate key 'a'"):
         three_keys(keys=["a", "b", "a"])
-    with pytest.raises(ValueError, match="field 'x' stands there twice"):
+    with pytest.raises(ValueError, match="duplicate field 'x'"):
         three_keys(fields=["x", "x"])
     assert len(KVBatchMeta()) == KVBatchMeta().size == 0 and KVBatchMeta().extra_info == {}
     assert three_keys().size == len(three_keys()) == 3
@@ -58,7 +58,7 @@ def test_selecting_keys():
     assert chosen == three_keys(keys=["c", "a"], tags=[{"n": 2}, {"n": 0}])
     with pytest.raises(ValueError, match=r"the batch has no keys \['z'\]"):
         three_keys().select_keys(["a", "z"])
-    with pytest.raises(ValueError, match="key 'a' stands there twice"):
+    with pytest.raises(ValueError, match="duplicate key 'a'"):
         three_keys().select_keys(["a", "a"])
 
 
@@ -67,7 +67,7 @@ def test_reorder_is_in_place_and_wants_each_position_once():
     batch.reorder([2, 0, 1])
     assert batch == three_keys(keys=["c", "a", "b"], tags=[{"n": 2}, {"n": 0}, {"n": 1}])
     for wrong, why in [
-        ([0, 1], "as many positions, got 2"),
+        ([0, 1], "one per row, got 2"),
         ([0, 1, 1], "twice"),
         ([0, 1, -1], "-1 is not a position"),
     ]:
@@ -89,9 +89,9 @@ def test_concat_refuses_what_does_not_fit():
         KVBatchMeta.concat([batch, three_keys(**other, partition_id="q")])
     with pytest.raises(ValueError, match=r"batch 1 has fields \['x'\], batch 0 has \['x', 'y'\]"):
         KVBatchMeta.concat([batch, three_keys(**other, fields=["x"])])
-    with pytest.raises(ValueError, match="extra_info 'step' is True in batch 1, 1 in one before"):
+    with pytest.raises(ValueError, match="extra_info 'step' is True in batch 1, 1 in an earlier batch"):
         KVBatchMeta.concat([batch, three_keys(**other, extra_info={"step": True})])
-    with pytest.raises(ValueError, match="key 'a' stands there twice"):
+    with pytest.raises(ValueError, match="duplicate key 'a'"):
         KVBatchMeta.concat([batch, batch])
 
 

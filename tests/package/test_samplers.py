@@ -30,9 +30,9 @@ def test_groups_are_whole_and_aligned():
     sampler = GRPOGroupNSampler(3)
     assert sampler.sample([0, 1, 3, 4, 5, 6, 7, 9, 10, 11], 6)[0] == [3, 4, 5, 9, 10, 11]
     assert sampler.sample([1, 2, 3, 4], 3) == ([], [])
-    with pytest.raises(ValueError, match="batch_size 4 is no multiple of n_samples_per_prompt 3"):
+    with pytest.raises(ValueError, match="batch_size must be a multiple of n_samples_per_prompt 3, got 4"):
         sampler.sample([0, 1, 2, 3], 4)
-    with pytest.raises(ValueError, match="n_samples_per_prompt is at least 1, not 0"):
+    with pytest.raises(ValueError, match="n_samples_per_prompt must be at least 1, got 0"):
         GRPOGroupNSampler(0)
 
 
@@ -44,7 +44,7 @@ def test_a_step_of_a_rank_is_remembered():
     assert sampler.has_cached_result("p", "t", {"dp_rank": 1, "batch_index": 0})
     assert not sampler.has_cached_result("p", "t", {"dp_rank": 1, "batch_index": 1})
     assert not sampler.has_cached_result("p", "t")
-    with pytest.raises(ValueError, match="step 0 of rank 0 had batch_size 2, not 1"):
+    with pytest.raises(ValueError, match="step 0 of rank 0 had batch_size 2, got 1"):
         sampler.sample([5], 1, 0, 0, "t", "p")
     sampler.clear_cache("p")
     assert sampler.sample([5], 1, 0, 0, "t", "p")[0] == [5]
@@ -52,18 +52,18 @@ def test_a_step_of_a_rank_is_remembered():
 
 def test_steps_are_checked():
     for batch_size, step, why in [
-        (0, {}, "batch_size is at least 1, not 0"),
-        (1, {"dp_rank": 0}, "dp_rank and batch_index go together, got 0 and None"),
-        (1, {"batch_index": 0}, "dp_rank and batch_index go together, got None and 0"),
-        (1, {"dp_rank": -1, "batch_index": 0}, "dp_rank is at least 0, not -1"),
+        (0, {}, "batch_size must be at least 1, got 0"),
+        (1, {"dp_rank": 0}, "dp_rank and batch_index must be given together, got 0 and None"),
+        (1, {"batch_index": 0}, "dp_rank and batch_index must be given together, got None and 0"),
+        (1, {"dp_rank": -1, "batch_index": 0}, "dp_rank must be at least 0, got -1"),
     ]:
         with pytest.raises(ValueError, match=why):
             SequentialSampler().sample([1, 2], batch_size, **step)
-    with pytest.raises(ValueError, match="dp_rank is 0 to 1, not 2"):
+    with pytest.raises(ValueError, match="dp_rank must be 0 to 1, got 2"):
         SeqlenBalancedSampler(1, 2).sample([1, 2], 1, dp_rank=2, batch_index=0)
-    with pytest.raises(ValueError, match="dp_rank is 0 to 1, not None"):
+    with pytest.raises(ValueError, match="dp_rank must be 0 to 1, got None"):
         SeqlenBalancedSampler(1, 2).sample([1, 2], 1)
-    with pytest.raises(ValueError, match="dp_size is at least 1, not 0"):
+    with pytest.raises(ValueError, match="dp_size must be at least 1, got 0"):
         SeqlenBalancedSampler(1, 0)
 
 
@@ -90,9 +90,9 @@ def test_which_run_on_the_server():
     assert type(make_sampler("SequentialSampler")) is type(make_sampler(SequentialSampler)) is SequentialSampler
     mine = Mine(4)
     assert make_sampler(mine) is mine
-    with pytest.raises(ValueError, match="not 'NoSampler'"):
+    with pytest.raises(ValueError, match="got 'NoSampler'"):
         make_sampler("NoSampler")
-    with pytest.raises(ValueError, match="not 5"):
+    with pytest.raises(ValueError, match="got 5"):
         make_sampler(5)
 
 
@@ -105,7 +105,7 @@ def test_per_partition():
     assert every.sample([5, 6], 2, partition_id="eval", **step) == ([1, 2], [1, 2])
     every.clear_cache("eval")
     assert every.sample([5, 6], 2, partition_id="eval", **step) == ([5, 6], [5, 6])
-    with pytest.raises(ValueError, match=r"no sampler is named for partition 'x'; there are \['train_\*', 'eval'\]"):
+    with pytest.raises(ValueError, match=r"no sampler for partition 'x': it matches none of \['train_\*', 'eval'\]"):
         every.of_partition("x")
     with pytest.raises(ValueError, match="PerPartition'> cannot be made without arguments"):
         make_sampler(PerPartition)

@@ -181,7 +181,7 @@ def test_a_stream_with_an_end_does_not_ask_for_it_while_it_waits(config, monkeyp
 
 
 @pytest.mark.parametrize("announced", [False, True])
-def test_a_rank_gets_all_that_its_twin_had_when_everything_is_consumed(config, announced):
+def test_a_rank_gets_all_that_another_member_of_it_had_when_everything_is_consumed(config, announced):
     put(range(8))
     if announced:
         expect(8)
@@ -189,7 +189,7 @@ def test_a_rank_gets_all_that_its_twin_had_when_everything_is_consumed(config, a
 
 
 def test_a_wait_that_was_given_up_too_late_loses_nothing(config, monkeypatch):
-    """A twin may take the last rows, for this step, just when nothing is left to wait for."""
+    """Another member of the rank may take the last rows, for this step, just when nothing is left to wait for."""
     put(range(8))
     assert indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     monkeypatch.setattr(streaming, "unless", lambda *_, **__: None)
@@ -211,7 +211,7 @@ def test_a_worker_leaves_what_is_there_to_the_steps_before_its_own(config, monke
     assert next(iter(dataset(config)))[1].global_indexes == [4, 5, 6, 7]
 
 
-def test_rows_that_were_removed_before_a_twin_had_them_are_an_error(config):
+def test_rows_that_were_removed_before_another_member_of_the_rank_had_them_are_an_error(config):
     put(range(4))
     get_client().fetch(["row"], 4, "p", "t", rank=0, step=0)
     tq.kv_clear(keys=["2"], partition_id="p")
@@ -338,13 +338,13 @@ def test_step_reaches_one_that_waits_with_a_sampler_of_its_own(config):
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
-        ({"data_fields": []}, r"data_fields is a list of at least one name, not \[\]"),
-        ({"data_fields": "ids"}, "data_fields is a list of at least one name, not 'ids'"),
-        ({"batch_size": 0}, "batch_size is at least 1, not 0"),
-        ({"micro_batch_size": 0}, "micro_batch_size is at least 1, not 0"),
-        ({"micro_batch_size": 5}, "micro_batch_size 5 is more than batch_size 4"),
-        ({"dp_rank": -1}, "dp_rank is at least 0, not -1"),
-        ({"first_step": -1}, "first_step is at least 0, not -1"),
+        ({"data_fields": []}, r"data_fields must be a list of at least one name, got \[\]"),
+        ({"data_fields": "ids"}, "data_fields must be a list of at least one name, got 'ids'"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"micro_batch_size": 0}, "micro_batch_size must be at least 1, got 0"),
+        ({"micro_batch_size": 5}, "micro_batch_size must be at most batch_size 4, got 5"),
+        ({"dp_rank": -1}, "dp_rank must be at least 0, got -1"),
+        ({"first_step": -1}, "first_step must be at least 0, got -1"),
     ],
 )
 def test_what_cannot_be_is_refused(config, changes, error):
@@ -356,10 +356,10 @@ def test_a_batch_that_no_whole_groups_fit_is_refused(config):
     groups = {"p": samplers.GRPOGroupNSampler(2), "q": samplers.SeqlenBalancedSampler(3, dp_size=2)}
     config = tq.init({"url": config.url, "sampler": samplers.PerPartition(groups)})
     stream = dataset(config)
-    with pytest.raises(ValueError, match="batch_size 4 is no multiple of 3, the n_samples_per_prompt of SeqlenBalancedSampler"):
+    with pytest.raises(ValueError, match="multiple of 3, the n_samples_per_prompt of SeqlenBalancedSampler, got 4"):
         stream.step("q")
     assert stream.partition_id == "p"
-    with pytest.raises(ValueError, match="batch_size 5 is no multiple of 2, the n_samples_per_prompt of GRPOGroupNSampler"):
+    with pytest.raises(ValueError, match="multiple of 2, the n_samples_per_prompt of GRPOGroupNSampler, got 5"):
         dataset(config, batch_size=5)
 
 

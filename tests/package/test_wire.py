@@ -180,7 +180,7 @@ def test_what_a_socket_does_not_take_at_once_is_sent_later():
 
 def test_what_may_have_been_carried_out_is_not_repeated(fake):
     server = fake(lambda _, connection: connection.recv(65536))  # takes the command, and goes
-    with pytest.raises(Unconfirmed, match="INCR: the connection broke before the answer came .*may have been carried out"):
+    with pytest.raises(Unconfirmed, match="INCR: the connection broke before the reply came .*may have been carried out"):
         Wire(server.url, timeout_s=20).call("INCR", "k")
     assert server.accepted == 1
 
@@ -218,7 +218,7 @@ def test_a_command_that_was_not_sent_whole_is_repeated(fake):
 
 def test_no_answer_in_time(fake):
     server = fake(lambda _, connection: connection.recv(1 << 20) and connection.recv(1))
-    with pytest.raises(CallTimeout, match="GET: no answer within 0.1 s"):
+    with pytest.raises(CallTimeout, match="GET: no reply within 0.1 s"):
         Wire(server.url, timeout_s=0.1).call("GET", "k")
 
 
@@ -234,7 +234,7 @@ def test_what_waits_has_its_time_besides(wire):
 
 
 def test_a_reply_that_is_none(fake):
-    with pytest.raises(Unconfirmed, match="a reply begins with b'H'"):
+    with pytest.raises(Unconfirmed, match="invalid reply: it begins with b'H'"):
         Wire(fake(answer(b"HTTP/1.1 400\r\n")).url, timeout_s=20).call("SET", "k", "v")
 
 

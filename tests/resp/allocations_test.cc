@@ -71,17 +71,17 @@ struct FailFrom {
 std::size_t Read(resp::RequestParser& parser, std::string_view bytes, char* place) {
   std::size_t requests = 0;
   while (!bytes.empty()) {
-    const std::span<char> bulk = parser.BulkRoom();
-    const std::span<char> room = parser.Room();
+    const std::span<char> bulk = parser.BulkSpace();
+    const std::span<char> space = parser.Space();
     const std::size_t to_bulk = std::min(bulk.size(), bytes.size());
-    const std::size_t to_room = std::min(room.size(), bytes.size() - to_bulk);
+    const std::size_t to_space = std::min(space.size(), bytes.size() - to_bulk);
     std::copy_n(bytes.begin(), to_bulk, bulk.begin());
-    std::memcpy(room.data(), bytes.data() + to_bulk, to_room);
-    parser.Filled(to_bulk + to_room);
-    bytes.remove_prefix(to_bulk + to_room);
+    std::memcpy(space.data(), bytes.data() + to_bulk, to_space);
+    parser.Filled(to_bulk + to_space);
+    bytes.remove_prefix(to_bulk + to_space);
     for (Event event = parser.Next(); event != Event::kNeedMore; event = parser.Next()) {
       if (event == Event::kBulk) {
-        parser.GivePlace(place);
+        parser.GiveBuffer(place);
       } else if (event == Event::kRequest) {
         ++requests;
       } else {
@@ -205,14 +205,14 @@ TEST_CASE("when the input buffer cannot grow the parser is unchanged", "[allocat
     {
       const FailFrom fail(0);
       try {
-        static_cast<void>(parser.Room());
+        static_cast<void>(parser.Space());
       } catch (const std::bad_alloc&) {
         failed = true;
       }
     }
-    const std::span<char> room = parser.Room();
-    const std::string_view part = left.substr(0, room.size());
-    std::memcpy(room.data(), part.data(), part.size());
+    const std::span<char> space = parser.Space();
+    const std::string_view part = left.substr(0, space.size());
+    std::memcpy(space.data(), part.data(), part.size());
     parser.Filled(part.size());
     left.remove_prefix(part.size());
     CHECK(parser.Next() == (left.empty() ? Event::kRequest : Event::kNeedMore));

@@ -48,17 +48,17 @@ class ParserDriver {
 
  private:
   std::size_t Read(std::string_view segment) {
-    const std::span<char> bulk = parser_.BulkRoom();
-    const std::span<char> room = parser_.Room();
+    const std::span<char> bulk = parser_.BulkSpace();
+    const std::span<char> space = parser_.Space();
     const std::size_t to_bulk = std::min(bulk.size(), segment.size());
-    const std::size_t to_room = std::min(room.size(), segment.size() - to_bulk);
+    const std::size_t to_space = std::min(space.size(), segment.size() - to_bulk);
     if (to_bulk > 0) {
       std::memcpy(bulk.data(), segment.data(), to_bulk);
     }
-    std::memcpy(room.data(), segment.data() + to_bulk, to_room);
-    parser_.Filled(to_bulk + to_room);
+    std::memcpy(space.data(), segment.data() + to_bulk, to_space);
+    parser_.Filled(to_bulk + to_space);
     buffer_bytes_most_ = std::max(buffer_bytes_most_, parser_.BufferBytes());
-    return to_bulk + to_room;
+    return to_bulk + to_space;
   }
 
   void Run() {
@@ -76,7 +76,7 @@ class ParserDriver {
             parser_.Drain();
           } else {
             places_.push_back(std::make_unique<char[]>(parser_.BulkBytes()));
-            parser_.GivePlace(places_.back().get());
+            parser_.GiveBuffer(places_.back().get());
           }
           break;
         case Event::kError:

@@ -45,12 +45,12 @@ const std::vector<std::vector<std::string>>& Requests() {
 
 // Puts bytes where the parser wants them and does not run it.
 void Push(resp::RequestParser& parser, std::string_view bytes) {
-  const std::span<char> bulk = parser.BulkRoom();
-  const std::span<char> room = parser.Room();
+  const std::span<char> bulk = parser.BulkSpace();
+  const std::span<char> space = parser.Space();
   const std::size_t to_bulk = std::min(bulk.size(), bytes.size());
-  REQUIRE(bytes.size() - to_bulk <= room.size());
+  REQUIRE(bytes.size() - to_bulk <= space.size());
   std::copy_n(bytes.begin(), to_bulk, bulk.begin());
-  std::copy(bytes.begin() + static_cast<std::ptrdiff_t>(to_bulk), bytes.end(), room.begin());
+  std::copy(bytes.begin() + static_cast<std::ptrdiff_t>(to_bulk), bytes.end(), space.begin());
   parser.Filled(bytes.size());
 }
 
@@ -113,14 +113,14 @@ TEST_CASE("a large bulk goes straight to its place", "[parser]") {
   CHECK(parser.Args()[1].text == "k");
 
   std::string place(value.size(), '\0');
-  parser.GivePlace(place.data());
-  CHECK(parser.BulkRoom().data() == place.data() + 3);
-  CHECK(parser.BulkRoom().size() == 100'000 - 3);
+  parser.GiveBuffer(place.data());
+  CHECK(parser.BulkSpace().data() == place.data() + 3);
+  CHECK(parser.BulkSpace().size() == 100'000 - 3);
   CHECK(parser.Next() == Event::kNeedMore);
 
   // The rest of the bulk and what follows it come with one read.
   Push(parser, value.substr(3) + "\r\n$2\r\nEX\r\n*1\r\n$4\r\nPI");
-  CHECK(parser.BulkRoom().empty());
+  CHECK(parser.BulkSpace().empty());
   REQUIRE(parser.Next() == Event::kRequest);
   REQUIRE(parser.Args().size() == 4);
   CHECK(parser.Args()[0].text == "SET");
@@ -140,18 +140,18 @@ TEST_CASE("a large bulk can be drained, from its header on or in its middle", "[
   Push(parser, "*3\r\n$3\r\nSET\r\n$20000\r\n" + std::string(100, 'v'));
   REQUIRE(parser.Next() == Event::kBulk);
   if (in_the_middle) {
-    parser.GivePlace(place.data());
+    parser.GiveBuffer(place.data());
     Push(parser, std::string(900, 'v'));
     CHECK(parser.Next() == Event::kNeedMore);
   }
   parser.Drain();
-  CHECK(parser.BulkRoom().empty());
+  CHECK(parser.BulkSpace().empty());
   CHECK(parser.BulkBytes() == 20'000);
   std::string rest(in_the_middle ? 19'000 : 19'900, 'v');
   rest += "\r\n$1\r\nx\r\n";
   for (std::string_view left = rest; !left.empty();) {
     REQUIRE(parser.Next() == Event::kNeedMore);
-    const std::string_view part = left.substr(0, parser.Room().size());
+    const std::string_view part = left.substr(0, parser.Space().size());
     Push(parser, part);
     left.remove_prefix(part.size());
   }
@@ -172,13 +172,13 @@ TEST_CASE("large bulks of one request are numbered, those of the next anew", "[p
   std::string place(value.size(), '\0');
   std::vector<int> numbers;
   for (std::string_view left = bytes; !left.empty();) {
-    const std::size_t free = parser.BulkRoom().size() + parser.Room().size();
+    const std::size_t free = parser.BulkSpace().size() + parser.Space().size();
     Push(parser, left.substr(0, free));
     left.remove_prefix(std::min(left.size(), free));
     Event event = Event::kNeedMore;
     while ((event = parser.Next()) != Event::kNeedMore) {
       if (event == Event::kBulk) {
-        parser.GivePlace(place.data());
+        parser.GiveBuffer(place.data());
         continue;
       }
       for (const resp::Argument& argument : parser.Args()) {
@@ -193,7 +193,7 @@ TEST_CASE("the input buffer grows by need and shrinks when the request is done",
   const resp::Limits limits;
   resp::RequestParser parser(limits);
   CHECK(parser.BufferBytes() == 0);
-  CHECK(parser.Room().size() == 2048);
+  CHECK(parser.Space().size() == 2048);
 
   // A read that fills it doubles it, up to 16 KiB and no further.
   const std::string pings = Encode({"PING"});
@@ -203,10 +203,10 @@ TEST_CASE("the input buffer grows by need and shrinks when the request is done",
   }
   std::vector<std::size_t> sizes;
   for (std::string_view left = stream; !left.empty();) {
-    const std::size_t room = parser.Room().size();
-    sizes.push_back(room);
-    Push(parser, left.substr(0, room));
-    left.remove_prefix(std::min(left.size(), room));
+    const std::size_t space = parser.Space().size();
+    sizes.push_back(space);
+    Push(parser, left.substr(0, space));
+    left.remove_prefix(std::min(left.size(), space));
     while (parser.Next() == Event::kRequest) {
     }
   }
@@ -221,11 +221,11 @@ TEST_CASE("the input buffer grows by need and shrinks when the request is done",
   driver.Feed(Encode(many), [] { return std::string_view::npos; });
   CHECK(driver.Events() == Transcript{Joined(many)});
   CHECK(driver.BufferBytesMost() >= 100'000);
-  CHECK(driver.Parser().Room().size() == 16 * 1024);
+  CHECK(driver.Parser().Space().size() == 16 * 1024);
   // So does the list of arguments.
   driver.Feed(Encode(std::vector<std::string>(5000, "")), [] { return std::string_view::npos; });
   CHECK(driver.Events().size() == 2);
-  static_cast<void>(driver.Parser().Room());
+  static_cast<void>(driver.Parser().Space());
   CHECK(driver.Parser().BufferBytes() <= 16 * 1024 + 1024 * sizeof(resp::Argument));
 }
 
@@ -248,7 +248,7 @@ TEST_CASE("a line that comes in pieces is scanned once", "[parser]") {
   Push(parser, "PING");
   CHECK(parser.Next() == Event::kNeedMore);
   // A newline slipped in where the parser has looked already shows whether it looks again.
-  parser.Room().data()[-1] = '\n';
+  parser.Space().data()[-1] = '\n';
   CHECK(parser.Next() == Event::kNeedMore);
   Push(parser, "\n");
   CHECK(parser.Next() == Event::kRequest);

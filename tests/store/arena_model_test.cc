@@ -8,7 +8,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "store/arena.h"
+#include "store/memory/arena.h"
 
 namespace sluice::store {
 namespace {

@@ -6,7 +6,7 @@
 #include <catch2/catch.hpp>
 #include <sys/mman.h>
 
-#include "store/arena.h"
+#include "store/memory/arena.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>

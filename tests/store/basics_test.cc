@@ -6,11 +6,11 @@
 
 #include <catch2/catch.hpp>
 
-#include "store/blob.h"
-#include "store/ids.h"
-#include "store/shape.h"
-#include "store/torch/loader.h"
-#include "store/values.h"
+#include "base/ids.h"
+#include "store/memory/blob.h"
+#include "store/tensor/shape.h"
+#include "store/tensor/torch/loader.h"
+#include "store/tensor/values.h"
 
 namespace sluice::store {
 namespace {

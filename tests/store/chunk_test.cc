@@ -1,5 +1,5 @@
 // Columns as they are checked, stored and read back; what they cost.
-#include "store/chunk.h"
+#include "store/tensor/chunk.h"
 
 #include <cstdlib>
 #include <cstring>
@@ -10,7 +10,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "store/text.h"
+#include "base/text.h"
 
 namespace sluice::store {
 namespace {

@@ -13,7 +13,7 @@ namespace {
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 constexpr std::size_t kValueBytes = 10000;
 
-class NoClock final : public base::WallClock {
+class NoClock final : public WallClock {
  public:
   [[nodiscard]] std::int64_t WallUs() const override { return 0; }
 };

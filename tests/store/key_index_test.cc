@@ -1,4 +1,4 @@
-#include "store/key_index.h"
+#include "store/partition/key_index.h"
 
 #include <map>
 #include <random>

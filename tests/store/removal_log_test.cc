@@ -1,4 +1,4 @@
-#include "store/removal_log.h"
+#include "store/partition/removal_log.h"
 
 #include <string>
 #include <vector>

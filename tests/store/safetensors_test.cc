@@ -1,11 +1,11 @@
-#include "store/safetensors.h"
+#include "store/safetensors/safetensors.h"
 
 #include <cstring>
 #include <initializer_list>
 
 #include <catch2/catch.hpp>
 
-#include "store/shape.h"
+#include "store/tensor/shape.h"
 
 namespace sluice::store {
 namespace {

@@ -1,4 +1,4 @@
-#include "store/tag.h"
+#include "store/tags/tag.h"
 
 #include <string>
 

@@ -10,8 +10,8 @@
 #include <boost/json/serialize.hpp>
 #include <catch2/catch.hpp>
 
-#include "store/tag.h"
-#include "store/where.h"
+#include "store/tags/tag.h"
+#include "store/tags/where.h"
 
 namespace sluice::store {
 namespace {

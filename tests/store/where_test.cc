@@ -1,4 +1,4 @@
-#include "store/where.h"
+#include "store/tags/where.h"
 
 #include <cstddef>
 #include <string>
@@ -7,7 +7,7 @@
 
 #include <catch2/catch.hpp>
 
-#include "store/tag.h"
+#include "store/tags/tag.h"
 
 namespace sluice::store {
 namespace {

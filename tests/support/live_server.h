@@ -12,8 +12,8 @@
 
 #include <boost/asio/post.hpp>
 
-#include "server/io_thread.h"
-#include "server/listener.h"
+#include "server/net/io_thread.h"
+#include "server/net/listener.h"
 #include "tests/support/socket_client.h"
 #include "tests/support/test_server.h"
 
@@ -61,8 +61,8 @@ class LiveServer {
   TestServer& Parts() { return parts_; }
   // The listener runs on the first.
   std::span<const std::unique_ptr<server::IoThread>> Threads() { return threads_; }
-  [[nodiscard]] std::int64_t Clients() {
-    return parts_.Get().stats.Sum(&server::ThreadStats::clients);
+  [[nodiscard]] std::int64_t Connections() {
+    return parts_.Get().stats.Sum(&server::ThreadStats::connections);
   }
   [[nodiscard]] std::int64_t UsedMemory() { return parts_.GetMemory().GetBudget().Used(); }
 

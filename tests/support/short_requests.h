@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "server/arg_reader.h"
-#include "server/command_table.h"
+#include "server/arguments/arg_reader.h"
+#include "server/dispatch/command_table.h"
 #include "tests/support/resp_decoder.h"
 #include "tests/support/test_server.h"
 
@@ -58,7 +58,7 @@ inline std::string Complaint(TestServer& server, const std::vector<std::string>&
     if (replies != RepliesTo(request)) {
       return std::to_string(replies) + " replies: " + answer;
     }
-    const bool listens = client.Get().GetClient().monitor;  // it is sent its own PING, too
+    const bool listens = client.Get().GetInfo().monitor;  // it is sent its own PING, too
     if (!client.Closed() && !listens && DecodeAll(client.Run({"PING"})).size() != 1) {
       return "the connection does not answer any more, after: " + answer;
     }

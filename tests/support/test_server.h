@@ -13,16 +13,16 @@
 #include <string_view>
 #include <vector>
 
-#include "server/command_table.h"
-#include "server/connection.h"
-#include "server/context.h"
-#include "server/runtime.h"
+#include "server/connection/connection.h"
+#include "server/dispatch/command_table.h"
+#include "server/dispatch/context.h"
+#include "server/dispatch/server.h"
 #include "tests/support/resp_encoder.h"
 
 namespace sluice::tests {
 
 // A clock that moves when it is told to.
-class ManualClock final : public base::Clock {
+class ManualClock final : public Clock {
  public:
   [[nodiscard]] std::int64_t NowUs() const override { return now_us_; }
   [[nodiscard]] std::int64_t WallUs() const override { return kEpochUs + now_us_; }
@@ -42,7 +42,7 @@ class TestServer {
                       UseClock clock = UseClock::kManual)
       : system_(clock == UseClock::kSystem),
         memory_(*store::Arena::Make({.reserve_bytes = arena_bytes}), arena_bytes / 4),
-        store_(memory_, system_ ? static_cast<const base::Clock&>(system_clock_) : clock_, 42) {
+        store_(memory_, system_ ? static_cast<const Clock&>(system_clock_) : clock_, 42) {
     stats_.threads.push_back(std::make_unique<server::ThreadStats>(server::CommandCount()));
     config_.maxmemory = 0;
     config_.prealloc = 0;
@@ -74,7 +74,7 @@ class TestServer {
   }
   // As CONFIG SET would.
   void Set(std::string_view option, std::string_view value) {
-    const store::Status status = config_.Set(*server::FindOption(option), value);
+    const Status status = config_.Set(*server::FindOption(option), value);
     assert(status.ok());
     static_cast<void>(status);
     server::ApplyConfig(server_);
@@ -84,14 +84,14 @@ class TestServer {
   bool system_;
   server::Config config_;
   ManualClock clock_;
-  base::SystemClock system_clock_;
+  SystemClock system_clock_;
   store::Memory memory_;
   store::Store store_;
   engine::Engine engine_;
   server::Stats stats_;
   std::atomic<bool> stopped_{false};
   server::Server server_{.config = config_,
-                         .clock = system_ ? static_cast<const base::Clock&>(system_clock_) : clock_,
+                         .clock = system_ ? static_cast<const Clock&>(system_clock_) : clock_,
                          .memory = memory_,
                          .store = store_,
                          .engine = engine_,
@@ -158,15 +158,15 @@ class TestClient {
  private:
   // One read of the socket: takes what it read off the front of `bytes`.
   void FeedSegment(std::string_view& bytes, std::size_t segment) {
-    std::array<std::span<char>, 2> room;
+    std::array<std::span<char>, 2> space;
     try {
-      room = connection_.ReadRoom();
+      space = connection_.ReadSpace();
     } catch (const std::bad_alloc&) {
       no_memory_ = true;  // where the session closes the socket
       return;
     }
     std::size_t count = 0;
-    for (const std::span<char> part : room) {
+    for (const std::span<char> part : space) {
       const std::size_t taken = std::min({part.size(), bytes.size(), segment - count});
       if (taken > 0) {
         std::memcpy(part.data(), bytes.data(), taken);

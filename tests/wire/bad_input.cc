@@ -149,13 +149,13 @@ void Aftermath::Check() {
     CHECK(second.Ask("FLUSHALL").text == "OK");
   }
   try {
-    WaitUntil([&] { return server_.Clients() == 0 && server_.UsedMemory() == used_bytes_; });
+    WaitUntil([&] { return server_.Connections() == 0 && server_.UsedMemory() == used_bytes_; });
   } catch (const std::runtime_error&) {  // the numbers say more
-    CHECK(server_.Clients() == 0);
+    CHECK(server_.Connections() == 0);
     CHECK(server_.UsedMemory() == used_bytes_);
   }
   CHECK(SettledDescriptors() == descriptors_);
-  CHECK(server_.Parts().Get().seats_taken == 0);
+  CHECK(server_.Parts().Get().slots_taken == 0);
   CHECK(server_.Parts().Get().blocked_clients == 0);
 }
 

@@ -242,7 +242,7 @@ TEST_CASE("row 70: one client more than maxclients", "[bad-input]") {
         CHECK(third.ReceiveUntilClosed() == "-ERR max number of clients reached\r\n");
       }
     }
-    WaitUntil([&] { return server.Clients() == 1; });
+    WaitUntil([&] { return server.Connections() == 1; });
     CHECK(server.Tcp().Ask("PING").text == "PONG");
   }
   aftermath.Check();

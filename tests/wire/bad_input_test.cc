@@ -188,7 +188,7 @@ TEST_CASE("row 29: headers of large arguments cost next to nothing while their c
   CHECK(server.UsedMemory() - used < kBytesMax);
   CHECK((kSanitized || ResidentBytes() - resident < kBytesMax));
   clients.clear();
-  WaitUntil([&] { return server.Clients() == 1 && server.UsedMemory() == used; });
+  WaitUntil([&] { return server.Connections() == 1 && server.UsedMemory() == used; });
 }
 
 TEST_CASE(

@@ -233,7 +233,7 @@ TEST_CASE("a client that goes while it waits is noticed", "[concurrency]") {
     waiter.Send(Encode({"KV.WAIT", "p", "KEYS", "1", "k", "FIELDS", "1", "x", "TIMEOUT", "0"}));
     WaitUntil([&] { return server.Parts().Get().blocked_clients == 1; });
     waiter.Close();
-    WaitUntil([&] { return server.Clients() == 0; });
+    WaitUntil([&] { return server.Connections() == 0; });
     CHECK(server.Parts().Get().blocked_clients == 0);
   }
 }

@@ -86,7 +86,7 @@ TEST_CASE("a pipeline is served that is written whole before one reply is read",
   const bool resp3 = GENERATE(false, true);
   LiveServer server;
   Fill(server);
-  WaitUntil([&] { return server.Clients() == 0; });
+  WaitUntil([&] { return server.Connections() == 0; });
   const std::int64_t before = server.UsedMemory();
   for (const Pipeline& pipeline : Pipelines()) {
     CAPTURE(pipeline.name, tcp, resp3);
@@ -145,7 +145,7 @@ TEST_CASE("a client that sends more than client-query-buffer-limit and reads not
     }
     const server::Stats& stats = server.Parts().Get().stats;
     WaitUntil([&] { return stats.Sum(&server::ThreadStats::query_limit_disconnections) == 1; });
-    WaitUntil([&] { return server.Clients() == 0; });
+    WaitUntil([&] { return server.Connections() == 0; });
   }
   aftermath.Check();
 }
@@ -210,7 +210,7 @@ TEST_CASE("a peer that goes while its command is blocked is noticed at once", "[
     } else {
       client.Close();
     }
-    WaitUntil([&] { return blocked == 0 && server.Clients() == 0; });
+    WaitUntil([&] { return blocked == 0 && server.Connections() == 0; });
     noticed += std::chrono::duration_cast<milliseconds>(steady_clock::now() - gone);
   }
   CHECK(noticed < milliseconds(40) * kTimes);  // a tick every 250 ms takes 125 in the middle

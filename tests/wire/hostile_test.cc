@@ -165,9 +165,9 @@ void Live(TestServer& server, std::string_view bytes, Random& random) {
   TestClient client(server);
   const std::size_t piece_max = std::size_t{1} << Below(random, 12);
   while (!bytes.empty() && !client.Closed() && !client.Get().Blocked()) {
-    const auto room = client.Get().ReadRoom();
+    const auto space = client.Get().ReadSpace();
     const std::size_t piece =
-        std::min({1 + Below(random, piece_max), bytes.size(), room[0].size() + room[1].size()});
+        std::min({1 + Below(random, piece_max), bytes.size(), space[0].size() + space[1].size()});
     client.Feed(bytes.substr(0, piece));
     bytes.remove_prefix(piece);
     if (client.Get().Blocked()) {

@@ -31,7 +31,7 @@ TEST_CASE("a client that never reads is cut at the hard limit, and others do not
   WaitUntil([&] {
     return server.Parts().Get().stats.Sum(&server::ThreadStats::output_limit_disconnections) == 1;
   });
-  WaitUntil([&] { return server.Clients() == 1; });
+  WaitUntil([&] { return server.Connections() == 1; });
   CHECK(other.Ask("PING").text == "PONG");
 }
 
@@ -40,7 +40,7 @@ TEST_CASE("a client that takes nothing for long is cut at the soft limit", "[lim
   SocketClient other = server.Tcp();
   CHECK(other.Ask("PING").text == "PONG");
   const SocketClient client = NeverReading(server, 4 * kMiB, 1);
-  WaitUntil([&] { return server.Clients() == 1; });
+  WaitUntil([&] { return server.Connections() == 1; });
   CHECK(server.Parts().Get().stats.Sum(&server::ThreadStats::output_limit_disconnections) == 1);
   CHECK(other.Ask("PING").text == "PONG");
 }
@@ -74,11 +74,11 @@ TEST_CASE("maxclients holds for connections that come all at once, too", "[limit
   }
   const server::Stats& stats = server.Parts().Get().stats;
   WaitUntil([&] {
-    return stats.Sum(&server::ThreadStats::connections) +
+    return stats.Sum(&server::ThreadStats::accepted_connections) +
                stats.Sum(&server::ThreadStats::rejected_connections) ==
            kComing;
   });
-  CHECK(stats.Sum(&server::ThreadStats::connections) == kClientsMax);
+  CHECK(stats.Sum(&server::ThreadStats::accepted_connections) == kClientsMax);
 }
 
 TEST_CASE("QUIT answers and closes", "[limits]") {
@@ -109,7 +109,7 @@ TEST_CASE("a client that dies in the middle of an upload gives its memory back",
     client.Send("*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$67108864\r\n" + std::string(20 * kMiB, 'u'));
     WaitUntil([&] { return server.UsedMemory() > before + static_cast<std::int64_t>(10 * kMiB); });
     client.Close();
-    WaitUntil([&] { return server.Clients() == 0 && server.UsedMemory() == before; });
+    WaitUntil([&] { return server.Connections() == 0 && server.UsedMemory() == before; });
   }
 }
 

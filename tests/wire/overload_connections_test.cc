@@ -53,7 +53,7 @@ TEST_CASE("overload 4: thousands that send a request byte by byte cost a few KB 
     CHECK(server.UsedMemory() - before < kBytesMax * static_cast<std::int64_t>(count));
     // Silent, they go after the idle time-out.
     CHECK(other.Ask("CONFIG SET timeout 1").text == "OK");
-    WaitUntil([&] { return other.Ask("PING").text == "PONG" && server.Clients() == 1; });
+    WaitUntil([&] { return other.Ask("PING").text == "PONG" && server.Connections() == 1; });
   }
   aftermath.Check();
 }
@@ -118,7 +118,7 @@ TEST_CASE("overload 11: a client that never closes after our FIN is let go of", 
   CHECK(wrong.ReceiveUntilClosed() == ProtocolError("invalid multibulk length"));
   post.Send("POST / HTTP/1.1\r\n");
   CHECK(post.ReceiveUntilClosed().empty());
-  WaitUntil([&] { return server.Clients() == 0; });  // our ends are open all the while
+  WaitUntil([&] { return server.Connections() == 0; });  // our ends are open all the while
   quitting.Close();
   wrong.Close();
   post.Close();
@@ -133,7 +133,7 @@ TEST_CASE("overload 11: a peer that is blocked for good is cut by the soft limit
     SocketClient client = server.Tcp();
     client.Send(Encode({"SET", "k", std::string(32 * kMiB, 'v')}) + "GET k\r\n");
     CHECK(client.Receive().text == "OK");
-    WaitUntil([&] { return server.Clients() == 0; });
+    WaitUntil([&] { return server.Connections() == 0; });
   }
   aftermath.Check();
 }

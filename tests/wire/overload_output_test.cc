@@ -110,7 +110,7 @@ TEST_CASE(
     const server::Stats& stats = server.Parts().Get().stats;
     WaitUntil(
         [&] { return stats.Sum(&server::ThreadStats::output_limit_disconnections) == kReaders; });
-    WaitUntil([&] { return server.Clients() == 2; });
+    WaitUntil([&] { return server.Connections() == 2; });
     for (Pinger* const pinger : {&first, &second}) {
       pinger->Stop();
       CHECK(pinger->Failure().empty());

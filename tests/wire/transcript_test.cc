@@ -16,8 +16,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "server/command_table.h"
-#include "server/error_reply.h"
+#include "server/dispatch/command_table.h"
+#include "server/dispatch/error_reply.h"
 #include "tests/support/show.h"
 #include "tests/wire/peers.h"
 
@@ -206,7 +206,7 @@ TEST_CASE("every command is answered in a transcript, in RESP2 with each option,
     for (const server::Command& row : family) {
       CAPTURE(row.name);
       if (row.group == "cluster" || row.name == "config|rewrite") {
-        continue;  // refused, or without a file; tests/server/config_test.cc has one
+        continue;  // refused, or without a file; tests/server/config/config_test.cc has one
       }
       CHECK(resp3.count(std::string(row.name)) == 1);
       REQUIRE(resp2.count(std::string(row.name)) == 1);
@@ -229,12 +229,12 @@ TEST_CASE("every error code stands in errors.txt", "[transcript]") {
   }
   std::set<std::string> codes;
   for (const server::ErrorPrefix& prefix : server::ErrorPrefixes()) {
-    if (prefix.code != store::Code::kDenied && prefix.code != store::Code::kUnblocked) {
+    if (prefix.code != Code::kDenied && prefix.code != Code::kUnblocked) {
       codes.insert(std::string(prefix.text));
     }
   }
-  // DENIED depends on the peer's address: tests/server/connection_test.cc. UNBLOCKED takes two
-  // clients: tests/server/blocked_test.cc.
+  // DENIED depends on the peer's address: tests/server/connection/connection_test.cc. UNBLOCKED
+  // takes two clients: tests/server/waiting/blocked_test.cc.
   CHECK(found == codes);
 }
 

@@ -1,0 +1,15 @@
+// The samplers, one a file in samplers/; sampler_registry.cc has the table.
+#pragma once
+
+#include "controller/samplers/sampler.h"
+
+namespace sluice::controller {
+
+std::unique_ptr<Sampler> MakeSequential(const SamplerChoice& choice, const Choosable& from);
+std::unique_ptr<Sampler> MakeLifo(const SamplerChoice& choice, const Choosable& from);
+std::unique_ptr<Sampler> MakeRandom(const SamplerChoice& choice, const Choosable& from);
+std::unique_ptr<Sampler> MakePriority(const SamplerChoice& choice, const Choosable& from);
+std::unique_ptr<Sampler> MakeGroup(const SamplerChoice& choice, const Choosable& from);
+std::unique_ptr<Sampler> MakeBalanced(const SamplerChoice& choice, const Choosable& from);
+
+}  // namespace sluice::controller

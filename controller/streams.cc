@@ -1,0 +1,235 @@
+#include "controller/streams.h"
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace sluice::controller {
+
+using engine::EngineLock;
+
+Status CheckTask(const store::Partition& partition, std::string_view task) {
+  if (partition.Terms().AllowsTask(task)) {
+    return {};
+  }
+  return Status(Code::kNoTask,
+                fmt::format("partition '{}' is STRICT, and '{}' is not one of its tasks",
+                            partition.Name().View(), task));
+}
+
+Status CheckFields(const store::Partition& partition, std::span<const std::string> fields) {
+  for (const std::string& field : fields) {
+    if (!partition.Terms().AllowsField(field)) {
+      return Status(Code::kNoField,
+                    fmt::format("partition '{}' is STRICT, and its schema has no field '{}'",
+                                partition.Name().View(), field));
+    }
+  }
+  return {};
+}
+
+StreamWaiter::StreamWaiter(EngineLock& lock, Streams& streams, std::string_view partition,
+                           Fetch wanted)
+    : controller::Waiter(std::move(wanted), ++streams.arrivals_),
+      streams_(streams),
+      partition_(partition),
+      queue_(&streams.parts_.wait_queues.Hold(
+          lock, {.kind = engine::WaitKey::Kind::kPartition, .partition = partition})) {}
+
+void StreamWaiter::Leave(EngineLock& lock) noexcept {
+  engine::WaitQueues& queues = streams_.parts_.wait_queues;
+  if (controller::Waiter::Waits()) {
+    stream->GetPartition().Touch(streams_.NowMs());  // somebody waited until now
+    stream->Tasks().Leave(*this);
+  }
+  queues.Leave(lock, *this);
+  if (queue_ != nullptr) {
+    queues.Release(lock, *std::exchange(queue_, nullptr));
+  }
+}
+
+void StreamWaiter::OnServed(EngineLock& lock) noexcept {
+  try {
+    streams_.LetIn(lock, *this);
+  } catch (const std::bad_alloc&) {
+    Answer(Status(Code::kOom, "no memory left for this fetch"), {});
+  }
+}
+
+Streams::Streams(const Parts& parts) : parts_(parts), seeds_(parts.store.Seed()) {
+  parts_.engine.SetWaiterService(*this);
+  parts_.store.AddListener(*this);
+}
+
+Stream& Streams::Of(EngineLock& lock, store::Partition& partition) {
+  Stream* stream = Find(partition);
+  if (stream == nullptr) {
+    auto made = std::make_unique<Stream>(*this, parts_.budget, partition, seeds_.Next());
+    stream = made.get();
+    partition.Attach(std::move(made));
+    all_.push_back(*stream);
+    MarkChanged(lock, *stream);
+  }
+  if (const std::int64_t now_us = parts_.clock.NowUs(); !parts_.pause.On(now_us)) {
+    std::int64_t rows = Controller::kStepRows;  // of more the housekeeper does the rest
+    stream->EndLeases(now_us, rows);
+    if (stream->evicts_later) {
+      EvictSome(lock, *stream);
+    }
+  }
+  stream->Charge();
+  return *stream;
+}
+
+// Where the partition is gone again, it waits on.
+void Streams::LetIn(EngineLock& lock, StreamWaiter& waiter) {
+  auto found = parts_.store.FindPartition(waiter.partition_);
+  if (!found.ok() || *found == nullptr) {
+    parts_.wait_queues.Join(lock, *waiter.queue_, waiter);
+    return;
+  }
+  store::Partition& partition = **found;
+  Status status = CheckTask(partition, waiter.fetch.task);
+  if (status.ok()) {
+    status = CheckFields(partition, waiter.fetch.selection.fields);
+  }
+  if (!status.ok()) {
+    waiter.Answer(std::move(status), {});
+    return;
+  }
+  Stream& stream = Of(lock, partition);
+  stream.Tasks().Wait(waiter);
+  waiter.stream = &stream;
+  MarkChanged(lock, stream);
+}
+
+void Streams::Wait(EngineLock& lock, StreamWaiter& waiter) {
+  auto partition = parts_.store.FindPartition(waiter.partition_);
+  if (partition.ok() && *partition != nullptr) {
+    Stream& stream = Of(lock, **partition);
+    stream.Tasks().Wait(waiter);
+    waiter.stream = &stream;
+  } else {
+    parts_.wait_queues.Join(lock, *waiter.queue_, waiter);
+  }
+}
+
+void Streams::Evict(EngineLock& /*lock*/, Stream& stream, std::span<const RowIndex> rows) noexcept {
+  if (parts_.pause.On(parts_.clock.NowUs())) {
+    stream.evicts_later = true;
+    return;
+  }
+  try {
+    Remove(stream, stream.Evictable(rows));
+  } catch (const std::bad_alloc&) {
+    stream.evicts_later = true;
+  }
+}
+
+void Streams::EvictSome(EngineLock& /*lock*/, Stream& stream) noexcept {
+  stream.evicts_later = false;
+  try {
+    Remove(stream, stream.SomeEvictable(Controller::kStepRows));
+  } catch (const std::bad_alloc&) {
+    stream.evicts_later = true;
+  }
+}
+
+void Streams::Remove(Stream& stream, std::span<const RowIndex> rows) {
+  if (!rows.empty()) {
+    const store::RowSet evicted = {
+        .kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows};
+    const auto removed = parts_.store.ClearRows(stream.GetPartition().Name().View(), evicted);
+    stream.evicts_later = stream.evicts_later || !removed.ok();
+  }
+}
+
+std::int64_t Streams::EndLeases(EngineLock& lock, std::int64_t now_us) noexcept {
+  if (parts_.pause.On(now_us)) {
+    return parts_.pause.until_us;
+  }
+  if (!changed_.empty()) {
+    parts_.engine.HasWork(lock);
+  }
+  std::int64_t next_us = Leases::kNever;
+  std::int64_t rows = Controller::kStepRows;
+  for (Stream& stream : all_) {
+    stream.EndLeases(now_us, rows);
+    next_us = std::min(next_us, stream.Tasks().NextDeadlineUs());
+  }
+  return next_us;
+}
+
+bool Streams::OnConnectionClosed(EngineLock& lock, std::int64_t connection) noexcept {
+  std::int64_t rows = Controller::kStepRows;
+  bool more = false;
+  for (Stream& stream : all_) {
+    const std::int64_t before = rows;
+    more = stream.Tasks().EndLeasesOf(connection, rows) || more;
+    if (rows < before) {
+      MarkChanged(lock, stream);
+    }
+  }
+  return more;
+}
+
+void Streams::MarkChanged(EngineLock& lock, Stream& stream) noexcept {
+  if (!stream.in_changed.is_linked()) {
+    changed_.push_back(stream);
+    parts_.engine.HasWork(lock);
+  }
+}
+
+void Streams::OnRowsChanged(store::Partition& partition,
+                            std::span<const store::RowReference> rows) noexcept {
+  if (Stream* const stream = Find(partition)) {
+    for (const store::RowReference& row : rows) {
+      stream->Tasks().RowWritten(row.index);
+    }
+    MarkChanged(parts_.engine.Held(), *stream);
+  }
+}
+
+void Streams::OnRowsRemoved(store::Partition& partition,
+                            std::span<const store::RowReference> rows) noexcept {
+  if (Stream* const stream = Find(partition)) {
+    for (const store::RowReference& row : rows) {
+      stream->Tasks().RowGone(row.index);
+    }
+    MarkChanged(parts_.engine.Held(), *stream);
+  }
+}
+
+// Those that wait go on waiting, for the next partition of this name.
+void Streams::OnPartitionRemoved(store::Partition& partition) noexcept {
+  Stream* const stream = Find(partition);
+  if (stream == nullptr) {
+    return;
+  }
+  EngineLock& lock = parts_.engine.Held();
+  while (Waiter* const first = stream->Tasks().FirstWaiter()) {
+    auto& waiter = static_cast<StreamWaiter&>(*first);
+    stream->Tasks().Leave(waiter);
+    waiter.stream = nullptr;
+    parts_.wait_queues.Join(lock, *waiter.queue_, waiter);
+  }
+  stream->in_all.unlink();
+  stream->in_changed.unlink();
+}
+
+void Streams::ServeWaiters(EngineLock& lock) noexcept {
+  parts_.wait_queues.Serve(lock);
+  const std::int64_t now_us = parts_.clock.NowUs();
+  if (parts_.pause.On(now_us)) {
+    return;  // what has changed stays in line until EndLeases() finds the pause over
+  }
+  while (!changed_.empty()) {
+    Stream& stream = changed_.front();
+    changed_.pop_front();
+    stream.Tasks().Settle(now_us);
+  }
+}
+
+}  // namespace sluice::controller

@@ -1,0 +1,352 @@
+// COMMAND and its subcommands: the command table, told to clients.
+#include <array>
+#include <cassert>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/ascii.h"
+#include "server/arguments/arg_reader.h"
+#include "server/dispatch/command_table.h"
+#include "server/dispatch/context.h"
+#include "server/dispatch/dispatch.h"
+#include "server/dispatch/piecewise.h"
+
+namespace sluice::server {
+namespace {
+
+using resp::Reply;
+
+template <typename Function>
+void ForEachRow(const Function& function) {
+  for (const auto family : Families()) {
+    for (const Command& row : family) {
+      function(row);
+    }
+  }
+}
+
+std::vector<const Command*> TopLevel() {
+  std::vector<const Command*> rows;
+  ForEachRow([&rows](const Command& row) {
+    if (!IsSubcommand(row)) {
+      rows.push_back(&row);
+    }
+  });
+  return rows;
+}
+
+std::vector<const Command*> SubcommandsOf(const Command& parent) {
+  std::vector<const Command*> rows;
+  ForEachRow([&rows, &parent](const Command& row) {
+    if (row.name.starts_with(parent.name) && row.name.substr(parent.name.size()).starts_with('|')) {
+      rows.push_back(&row);
+    }
+  });
+  return rows;
+}
+
+std::vector<std::string_view> FlagNames(const Command& row) {
+  struct Name {
+    Flag flag;
+    std::string_view text;
+  };
+  constexpr Name kNames[] = {{kWrite, "write"},    {kReadOnly, "readonly"}, {kDenyOom, "denyoom"},
+                             {kAdmin, "admin"},    {kLoading, "loading"},   {kFast, "fast"},
+                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}, {kPubSub, "pubsub"}};
+  std::vector<std::string_view> names;
+  for (const Name& name : kNames) {
+    if ((row.flags & name.flag) != 0) {
+      names.push_back(name.text);
+    }
+  }
+  return names;
+}
+
+void Simples(Reply& reply, const std::vector<std::string_view>& names) {
+  reply.Set(names.size());
+  for (const std::string_view name : names) {
+    reply.Simple(name);
+  }
+}
+
+// As COMMAND gives key positions since Redis 7: where keys begin, and how far they go. Not of
+// subcommands: Debian's hiredis reads no deeper.
+void KeySpecs(Reply& reply, const Command& row) {
+  const bool has_keys = row.keys.first != 0 && !IsSubcommand(row);
+  reply.Set(has_keys ? 1 : 0);
+  if (!has_keys) {
+    return;
+  }
+  reply.Map(3);
+  reply.Bulk("flags");
+  Simples(reply, {(row.flags & kWrite) != 0 ? "RW" : "RO",
+                  (row.flags & kWrite) != 0 ? "UPDATE" : "ACCESS"});
+  reply.Bulk("begin_search");
+  reply.Map(2);
+  reply.Bulk("type");
+  reply.Bulk("index");
+  reply.Bulk("spec");
+  reply.Map(1);
+  reply.Bulk("index");
+  reply.Integer(row.keys.first);
+  reply.Bulk("find_keys");
+  reply.Map(2);
+  reply.Bulk("type");
+  reply.Bulk("range");
+  reply.Bulk("spec");
+  reply.Map(3);
+  reply.Bulk("lastkey");
+  reply.Integer(row.keys.last < 0 ? row.keys.last : row.keys.last - row.keys.first);
+  reply.Bulk("keystep");
+  reply.Integer(row.keys.step);
+  reply.Bulk("limit");
+  reply.Integer(0);
+}
+
+// A subcommand's key specifications are left out: Debian's hiredis does not read so deep.
+void Info(Reply& reply, const Command& row) {
+  reply.Array(10);
+  reply.Bulk(row.name);
+  reply.Integer(row.arity);
+  Simples(reply, FlagNames(row));
+  reply.Integer(row.keys.first);
+  reply.Integer(row.keys.last);
+  reply.Integer(row.keys.step);
+  std::vector<std::string_view> categories;
+  for (const std::string_view name : Categories()) {
+    if (IsOfCategory(row, name.substr(1))) {
+      categories.push_back(name);
+    }
+  }
+  Simples(reply, categories);
+  reply.Set(0);  // tips
+  if (IsSubcommand(row)) {
+    reply.Set(0);
+  } else {
+    KeySpecs(reply, row);
+  }
+  const std::vector<const Command*> children = SubcommandsOf(row);
+  reply.Array(children.size());
+  for (const Command* const child : children) {
+    Info(reply, *child);
+  }
+}
+
+void ArgDocs(Reply& reply, std::span<const Arg> args) {
+  reply.Array(args.size());
+  for (const Arg& arg : args) {
+    const bool has_flags = arg.optional || arg.multiple;
+    reply.Map(2 + (arg.token.empty() ? 0U : 1U) + (has_flags ? 1U : 0U) +
+              (arg.args.empty() ? 0U : 1U));
+    reply.Bulk("name");
+    reply.Bulk(arg.name);
+    reply.Bulk("type");
+    reply.Bulk(arg.type);
+    if (!arg.token.empty()) {
+      reply.Bulk("token");
+      reply.Bulk(arg.token);
+    }
+    if (has_flags) {
+      reply.Bulk("flags");
+      reply.Array((arg.optional ? 1U : 0U) + (arg.multiple ? 1U : 0U));
+      if (arg.optional) {
+        reply.Simple("optional");
+      }
+      if (arg.multiple) {
+        reply.Simple("multiple");
+      }
+    }
+    if (!arg.args.empty()) {
+      reply.Bulk("arguments");
+      ArgDocs(reply, arg.args);
+    }
+  }
+}
+
+void Docs(Reply& reply, const Command& row) {
+  const std::vector<const Command*> children = SubcommandsOf(row);
+  reply.Bulk(row.name);
+  reply.Map(4 + (row.args.empty() ? 0U : 1U) + (children.empty() ? 0U : 1U));
+  reply.Bulk("summary");
+  reply.Bulk(row.summary);
+  reply.Bulk("since");
+  reply.Bulk(row.since);
+  reply.Bulk("group");
+  reply.Bulk(row.group);
+  reply.Bulk("complexity");
+  reply.Bulk(row.complexity);
+  if (!row.args.empty()) {
+    reply.Bulk("arguments");
+    ArgDocs(reply, row.args);
+  }
+  if (!children.empty()) {
+    reply.Bulk("subcommands");
+    reply.Map(children.size());
+    for (const Command* const child : children) {
+      Docs(reply, *child);
+    }
+  }
+}
+
+// COMMAND
+Status CommandAll(Context& context, ArgReader& /*args*/) {
+  std::vector<const Command*> rows = TopLevel();
+  const std::size_t count = rows.size();
+  context.reply.Array(count);
+  ReplyEach(
+      count, [rows = std::move(rows)](Reply& reply, std::size_t i) { Info(reply, *rows[i]); },
+      context.reply, context.rest);
+  return {};
+}
+
+// COMMAND COUNT
+Status CommandCountCommand(Context& context, ArgReader& /*args*/) {
+  context.reply.Integer(static_cast<std::int64_t>(TopLevel().size()));
+  return {};
+}
+
+// COMMAND LIST
+Status CommandList(Context& context, ArgReader& args) {
+  TRY(args.Finish());
+  const std::vector<const Command*> rows = TopLevel();
+  context.reply.Array(rows.size());
+  for (const Command* const row : rows) {
+    context.reply.Bulk(row->name);
+  }
+  return {};
+}
+
+// COMMAND INFO [name ...]
+Status CommandInfo(Context& context, ArgReader& args) {
+  if (!args.HasMore()) {
+    return CommandAll(context, args);
+  }
+  const auto names = args.Remaining();
+  context.reply.Array(names.size());
+  for (const RequestArg& name : names) {
+    const Command* const row = FindCommand(name.text);
+    if (row == nullptr) {
+      context.reply.NullArray();
+    } else {
+      Info(context.reply, *row);
+    }
+  }
+  return {};
+}
+
+// COMMAND DOCS [name ...]
+Status CommandDocs(Context& context, ArgReader& args) {
+  std::vector<const Command*> rows;
+  if (!args.HasMore()) {
+    rows = TopLevel();
+  }
+  for (const RequestArg& name : args.Remaining()) {
+    if (const Command* const row = FindCommand(name.text)) {
+      rows.push_back(row);
+    }
+  }
+  context.reply.Map(rows.size());
+  const std::size_t count = rows.size();
+  ReplyEach(
+      count, [rows = std::move(rows)](Reply& reply, std::size_t i) { Docs(reply, *rows[i]); },
+      context.reply, context.rest);
+  return {};
+}
+
+// COMMAND GETKEYS command [arg ...]
+Status CommandGetKeys(Context& context, ArgReader& args) {
+  const auto request = args.Remaining();
+  assert(!request.empty());
+  const Command* const row = ResolveCommand(request);
+  if (row == nullptr) {
+    return Status(Code::kError, "Invalid command specified");
+  }
+  if (!ArityMatches(*row, request.size())) {
+    return Status(Code::kError, "Invalid number of arguments specified for command");
+  }
+  const auto count = static_cast<int>(request.size());
+  const int last = row->keys.last < 0 ? count + row->keys.last : row->keys.last;
+  if (row->keys.first == 0 || row->keys.first >= count) {
+    return Status(Code::kError, "The command has no key arguments");
+  }
+  const int keys = (last - row->keys.first) / row->keys.step + 1;
+  context.reply.Array(static_cast<std::size_t>(keys));
+  for (int i = row->keys.first; i <= last; i += row->keys.step) {
+    context.reply.Bulk(request[static_cast<std::size_t>(i)].text);
+  }
+  return {};
+}
+
+// <container> HELP
+Status Help(Context& context, ArgReader& args) {
+  TRY(args.Finish());
+  const Command* const parent = FindCommand(context.request.front().text);
+  const std::vector<const Command*> children = SubcommandsOf(*parent);
+  context.reply.Array(children.size() * 2 + 1);
+  context.reply.Simple(fmt::format("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+                                   UpperCased(parent->name)));
+  for (const Command* const child : children) {
+    context.reply.Simple(UpperCased(child->name.substr(parent->name.size() + 1)));
+    context.reply.Simple(fmt::format("    {}", child->summary));
+  }
+  return {};
+}
+
+constexpr Arg kNamesArgs[] = {
+    {.name = "command-name", .type = "string", .optional = true, .multiple = true}};
+constexpr Arg kGetKeysArgs[] = {
+    {.name = "command", .type = "string"},
+    {.name = "arg", .type = "string", .optional = true, .multiple = true}};
+
+constexpr Command IntrospectionRow(Command row) {
+  row.group = "server";
+  row.since = "0.1.0";
+  row.complexity = "O(N) where N is the number of commands described";
+  row.flags |= kLoading;
+  return row;
+}
+
+constexpr std::array kCommands = {
+    Row(IntrospectionRow({.name = "command",
+                          .arity = -1,
+                          .flags = kContainer,
+                          .handler = CommandAll,
+                          .summary = "Describes all commands."})),
+    Row(IntrospectionRow({.name = "command|count",
+                          .arity = 2,
+                          .handler = CommandCountCommand,
+                          .summary = "Counts the commands."})),
+    Row(IntrospectionRow({.name = "command|list",
+                          .arity = -2,
+                          .handler = CommandList,
+                          .summary = "Lists the commands' names."})),
+    Row(IntrospectionRow({.name = "command|help",
+                          .arity = 2,
+                          .handler = Help,
+                          .summary = "Lists the subcommands, of any command that has some."})),
+    Row(IntrospectionRow({.name = "command|info",
+                          .arity = -2,
+                          .handler = CommandInfo,
+                          .summary = "Describes some commands, or all.",
+                          .args = kNamesArgs})),
+    Row(IntrospectionRow({.name = "command|docs",
+                          .arity = -2,
+                          .handler = CommandDocs,
+                          .summary = "Documents some commands, or all.",
+                          .args = kNamesArgs})),
+    Row(IntrospectionRow({.name = "command|getkeys",
+                          .arity = -3,
+                          .handler = CommandGetKeys,
+                          .summary = "Extracts the key arguments from a command.",
+                          .args = kGetKeysArgs})),
+};
+
+}  // namespace
+
+std::span<const Command> IntrospectionCommands() {
+  return kCommands;
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,201 @@
+// What Redis clients and tools ask, and a single server without users or modules can say in a line:
+// ROLE, TIME, LASTSAVE, WAIT, MODULE, ACL, CLUSTER.
+#include <array>
+#include <string_view>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/ids.h"
+#include "server/arguments/arg_reader.h"
+#include "server/commands/kv/kv_block.h"
+#include "server/dispatch/command_table.h"
+#include "server/dispatch/context.h"
+
+namespace sluice::server {
+namespace {
+
+// ROLE
+Status Role(Context& context, ArgReader& /*args*/) {
+  context.reply.Array(3);
+  context.reply.Bulk("master");
+  context.reply.Integer(0);
+  context.reply.Array(0);
+  return {};
+}
+
+// TIME
+Status Time(Context& context, ArgReader& /*args*/) {
+  const std::int64_t now_us = context.server.clock.WallUs();
+  context.reply.Array(2);
+  context.reply.Bulk(fmt::format("{}", now_us / 1000000));
+  context.reply.Bulk(fmt::format("{}", now_us % 1000000));
+  return {};
+}
+
+// LASTSAVE
+Status LastSave(Context& context, ArgReader& /*args*/) {
+  const Server& server = context.server;
+  const std::int64_t up_us = server.clock.NowUs() - server.started_us;
+  context.reply.Integer((server.clock.WallUs() - up_us) / 1000000);  // as in Redis: when it began
+  return {};
+}
+
+// WAIT numreplicas timeout
+Status Wait(Context& context, ArgReader& args) {
+  args.Integer();
+  ReadMilliseconds(args);
+  TRY(args.Finish());
+  context.reply.Integer(0);  // there are none to wait for
+  return {};
+}
+
+// MODULE LIST
+Status ModuleList(Context& context, ArgReader& /*args*/) {
+  context.reply.Array(0);
+  return {};
+}
+
+// ACL WHOAMI
+Status AclWhoAmI(Context& context, ArgReader& /*args*/) {
+  context.reply.Bulk("default");
+  return {};
+}
+
+// ACL USERS
+Status AclUsers(Context& context, ArgReader& /*args*/) {
+  context.reply.Array(1);
+  context.reply.Bulk("default");
+  return {};
+}
+
+// ACL LIST
+Status AclList(Context& context, ArgReader& /*args*/) {
+  context.reply.Array(1);
+  context.reply.Bulk(context.server.wants_password ? "user default on ~* &* +@all"
+                                                   : "user default on nopass ~* &* +@all");
+  return {};
+}
+
+// ACL CAT [category]
+Status AclCat(Context& context, ArgReader& args) {
+  const bool all = !args.HasMore();
+  const std::string_view category = all ? std::string_view() : args.Word("category");
+  TRY(args.Finish());
+  if (all) {
+    context.reply.Array(Categories().size());
+    for (const std::string_view name : Categories()) {
+      context.reply.Bulk(name.substr(1));
+    }
+    return {};
+  }
+  std::vector<std::string_view> names;
+  for (const auto family : Families()) {
+    for (const Command& row : family) {
+      if (IsOfCategory(row, category)) {
+        names.push_back(row.name);
+      }
+    }
+  }
+  if (names.empty()) {
+    return Status(Code::kError, fmt::format("Unknown category '{}'", Printable(category)));
+  }
+  context.reply.Array(names.size());
+  for (const std::string_view name : names) {
+    context.reply.Bulk(name);
+  }
+  return {};
+}
+
+// CLUSTER ..., READONLY, READWRITE, ASKING
+Status NoCluster(Context& /*context*/, ArgReader& /*args*/) {
+  return Status(Code::kError, "This instance has cluster support disabled");
+}
+
+constexpr Arg kWaitArgs[] = {{.name = "numreplicas", .type = "integer"},
+                             {.name = "timeout", .type = "integer"}};
+constexpr Arg kCategoryArgs[] = {{.name = "category", .type = "string", .optional = true}};
+constexpr Arg kAnyArgs[] = {{.name = "arg", .type = "string", .optional = true, .multiple = true}};
+
+constexpr Command RedisRow(Command row) {
+  row.group = "server";
+  row.since = "0.1.0";
+  row.complexity = "O(1)";
+  row.flags |= kLoading;
+  return row;
+}
+
+constexpr Command ClusterRow(Command row) {
+  row.group = "cluster";
+  row.since = "0.1.0";
+  row.complexity = "O(1)";
+  row.handler = NoCluster;
+  row.summary = "Is refused: there is no cluster.";
+  return row;
+}
+
+constexpr std::array kCommands = {
+    Row(RedisRow({.name = "role",
+                  .arity = 1,
+                  .flags = kFast,
+                  .handler = Role,
+                  .summary = "Tells that this is a master without replicas."})),
+    Row(RedisRow({.name = "time",
+                  .arity = 1,
+                  .flags = kFast,
+                  .handler = Time,
+                  .summary = "Returns the server's time: seconds and microseconds."})),
+    Row(RedisRow({.name = "lastsave",
+                  .arity = 1,
+                  .flags = kAdmin | kFast,
+                  .handler = LastSave,
+                  .summary = "Returns when the data was last saved: never, so when the server "
+                             "began."})),
+    Row(RedisRow({.name = "wait",
+                  .arity = 3,
+                  .handler = Wait,
+                  .summary = "Returns 0: there are no replicas.",
+                  .args = kWaitArgs})),
+    Row(RedisRow({.name = "module",
+                  .arity = -2,
+                  .flags = kContainer,
+                  .summary = "Commands about modules."})),
+    Row(RedisRow({.name = "module|list",
+                  .arity = 2,
+                  .flags = kAdmin,
+                  .handler = ModuleList,
+                  .summary = "Returns an empty list: there are no modules."})),
+    Row(RedisRow(
+        {.name = "acl", .arity = -2, .flags = kContainer, .summary = "Commands about users."})),
+    Row(RedisRow({.name = "acl|whoami",
+                  .arity = 2,
+                  .handler = AclWhoAmI,
+                  .summary = "Returns the user's name."})),
+    Row(RedisRow({.name = "acl|users",
+                  .arity = 2,
+                  .flags = kAdmin,
+                  .handler = AclUsers,
+                  .summary = "Lists the users; there is one."})),
+    Row(RedisRow({.name = "acl|list",
+                  .arity = 2,
+                  .flags = kAdmin,
+                  .handler = AclList,
+                  .summary = "Lists the users and what they may do."})),
+    Row(RedisRow({.name = "acl|cat",
+                  .arity = -2,
+                  .handler = AclCat,
+                  .summary = "Lists the categories of commands, or the commands of one.",
+                  .args = kCategoryArgs})),
+    Row(ClusterRow({.name = "cluster", .arity = -2, .args = kAnyArgs})),
+    Row(ClusterRow({.name = "readonly", .arity = 1, .flags = kFast})),
+    Row(ClusterRow({.name = "readwrite", .arity = 1, .flags = kFast})),
+    Row(ClusterRow({.name = "asking", .arity = 1, .flags = kFast})),
+};
+
+}  // namespace
+
+std::span<const Command> RedisCommands() {
+  return kCommands;
+}
+
+}  // namespace sluice::server

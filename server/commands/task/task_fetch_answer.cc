@@ -1,0 +1,204 @@
+#include "server/commands/task/task_fetch_answer.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace sluice::server {
+namespace {
+
+using controller::Fetched;
+using controller::Outcome;
+
+// Rows on their way to a client.
+class FetchDelivery final : public Delivery {
+ public:
+  FetchDelivery(Server& server, const FetchArgs& args, const FetchAnswer& answer)
+      : server_(server), partition_(args.partition), made_(answer.made), fetched_(answer.fetched) {
+    fetch_.task = args.fetch.task;
+    fetch_.step = args.fetch.step;
+  }
+  void GiveBack(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
+    if (controller::Stream* const stream = StreamOf(lock, server_, partition_, made_)) {
+      stream->Tasks().GiveBack(fetch_, fetched_);
+      server_.streams.MarkChanged(lock, *stream);
+    }
+  }
+
+ private:
+  Server& server_;
+  std::string partition_;
+  Revision made_;
+  controller::Fetch fetch_;  // of it what GiveBack() looks at
+  Fetched fetched_;
+};
+
+// Errors: as ReplyInFormat.
+Status Reply(Context& context, FetchArgs& args, FetchAnswer& answer) {
+  const Fetched& fetched = answer.fetched;
+  resp::Reply& reply = context.reply;
+  const bool weights = args.fetch.sampler.row->needs_weight;
+  std::size_t pairs = 3;
+  for (const bool pair :
+       {args.fetch.lease.has_value(), weights, args.format.Given(), fetched.end}) {
+    pairs += pair ? 1 : 0;
+  }
+  reply.Map(pairs);
+  reply.Bulk("rows");
+  reply.Bulk(store::AsBytes(fetched.rows));
+  reply.Bulk("keys");
+  reply.Array(answer.keys.size());
+  for (const Text& key : answer.keys) {
+    reply.Bulk(key.View());
+  }
+  reply.Bulk("tags");
+  reply.Array(answer.tags.size());
+  for (const Text& tag : answer.tags) {
+    reply.Bulk(tag.IsNull() ? "{}" : tag.View());
+  }
+  if (args.fetch.lease) {
+    reply.Bulk("lease");
+    if (fetched.lease != 0) {
+      reply.Integer(fetched.lease);
+    } else {
+      reply.Null();
+    }
+  }
+  if (weights) {
+    reply.Bulk("weights");
+    reply.Array(fetched.weights.size());
+    for (const double weight : fetched.weights) {
+      reply.Double(weight);
+    }
+  }
+  if (fetched.end) {
+    reply.Bulk("end");
+    reply.Integer(1);
+  }
+  if (!args.format.Given()) {
+    return {};
+  }
+  reply.Bulk("data");
+  return ReplyInFormat(context, args.partition, args.format, answer.read);
+}
+
+}  // namespace
+
+Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, controller::Stream& stream,
+                            const FetchAttempt& attempt, FetchAnswer& answer) {
+  const FetchArgs& args = attempt.args;
+  answer.made = stream.GetPartition().Made();
+  TRY_ASSIGN(const controller::Step* const known, stream.Tasks().KnownStep(args.fetch));
+  if (known != nullptr) {  // where it cannot be answered, its lease stays as it is
+    answer.fetched.rows = known->rows;
+    TRY(CollectAnswer(stream, args, answer));
+  }
+  TRY_ASSIGN(const Outcome outcome,
+             stream.Tasks().TryFetch(
+                 args.fetch, {.now_us = server.clock.NowUs(), .time_is_up = attempt.time_is_up},
+                 answer.fetched));
+  if (outcome != Outcome::kRows) {
+    return outcome;
+  }
+  server.streams.MarkChanged(lock, stream);  // it may be the end for others, or they share its step
+  if (known != nullptr) {
+    return outcome;
+  }
+  try {
+    const Status status = CollectAnswer(stream, args, answer);
+    if (!status.ok()) {
+      GiveBackTo(lock, server, stream, args.fetch, answer);
+      return status;
+    }
+  } catch (...) {
+    GiveBackTo(lock, server, stream, args.fetch, answer);
+    throw;
+  }
+  return outcome;
+}
+
+Status CollectAnswer(controller::Stream& stream, const FetchArgs& args, FetchAnswer& answer) {
+  store::Partition& partition = stream.GetPartition();
+  answer.autoevict = partition.Terms().autoevict;
+  const std::vector<RowIndex>& rows = answer.fetched.rows;
+  answer.keys.reserve(rows.size());
+  answer.tags.reserve(rows.size());
+  // Rows of a large partition lie far apart: their memory is fetched for all of them at once, or
+  // the way from row to key and tag is waited for, one after another.
+  std::vector<const store::Row*> found;
+  found.reserve(rows.size());
+  for (const RowIndex index : rows) {
+    partition.Prefetch(index);
+  }
+  for (const RowIndex index : rows) {
+    found.push_back(partition.FindRow(index));
+    found.back()->key.Prefetch();
+    found.back()->tag.Prefetch();
+  }
+  for (const store::Row* const row : found) {
+    answer.keys.push_back(row->key);
+    answer.tags.push_back(row->tag);
+  }
+  if (!args.format.Given()) {
+    return {};
+  }
+  const std::vector<std::string_view> fields(args.fetch.selection.fields.begin(),
+                                             args.fetch.selection.fields.end());
+  answer.read.Reset();
+  return partition.Read(
+      {.partition = args.partition,
+       .rows = {.kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows},
+       .fields = rows.empty() ? std::span<const std::string_view>() : fields,
+       .all_fields = false,
+       .strict = args.format.Strict(),
+       .keys = args.format.format == Format::kSafetensors},
+      answer.read);
+}
+
+void GiveBackTo(engine::EngineLock& lock, Server& server, controller::Stream& stream,
+                const controller::Fetch& fetch, const FetchAnswer& answer) noexcept {
+  stream.Tasks().GiveBack(fetch, answer.fetched);
+  if (answer.new_task) {
+    stream.Tasks().ForgetUnused(fetch.task);
+  }
+  server.streams.MarkChanged(lock, stream);
+}
+
+void GiveBack(engine::EngineLock& lock, Server& server, const FetchArgs& args,
+              const FetchAnswer& answer) noexcept {
+  if (controller::Stream* const stream = StreamOf(lock, server, args.partition, answer.made)) {
+    GiveBackTo(lock, server, *stream, args.fetch, answer);
+  }
+}
+
+Status DeliverAnswer(Context& context, FetchArgs& args, FetchAnswer& answer) {
+  struct Guard {
+    Context& context;
+    const FetchArgs& args;
+    const FetchAnswer* answer;
+    ~Guard() {
+      if (answer != nullptr) {
+        GiveBack(context.turn.Enter(), context.server, args, *answer);
+      }
+    }
+  } guard{context, args, &answer};
+  std::unique_ptr<Delivery> delivery;
+  if (!answer.fetched.rows.empty() && !args.fetch.keep) {
+    delivery = std::make_unique<FetchDelivery>(context.server, args, answer);
+    context.deliveries.reserve(context.deliveries.size() + 1);
+  }
+  TRY(Reply(context, args, answer));
+  guard.answer = nullptr;
+  if (answer.autoevict && !args.fetch.lease && !args.fetch.keep) {  // they are gone for good
+    engine::EngineLock& lock = context.turn.Enter();
+    if (controller::Stream* const stream =
+            StreamOf(lock, context.server, args.partition, answer.made)) {
+      context.server.streams.Evict(lock, *stream, answer.fetched.rows);
+    }
+  } else if (delivery != nullptr) {
+    context.deliveries.push_back(std::move(delivery));
+  }
+  return {};
+}
+
+}  // namespace sluice::server

@@ -1,0 +1,18 @@
+// How TASK.STATUS and PARTITION.INFO answer with a task's counts.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "controller/stream.h"
+#include "resp/reply.h"
+
+namespace sluice::server {
+
+inline constexpr std::size_t kTaskReportPairs = 6;
+// Appends kTaskReportPairs names and values.
+void ReplyTaskReport(const controller::TaskReport& report, resp::Reply& reply);
+// Null where there is no number.
+void ReplyOptional(std::optional<std::int64_t> number, resp::Reply& reply);
+
+}  // namespace sluice::server

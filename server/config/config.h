@@ -1,0 +1,142 @@
+// Config: the options, from defaults, a file, the command line and CONFIG SET, by one table of
+// rows.
+//
+// conf/sluice.conf, CONFIG GET and the tests walk the same table. Names are Redis's where the
+// meaning is.
+//
+// Thread safety: numbers are atomic and may change by CONFIG SET; texts change under the engine, or
+// not at all once the server runs.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+
+namespace sluice::server {
+
+class Config;
+
+// When a connection that does not read is closed; 0: never.
+struct OutputLimit {
+  std::atomic<std::int64_t> hard_bytes{0};    // so many wait for it
+  std::atomic<std::int64_t> soft_bytes{0};    // so many wait, and it took none of them for
+  std::atomic<std::int64_t> soft_seconds{0};  // so long
+};
+
+struct Option {
+  enum class Kind : std::uint8_t {
+    kNumber,
+    kMemory,  // bytes: 1048576, 1mb, 2gb; maxmemory also 75% (of the machine's memory)
+    kBool,    // yes or no
+    kText,
+    kOutputLimit,  // "normal <hard> <soft> <seconds>", and the same for "pubsub"
+  };
+  std::string_view name;
+  Kind kind = Kind::kText;
+  std::string_view initial;  // the default, as it stands in conf/sluice.conf
+  std::string_view summary;  // one sentence, with its period
+  bool immutable = false;    // CONFIG SET refuses it
+  bool secret = false;       // CONFIG GET hides it
+  std::int64_t min = 0;      // of numbers and memory
+  std::int64_t max = INT64_MAX;
+  std::span<const std::string_view> choices = {};       // of texts; empty: any
+  std::atomic<std::int64_t> Config::*number = nullptr;  // of numbers, memory and bools
+  std::string Config::*text = nullptr;
+};
+
+// The table, by name.
+std::span<const Option> Options();
+// Case does not matter. Null if there is none.
+const Option* FindOption(std::string_view name);
+
+class Config {
+ public:
+  Config();  // every option at its default
+
+  // What an option is to become, checked.
+  struct Value {
+    struct Limit {
+      bool given = false;
+      std::int64_t hard_bytes = 0;
+      std::int64_t soft_bytes = 0;
+      std::int64_t soft_seconds = 0;
+    };
+    std::int64_t number = 0;  // of numbers, memory and bools
+    Limit normal;             // these two of kOutputLimit
+    Limit subscriptions;
+    std::string text;
+  };
+  // `value` as in a file or CONFIG SET; words are separated by spaces.
+  // Errors: kError, says what was expected.
+  static Result<Value> Parse(const Option& option, std::string_view value);
+  // Allocates nothing: of several options all are changed, or (by Parse) none.
+  void Apply(const Option& option, Value value) noexcept;
+  // Both.
+  Status Set(const Option& option, std::string_view value);
+  // As CONFIG GET prints it, but for what is secret.
+  [[nodiscard]] std::string Get(const Option& option) const;
+
+  // One line of a file. A name that is empty, or begins with '#', is none.
+  struct Line {
+    std::string_view name;
+    std::string_view value;  // without quotes around it
+  };
+  static Line SplitLine(std::string_view line);
+  // A file's text: "name value ..." lines, "#" comments. Errors: kError with the line number.
+  Status ReadText(std::string_view text);
+  // Writes what is not as the file says, or by default, into `file`, whose comments and order stay.
+  // The file is replaced at once or not at all. Errors: kError: there is no file, or it can't be
+  // written.
+  [[nodiscard]] Status RewriteFile() const;
+  // Its two halves: the text, as the options are at this moment, and the writing of it.
+  [[nodiscard]] Result<std::string> RewrittenFile() const;
+  [[nodiscard]] Status ReplaceFile(std::string_view text) const;
+  // sluice-server's arguments: [file] [--name value ...]... Errors: kError.
+  Status ReadCommandLine(std::span<const std::string_view> args);
+
+  std::string bind;
+  std::atomic<std::int64_t> port{0};
+  std::atomic<std::int64_t> metrics_port{0};
+  std::string unixsocket;
+  std::string unixsocketperm;
+  std::atomic<std::int64_t> tcp_backlog{0};
+  std::atomic<std::int64_t> tcp_keepalive{0};
+  std::atomic<std::int64_t> timeout{0};
+  std::atomic<std::int64_t> protected_mode{0};
+  std::string requirepass;  // under the engine only
+  std::atomic<std::int64_t> login_timeout{0};
+  std::atomic<std::int64_t> io_threads{0};
+  std::atomic<std::int64_t> maxclients{0};
+  std::atomic<std::int64_t> maxmemory{0};
+  std::string maxmemory_policy;
+  std::atomic<std::int64_t> proto_max_bulk_len{0};
+  std::atomic<std::int64_t> client_query_buffer_limit{0};
+  OutputLimit output_normal;
+  OutputLimit output_pubsub;  // of those that subscribe, or watch with MONITOR
+  std::atomic<std::int64_t> prealloc{0};
+  std::atomic<std::int64_t> arena_keep{0};
+  std::atomic<std::int64_t> databases{0};
+  std::string save;
+  std::string appendonly;
+  std::string replica_read_only;
+  std::atomic<std::int64_t> slowlog_us{0};
+  std::atomic<std::int64_t> slowlog_entries_max{0};
+  std::atomic<std::int64_t> latency_threshold_ms{0};
+  std::string loglevel;
+  std::string logfile;
+  std::string libtorch_module;
+
+  // Where the options came from; "" without a file.
+  std::string file;
+};
+
+// Bytes of memory of this machine, or of its cgroup where that is less.
+std::int64_t MachineMemoryBytes();
+
+}  // namespace sluice::server

@@ -1,0 +1,276 @@
+// What a connection does with a command that waits: one path for what it waits for, its deadline,
+// CLIENT UNBLOCK, CLIENT PAUSE, a peer that hangs up, and the end of the server. And what it does
+// with what its replies hand over.
+#include <algorithm>
+#include <array>
+#include <new>
+#include <utility>
+
+#include "server/commands/kv/kv_block.h"
+#include "server/connection/connection.h"
+#include "server/dispatch/dispatch.h"
+#include "server/dispatch/observe.h"
+
+namespace sluice::server {
+namespace {
+
+using engine::Engine;
+using engine::EngineLock;
+using engine::WaitKey;
+
+// A large argument whose bytes are not read before there is memory for them.
+class Upload final : public BlockedCommand, private engine::Waiter {
+ public:
+  struct Attempts {
+    std::function<bool()> try_again;  // there is memory for it now
+    std::function<void()> give_up;    // its bytes will be thrown away
+  };
+
+  // Errors: std::bad_alloc.
+  Upload(EngineLock& lock, Server& server, ConnectionInfo& info, std::int64_t deadline_us,
+         Attempts attempts) REQUIRES(engine::engine_role)
+      : BlockedCommand(Kind::kUpload, deadline_us),
+        server_(server),
+        notifier_(info.notifier),
+        attempts_(std::move(attempts)),
+        queue_(server.wait_queues.Hold(lock, {.kind = WaitKey::Kind::kMemory})) {
+    notifier_->Take();
+    server_.wait_queues.Join(lock, queue_, *this, NeedNow());
+  }
+  void End(EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
+    server_.wait_queues.Leave(lock, *this);
+    server_.wait_queues.Release(lock, queue_);
+  }
+  Result<Next> Resume(Context& context, bool time_is_up) override {
+    store::Budget::BeginAttempt();
+    if (attempts_.try_again()) {
+      return Next::kGoOn;
+    }
+    if (time_is_up) {
+      attempts_.give_up();
+      return Next::kGoOn;
+    }
+    server_.wait_queues.Refused(context.turn.Enter(), *this, NeedNow());
+    return Next::kWait;
+  }
+
+ private:
+  static Need NeedNow() {
+    return {.rows = 0, .bytes = std::max<std::int64_t>(1, store::Budget::NeedOfAttempt())};
+  }
+  void OnServed(EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+    notifier_->Notify();
+  }
+
+  Server& server_;
+  std::shared_ptr<engine::Notifier> notifier_;
+  Attempts attempts_;
+  engine::WaitQueue& queue_;
+};
+
+// A request that CLIENT PAUSE holds back.
+class PausedRequest final : public BlockedCommand, private engine::Waiter {
+ public:
+  // Errors: std::bad_alloc.
+  PausedRequest(EngineLock& lock, Server& server, ConnectionInfo& info, std::int64_t until_us)
+      REQUIRES(engine::engine_role)
+      : BlockedCommand(Kind::kPause, until_us),
+        server_(server),
+        notifier_(info.notifier),
+        queue_(server.wait_queues.Hold(lock, {.kind = WaitKey::Kind::kUnpause})) {
+    notifier_->Take();
+    server_.wait_queues.Join(lock, queue_, *this);
+  }
+  void End(EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
+    server_.wait_queues.Leave(lock, *this);
+    server_.wait_queues.Release(lock, queue_);
+  }
+  // The connection looks whether it is to wait again.
+  Result<Next> Resume(Context& /*context*/, bool /*time_is_up*/) override { return Next::kGoOn; }
+
+ private:
+  void OnServed(EngineLock& /*lock*/) noexcept override REQUIRES(engine::engine_role) {
+    notifier_->Notify();
+  }
+
+  Server& server_;
+  std::shared_ptr<engine::Notifier> notifier_;
+  engine::WaitQueue& queue_;
+};
+
+}  // namespace
+
+std::int64_t Connection::ResumeUs() const {
+  return blocked_->ResumeUs();
+}
+
+// True where no command waits any more.
+bool Connection::ResumeBlocked(Engine::Turn& turn) {
+  if (!Blocked()) {
+    return true;
+  }
+  const bool notified = info_.notifier->Take();
+  if (!notified && now_us_ < ResumeUs()) {
+    return false;
+  }
+  if (info_.peer_gone()) {  // it writes nothing more, and gets nothing that others could have
+    closing_ = true;        // what it asked for before is still sent
+    EndBlocked(turn);
+    return false;
+  }
+  const auto kind = blocked_->GetKind();
+  Unblock unblock = info_.unblock.exchange(Unblock::kNo);
+  if (kind == BlockedCommand::Kind::kPause) {
+    unblock = Unblock::kNo;
+  }
+  if (unblock == Unblock::kError) {
+    UnblockWithError(turn);
+    return true;
+  }
+  handovers_.Reserve(1);  // a reply that hands something over must not fail afterwards
+  Context context = MakeContext(turn);
+  const resp::Reply::Mark mark = reply_.Prepare();
+  const std::int64_t resumed_us = now_us_;
+  const std::int64_t before_us = blocked_->worked_us;
+  const bool time_is_up = unblock != Unblock::kNo || now_us_ >= blocked_->DeadlineUs();
+  const auto next = ResumeCommand(context, *blocked_, time_is_up);
+  now_us_ = context.now_us;
+  if (next == BlockedCommand::Next::kWait) {
+    return false;
+  }
+  EndBlocked(turn);
+  if (next == BlockedCommand::Next::kAnswered && kind == BlockedCommand::Kind::kCommand) {
+    ObserveBlocked(context, {.before_us = before_us,
+                             .blocked_us = resumed_us - blocked_at_us_,
+                             .worked_us = now_us_ - resumed_us});
+    KeepWhatWaits(context);
+    if (muted_) {
+      reply_.Rewind(mark);
+    }
+  } else if (kind == BlockedCommand::Kind::kPause && !WaitsForUnpause(turn)) {
+    RunRequest(turn);
+  }
+  return !Blocked() && rest_ == nullptr && !closing_;
+}
+
+void Connection::UnblockWithError(Engine::Turn& turn) {
+  Status error(Code::kUnblocked, "client unblocked via CLIENT UNBLOCK");
+  const bool upload = BlockedUpload();
+  EndBlocked(turn);
+  if (upload) {
+    DrainBulk(std::move(error));  // it is answered once its request has come
+    return;
+  }
+  const resp::Reply::Mark mark = reply_.Prepare();
+  reply_.Error("UNBLOCKED " + error.Message());
+  if (muted_) {
+    reply_.Rewind(mark);
+  }
+}
+
+void Connection::EndBlocked(Engine::Turn& turn) noexcept {
+  if (blocked_ != nullptr) {
+    blocked_->End(turn.Enter());
+    blocked_ = nullptr;
+  }
+}
+
+void Connection::NoteBlocked() noexcept {
+  const bool blocked = Blocked() && blocked_->GetKind() != BlockedCommand::Kind::kPause;
+  if (blocked != info_.blocked) {
+    info_.blocked = blocked;
+    server_.blocked_clients.fetch_add(blocked ? 1 : -1, std::memory_order_relaxed);
+  }
+}
+
+void Connection::StopWaiting() noexcept {
+  Engine::Turn turn(server_.engine, server_.clock);
+  EndBlocked(turn);
+  NoteBlocked();
+}
+
+void Connection::Abandon() noexcept {
+  StopWaiting();
+  if (handovers_.empty() && deliveries_.empty()) {
+    return;
+  }
+  Engine::Turn turn(server_.engine, server_.clock);
+  EngineLock& lock = turn.Enter();
+  for (const auto& delivery : deliveries_) {
+    delivery->GiveBack(lock);
+  }
+  deliveries_.clear();
+  for (; !handovers_.empty(); handovers_.PopBack()) {
+    handovers_.Back().delivery->GiveBack(lock);
+  }
+}
+
+// Once the reply is whole.
+void Connection::NoteHandovers() {
+  if (rest_ != nullptr || deliveries_.empty()) {
+    return;
+  }
+  handovers_.Reserve(deliveries_.size());
+  for (auto& delivery : deliveries_) {
+    if (!muted_) {  // who wants no reply has got it
+      handovers_.PushBack({.end = reply_.Appended(), .delivery = std::move(delivery)});
+    }
+  }
+  deliveries_.clear();
+}
+
+// True where CLIENT PAUSE holds the request back; it stays where the parser has it.
+bool Connection::WaitsForUnpause(Engine::Turn& turn) {
+  if (!server_.pause.On(now_us_)) {
+    return false;
+  }
+  std::array<RequestArg, 2> head;
+  const std::span<const resp::Argument> args = parser_.Args();
+  const std::size_t known = std::min(args.size(), head.size());
+  for (std::size_t i = 0; i < known; ++i) {
+    head.at(i).text = args[i].text;
+  }
+  const Command* const command = ResolveCommand(std::span(head).first(known));
+  if (command == nullptr || !Pausable(*command, info_, server_.pause.writes_only)) {
+    return false;
+  }
+  EngineLock& lock = turn.Enter();
+  const std::int64_t until_us = server_.pause.until_us.load(std::memory_order_relaxed);
+  if (until_us <= now_us_) {
+    return false;
+  }
+  blocked_ = std::make_unique<PausedRequest>(lock, server_, info_, until_us);
+  return true;
+}
+
+// True where the command has BLOCK, and waits now.
+bool Connection::WaitForMemory(Engine::Turn& turn, const Command& command) {
+  const auto block_ms = BlockOf(command, parser_.Args());
+  if (!block_ms || info_.transaction.active ||
+      store::Budget::NeedOfAttempt() > server_.memory.GetBudget().Limit()) {
+    return false;
+  }
+  try {
+    blocked_ = std::make_unique<Upload>(
+        turn.Enter(), server_, info_, DeadlineAfter(now_us_, *block_ms),
+        Upload::Attempts{.try_again = [this, &command] { return FindPlace(command); },
+                         .give_up = [this] { DrainBulk(store::OutOfMemory()); }});
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+  info_.unblock = Unblock::kNo;
+  return true;
+}
+
+void Connection::KeepWhatWaits(Context& context) {
+  rest_ = std::move(context.rest);
+  deliveries_ = std::exchange(context.deliveries, {});
+  if (context.blocked != nullptr) {
+    blocked_ = std::move(context.blocked);
+    blocked_at_us_ = context.now_us;
+    info_.unblock = Unblock::kNo;
+  }
+  NoteHandovers();
+}
+
+}  // namespace sluice::server

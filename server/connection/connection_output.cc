@@ -1,0 +1,124 @@
+// What a connection makes of others' mail, and the limits on what a client may make us hold.
+#include <algorithm>
+#include <new>
+
+#include "base/log.h"
+#include "server/connection/connection.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr std::size_t kOutputBytesBeforeLogin = std::size_t{64} << 10;
+
+// Keeps a message until its payload is sent.
+struct Kept {
+  std::shared_ptr<const Message> message;
+  static void Release(void* kept) noexcept { delete static_cast<Kept*>(kept); }
+};
+
+}  // namespace
+
+void Connection::TakeMail() {
+  if (info_.mailbox.Killed()) {
+    if (info_.mailbox.Overflowed()) {
+      CloseOver(stats_.output_limit_disconnections, "too many messages wait for it");
+    }
+    closing_ = drop_output_ = true;
+  } else if (rest_ == nullptr && !closing_ && info_.mailbox.Take(mails_)) {
+    try {
+      for (const Mail& mail : mails_) {
+        WriteMail(mail);
+      }
+    } catch (const std::bad_alloc&) {  // it must not miss one
+      closing_ = drop_output_ = true;
+    }
+    mails_ = {};
+  }
+  CheckLimits();
+  ChargeInput();
+  NoteOutput();
+}
+
+void Connection::WriteMail(const Mail& mail) {
+  const Message& message = *mail.message;
+  if (message.kind == Message::Kind::kMonitor) {
+    reply_.Simple(message.text);
+    return;
+  }
+  const bool shard = message.kind == Message::Kind::kShard;
+  reply_.Push(mail.pattern != nullptr ? 4 : 3);
+  reply_.Bulk(mail.pattern != nullptr ? "pmessage" : shard ? "smessage" : "message");
+  if (mail.pattern != nullptr) {
+    reply_.Bulk(*mail.pattern);
+  }
+  reply_.Bulk(message.channel);
+  if (message.blob.IsNull()) {
+    reply_.Bulk(message.text);
+    return;
+  }
+  auto kept = std::make_unique<Kept>(Kept{mail.message});
+  reply_.BeginPayload(message.blob.size());
+  reply_.Reference(message.blob.View());
+  reply_.EndPayload();
+  reply_.Hold(resp::Pin(kept.release(), Kept::Release));
+}
+
+void Connection::Sent(std::size_t bytes) noexcept {
+  reply_.Consume(bytes);
+  while (!handovers_.empty() && handovers_.Front().end <= reply_.Consumed()) {
+    handovers_.PopFront();
+  }
+  NoteOutput();
+}
+
+std::int64_t Connection::HeldBytesMax(const Config& config) {
+  const std::int64_t limit = config.client_query_buffer_limit;
+  const std::int64_t mail = config.output_pubsub.hard_bytes;
+  // A buffer that is full doubles before it is found to be over the limit.
+  const std::int64_t input = 2 * std::max<std::int64_t>(limit, kFreeInputBytes);
+  constexpr auto kFixed = static_cast<std::int64_t>(kReadBytesMax);
+  constexpr auto kOutput = static_cast<std::int64_t>(OutputBudget::kBytesMax + kPauseBytes);
+  return limit == 0 || mail == 0 ? 0 : input + kOutput + mail + kFixed;
+}
+
+void Connection::CheckLimits() {
+  const Config& config = server_.config;
+  const auto over = [](std::size_t bytes, const std::atomic<std::int64_t>& limit) {
+    const std::int64_t max = limit.load(std::memory_order_relaxed);
+    return max != 0 && bytes > static_cast<std::size_t>(max);
+  };
+  if (over(InputBytes(), config.client_query_buffer_limit)) {
+    CloseOver(stats_.query_limit_disconnections, "it sent more than client-query-buffer-limit");
+  }
+  const std::size_t output = reply_.PendingBytes();
+  const OutputLimit& limit =
+      info_.Subscribed() || info_.monitor ? config.output_pubsub : config.output_normal;
+  if (over(output, limit.hard_bytes) ||
+      (!info_.authenticated && output > kOutputBytesBeforeLogin)) {
+    CloseOver(stats_.output_limit_disconnections,
+              "more waits for it than client-output-buffer-limit");
+  }
+}
+
+void Connection::CloseOver(Counter& counter, std::string_view why) {
+  if (!drop_output_) {
+    counter.Add(1);
+    try {
+      LogNotice("client {} ({}) closed: {}", info_.id, info_.address.peer, why);
+    } catch (const std::bad_alloc&) {
+    }
+  }
+  closing_ = drop_output_ = true;
+}
+
+// For CLIENT LIST.
+void Connection::NoteOutput() noexcept {
+  const std::size_t pending = reply_.PendingBytes();
+  info_.output_bytes.store(static_cast<std::int64_t>(reply_.CapacityBytes()),
+                           std::memory_order_relaxed);
+  info_.pending_bytes.store(static_cast<std::int64_t>(pending), std::memory_order_relaxed);
+  info_.payload_bytes.store(static_cast<std::int64_t>(pending - reply_.ScratchBytes()),
+                            std::memory_order_relaxed);
+}
+
+}  // namespace sluice::server

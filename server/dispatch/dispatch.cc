@@ -1,0 +1,277 @@
+#include "server/dispatch/dispatch.h"
+
+#include <new>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/ascii.h"
+#include "base/ids.h"
+#include "server/arguments/arg_reader.h"
+#include "server/dispatch/command_table.h"
+#include "server/dispatch/error_reply.h"
+#include "server/dispatch/observe.h"
+#include "server/dispatch/output_budget.h"
+
+namespace sluice::server {
+namespace {
+
+constexpr std::size_t kEchoedBytesMax = 128;
+
+// What a client sent, for an error text: a line break becomes a space as in Redis, other bytes that
+// do not print are escaped.
+std::string Echo(std::string_view text, std::size_t bytes_max) {
+  std::string out(text.substr(0, bytes_max));
+  for (char& c : out) {
+    c = c == '\r' || c == '\n' ? ' ' : c;
+  }
+  return Printable(out);
+}
+
+// Redis's text, with all that is echoed cut to about 128 bytes.
+Status UnknownCommand(RequestView request) {
+  std::string args;
+  for (const RequestArg& arg : request.subspan(1)) {
+    if (args.size() >= kEchoedBytesMax) {
+      break;
+    }
+    args += fmt::format("'{}' ", Echo(arg.text, kEchoedBytesMax - args.size()));
+  }
+  return Status(Code::kError, fmt::format("unknown command '{}', with args beginning with: {}",
+                                          Echo(request.front().text, kEchoedBytesMax), args));
+}
+
+Status UnknownSubcommand(const Command& parent, RequestView request) {
+  return Status(Code::kError,
+                fmt::format("unknown subcommand '{}'. Try {} HELP.",
+                            Echo(request[1].text, kEchoedBytesMax), UpperCased(parent.name)));
+}
+
+// The gates: each says why the request does not run, or ok.
+Status KnownGate(const Command* command, RequestView request) {
+  if (command != nullptr) {
+    return {};
+  }
+  const Command* const parent = FindCommand(request.front().text);
+  // "client|id" is a name of the table, and none that a client may send.
+  return parent == nullptr || IsSubcommand(*parent) ? UnknownCommand(request)
+                                                    : UnknownSubcommand(*parent, request);
+}
+
+Status ArityGate(const Command& command, RequestView request) {
+  if (ArityMatches(command, request.size())) {
+    return {};
+  }
+  return Status(Code::kError,
+                fmt::format("wrong number of arguments for '{}' command", command.name));
+}
+
+// Commands that may wait for room look themselves: see WriteRows() of commands/kv_block.h.
+Status MemoryGate(const Command& command, const Context& context) {
+  if ((command.flags & kDenyOom) == 0 || (command.flags & kBlocking) != 0) {
+    return {};
+  }
+  return CheckMemory(context);
+}
+
+// Inside EXEC a reply cannot wait until output was sent: what only reads is not run where there is
+// no room for one. What writes is, so that it is not left out for what others read: its answer is
+// one that Prepare() has room for, or it looks itself.
+Status OutputGate(const Command& command, const Context& context) {
+  const bool runs =
+      !context.in_transaction || (command.flags & kWrite) != 0 || context.reply.HasSpace();
+  return runs ? Status() : ReplyTooLong(context);
+}
+
+Status LoginGate(const Command* command, const ConnectionInfo& connection) {
+  const bool allowed =
+      connection.authenticated || (command != nullptr && (command->flags & kNoAuth) != 0);
+  return allowed ? Status() : Status(Code::kNoAuth, "Authentication required.");
+}
+
+// In RESP2 a reply could not be told from a message.
+Status SubscriberGate(const Command& command, const Context& context) {
+  if (!context.connection.Subscribed() || context.reply.GetVersion() == resp::Version::k3 ||
+      (command.flags & kPubSub) != 0) {
+    return {};
+  }
+  return Status(Code::kError,
+                fmt::format("Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                            "QUIT / RESET are allowed in this context",
+                            command.name));
+}
+
+Status PassGates(const Context& context, const Command* command, RequestView request,
+                 const Status& drained) {
+  TRY(LoginGate(command, context.connection));
+  TRY(KnownGate(command, request));
+  TRY(ArityGate(*command, request));
+  TRY(MemoryGate(*command, context));
+  TRY(OutputGate(*command, context));
+  TRY(SubscriberGate(*command, context));
+  return drained;
+}
+
+bool IsQueued(const Context& context, const Command& command) {
+  return context.connection.transaction.active && !context.in_transaction &&
+         (command.flags & kInMulti) == 0;
+}
+
+void Queue(Context& context, const Command& command) {
+  Transaction& transaction = context.connection.transaction;
+  transaction.requests.emplace_back(context.request);
+  transaction.bytes += transaction.requests.back().Bytes();
+  transaction.writes = transaction.writes || (command.flags & kWrite) != 0;
+  context.connection.queued = static_cast<std::int64_t>(transaction.requests.size());
+  context.reply.Simple("QUEUED");
+}
+
+void Refuse(Context& context, resp::Reply::Mark mark, const Status& status) {
+  context.Forget();
+  context.reply.Rewind(mark);
+  ErrorReply(context.reply, status);
+  context.stats.error_replies.Add(1);
+  context.stats.errors[static_cast<std::size_t>(status.GetCode())].Add(1);
+}
+
+// Of its command: what was answered so far is taken back.
+void NoSpace(Context& context, resp::Reply::Mark mark) {
+  Refuse(context, mark, ReplyTooLong(context));
+}
+
+void NoMemory(Context& context, resp::Reply::Mark mark) {
+  context.Forget();
+  context.reply.Rewind(mark);
+  context.reply.Error("OOM the machine has no memory left for this command");
+  context.stats.error_replies.Add(1);
+}
+
+// Of a blocked command, by what it did now: that is the connection's last command.
+void NoteHold(Context& context) {
+  const std::int64_t hold_us = context.turn.TakeLongestHold();
+  const Command* const command = context.connection.last_command.load(std::memory_order_relaxed);
+  if (command != nullptr) {
+    context.stats.by_command[OrdinalOf(*command)].longest_hold_us.Add(hold_us);
+  }
+}
+
+}  // namespace
+
+Status ReplyTooLong(const Context& context) {
+  if (context.reply.CapacityBytes() < OutputBudget::kBytesMax) {
+    return store::OutOfMemory();
+  }
+  return Status(Code::kOom, fmt::format("the reply would take more than {} MB of the client's "
+                                        "output buffer: ask for less at once",
+                                        OutputBudget::kBytesMax >> 20));
+}
+
+Status CheckMemory(const Context& context) {
+  const store::Budget& budget = context.server.memory.GetBudget();
+  return budget.Used() <= budget.Limit() ? Status() : store::OutOfMemory();
+}
+
+const Command* ResolveCommand(RequestView request) {
+  const Command* const command = FindCommand(request.front().text);
+  if (command == nullptr || IsSubcommand(*command)) {
+    return nullptr;
+  }
+  if ((command->flags & kContainer) != 0 && request.size() > 1) {
+    return EqualsIgnoreCase(request[1].text, "help") ? FindCommand("command|help")
+                                                     : FindSubcommand(*command, request[1].text);
+  }
+  return command;
+}
+
+BlockedCommand::Next ResumeCommand(Context& context, BlockedCommand& blocked, bool time_is_up) {
+  const resp::Reply::Mark mark = context.reply.Prepare();
+  auto next = BlockedCommand::Next::kAnswered;
+  try {
+    const Result<BlockedCommand::Next> resumed = blocked.Resume(context, time_is_up);
+    if (resumed.ok()) {
+      next = *resumed;
+    } else {
+      Refuse(context, mark, resumed.GetStatus());
+    }
+  } catch (const resp::NoSpace&) {
+    NoSpace(context, mark);
+  } catch (const std::bad_alloc&) {
+    NoMemory(context, mark);
+  }
+  context.scratch.Reset();
+  context.now_us = context.server.clock.NowUs();
+  context.turn.EndCommand(context.now_us);
+  NoteHold(context);
+  return next;
+}
+
+bool Pausable(const Command& command, const ConnectionInfo& connection, bool writes_only) {
+  if (command.name.starts_with("client")) {
+    return false;  // how one unpauses
+  }
+  const bool writes =
+      (command.flags & kWrite) != 0 || (command.name == "exec" && connection.transaction.writes);
+  return !writes_only || writes;
+}
+
+void Dispatch(Context& context, const Status& drained) {
+  const RequestView request = context.request;
+  const std::int64_t started_us = context.now_us;
+  const resp::Reply::Mark mark = context.reply.Prepare();
+  const Command* command = nullptr;
+  bool ran = false;
+  Status status;
+  try {
+    command = ResolveCommand(request);
+    status = PassGates(context, command, request, drained);
+    if (status.ok() && IsQueued(context, *command)) {
+      Queue(context, *command);
+    } else if (status.ok()) {
+      ran = true;
+      context.connection.last_command.store(command, std::memory_order_relaxed);
+      store::Budget::BeginAttempt();
+      ArgReader args(request.subspan(IsSubcommand(*command) ? 2 : 1));
+      status = command->handler(context, args);
+    } else {
+      context.connection.transaction.failed = true;  // of no effect where none is open
+    }
+    if (!status.ok()) {
+      Refuse(context, mark, status);
+    }
+  } catch (const resp::NoSpace&) {
+    NoSpace(context, mark);
+    ran = true;
+    status = {};
+  } catch (const std::bad_alloc&) {
+    context.connection.transaction.failed = true;
+    NoMemory(context, mark);
+    ran = true;
+    status = {};
+  }
+  context.scratch.Reset();
+  context.now_us = context.server.clock.NowUs();
+  context.turn.EndCommand(context.now_us);
+  context.stats.commands.Add(1);
+  if (command != nullptr) {
+    CommandStats& stats = context.stats.by_command[OrdinalOf(*command)];
+    stats.longest_hold_us.Add(context.turn.TakeLongestHold());
+    stats.rejected.Add(ran || status.ok() ? 0 : 1);
+    stats.failed.Add(ran && !status.ok() ? 1 : 0);
+    if (ran) {
+      const std::int64_t worked_us = context.now_us - started_us;
+      stats.calls.Add(1);
+      if (context.blocked == nullptr) {
+        stats.AddTime(worked_us);
+      } else {
+        context.blocked->worked_us = worked_us;
+      }
+      Observe({.context = context,
+               .command = *command,
+               .request = request,
+               .microseconds = context.now_us - started_us});
+    }
+  }
+}
+
+}  // namespace sluice::server

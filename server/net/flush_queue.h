@@ -1,0 +1,49 @@
+// FlushQueue: the sessions of one I/O thread whose small replies wait for the end of the loop's
+// turn.
+//
+// All connections that became readable together are served first, then all their replies are sent
+// back to back: a client with many connections is woken once, not once a reply (measured: see
+// docs/architecture.md).
+//
+// Thread safety: its I/O thread only.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+
+namespace sluice::server {
+
+template <typename ConnectionSocket>
+class FlushQueue {
+ public:
+  explicit FlushQueue(boost::asio::io_context& context) : context_(context) {}
+
+  // Calls session->FlushDeferred(), which may not throw, when what is ready now has run.
+  // One that is added twice is called twice. Errors: std::bad_alloc.
+  void Add(std::shared_ptr<ConnectionSocket> session) {
+    if (waiting_.empty()) {  // first what may throw: nobody may wait for a call that never comes
+      boost::asio::post(context_, [this] { FlushAll(); });
+    }
+    waiting_.push_back(std::move(session));
+  }
+
+ private:
+  void FlushAll() {
+    std::swap(waiting_, flushing_);
+    for (const auto& session : flushing_) {
+      session->FlushDeferred();
+    }
+    flushing_.clear();
+  }
+
+  boost::asio::io_context& context_;
+  std::vector<std::shared_ptr<ConnectionSocket>> waiting_;
+  std::vector<std::shared_ptr<ConnectionSocket>>
+      flushing_;  // empty but in FlushAll(); keeps its capacity
+};
+
+}  // namespace sluice::server

@@ -1,0 +1,44 @@
+// KeyWatchers: WATCH: which clients are to be told when what a name stands for changes.
+//
+// Thread safety: the holder of the engine lock.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/engine_lock.h"
+#include "store/partition/listener.h"
+
+namespace sluice::server {
+
+struct ConnectionInfo;
+
+class KeyWatchers final : public store::Listener {
+ public:
+  // Until it is forgotten, a change of `name` makes the client's transaction dirty. False: it was
+  // watched already. Errors: std::bad_alloc; nothing changed then.
+  bool Watch(engine::EngineLock& lock, std::string_view name, ConnectionInfo& connection)
+      REQUIRES(engine::engine_role);
+  // REQUIRES: the client watches it.
+  void Forget(engine::EngineLock& lock, std::string_view name, ConnectionInfo& connection) noexcept
+      REQUIRES(engine::engine_role);
+  void ForgetAll(engine::EngineLock& lock, ConnectionInfo& connection) noexcept
+      REQUIRES(engine::engine_role);
+
+  void OnNameChanged(std::string_view name) noexcept override;
+  void OnAllRemoved(store::Store& before) noexcept override;
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+  std::unordered_map<std::string, std::vector<ConnectionInfo*>, Hash, std::equal_to<>> by_name_;
+};
+
+}  // namespace sluice::server

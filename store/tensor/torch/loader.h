@@ -1,0 +1,33 @@
+// TorchLoader: loads libsluice_torch.so at its first use: libtorch takes 0.7 s and 100 MB, which a
+// server that never prints a half-precision float need not spend.
+//
+// Thread safety: any thread.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "store/tensor/torch_api.h"
+
+namespace sluice::store {
+
+class TorchLoader {
+ public:
+  // The first of `paths` that exists is loaded.
+  explicit TorchLoader(std::vector<std::string> paths) : paths_(std::move(paths)) {}
+  TorchLoader(const TorchLoader&) = delete;
+  TorchLoader& operator=(const TorchLoader&) = delete;
+
+  // Loads at the first call; others wait meanwhile. Null where there is no module: then `why_not`
+  // says why.
+  const SluiceTorchApi* Get(std::string* why_not);
+
+ private:
+  const std::vector<std::string> paths_;
+  std::once_flag once_;
+  const SluiceTorchApi* api_ = nullptr;
+  std::string why_not_;
+};
+
+}  // namespace sluice::store

@@ -1,0 +1,196 @@
+#include "server/arguments/arg_reader.h"
+
+#include <limits>
+#include <string>
+
+#include <catch2/catch.hpp>
+
+#include "base/ascii.h"
+
+namespace sluice::server {
+namespace {
+
+using Words = std::vector<std::string_view>;
+using sluice::Code;
+using sluice::Status;
+
+std::vector<RequestArg> Args(const Words& words) {
+  std::vector<RequestArg> args;
+  for (const std::string_view word : words) {
+    args.push_back({.text = word, .blob = {}});
+  }
+  return args;
+}
+
+TEST_CASE("integers are read by Redis's rule", "[arg-reader]") {
+  struct Row {
+    std::string_view text;
+    std::int64_t value;
+  };
+  constexpr Row kGood[] = {{"0", 0},
+                           {"7", 7},
+                           {"-1", -1},
+                           {"1048576", 1048576},
+                           {"9223372036854775807", std::numeric_limits<std::int64_t>::max()},
+                           {"-9223372036854775808", std::numeric_limits<std::int64_t>::min()}};
+  for (const Row& row : kGood) {
+    CAPTURE(row.text);
+    std::int64_t value = 42;
+    CHECK(ParseInteger(row.text, value));
+    CHECK(value == row.value);
+  }
+  for (const std::string_view text :
+       {"", "-", "+1", "01", "-01", "-0", "00", " 1", "1 ", "1.0", "0x4", "1e3", "abc", "--1",
+        "9223372036854775808", "-9223372036854775809", "99999999999999999999"}) {
+    CAPTURE(text);
+    std::int64_t value = 0;
+    CHECK_FALSE(ParseInteger(text, value));
+  }
+  std::int64_t value = 0;
+  CHECK_FALSE(ParseInteger(std::string_view("1\0", 2), value));
+}
+
+TEST_CASE("ASCII case does not matter, other bytes do", "[arg-reader]") {
+  CHECK(EqualsIgnoreCase("", ""));
+  CHECK(EqualsIgnoreCase("aZ09_", "Az09_"));
+  CHECK_FALSE(EqualsIgnoreCase("a", "ab"));
+  CHECK_FALSE(EqualsIgnoreCase("@", "`"));        // 0x40, 0x60: apart by the bit of the case
+  CHECK_FALSE(EqualsIgnoreCase("\xC0", "\xE0"));  // so are these
+}
+
+TEST_CASE("arguments come in order, and looking at one does not take it", "[arg-reader]") {
+  const auto args = Args({"one", "OPTION", "7", "three"});
+  ArgReader reader(args);
+  CHECK(reader.Left() == 4);
+  CHECK(reader.Peek() == "one");
+  CHECK(reader.Word("a") == "one");
+  CHECK_FALSE(reader.Option("nope"));
+  CHECK(reader.Option("option"));
+  CHECK(reader.Integer({.min = 7, .max = 7}) == 7);
+  CHECK(reader.HasMore());
+  CHECK(reader.Take("c").text == "three");
+  CHECK_FALSE(reader.HasMore());
+  CHECK(reader.Peek().empty());
+  CHECK_FALSE(reader.Option(""));
+  CHECK(reader.Finish().ok());
+}
+
+TEST_CASE("the first failure sticks, and what is read after it is empty", "[arg-reader]") {
+  const auto args = Args({"abc", "1", "KEYS", "rest"});
+  ArgReader reader(args);
+  CHECK(reader.Integer() == 0);
+  CHECK_FALSE(reader.ok());
+  CHECK_FALSE(reader.HasMore());
+  CHECK(reader.Left() == 0);
+  CHECK(reader.Integer() == 0);
+  CHECK(reader.Word("w").empty());
+  CHECK(reader.Take("t").text.empty());
+  CHECK(reader.Name("n").empty());
+  CHECK_FALSE(reader.Option("1"));
+  CHECK(reader.Remaining().empty());
+  Words items = {"left over"};
+  reader.List("items", items);
+  CHECK(items.empty());
+  std::vector<std::int64_t> ints = {1};
+  reader.PackedInts("ints", ints);
+  CHECK(ints.empty());
+  reader.Fail(Status(Code::kShape, "a later one"));
+  reader.Unexpected();
+  const Status status = reader.Finish();
+  CHECK(status.GetCode() == Code::kError);
+  CHECK(status.Message() == "value is not an integer or out of range");
+}
+
+TEST_CASE("what is missing, wrong or left over is named", "[arg-reader]") {
+  const auto message = [](const Words& words, const auto& read) {
+    const auto args = Args(words);
+    ArgReader reader(args);
+    read(reader);
+    return reader.Finish().Message();
+  };
+  CHECK(message({}, [](ArgReader& r) { r.Word("the key"); }) == "syntax error: the key is missing");
+  CHECK(message({}, [](ArgReader& r) { r.Take("the blob"); }) ==
+        "syntax error: the blob is missing");
+  CHECK(message({}, [](ArgReader& r) { r.Integer(); }) == "syntax error: a number is missing");
+  CHECK(message({"x"}, [](ArgReader&) {}) == "syntax error");
+  CHECK(message({"fo\no"}, [](ArgReader& r) { r.Unexpected(); }) == "syntax error near 'fo\\x0ao'");
+  CHECK(message({"11"}, [](ArgReader& r) { r.Integer({.min = 0, .max = 10}); }) ==
+        "value is not an integer or out of range");
+  CHECK(message({"-1"}, [](ArgReader& r) { r.Integer({.min = 0}); }) ==
+        "value is not an integer or out of range");
+  CHECK(message({""}, [](ArgReader& r) { r.Name("partition"); }) == "partition is empty");
+  CHECK(message({"a\tb"}, [](ArgReader& r) { r.Name("key"); }) ==
+        "key 'a\\x09b' has a control character");
+  CHECK(message({"x", "y"}, [](ArgReader& r) { CHECK(r.Remaining().size() == 2); }).empty());
+}
+
+struct Listed {
+  Words items;
+  Status status;
+  std::size_t left = 0;
+};
+Listed ReadList(const Words& words) {
+  const auto args = Args(words);
+  ArgReader reader(args);
+  Listed out;
+  out.items = {"from before"};
+  reader.List("keys", out.items);
+  out.left = reader.Remaining().size();
+  out.status = reader.Finish();
+  return out;
+}
+
+TEST_CASE("a list is a count and its items, or lines", "[arg-reader]") {
+  CHECK(ReadList({"2", "a", "b"}).items == Words{"a", "b"});
+  CHECK(ReadList({"1", "a", "FIELDS"}).left == 1);
+  CHECK(ReadList({"1", "LINES"}).items == Words{"LINES"});
+  CHECK(ReadList({"1", ""}).items == Words{""});  // what an item may be is its reader's to say
+  CHECK(ReadList({"LINES", "a\nb"}).items == Words{"a", "b"});
+  CHECK(ReadList({"lines", "a\nb\n", "FIELDS"}).items == Words{"a", "b"});
+  CHECK(ReadList({"lines", "a\nb\n", "FIELDS"}).left == 1);
+  CHECK(ReadList({"LINES", "a\r\nb"}).items == Words{"a\r", "b"});
+  const std::string_view with_nul("a\0\n\n", 3);
+  CHECK(ReadList({"LINES", with_nul}).items == Words{std::string_view("a\0", 2)});
+}
+
+TEST_CASE("a list that is not whole is refused", "[arg-reader]") {
+  const auto error = [](const Words& words) {
+    const Listed listed = ReadList(words);
+    CHECK((listed.status.ok() || listed.status.GetCode() == Code::kError));
+    return listed.status.Message();
+  };
+  CHECK(error({}) == "syntax error: keys is missing");
+  CHECK(error({"LINES"}) == "syntax error: keys is missing");
+  for (const std::string_view count : {"0", "-1", "x", "", "9223372036854775808"}) {
+    CHECK(error({count, "a"}) ==
+          "keys: a number of at least 1, or LINES, is expected, not '" + std::string(count) + "'");
+  }
+  CHECK(error({"3", "a", "b"}) == "syntax error: keys: 3 items are announced, 2 follow");
+  // Nothing is taken for what is only announced.
+  CHECK(error({"9223372036854775807", "a"}) ==
+        "syntax error: keys: 9223372036854775807 items are announced, 1 follow");
+  CHECK(error({"LINES", ""}) == "keys: line 1 is empty");
+  CHECK(error({"LINES", "\n"}) == "keys: line 1 is empty");
+  CHECK(error({"LINES", "a\n\nb"}) == "keys: line 2 is empty");
+  CHECK(error({"LINES", "a\n\n"}) == "keys: line 2 is empty");  // one newline at the end is dropped
+  CHECK(error({"LINES", "\na"}) == "keys: line 1 is empty");
+}
+
+TEST_CASE("packed integers are little-endian and whole", "[arg-reader]") {
+  const std::string_view two("\1\0\0\0\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff", 16);
+  std::vector<std::int64_t> values = {9};
+  const auto args = Args({two, "", two.substr(0, 15)});
+  ArgReader reader(args);
+  reader.PackedInts("rows", values);
+  CHECK(values == std::vector<std::int64_t>{1, -1});
+  reader.PackedInts("rows", values);
+  CHECK(values.empty());
+  CHECK(reader.ok());
+  reader.PackedInts("rows", values);
+  const Status status = reader.Finish();
+  CHECK(status.GetCode() == Code::kShape);
+  CHECK(status.Message() == "rows: packed int64 are a multiple of 8 bytes, got 15");
+}
+
+}  // namespace
+}  // namespace sluice::server

@@ -1,0 +1,39 @@
+// Memory fails while a command serves those that wait.
+#include <catch2/catch.hpp>
+
+#include "tests/server/commands/stage.h"
+#include "tests/support/failing_new.h"
+
+namespace sluice::server {
+namespace {
+
+// The partition that it waits for is made, and no memory is left to let it in: the write itself is
+// done. It is answered at once, with rows or with OOM; it does not wait for the next change.
+TEST_CASE("who waits for a partition is answered although memory failed when it was made",
+          "[waiting]") {
+  int failed_while_serving = 0;
+  bool failed = true;
+  for (std::uint64_t n = 1; failed; ++n) {
+    CAPTURE(n);
+    Stage stage(1);
+    tests::TestClient writer(stage.server);
+    CHECK(stage.Ask(0, Fetch("1")).empty());
+    const std::string put =
+        tests::Encode({"KV.PUT", "p", "k", "FIELD", "x", "int8", "VALUES", "1"});
+    {
+      const tests::FailNthAllocation fail(n);
+      writer.FeedOnly(put);
+      failed = fail.Failed();
+    }
+    if (writer.TakeOutput() != ":1\r\n") {
+      continue;  // the write was refused
+    }
+    failed_while_serving += failed ? 1 : 0;
+    const std::string answer = stage.Answer(0);
+    CHECK((answer == "0" || answer.starts_with("OOM ")));
+  }
+  CHECK(failed_while_serving > 0);
+}
+
+}  // namespace
+}  // namespace sluice::server
