@@ -103,6 +103,18 @@ class Controller {
   void Wait(Waiter& waiter);
   void Leave(Waiter& waiter) noexcept;
   // Null: nobody waits. The one that came first.
+  // Answers the waiters for whose fetch check(fetch) is not ok with that status.
+  template <typename Check>
+  void RefuseWaiters(const Check& check) {
+    for (auto it = waiters_.begin(); it != waiters_.end();) {
+      Waiter& waiter = *it->second;
+      ++it;
+      if (Status status = check(waiter.fetch); !status.ok()) {
+        Leave(waiter);
+        waiter.Answer(std::move(status), {});
+      }
+    }
+  }
   [[nodiscard]] Waiter* FirstWaiter() const {
     return waiters_.empty() ? nullptr : waiters_.begin()->second;
   }

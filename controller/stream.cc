@@ -65,10 +65,33 @@ std::vector<RowIndex> Stream::Evictable(std::span<const RowIndex> rows) {
   std::vector<RowIndex> evictable;
   const auto sets = ConsumedSets();
   std::copy_if(rows.begin(), rows.end(), std::back_inserter(evictable), [&](RowIndex row) {
-    return !sets.empty() && std::all_of(sets.begin(), sets.end(),
-                                        [row](const auto* set) { return set->Contains(row); });
+    return !sets.empty() && held_.Find(row) == 0 &&
+           std::all_of(sets.begin(), sets.end(),
+                       [row](const auto* set) { return set->Contains(row); });
   });
   return evictable;
+}
+
+void Stream::HoldRows(std::span<const RowIndex> rows) {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    try {
+      held_.Set(rows[i], held_.Find(rows[i]) + 1);
+    } catch (...) {
+      ReleaseRows(rows.first(i));
+      throw;
+    }
+  }
+}
+
+void Stream::ReleaseRows(std::span<const RowIndex> rows) noexcept {
+  for (const RowIndex row : rows) {
+    const std::uint32_t holds = held_.Find(row);
+    if (holds > 1) {
+      held_.Set(row, holds - 1);
+    } else {
+      held_.Erase(row);
+    }
+  }
 }
 
 std::vector<RowIndex> Stream::SomeEvictable(std::size_t rows_max) {
@@ -81,8 +104,9 @@ std::vector<RowIndex> Stream::SomeEvictable(std::size_t rows_max) {
       evicts_later = true;
       return evictable;
     }
-    if (std::all_of(sets.begin(), sets.end(),
-                    [row](const auto* set) { return set->Contains(row); })) {
+    if (held_.Find(row) == 0 && std::all_of(sets.begin(), sets.end(), [row](const auto* set) {
+          return set->Contains(row);
+        })) {
       evictable.push_back(row);
     }
   }
@@ -91,7 +115,7 @@ std::vector<RowIndex> Stream::SomeEvictable(std::size_t rows_max) {
 }
 
 void Stream::Charge() noexcept {
-  const std::int64_t bytes = controller_.Bytes();
+  const std::int64_t bytes = controller_.Bytes() + held_.Bytes();
   if (bytes > charged_) {
     budget_.Charge(bytes - charged_);
   } else {

@@ -46,8 +46,12 @@ class Stream final : public store::Attachment, public RowSource {
   // Of `rows`, those that all tasks of an AUTOEVICT partition have consumed are to be removed.
   // Errors: std::bad_alloc.
   [[nodiscard]] std::vector<RowIndex> Evictable(std::span<const RowIndex> rows);
-  // The same of all rows: of the next `rows_max` that the first of these tasks has consumed. Sets
-  // evicts_later where there are more. Errors: std::bad_alloc.
+  // Rows on their way to a client are not evictable: it may never get them. Held and released as
+  // often. Errors of HoldRows(): std::bad_alloc; nothing changed then.
+  void HoldRows(std::span<const RowIndex> rows);
+  void ReleaseRows(std::span<const RowIndex> rows) noexcept;
+  // As Evictable(), of all rows: of the next `rows_max` that the first of these tasks has consumed.
+  // Sets evicts_later where there are more. Errors: std::bad_alloc.
   [[nodiscard]] std::vector<RowIndex> SomeEvictable(std::size_t rows_max);
   // Counts the rows in which the selection's fields are ready. Errors: std::bad_alloc.
   [[nodiscard]] TaskReport Report(Task& task, const Selection& selection);
@@ -88,8 +92,9 @@ class Stream final : public store::Attachment, public RowSource {
   // Their numbers in the partition; nullopt: no row has it. As of this version.
   mutable std::vector<std::optional<std::uint32_t>> field_ids_;
   mutable std::uint64_t fields_version_ = 0;
-  std::size_t followed_ = 0;  // of fields_ that are in use
-  RowIndex evict_from_ = 0;   // where SomeEvictable() goes on
+  std::size_t followed_ = 0;    // of fields_ that are in use
+  RowIndex evict_from_ = 0;     // where SomeEvictable() goes on
+  RowMap<std::uint32_t> held_;  // how many replies on their way a row is in
   std::int64_t charged_ = 0;
 };
 

@@ -84,6 +84,17 @@ Stream& Streams::Of(EngineLock& lock, store::Partition& partition) {
 }
 
 // Where the partition is gone again, it waits on.
+void Streams::OnTermsChanged(EngineLock& lock, Stream& stream) {
+  stream.TakeTerms();
+  const store::Partition& partition = stream.GetPartition();
+  stream.Tasks().RefuseWaiters([&](const Fetch& fetch) {
+    Status status = CheckTask(partition, fetch.task);
+    return status.ok() ? CheckFields(partition, fetch.selection.fields) : status;
+  });
+  MarkChanged(lock, stream);
+  EvictSome(lock, stream);
+}
+
 void Streams::LetIn(EngineLock& lock, StreamWaiter& waiter) {
   auto found = parts_.store.FindPartition(waiter.partition_);
   if (!found.ok() || *found == nullptr) {

@@ -89,6 +89,9 @@ class Streams final : public store::Listener, public engine::WaiterService {
   // Of all its rows; where those are many, the first of them, and more when its tasks are asked
   // for.
   void EvictSome(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
+  // The partition's terms were changed: its tasks follow, and waiting fetches of a task or field
+  // that STRICT does not allow get their error. Errors: std::bad_alloc.
+  void OnTermsChanged(engine::EngineLock& lock, Stream& stream) REQUIRES(engine::engine_role);
   // Ends leases whose time is up, some thousand rows' at most. When the next one ends, which may be
   // in the past: Leases::kNever: none does. While CLIENT PAUSE is on: when the pause ends; fetches
   // that could not be answered meanwhile are then.

@@ -13,8 +13,6 @@ using Kind = WaitKey::Kind;
 
 namespace {
 
-constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
-
 bool Fits(const Waiter::Need& need, const Waiter::Need& available) {
   return (need.rows <= 0 || need.rows <= available.rows) &&
          (need.bytes <= 0 || need.bytes <= available.bytes);
@@ -23,10 +21,17 @@ bool Fits(const Waiter::Need& need, const Waiter::Need& available) {
 }  // namespace
 
 // To those that fit beside what is set aside for others. Nobody joins or leaves meanwhile.
-void WaitQueue::Offer(EngineLock& lock, Waiter::Need available) noexcept {
+// A waiter that needs more than `limit` can never be served: it tries once more, and gets its
+// error.
+void WaitQueue::Offer(EngineLock& lock, Waiter::Need available,
+                      const Waiter::Need& limit) noexcept {
   for (Waiter& waiter : waiters_) {
     if (!waiter.served_) {
       waiter.need_ = waiter.CurrentNeed(lock);
+      if (!Fits(waiter.need_, limit)) {
+        waiter.OnServed(lock);
+        continue;
+      }
       if (!Fits(waiter.need_, available)) {
         continue;
       }
@@ -130,25 +135,30 @@ void WaitQueues::Notify(EngineLock& lock, const WaitKey& key) noexcept {
   }
 }
 
-Waiter::Need WaitQueues::Available(const WaitQueue& queue) noexcept {
+WaitQueues::Limits WaitQueues::LimitsOf(const WaitQueue& queue) noexcept {
+  Limits limits;
+  Waiter::Need& limit = limits.limit;
+  Waiter::Need& available = limits.available;
   if (queue.kind_ == Kind::kMemory) {
-    const std::int64_t limit = budget_.Limit();
-    return {.rows = kNoLimit,
-            .bytes = limit == store::Budget::kNoLimit ? limit : limit - budget_.Used()};
+    limit.bytes = budget_.Limit();
+    available.bytes =
+        limit.bytes == store::Budget::kNoLimit ? limit.bytes : limit.bytes - budget_.Used();
+    return limits;
   }
-  Waiter::Need available = {.rows = kNoLimit, .bytes = kNoLimit};
   const auto found = store_.FindPartition(queue.partition_);
   if (found.ok() && *found != nullptr) {
     const store::Partition& partition = **found;
     const store::PartitionTerms& terms = partition.Terms();
     if (terms.rows_max) {
-      available.rows = *terms.rows_max - static_cast<std::int64_t>(partition.Rows());
+      limit.rows = *terms.rows_max;
+      available.rows = limit.rows - static_cast<std::int64_t>(partition.Rows());
     }
     if (terms.bytes_max) {
-      available.bytes = *terms.bytes_max - partition.ValueBytes();
+      limit.bytes = *terms.bytes_max;
+      available.bytes = limit.bytes - partition.ValueBytes();
     }
   }
-  return available;
+  return limits;
 }
 
 void WaitQueues::Serve(EngineLock& lock) noexcept {
@@ -160,7 +170,8 @@ void WaitQueues::Serve(EngineLock& lock) noexcept {
     changed_.pop_front();
     serving_ = &queue;
     if (queue.HasNeeds()) {
-      queue.Offer(lock, Available(queue));
+      const Limits limits = LimitsOf(queue);
+      queue.Offer(lock, limits.available, limits.limit);
     } else {
       queue.ServeAll(lock);
     }

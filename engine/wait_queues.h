@@ -20,6 +20,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <set>
 #include <span>
@@ -95,7 +96,8 @@ class WaitQueue {
   using Hook = boost::intrusive::list_member_hook<
       boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
-  void Offer(EngineLock& lock, Waiter::Need available) noexcept REQUIRES(engine_role);
+  void Offer(EngineLock& lock, Waiter::Need available, const Waiter::Need& limit) noexcept
+      REQUIRES(engine_role);
   void ServeAll(EngineLock& lock) noexcept REQUIRES(engine_role);
   [[nodiscard]] bool HasNeeds() const {
     return kind_ == WaitKey::Kind::kMemory || kind_ == WaitKey::Kind::kLimits;
@@ -170,7 +172,12 @@ class WaitQueues final : public store::Listener {
     return held_.at(static_cast<std::size_t>(kind));
   }
   void MarkChanged(EngineLock& lock, WaitQueue& queue) noexcept REQUIRES(engine_role);
-  Waiter::Need Available(const WaitQueue& queue) noexcept;
+  static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
+  struct Limits {
+    Waiter::Need limit = {.rows = kNoLimit, .bytes = kNoLimit};      // what there can ever be
+    Waiter::Need available = {.rows = kNoLimit, .bytes = kNoLimit};  // now
+  };
+  [[nodiscard]] Limits LimitsOf(const WaitQueue& queue) noexcept;
   void EraseIfUnused(WaitQueue& queue) noexcept;
 
   Engine& engine_;

@@ -1,4 +1,4 @@
-"""A sampler of one's own: it runs in the clients, two of which take the longest samples first, and never the same."""
+"""A custom sampler that runs in the client. Two clients take the longest samples first, and never the same sample."""
 
 import threading
 
@@ -14,7 +14,7 @@ class LongestFirst(tq.BaseSampler):
     """The rows with the largest `length` in their tag."""
 
     def sample(self, ready_indexes, batch_size, *, partition, **_):
-        """Chooses from the ready rows; what is consumed is what is sampled."""
+        """Chooses from the ready rows. The sampled rows are consumed."""
         if len(ready_indexes) < batch_size:
             return [], []
         tags = partition.get_custom_meta(ready_indexes)
@@ -23,7 +23,7 @@ class LongestFirst(tq.BaseSampler):
 
 
 def train(worker: int) -> None:
-    """Takes batches until there are no more."""
+    """Takes batches until no rows are left."""
     client = tq.get_client()
     while batch := client.get_meta(["tokens"], BATCH, "longest", task_name="train"):
         lengths = [tag["length"] for tag in batch.custom_meta]

@@ -1,20 +1,20 @@
-"""GRPO for real: a small transformer learns to sort digits, from nothing but a reward, on two CPU cores in a minute.
+"""GRPO training: a small transformer learns to sort digits from a reward alone, on two CPU cores in a minute.
 
-    python python/examples/grpo.py                # bars, and the curve in grpo.png
+    python python/examples/grpo.py                # shows progress, and draws the curve into grpo.png
     python python/examples/grpo.py --help
 
-The processes meet only in Sluice, so each could as well run on a machine of its own. What they learn, and how, stands
-in grpo_policy.py.
+The processes exchange data only through Sluice, so each one could run on its own machine. grpo_policy.py has the
+learning part.
 
-    rollout (2)  answers each prompt several times         puts prompt, response, old_logprobs
-    reward       scores the answers, by a rule             fetches response, puts reward
-    reference    how likely the first policy found them    fetches response, puts ref_logprobs
-    train        whole groups that have all of this        fetches them, puts the next policy
+    rollout (2)  answers each prompt several times           puts prompt, response, old_logprobs
+    reward       scores the answers by a rule                fetches response, puts reward
+    reference    scores the answers with the first policy    fetches response, puts ref_logprobs
+    train        trains on complete groups                   fetches all fields, puts the next policy
 
-    partition  a row is                      its tag
-    rollouts   one answer                    uid (of its prompt: the group), model_version (that sampled it)
+    partition  one row is                    its tag
+    rollouts   one answer                    uid (of its prompt: the group), model_version (of the policy that sampled it)
     policy     weights: latest, reference    model_version
-    metrics    one step of the trainer       what the picture shows
+    metrics    one step of the trainer       the values of the picture
 """
 
 import argparse
@@ -41,19 +41,19 @@ WINDOW = 20  # steps in the moving average
 
 
 def load(policy: Policy, key: str) -> None:
-    """Weights travel as any row: a field a parameter."""
+    """Reads weights, which are stored as a row with one field per parameter."""
     weights = tq.kv_batch_get(key, "policy")
     policy.load_state_dict({name: weights[name][0] for name in policy.state_dict()})
 
 
 def rollout(args: argparse.Namespace, worker: int) -> None:
-    """Samples with the newest policy there is, until its share of the rows is made."""
+    """Samples with the newest policy until its share of the rows is made."""
     torch.manual_seed(1000 * args.seed + worker + 1)
     policy, version = Policy(), -1
     for turn in range(args.steps):
         newest = tq.kv_list("policy")["policy"]["latest"]["model_version"]
-        if newest != version:  # tags are small; weights move only when they are new
-            # If a still newer one comes just now, rows look older than they are. That does no harm.
+        if newest != version:  # tags are small; weights are read only if they are new
+            # If a newer policy arrives now, the rows look older than they are. That does no harm.
             load(policy, "latest")
             version = newest
         prompts = draw_prompts(args.prompts // args.workers).repeat_interleave(args.group, 0)
@@ -71,12 +71,12 @@ def rollout(args: argparse.Namespace, worker: int) -> None:
                 batch_size=len(prompts),
             ),
             tags=[{"uid": uid, "model_version": version} for uid in uids],
-            wait_s=None,  # for room: it does not run ahead of the trainer
+            wait_s=None,  # waits at max_rows, so it does not run ahead of the trainer
         )
 
 
 def reward(args: argparse.Namespace) -> None:
-    """Scores what comes, by the rule."""
+    """Scores answers by the rule."""
 
     def score(data: TensorDictBase) -> Tensor:
         pairs = zip(data["prompt"].unbind(), data["response"].unbind(), strict=True)
@@ -86,7 +86,7 @@ def reward(args: argparse.Namespace) -> None:
 
 
 def reference(args: argparse.Namespace) -> None:
-    """How likely the policy as it was at first would have given these answers: the KL term holds on to that."""
+    """Computes the log-probabilities of the answers under the first policy, for the KL term."""
     policy = Policy()
     load(policy, "reference")
 
@@ -99,17 +99,17 @@ def reference(args: argparse.Namespace) -> None:
 
 
 def serve(args: argparse.Namespace, task: str, field: str, score: Callable[[TensorDictBase], Tensor]) -> None:
-    """Fetches, computes and puts, until there have been as many rows as the partition expects."""
+    """Fetches, computes and puts, until all rows that the partition expects are done."""
     client = tq.get_client()
-    count = args.prompts // args.workers * args.group  # what one rollout puts
-    # Leased, as workers die: what is not acknowledged in time goes to another one that serves this task.
+    count = args.prompts // args.workers * args.group  # rows of one rollout
+    # Leased, because workers may die: rows that are not acknowledged in time go to another worker of this task.
     for batch in client.stream(["prompt", "response"], count, "rollouts", task, min_rows=1, lease_s=60):
-        # By its metadata and not by key: a row that was cleared meanwhile is not made anew.
+        # By metadata and not by key, so a row that was cleared since is not made again.
         client.put(TensorDict({field: score(batch.data)}, batch_size=len(batch)), batch.metadata)
 
 
 def train(args: argparse.Namespace) -> None:
-    """Takes whole groups as soon as all has been computed, learns, and hands out the next policy."""
+    """Takes whole groups as soon as all fields are ready, trains, and puts the next policy."""
     client, policy = tq.get_client(), Policy()
     load(policy, "latest")
     optimizer = torch.optim.Adam(policy.parameters(), args.lr)
@@ -120,31 +120,31 @@ def train(args: argparse.Namespace) -> None:
     version, left, dropped = 0, args.steps * step, 0
     while left:
         oldest = version - args.staleness
-        # Rows that are too old go once they are complete, so that nobody writes to a row that is gone.
+        # Removes rows that are too old once they are complete, so that no worker writes to a removed row.
         if stale := take(step, min_rows=1, where=[("model_version", "<", oldest)]):
             client.clear_samples(stale.metadata)
             left, dropped = left - len(stale), dropped + len(stale)
         batch = take(min(step, left), sampler=groups, where=[("model_version", ">=", oldest)], wait_s=1)
         if not batch:
-            continue  # such as have become too old since then may fill the partition
+            continue  # rows that have become too old since may fill the partition
         kl = grpo_step(policy, optimizer, batch.data, group=args.group, clip=args.clip, kl_weight=args.kl)
         version += 1
         tq.kv_put("latest", "policy", policy.state_dict(), {"model_version": version})
-        client.clear_samples(batch.metadata)  # after the weights: rollouts that waited for room find them
+        client.clear_samples(batch.metadata)  # after the weights: rollouts that waited at max_rows find them
         left -= len(batch)
         rewards = batch.data["reward"]
-        said = {
+        record = {
             "reward": rewards.mean().item(),
             "exact": (rewards == 1).float().mean().item(),
             "kl": kl,
             "age": version - 1 - min(tag["model_version"] for tag in batch.tags),
             "dropped": dropped,
         }
-        tq.kv_put(f"step {version}", "metrics", tag=said)
+        tq.kv_put(f"step {version}", "metrics", tag=record)
 
 
 def child(role: Callable[[argparse.Namespace], None], conf: tq.Config, args: argparse.Namespace) -> None:
-    """Where each process begins. SIGTERM ends it as an exception would: at once, also while it waits, and with 0."""
+    """The start of each process. SIGTERM ends it like an exception: at once, even while it waits, with exit code 0."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     torch.set_num_threads(1)  # the processes are the parallelism
     tq.init(conf)
@@ -152,7 +152,7 @@ def child(role: Callable[[argparse.Namespace], None], conf: tq.Config, args: arg
 
 
 def watch(processes: Sequence[BaseProcess], args: argparse.Namespace) -> None:
-    """Shows how far each task is, as the server knows it, until all have ended. One that fails ends the program."""
+    """Shows the progress of each task until all processes have ended. A process that fails ends the program."""
     total = args.steps * args.prompts * args.group
     running = list(processes)
     plain, printed = not sys.stderr.isatty(), 0
@@ -183,19 +183,19 @@ def watch(processes: Sequence[BaseProcess], args: argparse.Namespace) -> None:
 
 
 def metrics() -> list[dict[str, float]]:
-    """What the trainer has said about each step so far."""
+    """Returns the records of the trainer for each step so far."""
     return list(tq.kv_list("metrics").get("metrics", {}).values())
 
 
 def draw(steps: list[dict[str, float]], args: argparse.Namespace) -> None:
-    """The reward over the steps, as a PNG."""
+    """Draws the reward over the steps into a PNG."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(8, 4.5), layout="constrained")
-    labels = {"reward": "mean reward: tokens in their place", "exact": "answers that are right as a whole"}
+    labels = {"reward": "mean reward: share of correct tokens", "exact": "share of perfect answers"}
     for colour, (name, label) in zip(("C0", "C2"), labels.items(), strict=True):
         values = torch.tensor([step[name] for step in steps])
         axes.plot(range(1, len(values) + 1), values, color=colour, alpha=0.25, linewidth=1)
@@ -210,36 +210,36 @@ def draw(steps: list[dict[str, float]], args: argparse.Namespace) -> None:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(description="A small transformer learns to sort digits by GRPO, over Sluice.")
     for name, default, what in (
-        ("out", "grpo.png", "where the curve goes"),
-        ("steps", 400, "optimizer steps that there shall be rows for"),
-        ("prompts", 16, "prompts a step"),
-        ("group", 8, "answers a prompt"),
+        ("out", "grpo.png", "file for the curve"),
+        ("steps", 400, "optimizer steps for which rows are made"),
+        ("prompts", 16, "prompts per step"),
+        ("group", 8, "answers per prompt"),
         ("workers", 2, "rollout processes"),
-        ("staleness", 2, "versions that the policy of a row may be behind the trainer's"),
+        ("staleness", 2, "versions that the policy of a row may be behind the policy of the trainer"),
         ("lr", 2e-3, "learning rate"),
-        ("clip", 0.2, "how far from 1 a ratio of probabilities is followed"),
-        ("kl", 1e-3, "weight of the KL term: little, as the first policy knows nothing that is worth keeping"),
-        ("seed", 0, "of the first weights, the prompts and the sampling"),
+        ("clip", 0.2, "largest distance of a probability ratio from 1"),
+        ("kl", 1e-3, "weight of the KL term; small, because the first policy knows nothing useful"),
+        ("seed", 0, "seed of the first weights, the prompts and the sampling"),
     ):
         parser.add_argument(f"--{name}", type=type(default), default=default, help=f"{what} (default: {default})")
     args = parser.parse_args()
     if args.prompts % args.workers:
-        parser.error(f"--prompts {args.prompts} is no multiple of --workers {args.workers}")
+        parser.error(f"--prompts must be a multiple of --workers {args.workers}, got {args.prompts}")
     return args
 
 
 def main() -> None:
-    """Prepares the partitions, starts the processes, shows and draws what they do, and leaves nothing behind."""
+    """Prepares the partitions, runs the processes, draws the curve, and removes the partitions."""
     args = arguments()
     began = time.monotonic()
     conf, client = tq.init(), tq.get_client()
     for name in PARTITIONS:
         client.clear_partition(name)  # an earlier run may have been killed
     rows = args.prompts * args.group
-    # expect ends the stream for everybody. max_rows is flow control: puts wait while so many rows are not used up.
+    # expect ends the stream for all tasks. max_rows is flow control: puts wait while the partition has this many rows.
     client.create_partition("rollouts", expect=args.steps * rows, max_rows=max(1, args.staleness) * rows, tasks=TASKS)
     torch.manual_seed(args.seed)
     weights = Policy().state_dict()
@@ -250,7 +250,7 @@ def main() -> None:
     roles: dict[str, Callable[[argparse.Namespace], None]] = {"reward": reward, "reference": reference, "train": train}
     roles |= {f"rollout {i}": partial(rollout, worker=i) for i in range(args.workers)}
     processes = [start(target=child, args=(role, conf, args), name=name) for name, role in roles.items()]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # children inherit it: Ctrl-C is for this process, which ends them
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # children inherit this: only the parent handles Ctrl-C, and ends them
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
         for process in processes:
@@ -271,7 +271,7 @@ def main() -> None:
         first, last = (sum(step["reward"] for step in part) / WINDOW for part in (steps[:WINDOW], steps[-WINDOW:]))
         print(f"mean reward: {first:.3f} in the first {WINDOW} steps, {last:.3f} in the last {WINDOW} of {len(steps)}")
         oldest, dropped = max(step["age"] for step in steps), steps[-1]["dropped"]
-        print(f"rows were up to {oldest} versions behind; {dropped} that were more were dropped")
+        print(f"rows were up to {oldest} versions behind; {dropped} older rows were dropped")
         print(f"the curve is in {args.out}, after {time.monotonic() - began:.0f} s")
     for name in PARTITIONS:
         client.clear_partition(name)

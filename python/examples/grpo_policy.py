@@ -1,30 +1,30 @@
-"""The learning part of grpo.py, which knows nothing of processes: the task, the policy, and a step of GRPO."""
+"""The learning part of grpo.py, without processes: the task, the policy, and one step of GRPO."""
 
 import torch
 import torch.nn.functional as F
 from tensordict import TensorDictBase
 from torch import Tensor, nn
 
-# The task: "3 1 2 BOS" is to be continued with "1 2 3 EOS". An answer may be too short or too long, so it is ragged.
+# The task: continue "3 1 2 BOS" with "1 2 3 EOS". An answer may be too short or too long, so answers are ragged.
 DIGITS, PROMPT_MIN, PROMPT_MAX, RESPONSE_MAX = 10, 3, 5, 6
 EOS, BOS, PAD = 10, 11, 12
 
 
 def draw_prompts(count: int) -> Tensor:
-    """Random digits, int64 (count, PROMPT_MAX), with PAD behind them."""
+    """Returns random digits, int64 (count, PROMPT_MAX), followed by PAD."""
     prompts = torch.randint(DIGITS, (count, PROMPT_MAX))
     lengths = torch.randint(PROMPT_MIN, PROMPT_MAX + 1, (count, 1))
     return prompts.where(torch.arange(PROMPT_MAX) < lengths, PAD)
 
 
 def reward_of(prompt: list[int], response: list[int]) -> float:
-    """The share of tokens in their place, 0 to 1. All or nothing would teach nothing: at first nobody ever gets all."""
+    """Returns the share of correct tokens, 0 to 1. A reward only for perfect answers would teach nothing at first."""
     wanted = [*sorted(prompt), EOS]
     return sum(a == b for a, b in zip(wanted, response, strict=False)) / max(len(wanted), len(response))
 
 
 class Block(nn.Module):
-    """Causal attention and a feed-forward layer. PAD needs no mask: what stands behind EOS is seen by nobody."""
+    """Causal attention and a feed-forward layer. PAD after EOS needs no mask: causal attention hides later tokens."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Block(nn.Module):
         self.feed_forward = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Float32 (rows, tokens, width), to the same."""
+        """Maps float32 (rows, tokens, width) to the same shape."""
         q, k, v = self.qkv(self.norm(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         x = x + self.out(F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2))
         out: Tensor = x + self.feed_forward(x)
@@ -52,20 +52,20 @@ class Policy(nn.Module):
         self.head = nn.Linear(width, EOS + 1)  # BOS and PAD cannot be sampled
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Log-probabilities of each next token, float32 (rows, tokens, EOS + 1)."""
+        """Returns the log-probabilities of each next token, float32 (rows, tokens, EOS + 1)."""
         embedded = self.token(tokens) + self.position(torch.arange(tokens.shape[1]))
         logprobs: Tensor = self.head(self.blocks(embedded)).log_softmax(-1)
         return logprobs
 
     def logprobs(self, prompts: Tensor, responses: Tensor) -> Tensor:
-        """Those of each response's tokens, float32 (rows, RESPONSE_MAX); what stands at PAD means nothing."""
+        """Returns the log-probabilities of the response tokens, float32 (rows, RESPONSE_MAX). Ignore the values at PAD."""
         tokens = torch.cat([F.pad(prompts, (0, 1), value=BOS), responses], 1)
         each_next: Tensor = self(tokens)[:, PROMPT_MAX:-1]
         return each_next.gather(2, responses.clamp(max=EOS)[..., None])[..., 0]
 
     @torch.no_grad()
     def sample(self, prompts: Tensor) -> tuple[Tensor, Tensor]:
-        """Responses up to EOS, with PAD behind it, and the log-probabilities with which they were drawn."""
+        """Returns responses up to EOS, followed by PAD, and the log-probabilities with which they were drawn."""
         tokens, logprobs = F.pad(prompts, (0, 1), value=BOS), []
         running = torch.ones(len(prompts), 1, dtype=torch.bool)
         for _ in range(RESPONSE_MAX):
@@ -80,23 +80,23 @@ class Policy(nn.Module):
 def grpo_step(
     policy: Policy, optimizer: torch.optim.Optimizer, data: TensorDictBase, *, group: int, clip: float, kl_weight: float
 ) -> float:
-    """One optimizer step on whole groups, each group's rows one after another. Returns the KL from the reference.
+    """Makes one optimizer step on whole groups, with adjacent rows per group. Returns the KL from the reference.
 
     `data`: prompt, response, old_logprobs and ref_logprobs, ragged, and reward, float32 (rows,).
     """
     prompts, responses = padded(data["prompt"], PROMPT_MAX), padded(data["response"], RESPONSE_MAX)
     old, ref = padded(data["old_logprobs"], RESPONSE_MAX, 0.0), padded(data["ref_logprobs"], RESPONSE_MAX, 0.0)
-    # How much better than the other answers to the same prompt: the group is what other methods need a critic for.
+    # The advantage over the other answers to the same prompt. The group replaces the critic of other methods.
     rewards = data["reward"].view(-1, group)
     advantage = (rewards - rewards.mean(1, keepdim=True)) / (rewards.std(1, keepdim=True) + 1e-4)
     advantage = advantage.view(-1, 1)
 
     logprobs = policy.logprobs(prompts, responses)
-    ratio = (logprobs - old).exp()  # 1 where this very policy has sampled; clipped, as older ones may have
+    ratio = (logprobs - old).exp()  # 1 if this policy sampled the row; clipped, because an older policy may have
     gain = torch.min(ratio * advantage, ratio.clamp(1 - clip, 1 + clip) * advantage)
     kl = (ref - logprobs).exp() - (ref - logprobs) - 1  # an unbiased estimate that is never negative
     real = responses != PAD
-    loss = (kl_weight * kl - gain)[real].mean()  # over tokens, so that each weighs the same in answers of any length
+    loss = (kl_weight * kl - gain)[real].mean()  # mean over tokens: each token has the same weight in answers of any length
     optimizer.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
@@ -105,13 +105,13 @@ def grpo_step(
 
 
 def ragged(rows: Tensor, like: Tensor) -> Tensor:
-    """What is not PAD in `like`, as a jagged tensor: padding does not travel."""
+    """Returns the values where `like` is not PAD, as a jagged tensor. So padding is not sent."""
     real = like != PAD
     return torch.nested.nested_tensor_from_jagged(rows[real], F.pad(real.sum(1).cumsum(0), (1, 0)))
 
 
 def padded(rows: Tensor, width: int, value: float = PAD) -> Tensor:
-    """The reverse of ragged(). Rows that happen to be of one length come as a dense tensor, which is fine, too."""
+    """Reverses ragged(). Also accepts a dense tensor, which is what rows of one length are returned as."""
     unbound = rows.unbind()
     out = torch.full((len(unbound), width), value, dtype=rows.dtype)
     for line, row in zip(out, unbound, strict=True):

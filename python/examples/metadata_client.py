@@ -1,4 +1,4 @@
-"""The metadata client: rollout, reward and trainer pass rows on by their metadata, and fetch() does it in one round trip."""
+"""The metadata client: rollout, reward and trainer pass on rows by metadata. fetch() needs only one round trip."""
 
 import torch
 from tensordict import NonTensorStack, TensorDict
@@ -10,7 +10,7 @@ SAMPLES, PROMPTS = 4, 3
 tq.init({"sampler": tq.GRPOGroupNSampler(n_samples_per_prompt=SAMPLES)})
 client = tq.get_client()
 
-# Rollout: the prompts' samples, next to each other, each response as long as it is.
+# Rollout: the samples of a prompt are adjacent rows. Responses differ in length.
 for prompt in range(PROMPTS):
     responses = [torch.arange(prompt + sample + 1) for sample in range(SAMPLES)]
     rollouts = TensorDict(
@@ -23,7 +23,7 @@ for prompt in range(PROMPTS):
     meta = client.put(rollouts, partition_id="train_0")
     print(f"rollout: rows {meta.global_indexes} have {meta.field_names}")
 
-# Reward: takes whole groups, and writes a new field into the rows that it was given.
+# Reward: takes whole groups and writes a new field into these rows.
 for _ in range(PROMPTS):
     meta = client.get_meta(["response"], SAMPLES, "train_0", task_name="reward")
     lengths = torch.tensor([shape[0] for shape in meta.get_shapes("response")], dtype=torch.float32)
@@ -32,7 +32,7 @@ for _ in range(PROMPTS):
     print(f"reward:  rows {meta.global_indexes} have {meta.field_names}")
 assert client.check_production_status(["response", "reward"], "train_0")
 
-# Trainer: metadata and tensors at once, lent until they are acknowledged.
+# Trainer: gets metadata and tensors in one call, leased until they are acknowledged.
 for _ in range(PROMPTS):
     batch = client.fetch(["prompt", "response", "reward"], SAMPLES, "train_0", task_name="train", lease_s=60)
     advantages = batch.data["reward"] - batch.data["reward"].mean()

@@ -1,9 +1,10 @@
-"""Four ranks read one stream of rollouts through StreamingDataLoaders: two replicas, with two ranks each that get the same rows.
+"""Four ranks read one stream of rollouts through StreamingDataLoaders. There are two replicas of two ranks each.
 
     python streaming_loader.py
 
-Producers put groups of 4 samples while the ranks read; the ranks of a replica name the same dp_rank. At the end it is checked
-that every sample came to one replica, in whole groups, and that ranks of one replica saw the same.
+Producers put groups of 4 samples while the ranks read. The ranks of a replica have the same dp_rank and get the same
+rows. At the end the example checks that every sample came to one replica, in whole groups, and that the ranks of a
+replica got the same samples.
 """
 
 import multiprocessing
@@ -22,7 +23,7 @@ BATCH, MICRO_BATCH = 64, 16
 
 
 def produce(config, producer):
-    """Puts the samples of its prompts, a group at a time."""
+    """Puts the samples of its prompts, one group per call."""
     tq.init(config)
     client = tq.get_client()
     generator = torch.Generator().manual_seed(producer)
@@ -34,7 +35,7 @@ def produce(config, producer):
 
 
 def train(config, rank, results):
-    """Reads its replica's share to the end, and says which rows that was."""
+    """Reads the share of its replica to the end, and reports the rows."""
     dataset = tq.StreamingDataset(
         config,
         batch_size=BATCH,
@@ -54,9 +55,9 @@ def train(config, rank, results):
 
 if __name__ == "__main__":
     samples = PRODUCERS * PROMPTS * GROUP
-    os.environ["TQ_PRE_ALLOC_SAMPLE_NUM"] = str(samples)  # so that the ranks know where the end is
+    os.environ["TQ_PRE_ALLOC_SAMPLE_NUM"] = str(samples)  # tells the ranks where the stream ends
     config = tq.init({"sampler": tq.GRPOGroupNSampler(n_samples_per_prompt=GROUP)})
-    processes = multiprocessing.get_context("fork")  # spawned ones would import torch for seconds
+    processes = multiprocessing.get_context("fork")  # spawned processes would import torch, which takes seconds
 
     results = processes.Queue()
     workers = [processes.Process(target=produce, args=(config, producer)) for producer in range(PRODUCERS)]

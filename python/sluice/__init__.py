@@ -1,4 +1,4 @@
-"""Sluice: TensorDicts between the processes of an RL post-training job.
+"""Sluice: exchanges TensorDicts between the processes of an RL post-training job.
 
     import sluice as tq
 
@@ -6,7 +6,7 @@
     tq.kv_batch_put(keys=["1_0", "1_1"], partition_id="train", fields=batch, tags=[{"status": "running"}] * 2)
     batch = tq.kv_batch_get(keys=["1_0", "1_1"], partition_id="train")
 
-Whoever comes from TransferQueue changes the import; docs/transferqueue.md has the differences.
+To migrate from TransferQueue, change the import. docs/transferqueue.md lists the differences.
 """
 
 from sluice.client import AsyncTransferQueueClient, TransferQueueClient, get_client

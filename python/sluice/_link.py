@@ -1,10 +1,11 @@
-"""One connection: requests out of the tensors' memory, replies (RESP3) into it.
+"""One connection: sends requests from the memory of tensors, and receives replies (RESP3) into memory.
 
-redis-py finds the server, logs in, and speaks TLS; from then on bytes go over its socket here, since redis-py would read
-32 KiB at a time and copy a large bulk string several times. The socket blocks in the kernel, which keeps the time-outs
-(SO_RCVTIMEO): one call of recv or sendmsg moves megabytes, and waits without holding the interpreter's lock.
+redis-py finds the server, logs in, and speaks TLS. After that this module sends and receives over its socket, because
+redis-py would read 32 KiB at a time and copy a large bulk string several times. The socket blocks in the kernel, with
+the time-outs of the kernel (SO_RCVTIMEO). One call of recv or sendmsg moves megabytes, and waits without the
+interpreter's lock.
 
-Thread safety: one caller at a time; only `abort` may come from another thread.
+Thread safety: one caller at a time; only `abort` may be called from another thread.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from sluice.errors import server_error
 from sluice.memory import POOL
 
 Arg: TypeAlias = "str | bytes | int | float | memoryview"
-"""An argument of a command. A large memoryview (C-contiguous bytes) is sent as it lies."""
+"""An argument of a command. A large memoryview (C-contiguous bytes) is sent without a copy."""
 
 LARGE_BYTES = 16 << 10
-"""Bulk strings from here on are received into recycled memory, and sent without a copy."""
+"""Bulk strings of this size or more are received into recycled memory, and sent without a copy."""
 
 _READ_BYTES = 64 << 10
-_CHUNK_BYTES = 64 << 20  # at most, in one recv or sendmsg: each has the whole time-out for itself
-_UNIX_SEND_BYTES = 512 << 10  # put 55 -> 51 ms of 302 MB, against the system's 208 KiB
-_BUFFERS_MAX = 512  # in one sendmsg; the system's limit is 1,024
+_CHUNK_BYTES = 64 << 20  # largest recv; each recv has the whole time-out
+_UNIX_SEND_BYTES = 512 << 10  # a put of 302 MB takes 51 ms, and 55 ms with the system's 208 KiB
+_BUFFERS_MAX = 512  # per sendmsg; the system's limit is 1,024
 
 
 class TimedOut(Exception):
-    """The socket's time-out is over."""
+    """The time-out of the socket has passed."""
 
 
 def packed_commands(commands: Sequence[Sequence[Arg]]) -> list[memoryview]:
-    """The bytes of these commands, in as few pieces as possible; large arguments are pieces of their own, not copied."""
+    """Returns the bytes of these commands in few pieces. Each large argument is a piece of its own and is not copied."""
     pieces: list[memoryview] = []
     small = bytearray()
     for command in commands:
@@ -63,7 +64,7 @@ def packed_commands(commands: Sequence[Sequence[Arg]]) -> list[memoryview]:
 
 
 class Link:
-    """A connection of redis-py's after its handshake."""
+    """A connection of redis-py after its handshake."""
 
     def __init__(self, connection: Connection) -> None:
         """Connects. Errors: those of redis-py."""
@@ -71,15 +72,15 @@ class Link:
         self._connection = connection
         self._socket: socket.socket = connection._get_socket()  # type: ignore[assignment]  # it is connected
         self._tls = isinstance(self._socket, ssl.SSLSocket)
-        if self._socket.family == socket.AF_UNIX:  # so that both sides work at once; TCP finds its own size
+        if self._socket.family == socket.AF_UNIX:  # both sides then work at the same time; TCP finds its own size
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNIX_SEND_BYTES)
         self._timeout_s: float | None = -1.0
         self._buffer = bytearray(_READ_BYTES)
         self._view = memoryview(self._buffer)
-        self._begin = self._end = 0  # what was received and not read yet
+        self._begin = self._end = 0  # bytes that were received and not read yet
 
     def set_timeout(self, seconds: float | None) -> None:
-        """How long a send or receive may take without a byte moving; None: as long as it takes."""
+        """Sets how long a send or receive may take without moving a byte. None means no limit."""
         if seconds == self._timeout_s:
             return
         if self._tls:
@@ -93,13 +94,13 @@ class Link:
         self._timeout_s = seconds
 
     def stale(self) -> bool:
-        """Whether an idle connection was closed by the server, or has bytes that nobody asked for."""
+        """Returns whether the server closed an idle connection, or sent bytes without a request."""
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return bool(poll.poll(0)) or self._begin != self._end
 
     def abort(self) -> None:
-        """Ends a call that is under way, from another thread: it gets an OSError."""
+        """Ends a running call from another thread. The call raises OSError."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -107,10 +108,10 @@ class Link:
         """Closes the connection."""
         self._connection.disconnect()
 
-    # --- out
+    # --- sending
 
     def send(self, pieces: Sequence[memoryview]) -> None:
-        """Sends all of it. Errors: TimedOut, OSError."""
+        """Sends all pieces. Errors: TimedOut, OSError."""
         with _time_out():
             if self._tls:
                 for piece in pieces:
@@ -128,10 +129,10 @@ class Link:
             if sent:
                 pieces[first] = pieces[first][sent:]
 
-    # --- in
+    # --- receiving
 
     def read(self) -> Any:
-        """One reply; what it can be is said at Wire.call. Errors: TimedOut, OSError."""
+        """Reads one reply; Wire.call describes the types. Errors: TimedOut, OSError."""
         with _time_out():
             return self._value()
 
@@ -139,7 +140,7 @@ class Link:
         line = self._line()
         read = _READERS.get(line[0])
         if read is None:
-            raise OSError(f"a reply begins with {line[:1]!r}")
+            raise OSError(f"invalid reply: it begins with {line[:1]!r}")
         return read(self, line[1:])
 
     def _bulk(self, size: bytes) -> bytes | npt.NDArray[np.uint8] | None:
@@ -166,7 +167,7 @@ class Link:
         return None if value is None else value[4:]
 
     def _push(self, count: bytes) -> Any:
-        self._array(count)  # nobody has asked for it; the reply stands behind it
+        self._array(count)  # a push that was not requested; the reply follows it
         return self._value()
 
     # --- bytes
@@ -193,7 +194,7 @@ class Link:
             flags = 0 if self._tls else socket.MSG_WAITALL
             count = self._socket.recv_into(target[have : have + _CHUNK_BYTES], 0, flags)
             if count == 0:
-                raise ConnectionResetError("closed by the server")
+                raise ConnectionResetError("connection closed by the server")
             have += count
 
     def _receive_more(self) -> None:
@@ -203,7 +204,7 @@ class Link:
             self._begin = 0
         count = self._socket.recv_into(self._view[self._end :])
         if count == 0:
-            raise ConnectionResetError("closed by the server")
+            raise ConnectionResetError("connection closed by the server")
         self._end += count
 
 
@@ -228,7 +229,7 @@ _READERS: dict[int, Callable[[Link, bytes], Any]] = {
 
 
 class _time_out:  # noqa: N801  -- used as a statement; contextlib's decorator costs microseconds
-    """Makes the kernel's way of saying 'time-out' ours."""
+    """Turns the errors with which the kernel reports a time-out into TimedOut."""
 
     def __enter__(self) -> None:
         pass

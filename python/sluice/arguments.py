@@ -1,4 +1,4 @@
-"""What commands are made of: lists of names, tags, columns before they are sent. Shared by kv.py and client.py."""
+"""Arguments of commands: lists of names, tags, and columns before they are sent. Used by kv.py and client.py."""
 
 from __future__ import annotations
 
@@ -22,31 +22,31 @@ _json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
 
 
 def name_list(names: Sequence[str] | str) -> list[str]:
-    """One name or several, as a list."""
+    """Returns one name or several names as a list."""
     return [names] if isinstance(names, str) else list(names)
 
 
 def listed(argument: str, names: list[str]) -> list[Arg]:
-    """A list argument. What would be cut elsewhere than between two names is refused here, not by the server."""
+    """Returns the arguments of a list. Raises ValueError for names that LINES would split in the wrong place."""
     if not names:
         raise ValueError(f"{argument} is empty")
     for name in names:
         if not isinstance(name, str) or not name or "\n" in name:
-            raise ValueError(f"{argument}: {name!r} is no name; names are not empty, and without control characters")
+            raise ValueError(f"{argument}: invalid name {name!r}: a name must be a non-empty str without control characters")
     return lines(names)
 
 
 def block(wait_s: float | None) -> list[Arg]:
-    """BLOCK, for as many seconds; None: as long as it takes; 0: not at all."""
+    """Returns BLOCK for this many seconds. None means no limit, 0 means no BLOCK."""
     if wait_s is None:
         return ["BLOCK", 0]
     return ["BLOCK", max(1, round(wait_s * 1000))] if wait_s > 0 else []
 
 
 def tag_texts(keys: list[str], tags: Sequence[Tag]) -> list[str]:
-    """The tags as JSON. Raises ValueError for another number of them, and for one that is not JSON; it names the key."""
+    """Returns the tags as JSON texts. Raises ValueError for a wrong number of tags, and for a tag that is not JSON."""
     if len(tags) != len(keys):
-        raise ValueError(f"{len(keys)} keys need as many tags, got {len(tags)}")
+        raise ValueError(f"expected one tag per key: {len(keys)} keys, got {len(tags)} tags")
     texts = []
     for key, tag in zip(keys, tags, strict=True):
         try:
@@ -57,12 +57,12 @@ def tag_texts(keys: list[str], tags: Sequence[Tag]) -> list[str]:
 
 
 def field_names(fields: TensorDictBase | Mapping[str, Any] | None) -> list[str]:
-    """Of a TensorDict, which itself iterates over its rows, or a mapping."""
+    """Returns the field names of a TensorDict (which itself iterates over its rows) or of a mapping."""
     return [] if fields is None else [str(name) for name in fields.keys()]  # noqa: SIM118
 
 
 def parsed(fields: TensorDictBase | Mapping[str, Any], rows: int, data_parser: DataParser) -> dict[str, Any]:
-    """What `data_parser` makes of the columns."""
+    """Calls `data_parser` on the columns and returns them. Raises ValueError if it changes fields or numbers of rows."""
     columns: dict[str, Any] = {}
     for name in field_names(fields):
         value = fields.get(name)
@@ -76,12 +76,12 @@ def parsed(fields: TensorDictBase | Mapping[str, Any], rows: int, data_parser: D
     data_parser(columns)
     for name in sizes.keys() | columns.keys():
         if name not in sizes or name not in columns or len(columns[name]) != sizes[name]:
-            raise ValueError(f"data_parser added or removed field '{name}', or rows of it")
+            raise ValueError(f"data_parser added or removed field '{name}', or changed its number of rows")
     return columns
 
 
 def utf8_fields(partition_id: str, fields: TensorDictBase | Mapping[str, Any] | None) -> set[str]:
-    """Those of `fields` that are utf8 in the partition (another client has made them so), and no tensors here."""
+    """Returns the fields that have dtype utf8 in the partition (made by another client) and are not tensors here."""
     there = current().wire.call("KV.FIELDS", partition_id, repeat=True)
     utf8 = {str(entry[0], "utf-8") for entry in there if entry[1] == b"utf8"}
     columns: Any = () if fields is None else fields.items()

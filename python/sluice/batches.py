@@ -1,4 +1,4 @@
-"""What KVBatchMeta and BatchMeta have in common: copying and comparing, cutting, sorting and joining."""
+"""Functions shared by KVBatchMeta and BatchMeta: copying, comparing, cutting, sorting and joining."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 
 class Sized(Protocol):
-    """What both kinds of batches have."""
+    """The common interface of both kinds of batches."""
 
     extra_info: Any
 
@@ -25,7 +25,7 @@ _SCALARS = (str, int, float, type(None))
 
 
 def own(value: Any) -> Any:
-    """A copy of what JSON is made of and of whatever it holds: copy.deepcopy, ten times as fast for small dicts."""
+    """Returns a deep copy. For small dicts of JSON values it is ten times as fast as copy.deepcopy."""
     if isinstance(value, _SCALARS):
         return value
     if type(value) is dict:
@@ -36,22 +36,22 @@ def own(value: Any) -> Any:
 
 
 def joined_info(batches: Sequence[Batch]) -> dict[str, Any]:
-    """extra_info of batches that are joined; ValueError where they say different things under one name."""
+    """Returns the joined extra_info of batches. Raises ValueError if they have different values under one name."""
     joined: dict[str, Any] = {}
     for i, batch in enumerate(batches):
         for name, value in (batch.extra_info or {}).items():
             if not equal(joined.setdefault(name, value), value):
-                raise ValueError(f"extra_info {name!r} is {value!r} in batch {i}, {joined[name]!r} in one before")
+                raise ValueError(f"extra_info {name!r} is {value!r} in batch {i}, {joined[name]!r} in an earlier batch")
     return joined
 
 
 def not_empty(batches: Sequence[Batch]) -> Sequence[Batch]:
-    """Those with rows; if none has any, the first, for what it says beside its rows."""
+    """Returns the batches with rows. If there are none, returns the first batch, for its other contents."""
     return [batch for batch in batches if len(batch)] or batches[:1]
 
 
 def parts(size: int, chunks: int) -> list[range]:
-    """The positions of each of `chunks` parts of a batch; ValueError where one would be empty."""
+    """Returns the positions of each of `chunks` parts of a batch. Raises ValueError if a part would be empty."""
     if not 1 <= chunks <= size:
         raise ValueError(f"a batch of {size} cannot be cut into {chunks} chunks")
     bounds = [part * (size // chunks) + min(part, size % chunks) for part in range(chunks + 1)]
@@ -59,7 +59,7 @@ def parts(size: int, chunks: int) -> list[range]:
 
 
 def positions_in(indexes: Iterable[int], size: int) -> list[int]:
-    """These positions (a list, a tensor) as ints; ValueError for one outside 0..size-1, and for a mask."""
+    """Returns positions (a list or tensor) as ints. Raises ValueError for one outside 0..size-1, and for a mask."""
     positions = indexes.tolist() if isinstance(indexes, (torch.Tensor, np.ndarray)) else list(indexes)
     for i in positions:
         if isinstance(i, bool) or not 0 <= operator.index(i) < size:
@@ -68,23 +68,23 @@ def positions_in(indexes: Iterable[int], size: int) -> list[int]:
 
 
 def permutation(indexes: Sequence[int], size: int) -> list[int]:
-    """These positions as ints; ValueError unless each of 0..size-1 is there once."""
+    """Returns positions as ints. Raises ValueError unless each of 0..size-1 occurs once."""
     order = positions_in(indexes, size)
     if len(order) != size:
-        raise ValueError(f"an order of {size} rows needs as many positions, got {len(order)}")
-    refuse_twice("position", order)
+        raise ValueError(f"expected {size} positions, one per row, got {len(order)}")
+    refuse_duplicates("position", order)
     return order
 
 
-def refuse_twice(what: str, items: Sequence[Any]) -> None:
-    """ValueError for the first of these items that stands there more than once."""
+def refuse_duplicates(what: str, items: Sequence[Any]) -> None:
+    """Raises ValueError for the first item that occurs more than once."""
     if len(set(items)) != len(items):
-        twice = [item for item, times in Counter(items).items() if times > 1]
-        raise ValueError(f"{what} {twice[0]!r} stands there twice")
+        duplicates = [item for item, times in Counter(items).items() if times > 1]
+        raise ValueError(f"duplicate {what} {duplicates[0]!r}")
 
 
 def equal(one: Any, other: Any) -> bool:
-    """== in depth, which tensors and arrays do not answer with one bool; True is not 1, nor is 1.0."""
+    """Compares in depth, including tensors and arrays. True, 1 and 1.0 are different values."""
     if type(one) is not type(other):
         return False
     if isinstance(one, torch.Tensor):

@@ -1,9 +1,9 @@
-"""The metadata client: batches by row indexes, as TransferQueue's client has them, and fetch(), in one round trip.
+"""The metadata client: batches by row index, as in TransferQueue's client, and fetch(), which needs one round trip.
 
-Every method has a twin for asyncio, `async_` and its name, with the same arguments and meaning.
+Every method has an async variant: `async_` and its name, with the same arguments and meaning.
 
-Errors, of all of them: ValueError where something that was named is missing, not ready, or does not fit (RequestError
-where the server says so); ConnectionLost, Unconfirmed and CallTimeout from the connection; NotInitialized without one.
+Errors of all methods: ValueError if a name is missing or not ready, or an argument does not fit (RequestError if the
+server reports it); ConnectionLost, Unconfirmed and CallTimeout from the connection; NotInitialized without one.
 """
 
 from __future__ import annotations
@@ -29,16 +29,18 @@ from sluice.own_sampler import OwnSampler
 from sluice.rows import checked, describe, describe_all, in_order, listing, positions_by_partition, rows_of, schema_of_stored
 from sluice.samplers import BaseSampler, server_arguments
 from sluice.session import current
-from sluice.wire import lines, packed, twin, unpacked
+from sluice.wire import async_variant, lines, packed, unpacked
 
 Columns = TensorDictBase | Mapping[str, Any]
 Status = tuple[torch.Tensor | None, torch.Tensor | None]
 
 
 class TransferQueueClient(Fetching):
-    """Batches of rows by index, over this process's connection (`init`). Any thread and event loop may use one.
+    """Batches of rows by index, over the connection of this process (`init`).
 
-    Where TQ_PRE_ALLOC_SAMPLE_NUM is set, each partition is told before its first use that so many rows will come.
+    If TQ_PRE_ALLOC_SAMPLE_NUM is set, the client announces this number of rows before the first use of a partition.
+
+    Thread safety: any thread and any event loop.
     """
 
     # --- batches
@@ -52,16 +54,18 @@ class TransferQueueClient(Fetching):
         task_name: str | None = None,
         sampling_config: Mapping[str, Any] | None = None,
     ) -> BatchMeta:
-        """The metadata of a batch.
+        """Returns the metadata of a batch.
 
-        mode "fetch": takes `batch_size` rows in which all of data_fields are ready and which this task has not had, by
-        the sampler. `sampling_config` may have `dp_rank` and `batch_index` (the same again are the same rows) and
-        `sampler` (for this call; else that of init). With too few rows: in polling mode an empty batch, else it waits
-        up to the time-out. An empty batch with extra_info {"end": True} means that no such batch can come any more.
-        mode "force_fetch": all rows of the partition, ready or not (production_status), consumed or not.
-        mode "insert": makes `batch_size` rows, without data.
+        mode "fetch": takes `batch_size` rows in which all of data_fields are ready and which this task has not taken
+        yet. The sampler chooses the rows. `sampling_config` may have `dp_rank` and `batch_index` (the same values
+        return the same rows), and `sampler` (for this call; the default is the sampler of init). If there are too few
+        rows, polling mode returns an empty batch; otherwise the call waits up to the time-out. An empty batch with
+        extra_info {"end": True} means that no such batch can come any more.
+        mode "force_fetch": returns all rows of the partition, ready or not (production_status), consumed or not.
+        mode "insert": makes `batch_size` rows without data.
 
-        Raises ValueError for another mode, "fetch" without task_name, what the sampler refuses; CallTimeout.
+        Raises ValueError for another mode, for "fetch" without task_name, and for arguments that the sampler refuses;
+        CallTimeout.
         """
         self._announce(partition_id)
         fields = name_list(data_fields)
@@ -70,10 +74,10 @@ class TransferQueueClient(Fetching):
         if mode == "force_fetch":
             return describe_all(current().wire, partition_id, fields, ["FIELDS", *listed("data_fields", fields)])
         if mode != "fetch":
-            raise ValueError(f"mode is 'fetch', 'force_fetch' or 'insert', not {mode!r}")
+            raise ValueError(f"mode must be 'fetch', 'force_fetch' or 'insert', got {mode!r}")
         if task_name is None:
             raise ValueError("mode 'fetch' needs a task_name")
-        # TransferQueue's loaders name these two once more.
+        # TransferQueue's loaders pass these two here as well.
         config = {name: value for name, value in (sampling_config or {}).items() if name not in ("partition_id", "task_name")}
         return self._take(fields, batch_size, partition_id, task_name, config)
 
@@ -86,19 +90,21 @@ class TransferQueueClient(Fetching):
         *,
         wait_s: float | None = 0.0,
     ) -> BatchMeta:
-        """Writes a TensorDict [n] and, with metadata, its custom_meta as tags, and returns its metadata, all ready.
+        """Writes a TensorDict [n] and returns its metadata, with all rows ready.
 
-        With `metadata` into those n rows, each partition's at once; without, into new rows of partition_id.
-        `data_parser` and `wait_s` are as in kv_batch_put. The fields are added to `metadata`, which is returned.
+        With `metadata`, writes into its n rows, and merges its custom_meta into their tags. The rows of one partition
+        are written in one step. The fields are added to `metadata`, which is returned. Without `metadata`, writes into
+        new rows of partition_id. `data_parser` and `wait_s` are as in kv_batch_put.
 
-        Raises ValueError with neither, with numbers of rows that differ, and for rows that are gone or named twice.
+        Raises ValueError with neither of the two, for different numbers of rows, and for rows that do not exist or are
+        named twice.
         """
         rows = data.batch_size[0] if data.batch_size else 0
         if metadata is None and partition_id is None:
-            raise ValueError("put needs metadata, or a partition_id")
+            raise ValueError("put needs metadata or a partition_id")
         if rows == 0 or (metadata is not None and metadata.size != rows):
-            expected = "rows" if metadata is None else f"the metadata's {metadata.size} rows"
-            raise ValueError(f"the data have batch_size {list(data.batch_size)}, and {expected} are needed")
+            expected = "at least one row" if metadata is None else f"the {metadata.size} rows of the metadata"
+            raise ValueError(f"the data have batch_size {list(data.batch_size)}, expected {expected}")
         values = data if data_parser is None else parsed(data, rows, data_parser)
         if metadata is None:
             metadata = self._put_new(values, rows, str(partition_id), wait_s)
@@ -109,9 +115,9 @@ class TransferQueueClient(Fetching):
         return metadata
 
     def get_data(self, metadata: BatchMeta) -> TensorDict:
-        """The metadata's fields of its rows, a TensorDict [n] in the metadata's order; values as in kv_batch_get.
+        """Reads the fields and rows of the metadata: a TensorDict [n] in its order. Values are as in kv_batch_get.
 
-        Raises ValueError for a row that is gone, and for a field that is not ready; it names both.
+        Raises ValueError for a row that does not exist, and for a field that is not ready; the text names them.
         """
         if not metadata.size or not metadata.field_schema:
             return TensorDict({}, batch_size=[metadata.size])
@@ -127,12 +133,12 @@ class TransferQueueClient(Fetching):
         return data[0] if len(data) == 1 else in_order(data, [i for positions in parts.values() for i in positions])
 
     def set_custom_meta(self, metadata: BatchMeta) -> None:
-        """Merges the metadata's custom_meta into its rows' tags. Raises ValueError for a row that is gone."""
+        """Merges custom_meta into the tags of the rows. Raises ValueError for a row that does not exist."""
         for name, positions in positions_by_partition(metadata).items():
             current().wire.call(*self._write(metadata, name, positions))
 
     def clear_samples(self, metadata: BatchMeta) -> None:
-        """Removes the metadata's rows. One that is not there is no error: it is gone."""
+        """Removes the rows of the metadata. Rows that do not exist are ignored."""
         for name, positions in positions_by_partition(metadata).items():
             current().wire.call("KV.CLEAR", name, "ROWS", _rows(metadata, positions), repeat=True)
 
@@ -144,25 +150,25 @@ class TransferQueueClient(Fetching):
         if session.config.sampler is not None:
             session.config.sampler.clear_cache(partition_id)
 
-    # --- how far it is
+    # --- progress
 
     def get_production_status(self, data_fields: Sequence[str], partition_id: str) -> Status:
-        """Each row's index (int64, [rows]), and 1 where all of data_fields are ready, else 0 (int8, [rows]).
+        """Returns the row indexes (int64, [rows]), and for each row 1 if all of data_fields are ready, else 0 (int8, [rows]).
 
-        (None, None) for a partition that does not exist.
+        Returns (None, None) for a partition that does not exist.
         """
         reply = self._unless_missing("PARTITION.READY", partition_id, "FIELDS", *listed("data_fields", name_list(data_fields)))
         return (None, None) if reply is None else _status(*reply)
 
     def check_production_status(self, data_fields: Sequence[str], partition_id: str) -> bool:
-        """Whether all rows that are expected were made, at least one, and those that are there have all of data_fields."""
+        """Returns whether all expected rows were made, at least one, and all of data_fields are ready in the existing rows."""
         _, ready = self.get_production_status(data_fields, partition_id)
         return ready is not None and bool(ready.all()) and self._complete(partition_id)
 
     def get_consumption_status(self, task_name: str, partition_id: str) -> Status:
-        """Each row's index (int64, [rows]), and 1 where the task has consumed it, else 0 (int8, [rows]).
+        """Returns the row indexes (int64, [rows]), and for each row 1 if the task has consumed it, else 0 (int8, [rows]).
 
-        (None, None) for a partition that does not exist. A task that has not asked for anything has consumed nothing.
+        Returns (None, None) for a partition that does not exist. A task without a fetch has consumed nothing.
         """
         reply = self._unless_missing("TASK.STATUS", partition_id, task_name, "BITMAP")
         if reply is not None:
@@ -173,25 +179,28 @@ class TransferQueueClient(Fetching):
         return torch.tensor(rows, dtype=torch.int64), torch.zeros(len(rows), dtype=torch.int8)
 
     def check_consumption_status(self, task_name: str, partition_id: str) -> bool:
-        """Whether all rows that are expected were made, at least one, and this task has consumed all that are there."""
+        """Returns whether all expected rows were made, at least one, and this task has consumed all existing rows."""
         _, consumed = self.get_consumption_status(task_name, partition_id)
         return consumed is not None and bool(consumed.all()) and self._complete(partition_id)
 
     def reset_consumption(self, partition_id: str, task_name: str | None = None) -> bool:
-        """Lets a task, or all, consume the partition's rows anew. True. Raises ValueError without the partition."""
+        """Makes the rows ready again for one task or all tasks. Returns True.
+
+        Raises ValueError if the partition does not exist.
+        """
         current().wire.call("TASK.RESET", partition_id, *([task_name] if task_name is not None else []))
         return True
 
     def get_partition_list(self) -> list[str]:
-        """The names of all partitions."""
+        """Returns the names of all partitions."""
         return [str(name, "utf-8") for name in current().wire.call("PARTITION.LIST", repeat=True)]
 
     # --- by key
 
     def kv_retrieve_meta(self, keys: Sequence[str] | str, partition_id: str, create: bool = False) -> BatchMeta:
-        """The metadata of these keys, with the fields that all of them have.
+        """Returns the metadata of these keys, with the fields that all of them have.
 
-        With `create`, rows are made for keys that are not there; without, they are a ValueError that names them.
+        With `create`, makes rows for keys that do not exist. Without `create`, such keys raise ValueError.
         """
         names = [keys] if isinstance(keys, str) else list(keys)
         if create:
@@ -205,7 +214,7 @@ class TransferQueueClient(Fetching):
         return describe(current().wire, partition_id, [index_of[name] for name in names], None)
 
     def kv_retrieve_keys(self, global_indexes: Sequence[int] | int, partition_id: str) -> list[str]:
-        """The keys of these rows. Raises ValueError for rows that are not there; it names them."""
+        """Returns the keys of these rows. Raises ValueError for rows that do not exist; the text names them."""
         rows = [global_indexes] if isinstance(global_indexes, int) else list(global_indexes)
         key_of = {row["index"]: row["key"] for row in listing(current().wire, partition_id)}
         missing = [row for row in rows if row not in key_of]
@@ -214,10 +223,10 @@ class TransferQueueClient(Fetching):
         return [key_of[row] for row in rows]
 
     def kv_list(self, partition_id: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
-        """Keys and tags: {partition: {key: tag}}, of one partition or of all."""
+        """Returns keys and tags, {partition: {key: tag}}, of one partition or of all."""
         return kv_list(partition_id)
 
-    # --- what they share
+    # --- helpers
 
     def _take(self, fields: Sequence[str], count: int, partition: str, task: str, config: dict[str, Any]) -> BatchMeta:
         session = current()
@@ -229,7 +238,7 @@ class TransferQueueClient(Fetching):
             return self._nothing(fetch_words(partition, task, fields, count), ended=False) if sampled is None else sampled
         unknown = sorted(config.keys() - {"dp_rank", "batch_index"})
         if unknown:
-            raise ValueError(f"sampling_config has {unknown}; it takes dp_rank, batch_index and sampler")
+            raise ValueError(f"sampling_config has unknown names {unknown}; known are dp_rank, batch_index and sampler")
         rank, step = config.get("dp_rank"), config.get("batch_index")
         command = functools.partial(fetch_words, partition, task, fields, count, sampler=words, rank=rank, step=step)
         asked = time.monotonic()
@@ -237,7 +246,7 @@ class TransferQueueClient(Fetching):
             command(wait_s=wait_s), ["KV.FIELDS", partition], repeat=step is not None, wait_s=wait_s
         )
         if checked(reply) is None:
-            # Before its time: EXPECT says that enough can never come.
+            # nil before the time-out: EXPECT says that there can never be enough rows.
             return self._nothing(command(), ended=time.monotonic() - asked < wait_s * 0.9)
         metadata = read_rows(reply, partition, task).metadata
         if metadata:
@@ -254,7 +263,7 @@ class TransferQueueClient(Fetching):
         config: Mapping[str, Any],
         wait_s: float,
     ) -> BatchMeta | None:
-        """A batch by a sampler that is none of the server's; None where it samples nothing within wait_s."""
+        """Returns a batch by a sampler that the server does not have. Returns None if it samples nothing within wait_s."""
         wire = current().wire
         rows = OwnSampler(wire, sampler, partition, task, fields).take(count, config, wait_s)
         if rows is None:
@@ -262,7 +271,7 @@ class TransferQueueClient(Fetching):
         return describe(wire, partition, rows, fields) if rows else None
 
     def _nothing(self, fetch: Sequence[Arg], *, ended: bool) -> BatchMeta:
-        """The answer where a fetch found too few rows."""
+        """Returns or raises the result of a fetch that found too few rows."""
         session = current()
         if ended:
             return BatchMeta.empty({"end": True})
@@ -283,7 +292,7 @@ class TransferQueueClient(Fetching):
             self._mput(self._write(metadata, partition, positions), part, len(positions), wait_s)
 
     def _mput(self, put: Sequence[Arg], columns: Columns, rows: int, wait_s: float | None) -> Any:
-        """KV.MPUT of these columns; text goes as utf8 where somebody else has made a field so."""
+        """Sends KV.MPUT with these columns. Text is sent as utf8 if another client made the field with dtype utf8."""
         session = current()
         encoded = functools.partial(encode, columns, rows, allow_pickle=session.config.allow_pickle)
         try:
@@ -299,12 +308,12 @@ class TransferQueueClient(Fetching):
         return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
 
     def _complete(self, partition: str) -> bool:
-        """Whether as many rows were made as will come, where that is known, and any."""
+        """Returns whether at least one row was made, and all rows that EXPECT announced, if it did."""
         info = self._unless_missing("PARTITION.INFO", partition)
         return info is not None and info[b"made"] >= max(1, info[b"limits"][b"expect"] or 0)
 
     def _unless_missing(self, *command: Arg) -> Any:
-        """A reply; None where the partition or the task does not exist."""
+        """Returns the reply, or None if the partition or the task does not exist."""
         [reply] = current().wire.pipeline(command, repeat=True)
         if isinstance(reply, RequestError) and reply.code in ("NOPARTITION", "NOTASK"):
             return None
@@ -315,29 +324,29 @@ class TransferQueueClient(Fetching):
         tags = lines(tag_texts(rows, [metadata.custom_meta[i] for i in positions]))
         return ["KV.MPUT", partition, "ROWS", _rows(metadata, positions), "TAGS", *tags]
 
-    async_get_meta = twin(get_meta)
-    async_put = twin(put)
-    async_get_data = twin(get_data)
-    async_set_custom_meta = twin(set_custom_meta)
-    async_clear_samples = twin(clear_samples)
-    async_clear_partition = twin(clear_partition)
-    async_get_production_status = twin(get_production_status)
-    async_check_production_status = twin(check_production_status)
-    async_get_consumption_status = twin(get_consumption_status)
-    async_check_consumption_status = twin(check_consumption_status)
-    async_reset_consumption = twin(reset_consumption)
-    async_get_partition_list = twin(get_partition_list)
-    async_kv_retrieve_meta = twin(kv_retrieve_meta)
-    async_kv_retrieve_keys = twin(kv_retrieve_keys)
-    async_kv_list = twin(kv_list)
+    async_get_meta = async_variant(get_meta)
+    async_put = async_variant(put)
+    async_get_data = async_variant(get_data)
+    async_set_custom_meta = async_variant(set_custom_meta)
+    async_clear_samples = async_variant(clear_samples)
+    async_clear_partition = async_variant(clear_partition)
+    async_get_production_status = async_variant(get_production_status)
+    async_check_production_status = async_variant(check_production_status)
+    async_get_consumption_status = async_variant(get_consumption_status)
+    async_check_consumption_status = async_variant(check_consumption_status)
+    async_reset_consumption = async_variant(reset_consumption)
+    async_get_partition_list = async_variant(get_partition_list)
+    async_kv_retrieve_meta = async_variant(kv_retrieve_meta)
+    async_kv_retrieve_keys = async_variant(kv_retrieve_keys)
+    async_kv_list = async_variant(kv_list)
 
 
 AsyncTransferQueueClient = TransferQueueClient
-"""TransferQueue has two; here one has both kinds of methods."""
+"""TransferQueue has two classes. In Sluice one class has both kinds of methods."""
 
 
 def get_client() -> TransferQueueClient:
-    """A client over this process's connection. Raises NotInitialized without one."""
+    """Returns a client over the connection of this process. Raises NotInitialized without one."""
     current()
     return TransferQueueClient()
 

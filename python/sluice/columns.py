@@ -1,17 +1,17 @@
-"""Batches as the server has them: TensorDicts to the columns of KV.MPUT, and columns to TensorDicts.
+"""Converts TensorDicts to the columns of KV.MPUT, and columns of the server to TensorDicts.
 
-What is put              on the wire          comes back as
+put                      on the wire          returned as
 dense tensor [n, ...]    its dtype            the same
-nested tensor, n rows    its dtype, ragged    jagged where rows differ in their first dimension only, else strided;
-                                              dense where all rows have the same shape
+nested tensor, n rows    its dtype, ragged    jagged if rows differ only in their first dimension, else strided;
+                                              dense if all rows have the same shape
 NumPy arrays             as tensors           tensors
 n x bytes                bytes                NonTensorStack
-n x str, None, bool,     json                 NonTensorStack. One dtype for all, so that the rows of a field can be put one by one
-int, finite float, list,                      in any mixture. (In a field that somebody else has made as utf8, str is utf8.)
-dict with str keys
-n x other objects        json, but a pickle   NonTensorStack, where pickles are allowed; else an error
+n x str, None, bool,     json                 NonTensorStack. All of these have one dtype, so the rows of a field can
+int, finite float, list,                      be put one by one in any mixture. (If another client made the field
+dict with str keys                            with dtype utf8, str is sent as utf8.)
+n x other objects        json, but a pickle   NonTensorStack if pickles are allowed, else an error
 
-A cell of a json field that holds a pickle begins with the byte 0x80, as no JSON text does.
+A cell of a json field that holds a pickle begins with the byte 0x80. No JSON text begins with this byte.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ DTYPES = {
         *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2),
     )
 }
-"""The server's dtypes of tensors by name. The names are torch's."""
+"""The tensor dtypes of the server, by name. The names are those of torch."""
 
 Blob: TypeAlias = "bytes | npt.NDArray[np.uint8]"
 
-_PICKLE = 0x80  # the first byte of every pickle since protocol 2
+_PICKLE = 0x80  # every pickle since protocol 2 begins with this byte
 
 
-# --- to the server
+# --- encoding
 
 
 def encode(
@@ -55,13 +55,14 @@ def encode(
     dedup: bool = False,
     utf8: Collection[str] = (),
 ) -> list[Arg]:
-    """The COLUMN arguments of KV.MPUT for `rows` rows of these fields.
+    """Returns the COLUMN arguments of KV.MPUT for `rows` rows of these fields.
 
-    Memory of contiguous CPU tensors is referred to, not copied: they must not change before it is sent. `dedup`: rows of a
-    field that are alike are sent and stored once. `utf8`: fields whose strings are sent as such, and not as JSON.
+    The arguments refer to the memory of contiguous CPU tensors, so the tensors must not change before the arguments
+    are sent. `dedup`: equal rows of a field are sent and stored once. `utf8`: fields whose strings are sent as utf8
+    and not as JSON.
 
-    Errors: ValueError for a field with another number of rows, TypeError for a dtype or object that cannot be stored; both
-    name the field.
+    Errors: ValueError for a field with another number of rows, TypeError for a dtype or object that cannot be stored.
+    Both name the field.
     """
     arguments: list[Arg] = []
     for name in fields.keys():  # noqa: SIM118  -- a TensorDict iterates over its rows
@@ -72,7 +73,7 @@ def encode(
 
 
 _Column: TypeAlias = "tuple[str, npt.NDArray[np.int64] | tuple[int, ...], memoryview]"
-"""dtype, one row's shape or each row's [n, rank], the rows' bytes one after another."""
+"""dtype, the shape of one row or of each row [n, rank], and the bytes of the rows one after another."""
 
 
 def _spelled(dtype: str, shape: npt.NDArray[np.int64] | tuple[int, ...], data: memoryview, *positions: Arg) -> list[Arg]:
@@ -91,13 +92,13 @@ def _column(name: str, value: Any, rows: int, allow_pickle: bool) -> _Column:
 
 def _dense(name: str, tensor: torch.Tensor, rows: int) -> _Column:
     if tensor.dim() == 0 or tensor.shape[0] != rows:
-        raise ValueError(f"field '{name}' has shape {list(tensor.shape)}; its first dimension must be the {rows} rows")
+        raise ValueError(f"field '{name}' has shape {list(tensor.shape)}; its first dimension must be {rows}, the number of rows")
     return _dtype(name, tensor), tuple(tensor.shape[1:]), _bytes_of(tensor)
 
 
 def _nested(name: str, tensor: torch.Tensor, rows: int) -> _Column:
     if tensor.size(0) != rows:
-        raise ValueError(f"field '{name}' has {tensor.size(0)} rows, not {rows}")
+        raise ValueError(f"field '{name}' has {tensor.size(0)} rows, expected {rows}")
     if tensor.layout == torch.jagged and tensor._lengths is None and tensor._ragged_idx == 1 and tensor.dim() > 1:  # type: ignore[attr-defined]
         values, lengths = tensor.values(), tensor.offsets().diff().cpu().numpy()  # type: ignore[attr-defined]
         if values.shape[0] == lengths.sum():
@@ -108,7 +109,7 @@ def _nested(name: str, tensor: torch.Tensor, rows: int) -> _Column:
 
 
 def _ragged(name: str, tensors: Sequence[torch.Tensor]) -> _Column:
-    """Tensors that may differ in shape, but not in rank and dtype."""
+    """Returns the column of tensors that may differ in shape, but not in rank or dtype."""
     first = tensors[0]
     for i, tensor in enumerate(tensors):
         if tensor.dim() != first.dim() or tensor.dtype != first.dtype:
@@ -123,18 +124,18 @@ def _ragged(name: str, tensors: Sequence[torch.Tensor]) -> _Column:
 
 
 def values_by_row(name: str, value: Any, rows: int) -> list[Any]:
-    """One object a row, of what is no tensor. Errors: ValueError, TypeError; they name the field."""
+    """Returns one object per row of a value that is not a tensor. Errors: ValueError, TypeError; both name the field."""
     if isinstance(value, NonTensorData):
         shared = value.data
         if not (isinstance(shared, np.ndarray) and shared.dtype == object and shared.shape[:1] == (rows,)):
             return [shared] * rows
-        value = shared  # TensorDict keeps an array of objects so
+        value = shared  # TensorDict stores an array of objects like this
     if isinstance(value, NonTensorStack):
         value = value.tolist()
     if isinstance(value, TensorDictBase) or not isinstance(value, (list, tuple, np.ndarray)):
         raise TypeError(
-            f"field '{name}' is a {type(value).__name__}; a field is a tensor, a NumPy array, or a list or NonTensorStack of "
-            "one value a row (flatten_keys() makes one TensorDict of several)"
+            f"field '{name}' is a {type(value).__name__}; expected a tensor, a NumPy array, or a list or NonTensorStack of "
+            "one value per row (use flatten_keys() for a nested TensorDict)"
         )
     if len(value) != rows:
         raise ValueError(f"field '{name}' has {len(value)} values for {rows} rows")
@@ -152,7 +153,7 @@ def _objects(name: str, values: list[Any], allow_pickle: bool) -> _Column:
 
 
 def _text(name: str, value: Any, rows: int) -> _Column:
-    """A column of a utf8 field, where that is possible."""
+    """Returns the column of a utf8 field. Raises TypeError for a value that is not str."""
     values = values_by_row(name, value, rows)
     if all(type(value) is str for value in values):
         return _strings("utf8", [value.encode("utf-8", "surrogatepass") for value in values])
@@ -168,13 +169,13 @@ def _is_numeric(value: Any) -> bool:
 
 
 def _json(name: str, row: int, value: Any, allow_pickle: bool) -> bytes:
-    """JSON text that reads back as the same value; for others a pickle."""
+    """Returns JSON text that reads back as the same value, or a pickle of any other value."""
     if _is_json(value):
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
     if not allow_pickle:
         raise TypeError(
-            f"field '{name}', row {row}: a {type(value).__name__} that JSON cannot give back as it is; "
-            "init({'allow_pickle': True}) allows pickles, for jobs that trust all that write"
+            f"field '{name}', row {row}: JSON cannot represent this {type(value).__name__} exactly; "
+            "init({'allow_pickle': True}) allows pickles, for jobs that trust all writers"
         )
     return pickle.dumps(value, protocol=5)
 
@@ -205,13 +206,13 @@ def _from_numpy(name: str, array: npt.NDArray[Any]) -> torch.Tensor:
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
-    """A tensor's bytes, row-major, as they lie where that is possible."""
+    """Returns the bytes of a tensor in row-major order, without a copy if possible."""
     flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
     return memoryview(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]
 
 
 def _distinct(dtype: str, shape: npt.NDArray[np.int64] | tuple[int, ...], data: memoryview, rows: int) -> list[Arg]:
-    """The column with rows that are alike once (DICT), where there are any."""
+    """Returns the column with equal rows stored once (DICT), or the plain column if all rows differ."""
     item = 1 if dtype in ("utf8", "json", "bytes") else DTYPES[dtype].itemsize
     if isinstance(shape, tuple):
         sizes = np.full(rows, item * math.prod(shape), np.int64)
@@ -234,15 +235,16 @@ def _distinct(dtype: str, shape: npt.NDArray[np.int64] | tuple[int, ...], data: 
     return _spelled(dtype, shape if isinstance(shape, tuple) else shape[kept], once, "DICT", packed(positions))
 
 
-# --- from the server
+# --- decoding
 
 
 def decode(reply: Sequence[Any], rows: int, *, allow_pickle: bool) -> TensorDict:
-    """The TensorDict [rows] of a reply of KV.MGET in the format `columns`, also one with DICT.
+    """Returns the TensorDict [rows] of a reply of KV.MGET in the format `columns`, with or without DICT.
 
-    Tensors are writable and share memory with nothing else. Rows that came once stand in each of their places.
+    Tensors are writable and share memory with nothing else. A row that was sent once (DICT) is copied to each of its
+    positions.
 
-    Errors: ValueError for a pickle where `allow_pickle` is False; it names the field.
+    Errors: ValueError for a pickle if `allow_pickle` is False; the text names the field.
     """
     fields: dict[str, Any] = {}
     for name, dtype, shape, shapes, data, *positions in reply:
@@ -262,7 +264,7 @@ def _as_tensor(data: Blob, dtype: torch.dtype) -> torch.Tensor:
     if len(data) == 0:
         return torch.empty(0, dtype=dtype)
     if isinstance(data, np.ndarray):
-        return torch.from_numpy(data).view(dtype)  # keeps the array, and so its block, alive
+        return torch.from_numpy(data).view(dtype)  # keeps the array alive, and so its block
     return torch.frombuffer(bytearray(data), dtype=dtype)
 
 
@@ -296,7 +298,7 @@ def _tensor(
 
 
 def _cells(data: Blob, lengths: npt.NDArray[np.int64] | None) -> list[bytes]:
-    assert lengths is not None  # byte strings always come with theirs
+    assert lengths is not None  # byte strings always have lengths
     view = memoryview(data)  # type: ignore[arg-type]
     ends = lengths[:, 0].cumsum().tolist()
     return [bytes(view[begin:end]) for begin, end in zip([0, *ends], ends, strict=False)]
@@ -307,7 +309,7 @@ def _read_json(name: str, cell: bytes, allow_pickle: bool) -> Any:
         return json.loads(cell.decode("utf-8", "surrogatepass"))
     if not allow_pickle:
         raise ValueError(
-            f"field '{name}' holds a pickled Python object, which is not read: reading one runs what its writer wants; "
+            f"field '{name}' holds a pickled Python object, and pickles are not allowed: reading one runs code of its writer; "
             "init({'allow_pickle': True}) allows it"
         )
     return pickle.loads(cell)

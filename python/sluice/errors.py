@@ -1,4 +1,4 @@
-"""What can go wrong, as exceptions. All are SluiceError; each is also the built-in that a caller would expect."""
+"""Exceptions. All are SluiceError; each one is also the built-in exception that a caller would expect."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ class SluiceError(Exception):
 
 
 class NotInitialized(SluiceError, RuntimeError):
-    """This process is connected to no server: init() was not called, and none of this job runs on this machine."""
+    """This process has no server: init() was not called, and no server of this job runs on this machine."""
 
 
 class ServerError(SluiceError):
-    """The server refused a command, and nothing was changed.
+    """The server refused a command. Nothing was changed.
 
-    `code` is the first word of its reply (docs/commands.md lists them); the text names what was wrong and where.
+    `code` is the first word of the error reply (docs/protocol.md lists the codes). The text names the cause and the place.
     """
 
     def __init__(self, code: str, message: str) -> None:
@@ -22,31 +22,31 @@ class ServerError(SluiceError):
         self.code = code
 
     def __reduce__(self) -> tuple[type[ServerError], tuple[str, str]]:
-        """Errors travel between processes, such as from a DataLoader's worker."""
+        """Makes the error picklable: a DataLoader worker sends errors to its parent."""
         return type(self), (self.code, str(self))
 
 
 class RequestError(ServerError, ValueError):
-    """The request cannot be met as it is: a key, field or partition is missing, a field is not ready, dtypes differ."""
+    """The request is invalid: a key, field or partition does not exist, a field is not ready, or dtypes differ."""
 
 
 class FullError(ServerError):
-    """A limit is reached: that of the partition (code FULL) or the server's memory (code OOM)."""
+    """A limit of the partition (code FULL) or the server's memory budget (code OOM) is reached."""
 
 
 class ConnectionLost(SluiceError, ConnectionError):
-    """There is no connection to the server, and what was asked for was not carried out."""
+    """There is no connection to the server, and the request was not carried out."""
 
 
 class Unconfirmed(ConnectionLost):
-    """The connection broke before the answer came: the call may have been carried out, or not.
+    """The connection broke before the reply came: the call may have been carried out, or not.
 
-    Calls that can be repeated without harm are repeated, and do not raise this.
+    A call that can be repeated without harm is repeated, and does not raise this error.
     """
 
 
 class CallTimeout(SluiceError, TimeoutError):
-    """No answer within the time-out. The call may have been carried out, or not; one that waited for rows was taken back."""
+    """No reply within the time-out. The call may have been carried out, or not. The server ends a blocked call."""
 
 
 _REQUEST_ERRORS = frozenset(
@@ -55,7 +55,7 @@ _REQUEST_ERRORS = frozenset(
 
 
 def server_error(reply: str) -> ServerError:
-    """The exception for an error reply, such as `NOKEY partition 'p' has no row 'k'`."""
+    """Returns the exception for an error reply, such as `NOKEY partition 'p' has no row 'k'`."""
     code, _, message = reply.partition(" ")
     kind = RequestError if code in _REQUEST_ERRORS else FullError if code in {"FULL", "OOM"} else ServerError
     return kind(code, message or code)

@@ -1,4 +1,4 @@
-"""The next batch of a task in one round trip: the words of TASK.FETCH, and what its answer says."""
+"""Fetches the next batch of a task in one round trip: the arguments of TASK.FETCH, and its reply."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from sluice.metadata import BatchMeta
 from sluice.rows import read_tags
 from sluice.samplers import BaseSampler, Choice, SequentialSampler, make_sampler, server_arguments
 from sluice.session import current
-from sluice.wire import packed, twin, unpacked
+from sluice.wire import async_variant, packed, unpacked
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Client = TypeVar("Client")
 
 Where: TypeAlias = "Sequence[tuple[str, str, Any]]"
-"""Conditions on tags, all of which must hold: (name, one of = != < <= > >= PREFIX IN, value), IN with a list."""
+"""Conditions on tags: (name, operator, value). All must hold. Operators: = != < <= > >= PREFIX, and IN with a list."""
 
 
 @dataclass
 class Fetched:
-    """A batch of a task: what it is, and its tensors.
+    """A batch of a task: metadata and tensors.
 
-    metadata        the rows, with their tags and the fields' dtypes and shapes
-    data            TensorDict [rows], in the metadata's order
-    keys, tags      the rows' keys and tags
+    metadata        the rows, with their tags and the dtypes and shapes of the fields
+    data            TensorDict [rows], in the order of the metadata
+    keys, tags      the keys and tags of the rows
     partition_id, task_name
-    lease           the lease's id; None where the rows are consumed already
-    end             True: no rows, for the task has consumed all that will ever be made
+    lease           the id of the lease; None if the rows are already consumed
+    end             True: there are no rows, because the task has consumed all rows that will ever be made
     """
 
     metadata: BatchMeta
@@ -67,7 +67,7 @@ def fetch_words(
     wait_s: float | None = 0.0,
     lease_s: float | None = None,
 ) -> list[Arg]:
-    """TASK.FETCH with these options, without a format."""
+    """Returns the arguments of TASK.FETCH with these options, without FORMAT."""
     words: list[Arg] = ["TASK.FETCH", partition, task, "FIELDS", *listed("fields", name_list(fields)), "COUNT", count]
     words += ["MIN", min_rows] if min_rows is not None else []
     words += ["SAMPLER", *sampler] if sampler else []
@@ -82,7 +82,7 @@ def fetch_words(
 
 
 def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:
-    """What a reply of TASK.FETCH says, but for its data."""
+    """Reads a reply of TASK.FETCH, except for its data."""
     rows = unpacked(reply[b"rows"]).tolist()
     keys, tags, end = [str(key, "utf-8") for key in reply[b"keys"]], read_tags(reply[b"tags"]), b"end" in reply
     info = {"end": True} if end else {}
@@ -92,7 +92,7 @@ def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:
 
 
 class Fetching:
-    """What the client has beyond TransferQueue's: tensors with their metadata, leases, and the end of the stream."""
+    """Methods that TransferQueue's client lacks: fetching tensors with metadata, leases, and the end of the stream."""
 
     def __init__(self) -> None:
         self._announced: set[str] = set()
@@ -112,29 +112,30 @@ class Fetching:
         wait_s: float | None = 0.0,
         lease_s: float | None = None,
     ) -> Fetched | None:
-        """The next batch of a task with its tensors, in one round trip; None where there is not enough.
+        """Returns the next batch of a task with its tensors, in one round trip. Returns None if there are too few rows.
 
         Args:
-            fields: what the rows must have, and what is read.
-            count: how many rows; `min_rows` are enough for a last batch, and when wait_s is over.
-            partition_id: may be one that does not exist yet.
+            fields: the fields that must be ready in the rows, and that are read.
+            count: the number of rows.
+            min_rows: the number of rows that is enough for a last batch, and when wait_s has passed.
+            partition_id: the partition; it need not exist yet.
             task_name: each task gets each row once.
-            sampler: one of the server's; without it, that of init.
-            where: conditions on the rows' tags, such as [("model_version", ">=", 41)].
-            rank: with `step`: the same again are the same rows.
+            sampler: one of the server's samplers; the default is the sampler of init.
+            where: conditions on the tags of the rows, such as [("model_version", ">=", 41)].
+            rank: together with `step`: the same values return the same rows.
             step: see rank.
-            wait_s: how long to wait for enough rows; None: as long as it takes.
-            lease_s: lend the rows for so long; they are consumed by ack(), and go to others where it does not come.
+            wait_s: how long to wait for enough rows. None means no limit.
+            lease_s: leases the rows for this time. ack() consumes them; without ack() they go to other workers.
 
-        Returns `end` True, without rows, when the task has consumed all rows that were announced.
-        Raises ValueError for a sampler of your own (get_meta takes it) and for what the server refuses.
+        Returns `end` True, without rows, if the task has consumed all announced rows.
+        Raises ValueError for your own sampler (use get_meta) and for requests that the server refuses.
         """
         self._announce(partition_id)
         session = current()
         chosen = self._sampler(sampler, partition_id)
         words = server_arguments(chosen)
         if words is None:
-            raise ValueError(f"fetch samples on the server, which has no {type(chosen).__name__}; get_meta takes it")
+            raise ValueError(f"fetch samples on the server, which has no {type(chosen).__name__}; use get_meta")
         command = fetch_words(
             partition_id,
             task_name,
@@ -158,9 +159,9 @@ class Fetching:
         return batch
 
     def stream(self, fields: Sequence[str], count: int, partition_id: str, task_name: str, **options: Any) -> Iterator[Fetched]:
-        """Batch after batch, until no more can come; options as in fetch, which waits here as long as it takes.
+        """Yields batches until no more can come. The options are as in fetch; the default of wait_s is None (no limit).
 
-        With lease_s a batch is acknowledged when the loop comes back for the next.
+        With lease_s, a batch is acknowledged when the loop asks for the next one.
         """
         options = {"wait_s": None} | options
         while batch := self.fetch(fields, count, partition_id, task_name, **options):
@@ -169,28 +170,28 @@ class Fetching:
                 self.ack(batch)
 
     def ack(self, batch: Fetched) -> int:
-        """Consumes the rows of a batch's lease. Returns how many; others have gone on to somebody else."""
+        """Consumes the rows that the lease of the batch still holds. Returns their number."""
         return self._lease("TASK.ACK", batch)
 
     def release(self, batch: Fetched) -> int:
-        """Gives the rows of a batch back, for others to take. Returns how many it still had."""
+        """Releases the rows of a batch, so that other workers can take them. Returns the number of released rows."""
         return self._lease("TASK.RELEASE", batch)
 
     def renew(self, batch: Fetched, lease_s: float) -> int:
-        """Lets a batch's lease last lease_s from now. Returns how many rows it still has."""
+        """Renews the lease of a batch: it expires lease_s from now. Returns the number of rows that it still holds."""
         if batch.lease is None:
-            raise ValueError("the batch has no lease: fetch it with lease_s")
+            raise ValueError("the batch has no lease: pass lease_s to fetch")
         until_ms = max(1, round(lease_s * 1000))
         renew: list[Arg] = ["TASK.RENEW", batch.partition_id, batch.task_name, "LEASE", batch.lease, until_ms]
         held: int = current().wire.call(*renew, repeat=True)
         return held
 
     def _sampler(self, choice: Choice | None, partition: str) -> BaseSampler:
-        """That of the call, else that of init, else the rows in their order."""
+        """Returns the sampler of the call, else the sampler of init, else SequentialSampler."""
         return make_sampler(choice or current().config.sampler or SequentialSampler).of_partition(partition)
 
     def _announce(self, partition: str) -> None:
-        """Tells the server once how many rows will come, where TransferQueue's variable says so."""
+        """Announces the number of rows once, if TransferQueue's variable TQ_PRE_ALLOC_SAMPLE_NUM is set."""
         expected = os.environ.get("TQ_PRE_ALLOC_SAMPLE_NUM")
         if expected and partition not in self._announced:
             current().wire.call("PARTITION.CREATE", partition, "EXPECT", expected, repeat=True)
@@ -215,14 +216,16 @@ class Fetching:
         autoevict: bool = False,
         ttl_s: float | None = None,
     ) -> None:
-        """Makes a partition, or changes what is named of one that is there. Without it, the first put makes one.
+        """Makes a partition, or changes the given settings of an existing one. Optional: the first put makes a partition.
 
         Args:
-            partition_id: its name.
-            expect: how many rows will be made in all, which tells consumers of the end; 0: not known any more.
-            max_rows: puts past so many rows are a FullError, or wait for `wait_s`; 0: no limit. max_bytes: the same of values.
-            tasks: those that will consume it. autoevict: a row that all of these have consumed goes at once.
-            ttl_s: the partition goes when nobody has used it for so long; 0: it stays.
+            partition_id: the name of the partition.
+            expect: the number of rows that will be made in all, so that consumers see the end. 0 removes the setting.
+            max_rows: a put beyond this number of rows raises FullError, or waits for `wait_s`. 0 means no limit.
+            max_bytes: the same limit for the bytes of values.
+            tasks: the tasks that will consume the partition.
+            autoevict: removes a row as soon as all of `tasks` have consumed it.
+            ttl_s: removes the partition when it was not used for this time. 0 means never.
         """
         words: list[Arg] = ["PARTITION.CREATE", partition_id]
         limits = {"EXPECT": expect, "MAXROWS": max_rows, "MAXBYTES": max_bytes}
@@ -232,22 +235,25 @@ class Fetching:
         current().wire.call(*words, *(["AUTOEVICT"] if autoevict else []), repeat=True)
 
     def partition_info(self, partition_id: str) -> dict[str, Any]:
-        """What PARTITION.INFO says: rows, bytes, fields, tasks (how far each is), limits. ValueError where there is none."""
+        """Returns PARTITION.INFO: rows, bytes, fields, tasks with their progress, limits.
+
+        Raises ValueError if the partition does not exist.
+        """
         info: dict[str, Any] = _as_text(current().wire.call("PARTITION.INFO", partition_id, repeat=True))
         return info
 
     def explain(self, fields: Sequence[str], count: int, partition_id: str, task_name: str, *, where: Where = ()) -> str:
-        """Why a fetch of this would wait: a line a reason (TASK.EXPLAIN)."""
+        """Returns why such a fetch would wait: one line per reason (TASK.EXPLAIN)."""
         command = fetch_words(partition_id, task_name, fields, count, where=where)
         return str(current().wire.call("TASK.EXPLAIN", *command[1:], repeat=True), "utf-8")
 
-    async_fetch = twin(fetch)
-    async_ack = twin(ack)
-    async_release = twin(release)
-    async_renew = twin(renew)
-    async_create_partition = twin(create_partition)
-    async_partition_info = twin(partition_info)
-    async_explain = twin(explain)
+    async_fetch = async_variant(fetch)
+    async_ack = async_variant(ack)
+    async_release = async_variant(release)
+    async_renew = async_variant(renew)
+    async_create_partition = async_variant(create_partition)
+    async_partition_info = async_variant(partition_info)
+    async_explain = async_variant(explain)
 
 
 def _as_text(value: Any) -> Any:

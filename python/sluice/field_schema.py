@@ -1,9 +1,9 @@
-"""field_schema: what a batch knows of its fields; a dict a field, with these names.
+"""field_schema: what a batch knows of its fields. There is one dict per field, with these names:
 
-dtype              torch's; None for text, JSON and bytes
-shape              one row's, as a tuple: () for a column of numbers; None where rows differ, or dtype is None
-is_nested          whether rows differ in shape
-per_sample_shapes  only then: each row's
+dtype              the torch dtype; None for text, JSON and bytes
+shape              the shape of one row as a tuple: () for a column of numbers; None if the rows differ or dtype is None
+is_nested          whether the rows differ in shape
+per_sample_shapes  the shape of each row; only present if is_nested
 is_non_tensor      whether dtype is None
 """
 
@@ -22,7 +22,7 @@ Shape = tuple[int, ...]
 
 
 def field_schema(dtype: torch.dtype | None, shapes: Sequence[Shape | None]) -> Schema:
-    """One field's dict, from its dtype and the shape of each row."""
+    """Returns the dict of one field, from its dtype and the shape of each row."""
     if dtype is None:
         return {"dtype": None, "shape": None, "is_nested": False, "is_non_tensor": True}
     nested = len(set(shapes)) != 1
@@ -31,7 +31,7 @@ def field_schema(dtype: torch.dtype | None, shapes: Sequence[Shape | None]) -> S
 
 
 def schema_of(data: TensorDictBase | Mapping[str, Any], rows: int) -> dict[str, Schema]:
-    """The fields of these data: what kv_batch_put takes as columns, of so many rows."""
+    """Returns the field_schema of columns as kv_batch_put takes them, with this number of rows."""
     return {str(name): _schema_of_value(value, rows) for name, value in data.items()}
 
 
@@ -47,12 +47,12 @@ def _schema_of_value(value: Any, rows: int) -> Schema:
 
 
 def shapes_of(schema: Schema, rows: int) -> list[Shape | None]:
-    """The shape of each of a batch's rows."""
+    """Returns the shape of each row of a batch."""
     return list(schema.get("per_sample_shapes") or [schema.get("shape")] * rows)
 
 
 def schema_of_rows(schema: Schema, positions: Sequence[int]) -> Schema:
-    """One field's dict for these rows of the batch."""
+    """Returns the dict of one field for these rows of the batch."""
     shapes = schema.get("per_sample_shapes")
     if shapes is None:
         return dict(schema)
@@ -61,7 +61,10 @@ def schema_of_rows(schema: Schema, positions: Sequence[int]) -> Schema:
 
 
 def joined_schema(parts: Sequence[tuple[Mapping[str, Schema], int]]) -> dict[str, Schema]:
-    """The fields of batches that are joined, each with its number of rows; ValueError where names or dtypes differ."""
+    """Returns the joined field_schema of batches, each given with its number of rows.
+
+    Raises ValueError if field names or dtypes differ.
+    """
     first, _ = parts[0]
     for i, (schema, _) in enumerate(parts):
         if schema.keys() != first.keys():

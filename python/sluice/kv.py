@@ -1,11 +1,12 @@
-"""Samples by key: put, get, list and clear rows of a partition, as TransferQueue's KV interface has it.
+"""Samples by key: put, get, list and clear rows of a partition, as in TransferQueue's KV interface.
 
-Each function is one round trip, and has a twin for asyncio, `async_` and its name, with the same arguments and meaning. They
-use the connection of this process (`init`), and may be called from any thread, event loop, or forked child.
+Each function is one round trip. Each one has an async variant: `async_` and its name, with the same arguments and
+meaning. The functions use the connection of this process (`init`), and may be called from any thread, event loop or
+forked child.
 
-Errors, of all of them: ValueError where something that was named is missing, not ready, or does not fit (RequestError where
-the server says so); FullError where a limit is reached; ConnectionLost, Unconfirmed (the call may have been carried out) and
-CallTimeout from the connection; NotInitialized without one.
+Errors of all functions: ValueError if a name is missing or not ready, or an argument does not fit (RequestError if
+the server reports it); FullError if a limit is reached; ConnectionLost, Unconfirmed (the call may have been carried
+out) and CallTimeout from the connection; NotInitialized without one.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from sluice.errors import RequestError, ServerError
 from sluice.metadata import KVBatchMeta
 from sluice.rows import pipeline_in_parts, read_tags
 from sluice.session import current
-from sluice.wire import lines, twin
+from sluice.wire import async_variant, lines
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -43,20 +44,21 @@ def kv_put(
     """Inserts or updates one row.
 
     Args:
-        key: the row's name in its partition.
-        partition_id: the partition, made by its first row.
-        fields: the row's values, by field. In a dict each value is one row's: a tensor or NumPy array of the row's shape, or
-            any object that `kv_batch_put` takes as a row of a list. A TensorDict is a batch of one, [1], or of none, [].
-        tag: a JSON object, merged into the row's tag together with the data (None as a value removes a name).
+        key: the name of the row in its partition.
+        partition_id: the partition; its first row makes it.
+        fields: the values of the row, by field. In a dict each value belongs to the one row: a tensor or NumPy array of
+            the shape of the row, or any object that `kv_batch_put` accepts as a row of a list. A TensorDict must have
+            batch_size [1] or [].
+        tag: a JSON object. It is merged into the tag of the row together with the data; None as a value removes a name.
         data_parser: called with {field: values of the batch} before sending; it changes values in place.
-        wait_s: where a limit of the partition or the server's memory is reached, wait so many seconds for room (None: as
-            long as it takes).
+        wait_s: how many seconds to wait if a limit of the partition or the server's memory budget is reached. None
+            means no limit.
 
     Returns:
-        The key with its tag, and the fields that its row has now.
+        The key with its tag, and the fields that the row has now.
 
     Raises:
-        ValueError: neither fields nor tag, or what does not fit. TypeError: a value that cannot be stored.
+        ValueError: neither fields nor tag, or arguments that do not fit. TypeError: a value that cannot be stored.
     """
     batch = None if fields is None else _batch_of_one(fields)
     return _put([key], partition_id, batch, None if tag is None else [tag], data_parser, False, wait_s)
@@ -72,27 +74,28 @@ def kv_batch_put(
     dedup: bool = False,
     wait_s: float | None = 0.0,
 ) -> KVBatchMeta:
-    """Inserts or updates n rows at once: nobody sees a part of them, nor data without its tags.
+    """Inserts or updates n rows in one step. No reader sees a part of them, or data without its tags.
 
     Args:
         keys: n different names of rows.
-        partition_id: their partition, made by its first row.
-        fields: a TensorDict [n], or a dict of columns. A column is a dense tensor [n, ...], a nested tensor of n rows (jagged or
-            strided), a NumPy array, or a list or NonTensorStack of n values: str, bytes, tensors, or what JSON can hold (None,
-            bool, int, finite float, str, list, dict with str keys). Other objects need `allow_pickle`. Tensors are sent
-            from where they lie: they must not be changed before the call returns.
-        tags: n JSON objects, merged into the rows' tags.
-        data_parser: called with {field: values} before sending, such as to load what URLs name: a dense column is a tensor,
-            any other a list of its n values. It changes values in place, and neither adds nor removes fields or rows.
-        dedup: rows of a field that are alike (such as one prompt of many samples) are sent and stored once.
+        partition_id: their partition; its first row makes it.
+        fields: a TensorDict [n], or a dict of columns. A column is a dense tensor [n, ...], a nested tensor of n rows
+            (jagged or strided), a NumPy array, or a list or NonTensorStack of n values: str, bytes, tensors, or values
+            that JSON can hold (None, bool, int, finite float, str, list, dict with str keys). Other objects need
+            `allow_pickle`. Tensors are sent without a copy: do not change them before the call returns.
+        tags: n JSON objects. They are merged into the tags of the rows.
+        data_parser: called with {field: values} before sending, for example to load data from URLs. A dense column is a
+            tensor, any other column a list of its n values. It changes values in place. It must not add or remove
+            fields or rows.
+        dedup: equal rows of a field (such as one prompt of many samples) are sent and stored once.
         wait_s: as in `kv_put`.
 
     Returns:
         The keys with their tags, and the fields that all of these rows have now.
 
     Raises:
-        ValueError: neither fields nor tags, numbers of rows that differ, a dtype that is not the field's. TypeError: a value that
-        cannot be stored.
+        ValueError: neither fields nor tags, different numbers of rows, or a dtype that differs from that of the field.
+        TypeError: a value that cannot be stored.
     """
     return _put(list(keys), partition_id, fields, tags, data_parser, dedup, wait_s)
 
@@ -107,17 +110,18 @@ def kv_batch_get(
     """Reads rows, in the order of `keys`.
 
     Args:
-        keys: n names of rows, or one.
+        keys: one name of a row, or n names.
         partition_id: their partition.
-        select_fields: which fields, in this order; without it, all that these rows have, by name.
-        dedup: rows that share storage (see `kv_batch_put`) travel once.
+        select_fields: the fields to read, in this order. The default is all fields that these rows have, sorted by name.
+        dedup: rows that share storage (see `kv_batch_put`) are sent once.
 
     Returns:
-        A TensorDict [n]. Values are as they were put: dense where the rows' shapes agree (a scalar a row: [n]), nested where they
-        do not; objects as NonTensorStack. Tensors are writable, and share memory with nothing else.
+        A TensorDict [n]. Values are as they were put: dense if all rows have one shape (one scalar per row: [n]),
+        nested otherwise; objects as NonTensorStack. Tensors are writable and share memory with nothing else.
 
     Raises:
-        ValueError: the partition, a key or a field is not there, or a field is not ready in one of the rows; it names them.
+        ValueError: the partition, a key or a field does not exist, or a field is not ready in one of the rows. The text
+        names them.
     """
     names = [keys] if isinstance(keys, str) else list(keys)
     session = current()
@@ -131,14 +135,14 @@ def kv_batch_get(
         if isinstance(reply, ServerError):
             raise reply
         _refuse_gaps(names, partition_id, {entry[0] for entry in reply}, there)
-        reply.sort(key=lambda entry: entry[0])  # the server's order differs from run to run
+        reply.sort(key=lambda entry: entry[0])  # the order of the server differs from run to run
     return decode(reply, len(names), allow_pickle=session.config.allow_pickle)
 
 
 def kv_batch_get_by_meta(meta: KVBatchMeta, select_fields: Sequence[str] | str | None = None) -> TensorDict:
     """Reads the rows that a KVBatchMeta names: all of its fields, or those of `select_fields`.
 
-    Returns and raises as `kv_batch_get`; besides ValueError for a field that the meta does not have.
+    Returns and raises as `kv_batch_get`. Also raises ValueError for a field that the meta does not have.
     """
     if meta.partition_id is None:
         raise ValueError("the KVBatchMeta has no partition_id")
@@ -150,9 +154,9 @@ def kv_batch_get_by_meta(meta: KVBatchMeta, select_fields: Sequence[str] | str |
 
 
 def kv_list(partition_id: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
-    """Keys and their tags, of one partition or of all: {partition: {key: tag}}, rows in the order in which they were made.
+    """Returns keys and tags of one partition or of all: {partition: {key: tag}}, in the order in which rows were made.
 
-    A partition that is asked for by name and does not exist is empty.
+    A partition that is requested by name and does not exist is empty.
     """
     wire = current().wire
     names = [partition_id] if partition_id is not None else [str(n, "utf-8") for n in wire.call("KV.LIST", repeat=True)]
@@ -163,12 +167,12 @@ def kv_list(partition_id: str | None = None) -> dict[str, dict[str, dict[str, An
 
 
 def kv_clear(keys: Sequence[str] | str, partition_id: str) -> None:
-    """Removes rows. A key that is not there is no error: the row is gone."""
+    """Removes rows. Keys that do not exist are ignored."""
     names = [keys] if isinstance(keys, str) else list(keys)
     current().wire.call("KV.CLEAR", partition_id, "KEYS", *listed("keys", names))
 
 
-# --- what they share
+# --- helpers
 
 
 def _put(
@@ -181,7 +185,7 @@ def _put(
     wait_s: float | None,
 ) -> KVBatchMeta:
     if fields is None and tags is None:
-        raise ValueError("neither fields nor tags were given")
+        raise ValueError("expected fields or tags, got neither")
     if fields is not None and data_parser is not None:
         fields = parsed(fields, len(keys), data_parser)
     session = current()
@@ -211,19 +215,19 @@ def _put(
 def _batch_of_one(fields: TensorDictBase | Mapping[str, Any]) -> TensorDictBase | Mapping[str, Any]:
     if isinstance(fields, TensorDictBase):
         if fields.batch_size not in (torch.Size([]), torch.Size([1])):
-            raise ValueError(f"kv_put takes one row, and the TensorDict is {list(fields.batch_size)}: kv_batch_put takes several")
+            raise ValueError(f"kv_put takes one row, got batch_size {list(fields.batch_size)}; use kv_batch_put")
         return fields.unsqueeze(0) if not fields.batch_size else fields
     batch: dict[str, Any] = {}
     for name, value in fields.items():
         if isinstance(value, torch.Tensor) and value.is_nested:
-            raise ValueError(f"field '{name}' is a nested tensor, which is several rows: kv_batch_put takes it")
+            raise ValueError(f"field '{name}' is a nested tensor, which has several rows; use kv_batch_put")
         numeric = isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype != object)
         batch[name] = value[None] if numeric else [value]
     return batch
 
 
 def _refuse_gaps(keys: list[str], partition_id: str, got: set[bytes], there: Any) -> None:
-    """Raises for a field that some of the rows have and others have not: it was left out of the reply."""
+    """Raises for a field that only some of the rows have: the reply leaves such a field out."""
     if isinstance(there, ServerError) or {entry[0] for entry in there} <= got:
         return
     questions: list[list[Arg]] = [["KV.FIELDS", partition_id, "KEYS", 1, key] for key in keys]
@@ -232,7 +236,7 @@ def _refuse_gaps(keys: list[str], partition_id: str, got: set[bytes], there: Any
     for name in sorted(set().union(*each) - got):
         field, lacking = str(name, "utf-8"), next(key for key, names in zip(keys, each, strict=True) if name not in names)
         raise RequestError(
-            "NOTREADY", f"field '{field}' of row '{lacking}' is not ready, and others have it; select_fields says which to read"
+            "NOTREADY", f"field '{field}' of row '{lacking}' is not ready, but other rows have it; use select_fields"
         )
 
 
@@ -243,9 +247,9 @@ def _tags_by_key(reply: Any) -> dict[str, dict[str, Any]]:
     return {row["key"]: row["tag"] for row in rows}
 
 
-async_kv_put = twin(kv_put)
-async_kv_batch_put = twin(kv_batch_put)
-async_kv_batch_get = twin(kv_batch_get)
-async_kv_batch_get_by_meta = twin(kv_batch_get_by_meta)
-async_kv_list = twin(kv_list)
-async_kv_clear = twin(kv_clear)
+async_kv_put = async_variant(kv_put)
+async_kv_batch_put = async_variant(kv_batch_put)
+async_kv_batch_get = async_variant(kv_batch_get)
+async_kv_batch_get_by_meta = async_variant(kv_batch_get_by_meta)
+async_kv_list = async_variant(kv_list)
+async_kv_clear = async_variant(kv_clear)

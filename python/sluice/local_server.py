@@ -1,13 +1,15 @@
-"""The server that init() starts where no address is given: one for each machine, user and job.
+"""The server that init() starts if no address is given: one for each machine, user and job.
 
-Its files lie in a folder that only the user can enter, and begin with the job's name:
+Its files are in a folder that only the user can enter. Their names begin with the name of the job:
 
-    .sock   where the server listens
-    .users  each process that uses the server holds a shared lock on it; the text: the options the server was started with
-    .log    what the server and its keeper say; locked as long as one of the two lives, so whoever gets it may start one
+    .sock   the socket on which the server listens
+    .users  each process that uses the server holds a shared lock on it; its text is the options of the server
+    .log    the log of the server and its supervisor; locked as long as one of them lives. A process that gets this
+            lock may start a server
 
-The kernel takes locks back however a process ends; a fork's child shares those of its parent. So whatever is killed, and
-whenever: there is one server, it stays while somebody uses it, and goes then. _keeper.py sees to that.
+The kernel releases the locks of a process however it ends. A forked child shares the locks of its parent. So whichever
+process is killed, and whenever: there is one server, it lives while a process uses it, and then it ends. The program
+_supervisor.py ends it.
 """
 
 from __future__ import annotations
@@ -33,48 +35,48 @@ Options = Mapping[str, "str | int"]
 
 _POLL_S = 0.005
 _PING_S = 1.0
-_LOG_BYTES = 1 << 20  # a log is begun anew past this
-_TEXT_BYTES = 1 << 20  # of the options, at most
-_PATH_BYTES = 107  # of a Unix socket's path
+_LOG_BYTES = 1 << 20  # a longer log is emptied before the server starts
+_TEXT_BYTES = 1 << 20  # limit of the text of the options
+_PATH_BYTES = 107  # limit of the path of a Unix socket
 
 
 class LocalServer:
-    """A job's server on this machine, by the beginning of its files' names.
+    """The server of a job on this machine, identified by the common beginning of its file names.
 
-    Within a process, one thread at a time may call.
+    Thread safety: one thread of a process at a time.
     """
 
     def __init__(self, stem: pathlib.Path) -> None:
         self._stem = stem
-        self._users: int | None = None  # the descriptor that holds our shared lock
+        self._users: int | None = None  # the descriptor that holds the shared lock of this process
         self.url = f"unix://{stem}.sock"
 
     @classmethod
     def of_this_job(cls) -> LocalServer:
-        """That of the job that this process belongs to, whether it runs or not.
+        """Returns the server of the job of this process, running or not.
 
-        Errors: SluiceError where its folder is not the user's alone, or the path is too long for a socket.
+        Errors: SluiceError if other users can enter its folder, or the path is too long for a socket.
         """
         job = job_name()
-        # Names that differ only in what a file name cannot have stay apart; and so do machines that share the folder.
+        # The digest separates job names that differ only in characters that are replaced, and machines that share the folder.
         digest = hashlib.sha256(f"{os.uname().nodename}\0{job}".encode()).hexdigest()[:8]
         stem = _folder() / f"{re.sub('[^A-Za-z0-9_-]', '_', job)[:20]}-{digest}"
         if len(os.fsencode(f"{stem}.sock")) > _PATH_BYTES:
-            raise SluiceError(f"{stem}.sock is too long for a Unix socket: set TMPDIR to a shorter one")
+            raise SluiceError(f"{stem}.sock is too long for a Unix socket: set TMPDIR to a shorter path")
         return cls(stem)
 
     @classmethod
     def at(cls, url: str) -> LocalServer | None:
-        """The one with this address; None for that of any other server."""
+        """Returns the local server with this address, or None if the address is that of another server."""
         path = pathlib.Path(url.removeprefix("unix://"))
         known = url.startswith("unix:///") and path.suffix == ".sock" and path.with_suffix(".users").exists()
         return cls(path.with_suffix("")) if known else None
 
     def attach(self, options: Options, *, start: bool, timeout_s: float) -> Options | None:
-        """Uses the server until leave(). Starts one with these options if none runs; False for `start` forbids that.
+        """Uses the server until leave(). If none runs and `start` is True, starts one with these options.
 
-        Returns the options that it was started with; None where there is no server.
-        Errors: SluiceError if it cannot be started, with what it said; CallTimeout.
+        Returns the options with which the server was started, or None if there is no server.
+        Errors: SluiceError with the output of the server if it cannot be started; CallTimeout.
         """
         deadline = time.monotonic() + timeout_s
         held = self._users is not None
@@ -90,20 +92,20 @@ class LocalServer:
                 self.leave()
 
     def leave(self) -> None:
-        """No longer uses it. The last one that leaves has it stopped, a moment later."""
+        """Ends the use of the server. After the last process has left, the server stops a moment later."""
         if self._users is not None:
-            os.close(self._users)  # no unlocking: a fork's child or parent may hold the same lock
+            os.close(self._users)  # no unlock: a forked child or the parent may hold the same lock
             self._users = None
 
     def _find(self, users: int, options: Options | None, deadline: float) -> bool:
-        """Waits for its answer; starts it where nobody lives and there are options."""
-        started: int | None = None  # the log's length then
+        """Waits until the server answers. Starts it if neither it nor its supervisor lives and there are options."""
+        started: int | None = None  # the length of the log at the start
         while not self._answers():
             log = self._open(".log", os.O_APPEND)
             try:
-                if _locks(log, fcntl.LOCK_EX):  # neither a keeper nor a server lives
+                if _locks(log, fcntl.LOCK_EX):  # neither a supervisor nor a server lives
                     if started is not None:
-                        raise SluiceError(f"the local server ended as soon as it was started: {_tail(log, started)}")
+                        raise SluiceError(f"the local server ended right after its start: {_tail(log, started)}")
                     if options is None:
                         return False
                     started = self._start(log, users, options)
@@ -121,11 +123,11 @@ class LocalServer:
         if os.fstat(log).st_size > _LOG_BYTES:
             os.ftruncate(log, 0)
         began = os.fstat(log).st_size
-        keeper = [sys.executable, "-I", "-S", str(pathlib.Path(__file__).with_name("_keeper.py"))]
+        supervisor = [sys.executable, "-I", "-S", str(pathlib.Path(__file__).with_name("_supervisor.py"))]
         files = [f"{self._stem}.users", f"{self._stem}.sock"]
-        # In a session of its own, so that Ctrl-C does not reach it. It has the log's lock from us.
+        # In its own session, so that Ctrl-C does not reach it. It inherits the lock of the log.
         subprocess.run(
-            [*keeper, *files, *command],
+            [*supervisor, *files, *command],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, check=False,
         )  # fmt: skip
         return began
@@ -145,20 +147,20 @@ class LocalServer:
 
 
 def job_name() -> str:
-    """The job that this process belongs to: SLUICE_JOB, or what the scheduler calls it, or "default"."""
+    """Returns the name of the job of this process: SLUICE_JOB, or the name that the scheduler gives it, or "default"."""
     names = [os.environ.get(name, "") for name in ("SLUICE_JOB", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID")]
-    if names[2] == "none":  # torchrun's, where it was not given one
+    if names[2] == "none":  # the default of torchrun
         names.pop()
     return next(filter(None, names), "default")
 
 
 def find_server() -> str:
-    """The path of the server binary. Errors: SluiceError with the places where it is not."""
+    """Returns the path of the server binary. Errors: SluiceError that names the places that were searched."""
     here = pathlib.Path(__file__).resolve().parent
     named = os.environ.get("SLUICE_SERVER")
     if named:
         if not os.access(named, os.X_OK) or os.path.isdir(named):
-            raise SluiceError(f"SLUICE_SERVER is {named}, which is no program")
+            raise SluiceError(f"SLUICE_SERVER is {named}, which is not an executable file")
         return os.path.abspath(named)
     packaged = here / "bin" / "sluice-server"
     built = here.parents[1] / "build" / "release" / "server" / "sluice-server"
@@ -166,13 +168,13 @@ def find_server() -> str:
         if path and os.access(path, os.X_OK):
             return os.path.abspath(path)
     raise SluiceError(
-        "no server to start, and no address: the environment has no SLUICE_SERVER, "
+        "no server binary found, and no address given: SLUICE_SERVER is not set, "
         f"{packaged} does not exist, PATH has no sluice-server, and the project is not built ({built})"
     )
 
 
 def _folder() -> pathlib.Path:
-    # Not XDG_RUNTIME_DIR: it goes with the user's last login, and jobs stay.
+    # Not XDG_RUNTIME_DIR: it is removed with the last login of the user, and jobs continue.
     user = os.geteuid()
     folder = pathlib.Path(tempfile.gettempdir()).absolute() / f"sluice-{user}"
     try:
@@ -183,7 +185,7 @@ def _folder() -> pathlib.Path:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != user or status.st_mode & 0o077:
         raise SluiceError(
             f"{folder} must be a folder of user {user} with mode 0700, but is {stat.filemode(status.st_mode)} "
-            f"of user {status.st_uid}: whoever can enter it could take the local server's place"
+            f"of user {status.st_uid}: a user who can enter it could replace the local server"
         )
     return folder
 
@@ -198,16 +200,16 @@ def _locks(descriptor: int, how: int) -> bool:
 
 def _lock_shared(descriptor: int, deadline: float, path: str) -> None:
     while not _locks(descriptor, fcntl.LOCK_SH):
-        _wait(deadline, f"{path} is locked by a keeper that stops its server")
+        _wait(deadline, f"{path} is locked by a supervisor that stops its server")
 
 
 def _wait(deadline: float, why: str) -> None:
     if time.monotonic() > deadline:
-        raise CallTimeout(f"init() is out of time: {why}")
+        raise CallTimeout(f"init() timed out: {why}")
     time.sleep(_POLL_S)
 
 
 def _tail(log: int, start: int) -> str:
-    """The last lines of what was logged since."""
+    """Returns the last lines that were logged since `start`."""
     text = os.pread(log, _LOG_BYTES, start).decode(errors="replace")
     return "\n".join(text.splitlines()[-10:])

@@ -1,11 +1,11 @@
-"""Recycled memory for what is received.
+"""Recycled memory for received values.
 
-The first write to a fresh page costs far more than the copy itself (some 12 us for 4 KiB on a virtual machine: 0.3 GB/s
-instead of 10), so the memory of large tensors is used again. `take` lends a block as a NumPy array. Whatever is made of that
-array without a copy (slices, np.asarray, tensors, memoryviews) keeps the block; when the last of it is gone the block is free
-for the next reply.
+The first write to a fresh page costs far more than the copy itself: about 12 us for 4 KiB on a virtual machine
+(0.3 GB/s instead of 10). So the memory of large tensors is used again. `take` lends a block as a NumPy array. Objects
+that are made of this array without a copy (slices, np.asarray, tensors, memoryviews) keep the block. When the last of
+them is gone, the block is free for the next reply.
 
-Thread safety: any thread. A forked child goes on with its own copy.
+Thread safety: any thread. A forked child continues with its own copy.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ import numpy as np
 import numpy.typing as npt
 
 KEPT_BYTES = 1 << 30
-"""As much free memory is kept for later; what is beyond goes back to the system."""
+"""The amount of free memory that is kept. Memory beyond it is returned to the system."""
 
 
-class _Lease:
-    """The memory of one block. When all arrays and tensors on it are gone, the block goes back to its pool.
+class _LentBlock:
+    """The memory of one block. When all arrays and tensors on it are gone, the block returns to its pool.
 
-    NumPy's views refer to the last base of their own type, past any subclass of ndarray; so this is no array, but what
-    NumPy makes an array of.
+    This is not a subclass of ndarray, but an object of which NumPy makes an array: a view refers to the last base of
+    its own type and skips subclasses.
     """
 
     def __init__(self, pool: Pool, block: mmap.mmap, nbytes: int) -> None:
@@ -41,25 +41,25 @@ class _Lease:
 
 
 class Pool:
-    """Blocks by size; the one that was used last is taken first, since it may still be in a cache."""
+    """Free blocks by size. The block that was used last is taken first: it may still be in a cache."""
 
     def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
         self._kept_bytes = kept_bytes
         self._free: dict[int, list[mmap.mmap]] = {}
         self._free_bytes = 0
-        # Given back, not sorted in yet: leases die at any moment, also within `take`, where no lock can be had.
+        # Returned blocks that are not sorted in yet. A block may return at any moment, even inside `take`, which holds the lock.
         self._returned: deque[mmap.mmap] = deque()
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._renew_lock)
 
     @property
     def free_bytes(self) -> int:
-        """Bytes that are kept for later."""
+        """The number of free bytes that are kept."""
         self._sort_in()
         return self._free_bytes
 
     def take(self, nbytes: int) -> npt.NDArray[np.uint8]:
-        """`nbytes` (> 0) of memory, uint8, writable, with whatever it held before.
+        """Returns `nbytes` (> 0) of writable memory, uint8. Its contents are undefined.
 
         Errors: MemoryError.
         """
@@ -72,14 +72,14 @@ class Pool:
                 self._free_bytes -= size
         if block is None:
             block = _new_block(size)
-        return np.asarray(_Lease(self, block, nbytes))
+        return np.asarray(_LentBlock(self, block, nbytes))
 
     def _give_back(self, block: mmap.mmap) -> None:
         self._returned.append(block)
         self._sort_in()
 
     def _sort_in(self) -> None:
-        # Whoever has the lock now leaves what comes meanwhile to the next.
+        # Blocks that return while another thread holds the lock are sorted in by the next call.
         if not self._returned or not self._lock.acquire(blocking=False):
             return
         try:
@@ -99,7 +99,7 @@ class Pool:
         self._free_bytes += size
 
     def _drop_one(self) -> None:
-        """Of the size that was not used for longest, as far as the order of first use tells."""
+        """Drops a block of the size that was used first."""
         size = next(iter(self._free))
         blocks = self._free[size]
         blocks.pop(0)
@@ -112,7 +112,7 @@ class Pool:
 
 
 def _block_bytes(nbytes: int) -> int:
-    """Rounded up by at most a quarter, so that batches of about the same size share blocks."""
+    """Rounds up by at most a quarter, so that batches of similar size share blocks."""
     step = max(mmap.PAGESIZE, 1 << max(0, (nbytes - 1).bit_length() - 3))
     return -(-nbytes // step) * step
 
@@ -129,4 +129,4 @@ def _new_block(size: int) -> mmap.mmap:
 
 
 POOL = Pool()
-"""That of this process."""
+"""The pool of this process."""

@@ -1,8 +1,9 @@
-"""What stands for a batch where its tensors are not: KVBatchMeta by keys, BatchMeta by row indexes.
+"""Describes a batch without its tensors: KVBatchMeta by keys, BatchMeta by row indexes.
 
-Both are plain data, without a connection: they are pickled, compared with ==, cut, joined and sent to other
-processes. Several threads may read one at once, not change it. What one holds is its own: the tags and infos it is
-made from are copied.
+Both are plain data, without a connection. They can be pickled, compared with ==, cut, joined and sent to other
+processes. A batch owns its data: tags and infos are copied when it is made.
+
+Thread safety: several threads may read one batch at the same time, but not change it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy.typing as npt
 import torch
 from tensordict import TensorDictBase
 
-from sluice.batches import equal, joined_info, not_empty, own, parts, permutation, positions_in, refuse_twice
+from sluice.batches import equal, joined_info, not_empty, own, parts, permutation, positions_in, refuse_duplicates
 from sluice.field_schema import Schema, Shape, joined_schema, schema_of, schema_of_rows, shapes_of
 
 Tag = dict[str, Any]
@@ -30,13 +31,13 @@ Tag = dict[str, Any]
 class KVBatchMeta:
     """The keys of a batch of one partition, and their tags.
 
-    keys          unique
-    tags          one dict a key, in the same order
-    partition_id  where the keys are
-    fields        what all the keys have, each name once; None: not known
-    extra_info    whatever belongs to the batch as a whole
+    keys          unique names of rows
+    tags          one dict per key, in the same order
+    partition_id  the partition of the keys
+    fields        the fields that all keys have, each name once; None if unknown
+    extra_info    information about the whole batch
 
-    Raises ValueError for a key or field that stands twice, and where keys and tags differ in number.
+    Raises ValueError for a duplicate key or field, and for different numbers of keys and tags.
     """
 
     keys: list[str] = field(default_factory=list)
@@ -49,15 +50,15 @@ class KVBatchMeta:
         self.keys = list(self.keys)
         self.fields = None if self.fields is None else list(self.fields)
         if len(self.keys) != len(self.tags):
-            raise ValueError(f"{len(self.keys)} keys need as many tags, got {len(self.tags)}")
-        refuse_twice("key", self.keys)
-        refuse_twice("field", self.fields or [])
+            raise ValueError(f"expected one tag per key: {len(self.keys)} keys, got {len(self.tags)} tags")
+        refuse_duplicates("key", self.keys)
+        refuse_duplicates("field", self.fields or [])
         self.tags = own(self.tags)
         self.extra_info = own(self.extra_info)
 
     @property
     def size(self) -> int:
-        """How many keys there are."""
+        """The number of keys."""
         return len(self.keys)
 
     def __len__(self) -> int:
@@ -66,10 +67,10 @@ class KVBatchMeta:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, KVBatchMeta) and equal(vars(self), vars(other))
 
-    __hash__ = None  # type: ignore[assignment]  # it can be changed
+    __hash__ = None  # type: ignore[assignment]  # a batch is mutable
 
     def select_keys(self, keys_to_select: Sequence[str]) -> KVBatchMeta:
-        """These keys in this order, as a batch of their own. Raises ValueError for one it has not, or named twice."""
+        """Returns a batch of these keys in this order. Raises ValueError for an unknown or duplicate key."""
         position = {key: i for i, key in enumerate(self.keys)}
         unknown = [key for key in keys_to_select if key not in position]
         if unknown:
@@ -77,24 +78,24 @@ class KVBatchMeta:
         return self._part([position[key] for key in keys_to_select])
 
     def reorder(self, indexes: Sequence[int]) -> None:
-        """Sort in place: what stood at indexes[i] stands at i. Raises ValueError unless it names each position once."""
+        """Reorders in place: item indexes[i] moves to position i. Raises ValueError unless each position occurs once."""
         order = permutation(indexes, self.size)
         self.keys = [self.keys[i] for i in order]
         self.tags = [self.tags[i] for i in order]
 
     def chunk(self, chunks: int) -> list[KVBatchMeta]:
-        """Cut into `chunks` neighbouring parts, the first ones longer by one where it does not come out even.
+        """Cuts the batch into `chunks` contiguous parts. If they cannot be equal, the first parts are longer by one.
 
-        Raises ValueError where there are fewer keys than chunks.
+        Raises ValueError if there are fewer keys than chunks.
         """
         return [self._part(range(part.start, part.stop)) for part in parts(self.size, chunks)]
 
     @classmethod
     def concat(cls, data: Sequence[KVBatchMeta]) -> KVBatchMeta:
-        """Join batches of one partition, in order; empty ones are passed over.
+        """Joins batches of one partition, in order. Empty batches are skipped.
 
-        Raises ValueError where partitions or fields differ, a key stands in two, or both say different things under
-        one name of extra_info.
+        Raises ValueError if partitions or fields differ, a key is in two batches, or extra_info has different values
+        under one name.
         """
         batches = not_empty(data)
         if not batches:
@@ -121,7 +122,7 @@ class KVBatchMeta:
 
 @dataclass(frozen=True)
 class Sample:
-    """One row of a BatchMeta, as it was when it was asked for."""
+    """One row of a BatchMeta, as of the moment when it was requested."""
 
     global_index: int
     partition_id: str
@@ -131,18 +132,18 @@ class Sample:
 
 
 class BatchMeta:
-    """Rows, of one partition or of several, and what is known about them.
+    """Rows of one or several partitions, and their metadata.
 
-    global_indexes     B ints: each row's index in its partition
+    global_indexes     B ints: the index of each row in its partition
     partition_ids      B names
-    field_schema       a dict a field: `dtype` (torch's; None for text, JSON and bytes), `shape` (one row's: () for a
-                       column of numbers; None where rows differ), `is_nested` (rows differ in shape; then
+    field_schema       one dict per field: `dtype` (torch; None for text, JSON and bytes), `shape` (of one row: () for a
+                       column of numbers; None if rows differ), `is_nested` (rows differ in shape; then
                        `per_sample_shapes` has B tuples), `is_non_tensor`
-    production_status  int8, shape (B,): 1 where all fields that were asked for are ready; without it, 0
-    extra_info         whatever belongs to the batch as a whole
-    custom_meta        B dicts: the rows' tags; without it, empty ones
+    production_status  int8, shape (B,): 1 if all requested fields of the row are ready; the default is 0
+    extra_info         information about the whole batch
+    custom_meta        B dicts: the tags of the rows; the default is empty dicts
 
-    A row may stand there twice: it is read twice. Raises ValueError where lengths differ.
+    A row may occur twice; it is then read twice. Raises ValueError if lengths differ.
     """
 
     def __init__(
@@ -168,11 +169,11 @@ class BatchMeta:
             lengths[f"per_sample_shapes of field {name!r}"] = len(shapes_of(schema, self.size))
         for name, length in lengths.items():
             if length != self.size:
-                raise ValueError(f"{self.size} global_indexes need as many {name}, got {length}")
+                raise ValueError(f"{name} must have {self.size} entries, one per global index, got {length}")
 
     @property
     def size(self) -> int:
-        """How many rows there are."""
+        """The number of rows."""
         return len(self.global_indexes)
 
     @property
@@ -182,12 +183,12 @@ class BatchMeta:
 
     @property
     def is_ready(self) -> bool:
-        """Whether there are rows, and all of them are ready."""
+        """Whether there is at least one row, and all rows are ready."""
         return self.size > 0 and bool((self.production_status == 1).all())
 
     @property
     def samples(self) -> Sequence[Sample]:
-        """The batch row by row; a `shape` in a sample's `fields` is that row's own."""
+        """The rows of the batch. The `shape` in the `fields` of a sample is the shape of that row."""
         return _Samples(self)
 
     def __len__(self) -> int:
@@ -196,69 +197,69 @@ class BatchMeta:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, BatchMeta) and equal(vars(self), vars(other))
 
-    __hash__ = None  # type: ignore[assignment]  # it can be changed
+    __hash__ = None  # type: ignore[assignment]  # a batch is mutable
 
     def __repr__(self) -> str:
         parts = ("size", "global_indexes", "partition_ids", "field_names", "is_ready", "extra_info")
         return f"BatchMeta({', '.join(f'{name}={getattr(self, name)!r}' for name in parts)})"
 
     def get_dtypes(self, field_name: str) -> list[torch.dtype | None]:
-        """The field's dtype, once a row. Raises KeyError for a field that the batch has not."""
+        """Returns the dtype of the field, once per row. Raises KeyError for an unknown field."""
         return [self.field_schema[field_name].get("dtype")] * self.size
 
     def get_shapes(self, field_name: str) -> list[Shape | None]:
-        """The field's shape in each row. Raises KeyError for a field that the batch has not."""
+        """Returns the shape of the field in each row. Raises KeyError for an unknown field."""
         return shapes_of(self.field_schema[field_name], self.size)
 
     def get_extra_info(self, key: str, default: Any = None) -> Any:
-        """What extra_info has under this name, or `default`."""
+        """Returns the value of this name in extra_info, or `default`."""
         return self.extra_info.get(key, default)
 
     def set_extra_info(self, key: str, value: Any) -> None:
-        """Put one value into extra_info."""
+        """Sets one value in extra_info."""
         self.extra_info[key] = value
 
     def get_all_extra_info(self) -> dict[str, Any]:
-        """A copy of extra_info."""
+        """Returns a copy of extra_info."""
         return copy.deepcopy(self.extra_info)
 
     def update_extra_info(self, info_dict: Mapping[str, Any]) -> None:
-        """Put several values into extra_info."""
+        """Sets several values in extra_info."""
         self.extra_info.update(info_dict)
 
     def remove_extra_info(self, key: str) -> Any:
-        """Take a value out of extra_info; None if it is not there."""
+        """Removes a value from extra_info and returns it, or None if it does not exist."""
         return self.extra_info.pop(key, None)
 
     def clear_extra_info(self) -> None:
-        """Empty extra_info."""
+        """Removes everything from extra_info."""
         self.extra_info.clear()
 
     def has_extra_info(self, key: str) -> bool:
-        """Whether extra_info has this name."""
+        """Returns whether extra_info has this name."""
         return key in self.extra_info
 
     def get_all_custom_meta(self) -> list[Tag]:
-        """A copy of custom_meta."""
+        """Returns a copy of custom_meta."""
         return [own(tag) for tag in self.custom_meta]
 
     def update_custom_meta(self, custom_meta: Sequence[Mapping[str, Any]] | None) -> None:
-        """Update each row's dict from its own of these. Raises ValueError unless there is one for each row."""
+        """Updates the dict of each row. Raises ValueError unless there is one dict per row."""
         if custom_meta is None:
             return
         if len(custom_meta) != self.size:
-            raise ValueError(f"{self.size} rows need as many dicts in custom_meta, got {len(custom_meta)}")
+            raise ValueError(f"custom_meta must have {self.size} dicts, one per row, got {len(custom_meta)}")
         for mine, new in zip(self.custom_meta, custom_meta, strict=True):
             mine.update(own(dict(new)))
 
     def clear_custom_meta(self) -> None:
-        """Empty each row's dict."""
+        """Empties the dict of each row."""
         self.custom_meta = [{} for _ in range(self.size)]
 
     def add_fields(self, tensor_dict: TensorDictBase, set_all_ready: bool = True) -> BatchMeta:
-        """Take the fields of these data into field_schema, in place, and say that all is ready. Returns itself.
+        """Adds the fields of these data to field_schema, in place, and marks all rows as ready. Returns the batch.
 
-        Raises ValueError unless the data have one row for each of the batch.
+        Raises ValueError unless the data have as many rows as the batch.
         """
         rows = tensor_dict.batch_size[0] if tensor_dict.batch_size else None
         if rows != self.size:
@@ -269,7 +270,7 @@ class BatchMeta:
         return self
 
     def select_samples(self, sample_indices: Iterable[int]) -> BatchMeta:
-        """The rows at these positions of the batch, in this order. Raises ValueError outside 0..size-1."""
+        """Returns the rows at these positions, in this order. Raises ValueError for a position outside 0..size-1."""
         positions = positions_in(sample_indices, self.size)
         return BatchMeta(
             [self.global_indexes[i] for i in positions],
@@ -281,7 +282,7 @@ class BatchMeta:
         )
 
     def select_fields(self, field_names: Sequence[str]) -> BatchMeta:
-        """All rows with only these fields. Raises ValueError for one that the batch has not."""
+        """Returns all rows with only these fields. Raises ValueError for an unknown field."""
         unknown = [name for name in field_names if name not in self.field_schema]
         if unknown:
             raise ValueError(f"the batch has no fields {unknown}; it has {self.field_names}")
@@ -290,33 +291,33 @@ class BatchMeta:
         return selected
 
     def copy(self) -> BatchMeta:
-        """A copy that shares nothing with it."""
+        """Returns a deep copy."""
         return copy.deepcopy(self)
 
     def __getitem__(self, item: int | slice) -> BatchMeta:
-        """One row (from the end where negative), or a slice. Raises IndexError, TypeError as a list would."""
+        """Returns one row (negative: from the end), or a slice. Raises IndexError and TypeError as a list does."""
         rows = range(self.size)[item]
         return self.select_samples([rows] if isinstance(rows, int) else rows)
 
     def chunk(self, chunks: int) -> list[BatchMeta]:
-        """Cut into `chunks` neighbouring parts, the first ones longer by one where it does not come out even.
+        """Cuts the batch into `chunks` contiguous parts. If they cannot be equal, the first parts are longer by one.
 
-        Raises ValueError where there are fewer rows than chunks.
+        Raises ValueError if there are fewer rows than chunks.
         """
         return [self.select_samples(part) for part in parts(self.size, chunks)]
 
     def chunk_by_partition(self) -> list[BatchMeta]:
-        """One batch a partition, in the order in which they appear."""
+        """Returns one batch per partition, in the order in which the partitions appear."""
         of_partition: dict[str, list[int]] = {}
         for i, name in enumerate(self.partition_ids):
             of_partition.setdefault(name, []).append(i)
         return [self.select_samples(rows) for rows in of_partition.values()]
 
     def union(self, other: BatchMeta) -> BatchMeta:
-        """The same rows with the fields, tags and infos of both; where both have one, that of `other`.
+        """Returns the same rows with the fields, tags and infos of both. If both have a name, `other` wins.
 
-        A row is ready where both say so. Where one of the two is empty: a copy of the other. Raises ValueError unless
-        both are about the same rows in the same order.
+        A row is ready if it is ready in both. If one batch is empty, returns a copy of the other. Raises ValueError
+        unless both have the same rows in the same order.
         """
         if not (self and other):
             return (self or other).copy()
@@ -332,10 +333,10 @@ class BatchMeta:
 
     @classmethod
     def concat(cls, data: Sequence[BatchMeta], validate: bool = True) -> BatchMeta:
-        """Join batches with the same fields, in order; empty ones are passed over.
+        """Joins batches with the same fields, in order. Empty batches are skipped.
 
-        `validate` is there for TransferQueue's callers; what is joined is always checked. Raises ValueError where
-        fields or their dtypes differ, or batches say different things under one name of extra_info.
+        `validate` exists for callers of TransferQueue and has no effect: batches are always checked. Raises ValueError
+        if fields or their dtypes differ, or extra_info has different values under one name.
         """
         batches = not_empty(data)
         if not batches:
@@ -350,17 +351,17 @@ class BatchMeta:
         )
 
     def reorder(self, indices: Sequence[int]) -> None:
-        """Sort in place: what stood at indices[i] stands at i. Raises ValueError unless it names each position once."""
+        """Reorders in place: row indices[i] moves to position i. Raises ValueError unless each position occurs once."""
         vars(self).update(vars(self.select_samples(permutation(indices, self.size))))
 
     @classmethod
     def empty(cls, extra_info: Mapping[str, Any] | None = None) -> BatchMeta:
-        """A batch without rows."""
+        """Returns a batch without rows."""
         return cls([], [], extra_info=extra_info)
 
 
 class _Samples(Sequence[Sample]):
-    """A BatchMeta as a sequence of its rows, each made when it is asked for."""
+    """A BatchMeta as a sequence of its rows. Each row is made when it is requested."""
 
     def __init__(self, batch: BatchMeta) -> None:
         self._batch = batch

@@ -1,4 +1,4 @@
-"""Batches cut into micro-batches."""
+"""Cuts batches into micro-batches."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sluice.metadata import BatchMeta
 
 
 def micro_batches(data: TensorDict, metadata: BatchMeta, micro_batch_size: int) -> Iterator[tuple[TensorDict, BatchMeta]]:
-    """A batch cut into parts of micro_batch_size rows, the last one of what is left.
+    """Cuts a batch into parts of micro_batch_size rows. The last part has the remaining rows.
 
-    Dense and jagged tensors are views of the batch's; strided nested tensors are copied.
+    Dense and jagged tensors are views of the tensors of the batch. Strided nested tensors are copied.
     """
     nested = {name: value for name, value in data.items() if isinstance(value, torch.Tensor) and value.is_nested}
     others = data.exclude(*nested)

@@ -1,4 +1,4 @@
-"""Samplers that run in the client: they choose from what the server says is ready, and it settles who was first."""
+"""Samplers that run in the client. They choose from the rows that are ready; the server resolves races of clients."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from sluice.rows import checked
 from sluice.samplers import BaseSampler
 from sluice.wire import Wire, packed, unpacked
 
-_SLICE_S = 0.5  # how long a client's own sampler is not asked at most, for the view may change without growing
-_sampling = threading.Lock()  # a sampler is asked by one thread at a time
+_SLICE_S = 0.5  # longest time between two calls of the sampler: the view may change without growing
+_sampling = threading.Lock()  # one thread at a time calls a sampler
 os.register_at_fork(after_in_child=lambda: globals().update(_sampling=threading.Lock()))
 
 
 class TagsOf:
-    """A partition, as a sampler gets it by the keyword `partition`."""
+    """A partition, as a sampler gets it in the argument `partition`."""
 
     def __init__(self, wire: Wire, name: str) -> None:
         self._wire = wire
         self.name = name
 
     def get_custom_meta(self, indexes: Sequence[int]) -> dict[int, dict[str, Any]]:
-        """The tags of these rows, {index: tag}; without those that are gone."""
+        """Returns the tags of these rows, {index: tag}. Rows that do not exist are left out."""
         tags = self._wire.call("KV.TAGS", self.name, "ROWS", packed(indexes), repeat=True) if indexes else []
         return {index: json.loads(bytes(tag)) for index, tag in zip(indexes, tags, strict=True) if tag is not None}
 
 
 class OwnSampler:
-    """A sampler that is none of the server's: it chooses from TASK.READY here, and TASK.CLAIM settles who was first."""
+    """Runs a sampler in the client: it chooses from TASK.READY, and TASK.CLAIM takes the rows or reports a race."""
 
     def __init__(self, wire: Wire, sampler: BaseSampler, partition: str, task: str, fields: Sequence[str]) -> None:
         self._wire, self._sampler, self._partition, self._task = wire, sampler, partition, task
         self._fields: list[Arg] = ["FIELDS", *listed("data_fields", list(fields))]
 
     def take(self, count: int, config: Mapping[str, Any], wait_s: float) -> list[int] | None:
-        """The sampled rows; none where it samples nothing within wait_s; None when no more rows can come."""
+        """Returns the sampled rows: an empty list if it samples nothing within wait_s, None if no more rows can come."""
         deadline = time.monotonic() + wait_s
         while True:
             with _sampling:
@@ -57,7 +57,7 @@ class OwnSampler:
                 return None
 
     def _try(self, count: int, config: Mapping[str, Any]) -> tuple[list[int] | None, list[int]]:
-        """What is sampled, and from what; None where another client took some of it."""
+        """Returns the sampled rows and the ready rows. The sampled rows are None if another client took one of them."""
         sampler, ready = self._sampler, self._ready()
         known = sampler.has_cached_result(self._partition, self._task, config)
         states = copy.deepcopy(sampler._states)
@@ -72,13 +72,13 @@ class OwnSampler:
         sampled, consumed = [int(row) for row in sampled], [int(row) for row in consumed]
         if not sampled or known or not consumed:
             return sampled, ready
-        strangers = sorted(set(consumed) - set(ready))
-        if strangers:
-            raise ValueError(f"{type(sampler).__name__} consumed rows {strangers}, which are not among the ready ones")
+        unknown = sorted(set(consumed) - set(ready))
+        if unknown:
+            raise ValueError(f"{type(sampler).__name__} consumed rows {unknown}, which are not ready")
         claim: list[Arg] = ["TASK.CLAIM", self._partition, self._task, "ROWS", packed(consumed), *self._fields, "ALL"]
         if len(self._wire.call(*claim)[b"rows"]):
             return sampled, ready
-        sampler._states = states  # as if it had never been asked
+        sampler._states = states  # undo the call
         return None, ready
 
     def _ready(self) -> list[int]:
@@ -89,7 +89,7 @@ class OwnSampler:
         return rows
 
     def _wait(self, ready: int, wait_s: float) -> bool:
-        """Until more rows are ready than these, or so long; False where no more can come."""
+        """Waits until more rows are ready than these, or wait_s has passed. Returns False if no more rows can come."""
         asked = time.monotonic()
         words = ["TASK.FETCH", self._partition, self._task, *self._fields, "COUNT", ready + 1, "KEEP", *block(wait_s)]
         reply = self._wire.call(*words, repeat=True, wait_s=wait_s)

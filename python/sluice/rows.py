@@ -1,4 +1,4 @@
-"""Rows of a TensorDict taken out and put together, and what the server knows of rows by index."""
+"""Selects and joins rows of TensorDicts, and reads the metadata of rows from the server."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PIPELINED_MAX = 1000
 
 
 def rows_of(data: TensorDictBase | Mapping[str, Any], rows: int, positions: Sequence[int]) -> dict[str, Any]:
-    """Some of the rows of these columns: a dense tensor, or a list of what the rows hold."""
+    """Returns some of the rows of these columns, each column as a dense tensor or as a list of values."""
     taken: dict[str, Any] = {}
     for name in map(str, data.keys()):
         value = data.get(name)
@@ -35,9 +35,9 @@ def rows_of(data: TensorDictBase | Mapping[str, Any], rows: int, positions: Sequ
 
 
 def in_order(parts: Sequence[TensorDict], order: Sequence[int]) -> TensorDict:
-    """One TensorDict of several with the same fields: the i-th of all rows comes to position order[i].
+    """Joins TensorDicts with the same fields. Row i of all rows moves to position order[i].
 
-    Raises ValueError for a field that the parts have in different dtypes.
+    Raises ValueError for a field with different dtypes in the parts.
     """
     at = [0] * len(order)
     for i, position in enumerate(order):
@@ -63,7 +63,7 @@ def _joined(name: str, columns: Sequence[Any], at: Sequence[int]) -> Any:
 
 
 def positions_by_partition(metadata: BatchMeta) -> dict[str, list[int]]:
-    """Where each partition's rows stand in a batch."""
+    """Returns the positions of the rows of each partition in a batch."""
     positions: dict[str, list[int]] = {}
     for i, name in enumerate(metadata.partition_ids):
         positions.setdefault(name, []).append(i)
@@ -71,20 +71,20 @@ def positions_by_partition(metadata: BatchMeta) -> dict[str, list[int]]:
 
 
 def read_tags(reply: Sequence[Any]) -> list[dict[str, Any]]:
-    """Tags from their texts."""
+    """Parses tags from their JSON texts."""
     tags: list[dict[str, Any]] = json.loads(b"[" + b",".join(reply) + b"]")
     return tags
 
 
 def listing(wire: Wire, partition: str) -> list[dict[str, Any]]:
-    """`key`, `index` and `tag` of each row, by index; none of a partition that does not exist."""
+    """Returns `key`, `index` and `tag` of each row, by index. A partition that does not exist has none."""
     text = bytes(wire.call("KV.LIST", partition, "FORMAT", "lines", repeat=True))
     rows: list[dict[str, Any]] = json.loads(b"[" + text.replace(b"\n", b",") + b"]")
     return rows
 
 
 def describe(wire: Wire, partition: str, rows: Sequence[int], fields: Sequence[str] | None) -> BatchMeta:
-    """The metadata of rows that have all of these fields; without `fields`: all that each of the rows has."""
+    """Returns the metadata of rows that have all of these fields. Without `fields`: the fields that all rows have."""
     named: list[Arg] = [partition, "ROWS", packed(rows)]
     described, tags = wire.pipeline(["KV.FIELDS", *named, "SHAPES"], ["KV.TAGS", *named], repeat=True)
     names = [str(entry[0], "utf-8") for entry in checked(described)] if fields is None else fields
@@ -93,7 +93,7 @@ def describe(wire: Wire, partition: str, rows: Sequence[int], fields: Sequence[s
 
 
 def describe_all(wire: Wire, partition: str, fields: Sequence[str], listed: Sequence[Any]) -> BatchMeta:
-    """The metadata of all rows of a partition; `listed` is FIELDS and these fields."""
+    """Returns the metadata of all rows of a partition. `listed` is the argument FIELDS with these fields."""
     status, described = wire.pipeline(["PARTITION.READY", partition, *listed], ["KV.FIELDS", partition], repeat=True)
     rows, ready = (unpacked(checked(status)[0]).tolist(), list(bytes(checked(status)[1])))
     if not rows:
@@ -104,14 +104,15 @@ def describe_all(wire: Wire, partition: str, fields: Sequence[str], listed: Sequ
         raise RequestError("NOFIELD", f"no row of partition '{partition}' has fields {unknown}")
     schema = schema_of_stored(wire, partition, rows, fields, described)
     tags = wire.call("KV.TAGS", partition, "ROWS", packed(rows), repeat=True)
-    tags = read_tags([b"{}" if tag is None else tag for tag in tags])  # a row may be gone by now
+    tags = read_tags([b"{}" if tag is None else tag for tag in tags])  # a row may have been removed since
     return BatchMeta(rows, [partition] * len(rows), schema, ready, custom_meta=tags)
 
 
 def schema_of_stored(wire: Wire, partition: str, rows: Sequence[int], fields: Sequence[str], described: Any) -> dict[str, Schema]:
-    """The field_schema of these rows; `described` is KV.FIELDS of more rows than these, or KV.FIELDS ... SHAPES of them.
+    """Returns the field_schema of these rows.
 
-    Only where that says that a field's shapes differ, and not how, the server is asked again.
+    `described` is KV.FIELDS of these and other rows, or KV.FIELDS ... SHAPES of these rows. The server is asked again
+    only if `described` says that the shapes of a field differ, but not how.
     """
     entries = _entries(described)
     unlike = [name for name in fields if name in entries and entries[name].differs and entries[name].by_row is None]
@@ -125,13 +126,13 @@ def schema_of_stored(wire: Wire, partition: str, rows: Sequence[int], fields: Se
 
 
 def _shapes_by_row(wire: Wire, partition: str, rows: Sequence[int], names: Sequence[str]) -> dict[str, list[Shape | None]]:
-    """Each row's shape in each of these fields; None where a row does not have the field."""
+    """Returns the shape of each row in each of these fields. None if a row does not have the field."""
     described = _entries(wire.call("KV.FIELDS", partition, "ROWS", packed(rows), "SHAPES", repeat=True))
     shapes: dict[str, list[Shape | None]] = {}
     for name in names:
         having: Sequence[int] = rows
         entry = described.get(name)
-        if entry is None:  # not all of the rows have it
+        if entry is None:  # a row lacks the field
             all_rows, ready = wire.call("PARTITION.READY", partition, "FIELDS", 1, name, repeat=True)
             chosen = set(unpacked(all_rows)[np.frombuffer(ready, np.uint8) == 1].tolist())
             having = [row for row in rows if row in chosen]
@@ -153,7 +154,7 @@ def _one_by_one(wire: Wire, partition: str, rows: Sequence[int], name: str) -> l
 
 
 def pipeline_in_parts(wire: Wire, commands: Sequence[Sequence[Arg]]) -> list[Any]:
-    """Many commands that may be repeated, and their replies. Whoever sends all of them before it reads may wait forever."""
+    """Sends many repeatable commands in parts. Sending all of them before reading a reply could block forever."""
     parts = [commands[at : at + _PIPELINED_MAX] for at in range(0, len(commands), _PIPELINED_MAX)]
     return [reply for part in parts for reply in wire.pipeline(*part, repeat=True)]
 
@@ -163,11 +164,11 @@ class _Entry:
     """A field in the reply of KV.FIELDS."""
 
     dtype: torch.dtype | None
-    """torch's; None: not tensors."""
+    """The torch dtype; None for byte strings."""
     shape: Shape | None
-    """One row's; -1 where a dimension differs, None where ranks do."""
+    """The shape of one row: -1 if a dimension differs, None if the ranks differ."""
     by_row: list[Shape | None] | None
-    """Each row's. None: not asked for, or ranks differ."""
+    """The shape of each row. None if it was not requested, or the ranks differ."""
 
     @property
     def differs(self) -> bool:
@@ -186,7 +187,7 @@ def _entry(dtype: bytes, shape: list[int] | None, shapes: Blob | None = None) ->
 
 
 def checked(reply: Any) -> Any:
-    """The reply of one of several commands; raises what it says."""
+    """Returns the reply of one of several commands. Raises an error reply."""
     if isinstance(reply, ServerError):
         raise reply
     return reply

@@ -1,9 +1,10 @@
-"""Which of the ready rows make the next batch: the server's samplers by name, and the base for your own.
+"""Samplers choose the rows of the next batch: the samplers of the server by name, and the base class for your own.
 
-The server samples by itself; SequentialSampler and the other three only say which way, and `sample` gives the same
-rows without it, for tests and for planning. A subclass of BaseSampler runs in the client that asks for a batch.
+The server samples by itself. SequentialSampler and the other three classes only name the method; their `sample`
+returns the same rows without the server, for tests and for planning. A subclass of BaseSampler runs in the client that
+requests a batch.
 
-A sampler is pickled to other processes without harm. One that remembers steps is for one thread at a time.
+Samplers can be pickled. A sampler that remembers steps may be used by one thread at a time.
 """
 
 from __future__ import annotations
@@ -17,67 +18,69 @@ from typing import Any, TypeAlias
 Rows = list[int]
 Word = str | int
 Choice: TypeAlias = "BaseSampler | type[BaseSampler] | str"
-"""A sampler, its class, or the name of one of ours."""
+"""A sampler, its class, or the name of a class of this package."""
 
 
 class BaseSampler(ABC):
-    """Your own way to choose rows: a subclass with `sample`, given to init() or to one get_meta().
+    """The base class for your own sampler: a subclass defines `sample`, and is passed to init() or to get_meta().
 
-    It runs in the client: the rows that it consumes are claimed for this client alone, all or none; where another
-    client was faster, `sample` is asked again. What it keeps for a step lies in `_states`, as
-    _states[partition_id][task_name][dp_rank][batch_index]; that is taken back where rows went to others.
+    The sampler runs in the client. The rows that it consumes are claimed for this client alone, all or none. If another
+    client was faster, `sample` is called again. The memory of a step is
+    _states[partition_id][task_name][dp_rank][batch_index]. It is undone if another client took the rows.
     """
 
     _states: dict[Any, Any]
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> BaseSampler:
-        """So that a subclass need not call __init__ for its memory."""
+        """Makes `_states`, so that a subclass need not call __init__."""
         sampler = super().__new__(cls)
         sampler._states = {}
         return sampler
 
     @abstractmethod
     def sample(self, ready_indexes: Rows, batch_size: int, *args: Any, **kwargs: Any) -> tuple[Rows, Rows]:
-        """Choose from the rows that are ready, by ascending index.
+        """Chooses from the ready rows, which are sorted by index.
 
-        In a client the keywords are task_name, partition_id, what sampling_config has (such as dp_rank, batch_index),
-        and `partition`, whose get_custom_meta(indexes) gives {index: tag}. Returns the rows of the batch, and the rows
-        that the task has consumed with it, often the same; two empty lists where there are too few.
+        In a client the keyword arguments are task_name, partition_id, the entries of sampling_config (such as dp_rank,
+        batch_index), and `partition`, whose get_custom_meta(indexes) returns {index: tag}. Returns the rows of the
+        batch, and the rows that the task consumes with it (often the same). Returns two empty lists if there are too
+        few rows.
         """
 
     def __call__(self, *args: Any, **kwargs: Any) -> tuple[Rows, Rows]:
-        """The same as sample()."""
+        """Calls sample()."""
         return self.sample(*args, **kwargs)
 
     def has_cached_result(self, partition_id: str, task_name: str, sampling_config: Mapping[str, Any] | None = None) -> bool:
-        """Whether the step that sampling_config names by dp_rank and batch_index was sampled before."""
+        """Returns whether the step (dp_rank and batch_index of sampling_config) was sampled before."""
         config = sampling_config or {}
         steps = self._states.get(partition_id, {}).get(task_name, {}).get(config.get("dp_rank"), {})
         return config.get("dp_rank") is not None and config.get("batch_index") in steps
 
     def of_partition(self, _partition_id: str) -> BaseSampler:
-        """The sampler that is asked for this partition: itself."""
+        """Returns the sampler for this partition: this sampler."""
         return self
 
     def clear_cache(self, partition_id: str) -> None:
-        """Forget the steps of this partition."""
+        """Forgets the steps of this partition."""
         self._states.pop(partition_id, None)
 
 
 class SequentialSampler(BaseSampler):
-    """The first rows by index."""
+    """Takes the first rows by index."""
 
     def arguments(self) -> list[Word]:
-        """What stands behind SAMPLER in TASK.FETCH."""
+        """Returns the arguments of SAMPLER in TASK.FETCH."""
         return ["sequential"]
 
     def sample(
         self, ready_indexes: Rows, batch_size: int, task_name: str = "", partition_id: str = "", **kwargs: Any
     ) -> tuple[Rows, Rows]:
-        """The rows that the server would take, twice; two empty lists where there are fewer than batch_size.
+        """Returns the rows that the server would take, twice. Returns two empty lists if there are fewer than batch_size.
 
-        With `dp_rank` and `batch_index` a step is remembered: the same again are the same rows. Raises ValueError for
-        a batch_size below 1 or another than the step had, a rank below 0, and one of the two without the other.
+        With `dp_rank` and `batch_index` a step is remembered: the same values return the same rows. Raises ValueError
+        for a batch_size below 1, for another batch_size than the step had, for a rank below 0, and if only one of
+        dp_rank and batch_index is given.
         """
         rank, step = kwargs.get("dp_rank"), kwargs.get("batch_index")
         _check_step(batch_size, rank, step)
@@ -94,11 +97,11 @@ class SequentialSampler(BaseSampler):
                     steps.setdefault(owner, {})[step] = (share, consumed)
         sampled, consumed = known
         if len(sampled) != batch_size:
-            raise ValueError(f"step {step} of rank {rank} had batch_size {len(sampled)}, not {batch_size}")
+            raise ValueError(f"step {step} of rank {rank} had batch_size {len(sampled)}, got {batch_size}")
         return list(sampled), list(consumed)
 
     def _shares(self, ready: Rows, batch_size: int, _context: Mapping[str, Any]) -> list[Rows]:
-        """What each rank that is served at once gets; none where there are too few."""
+        """Returns the rows of each rank that this step serves. Returns an empty list if there are too few rows."""
         return [ready[:batch_size]] if len(ready) >= batch_size else []
 
     def _owners(self, rank: int) -> Iterable[int]:
@@ -109,13 +112,13 @@ class SequentialSampler(BaseSampler):
 
 
 class RankAwareSampler(SequentialSampler):
-    """The first rows by index, for each data-parallel rank its own; members of one rank get the same rows."""
+    """Takes the first rows by index, different ones for each data-parallel rank. Members of one rank get the same rows."""
 
     def arguments(self) -> list[Word]:
-        """What stands behind SAMPLER in TASK.FETCH."""
+        """Returns the arguments of SAMPLER in TASK.FETCH."""
         return ["ranked"]
 
-    def sample(  # type: ignore[override]  # its positions are TransferQueue's
+    def sample(  # type: ignore[override]  # the positions of the arguments are those of TransferQueue
         self,
         ready_indexes: Rows,
         batch_size: int,
@@ -131,19 +134,20 @@ class RankAwareSampler(SequentialSampler):
 
 
 class GRPOGroupNSampler(SequentialSampler):
-    """Whole groups of n, the samples of one prompt: neighbours, rows k*n to k*n+n-1; with `by`, n rows of one value of this tag.
+    """Takes whole groups of n rows, the samples of one prompt.
 
-    Groups `by` a tag may be put one sample at a time, in any order. They are the server's: `sample` does not know them.
+    A group is the rows k*n to k*n+n-1. With `by`, a group is n rows with one value of this tag; such groups may be put
+    one sample at a time, in any order. Only the server can sample groups `by` a tag; `sample` cannot.
     """
 
     def __init__(self, n_samples_per_prompt: int = 1, by: str | None = None) -> None:
         if n_samples_per_prompt < 1:
-            raise ValueError(f"n_samples_per_prompt is at least 1, not {n_samples_per_prompt}")
+            raise ValueError(f"n_samples_per_prompt must be at least 1, got {n_samples_per_prompt}")
         self.n_samples_per_prompt = n_samples_per_prompt
         self.by = by
 
     def arguments(self) -> list[Word]:
-        """What stands behind SAMPLER in TASK.FETCH."""
+        """Returns the arguments of SAMPLER in TASK.FETCH."""
         return ["group", "SIZE", self.n_samples_per_prompt, *([] if self.by is None else ["BY", self.by])]
 
     def _shares(self, ready: Rows, batch_size: int, _context: Mapping[str, Any]) -> list[Rows]:
@@ -151,12 +155,12 @@ class GRPOGroupNSampler(SequentialSampler):
         return [[row for group in groups for row in group]] if groups else []
 
     def _groups(self, ready: Rows, rows: int) -> list[range]:
-        """The first whole groups, of so many rows in all; none where there are too few."""
+        """Returns the first whole groups, with this number of rows in all. Returns an empty list if there are too few."""
         size = self.n_samples_per_prompt
         if self.by is not None:
-            raise ValueError(f"groups by the tag {self.by!r} are sampled by the server only")
+            raise ValueError(f"only the server can sample groups by the tag {self.by!r}")
         if rows % size:
-            raise ValueError(f"batch_size {rows} is no multiple of n_samples_per_prompt {size}")
+            raise ValueError(f"batch_size must be a multiple of n_samples_per_prompt {size}, got {rows}")
         have = set(ready)
         whole = (range(row, row + size) for row in ready if row % size == 0)
         groups = [group for group in whole if have.issuperset(group)]
@@ -164,33 +168,33 @@ class GRPOGroupNSampler(SequentialSampler):
 
 
 class SeqlenBalancedSampler(GRPOGroupNSampler):
-    """Whole groups for all ranks at once, dealt so that the ranks' sums of the tag `total_lengths` are near.
+    """Takes whole groups for all ranks in one step, so that the sums of the tag `total_lengths` per rank are close.
 
-    Each rank gets batch_size rows; the first that asks for a step settles what all of them get.
+    Each rank gets batch_size rows. The first rank that requests a step fixes the rows of all ranks.
     """
 
     def __init__(self, n_samples_per_prompt: int = 1, dp_size: int = 1, by: str | None = None) -> None:
         super().__init__(n_samples_per_prompt, by)
         if dp_size < 1:
-            raise ValueError(f"dp_size is at least 1, not {dp_size}")
+            raise ValueError(f"dp_size must be at least 1, got {dp_size}")
         self.dp_size = dp_size
 
     def arguments(self) -> list[Word]:
-        """What stands behind SAMPLER in TASK.FETCH."""
+        """Returns the arguments of SAMPLER in TASK.FETCH."""
         _, *groups = super().arguments()
         return ["balanced", "RANKS", self.dp_size, *groups, "WEIGHT", "total_lengths"]
 
     def sample(
         self, ready_indexes: Rows, batch_size: int, task_name: str = "", partition_id: str = "", **kwargs: Any
     ) -> tuple[Rows, Rows]:
-        """The rows of this step of this rank, and those of all ranks, which the step consumes.
+        """Returns the rows of this step and rank, and the rows of all ranks, which the step consumes.
 
-        Needs `dp_rank` and `batch_index`. Weights come from `custom_meta`, {index: tag}, or from `partition`, whose
-        get_custom_meta(indexes) gives that; a row without a positive total_lengths counts 0.
+        Requires `dp_rank` and `batch_index`. Weights come from `custom_meta`, {index: tag}, or from `partition`, whose
+        get_custom_meta(indexes) returns {index: tag}. A row without a positive total_lengths has weight 0.
         """
         rank = kwargs.get("dp_rank")
         if rank is None or not 0 <= rank < self.dp_size:
-            raise ValueError(f"dp_rank is 0 to {self.dp_size - 1}, not {rank}")
+            raise ValueError(f"dp_rank must be 0 to {self.dp_size - 1}, got {rank}")
         return super().sample(ready_indexes, batch_size, task_name, partition_id, **kwargs)
 
     def _shares(self, ready: Rows, batch_size: int, context: Mapping[str, Any]) -> list[Rows]:
@@ -211,60 +215,61 @@ class SeqlenBalancedSampler(GRPOGroupNSampler):
 
 
 class PerPartition(BaseSampler):
-    """Another sampler for each partition: the first whose pattern fits the name, such as {"train_*": ..., "*": ...}."""
+    """Uses the first sampler whose pattern matches the name of the partition: {"train_*": ..., "*": ...}."""
 
     def __init__(self, samplers: Mapping[str, Choice]) -> None:
         self._samplers = {pattern: make_sampler(choice) for pattern, choice in samplers.items()}
 
     def of_partition(self, partition_id: str) -> BaseSampler:
-        """The partition's sampler. Raises ValueError where no pattern fits."""
+        """Returns the sampler of the partition. Raises ValueError if no pattern matches."""
         for pattern, sampler in self._samplers.items():
             if fnmatchcase(partition_id, pattern):
                 return sampler
-        raise ValueError(f"no sampler is named for partition {partition_id!r}; there are {list(self._samplers)}")
+        raise ValueError(f"no sampler for partition {partition_id!r}: it matches none of {list(self._samplers)}")
 
     def sample(
         self, ready_indexes: Rows, batch_size: int, *args: Any, partition_id: str = "", **kwargs: Any
     ) -> tuple[Rows, Rows]:
-        """As the partition's sampler."""
+        """Calls sample() of the sampler of the partition."""
         chosen = self.of_partition(partition_id)
         return chosen.sample(ready_indexes, batch_size, *args, partition_id=partition_id, **kwargs)
 
     def clear_cache(self, partition_id: str) -> None:
-        """Forget the steps of this partition."""
+        """Forgets the steps of this partition."""
         for sampler in self._samplers.values():
             sampler.clear_cache(partition_id)
 
 
-_OURS = (SequentialSampler, RankAwareSampler, GRPOGroupNSampler, SeqlenBalancedSampler)
+_SERVER_SAMPLERS = (SequentialSampler, RankAwareSampler, GRPOGroupNSampler, SeqlenBalancedSampler)
 
 
 def server_arguments(sampler: BaseSampler) -> list[Word] | None:
-    """How the server names this sampler; None for one that runs in the client, such as any subclass of ours."""
-    return sampler.arguments() if isinstance(sampler, SequentialSampler) and type(sampler) in _OURS else None
+    """Returns the arguments of SAMPLER, or None if the sampler runs in the client (as every subclass of these does)."""
+    return sampler.arguments() if isinstance(sampler, SequentialSampler) and type(sampler) in _SERVER_SAMPLERS else None
 
 
 def make_sampler(choice: Choice) -> BaseSampler:
-    """A sampler from itself, its class, or the name of one of ours; ValueError for anything else."""
-    ours = {kind.__name__: kind for kind in _OURS}
-    kind = ours.get(choice) if isinstance(choice, str) else choice
+    """Returns a sampler for a sampler, a class, or the name of a class of this package. Raises ValueError otherwise."""
+    known = {kind.__name__: kind for kind in _SERVER_SAMPLERS}
+    kind = known.get(choice) if isinstance(choice, str) else choice
     try:
         sampler = kind() if isinstance(kind, type) else kind
     except TypeError as error:
-        raise ValueError(f"{choice!r} cannot be made without arguments ({error}); give an instance") from None
+        raise ValueError(f"{choice!r} cannot be made without arguments ({error}); pass an instance") from None
     if not isinstance(sampler, BaseSampler):
-        raise ValueError(f"a sampler is a BaseSampler, its class, or one of {sorted(ours)}, not {choice!r}")
+        raise ValueError(f"expected a BaseSampler, a subclass, or one of {sorted(known)}, got {choice!r}")
     return sampler
 
 
 def deal_equally(weights: list[float], ranks: int) -> list[list[int]]:
-    """Which of the weights each rank gets, in equal numbers: Karmarkar and Karp's largest differencing method.
+    """Distributes weights to ranks in equal numbers, by the largest differencing method of Karmarkar and Karp.
 
-    `ranks` divides their number. Step by step what the server does, so that ties fall alike, too.
+    Returns the indexes of the weights of each rank. Requires: `ranks` divides the number of weights. The steps are
+    those of the server, so ties have the same result.
     """
     by_weight = sorted(range(len(weights)), key=lambda i: -weights[i])
-    # A deal is a hand a rank, the heaviest first; a hand is its sum and its items. First each rank gets one of
-    # `ranks` neighbours in weight; then the two most unequal deals are joined, again and again.
+    # A deal has one hand per rank, the heaviest first. A hand is its sum and its items. First each rank gets one of
+    # `ranks` neighbours in weight. Then the two most unequal deals are joined, again and again.
     deals = []
     for number in range(0, len(by_weight), ranks):
         hands = [(weights[i], [i]) for i in by_weight[number : number + ranks]]
@@ -288,8 +293,8 @@ def _weight(tag: Mapping[str, Any]) -> float:
 
 def _check_step(batch_size: int, rank: int | None, step: int | None) -> None:
     if batch_size < 1:
-        raise ValueError(f"batch_size is at least 1, not {batch_size}")
+        raise ValueError(f"batch_size must be at least 1, got {batch_size}")
     if (rank is None) != (step is None):
-        raise ValueError(f"dp_rank and batch_index go together, got {rank} and {step}")
+        raise ValueError(f"dp_rank and batch_index must be given together, got {rank} and {step}")
     if rank is not None and rank < 0:
-        raise ValueError(f"dp_rank is at least 0, not {rank}")
+        raise ValueError(f"dp_rank must be at least 0, got {rank}")

@@ -1,7 +1,7 @@
-"""What a process has of init(): a Config, and the connections that all calls share.
+"""The session of a process after init(): a Config, and the connections that all calls share.
 
-Thread safety: any thread, any event loop. A fork's child goes on with its parent's session; a spawned process attaches to
-its job's server by itself, at its first call.
+Thread safety: any thread and any event loop. A forked child continues with the session of its parent. A spawned process
+attaches to the server of its job at its first call.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ from sluice.wire import Wire
 
 @dataclass(frozen=True, repr=False)
 class Config:
-    """Where the server is, and what calls do unless told otherwise. Can be pickled, so it reaches spawned workers.
+    """The address of the server and the default settings of calls. Can be pickled and passed to spawned workers.
 
-    Errors: ValueError naming the setting and what was expected.
+    Errors: ValueError that names the setting and the expected value.
     """
 
     url: str
-    """The server's address: redis://[[user]:password@]host:port, rediss://... for TLS, or unix:///path/to.sock."""
+    """The address of the server: redis://[[user]:password@]host:port, rediss://... for TLS, or unix:///path/to.sock."""
 
     allow_pickle: bool = False
-    """Whether Python objects that are not JSON travel, as pickles. Whoever can write to the server can then run code here."""
+    """Whether Python objects that are not JSON are sent as pickles. Every writer of the server can then run code here."""
 
     timeout_s: float = 60.0
-    """Seconds that the server may be silent in any call, on top of what the call itself may wait."""
+    """Seconds that the server may be silent in any call, in addition to the wait time of the call."""
 
     sampler: BaseSampler | None = None
-    """That of get_meta, where a call names none; a class or its name will do. None: rows in their order."""
+    """The default sampler of get_meta: a sampler, a class or its name. None means rows in their order."""
 
     polling_mode: bool = False
     """Whether get_meta returns an empty batch, instead of waiting, when too few rows are ready."""
 
     server: Mapping[str, str | int] = dataclasses.field(default_factory=dict)
-    """Options for a server that init() starts, such as {"maxmemory": "8gb"}; conf/sluice.conf lists them. In what init()
-    returns: those that the job's server was started with."""
+    """Options for a server that init() starts, such as {"maxmemory": "8gb"}; conf/sluice.conf lists them. In the result
+    of init(): the options with which the server of the job was started."""
 
     def __post_init__(self) -> None:
         _check_url(self.url)
         for name in ("allow_pickle", "polling_mode"):
             if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} is {getattr(self, name)!r}: True or False is expected")
+                raise ValueError(f"{name} must be True or False, got {getattr(self, name)!r}")
         seconds = self.timeout_s
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-            raise ValueError(f"timeout_s is {seconds!r}: a number of seconds above 0 is expected")
+            raise ValueError(f"timeout_s must be a number of seconds above 0, got {seconds!r}")
         object.__setattr__(self, "sampler", None if self.sampler is None else make_sampler(self.sampler))
         object.__setattr__(self, "server", _server_options(self.server))
 
@@ -74,24 +74,24 @@ class Session:
     def __init__(self, config: Config, wire: Wire, local: LocalServer | None) -> None:
         self.config = config
         self.wire = wire
-        self._local = local  # None: a server that is not for us to start or stop
+        self._local = local  # None: this package does not start or stop the server
 
 
 def init(conf: Config | Mapping[str, Any] | str | None = None) -> Config:
-    """Connects this process to its server, and returns the settings in use. Blocks until the server answers.
+    """Connects this process to its server and returns the settings in use. Blocks until the server answers.
 
-    conf: an address, a Config, or a mapping of Config's names. TransferQueue's {"controller": {"sampler": ...,
-    "polling_mode": ...}} is understood; its backend and metrics are ignored, with a warning.
+    conf: an address, a Config, or a mapping with the names of Config. TransferQueue's {"controller": {"sampler": ...,
+    "polling_mode": ...}} is accepted. Its backend and metrics are ignored with a warning.
 
-    Without an address in conf or SLUICE_URL, the processes of one job on this machine share a server, which the first one
-    starts. The job is SLUICE_JOB, else SLURM_JOB_ID or TORCHELASTIC_RUN_ID, else "default". When the last of them has closed
-    or ended, the server is stopped, and its data is gone.
+    Without an address in conf or SLUICE_URL, the processes of one job on this machine share a server, which the first
+    process starts. The job is SLUICE_JOB, else SLURM_JOB_ID or TORCHELASTIC_RUN_ID, else "default". When the last
+    process has closed or ended, the server stops, and its data is lost.
 
-    A second init() keeps the address; the other settings that it names hold from then on.
+    A second init() keeps the address. The other settings that it names are used from then on.
 
-    Errors: ValueError for a setting that is unknown or wrong; SluiceError if there is another address already, and if no
-    server can be started (it names the four places of the binary); ConnectionLost if nobody answers at the address;
-    CallTimeout after timeout_s.
+    Errors: ValueError for an unknown or invalid setting; SluiceError if there is another address already, and if no
+    server can be started (the text names the four places of the binary); ConnectionLost if no server answers at the
+    address; CallTimeout after timeout_s.
     """
     named = _named_settings(conf)
     with _mutex:
@@ -100,7 +100,7 @@ def init(conf: Config | Mapping[str, Any] | str | None = None) -> Config:
             return _begin(named, start=True).config
         if named.get("url", before.config.url) != before.config.url:
             raise SluiceError(
-                f"this process uses the server at {_without_password(before.config.url)}: close() it before "
+                f"this process uses the server at {_without_password(before.config.url)}: call close() before "
                 f"init() with {_without_password(named['url'])}"
             )
         config = dataclasses.replace(before.config, **named)
@@ -108,9 +108,9 @@ def init(conf: Config | Mapping[str, Any] | str | None = None) -> Config:
 
 
 def close() -> None:
-    """Ends this process's part: its connections are closed, and the job's server is stopped if nobody else uses it.
+    """Closes the connections of this process. The server of the job stops if no other process uses it.
 
-    May be called at any time, and is called when the process ends. An init() that comes at once may still find the server.
+    May be called at any time, and is called when the process ends. An init() right after it may still find the server.
     """
     global _session
     with _mutex:
@@ -122,9 +122,9 @@ def close() -> None:
 
 
 def current() -> Session:
-    """This process's session. Where init() was not called, attaches by SLUICE_URL or to the job's server, if one runs.
+    """Returns the session of this process. Without init(), attaches to SLUICE_URL or to the running server of the job.
 
-    Errors: NotInitialized if there is none; ConnectionLost if nobody answers at SLUICE_URL.
+    Errors: NotInitialized if there is no server; ConnectionLost if no server answers at SLUICE_URL.
     """
     session = _session
     if session is None:
@@ -135,7 +135,7 @@ def current() -> Session:
 
 _session: Session | None = None
 _mutex = threading.RLock()  # held to change _session
-# A fork waits until no thread is inside, so that the child gets neither half a session nor a lock that nobody gives back.
+# A fork waits for the lock, so the child gets neither half a session nor a lock that no thread releases.
 os.register_at_fork(before=_mutex.acquire, after_in_parent=_mutex.release, after_in_child=_mutex.release)
 atexit.register(close)
 
@@ -147,12 +147,12 @@ def _attached() -> Session:
         if os.environ.get("SLUICE_URL"):
             raise
         raise NotInitialized(
-            f"call init() first: SLUICE_URL is not set, and job {job_name()!r} runs no server on this machine"
+            f"call init() first: SLUICE_URL is not set, and job {job_name()!r} has no server on this machine"
         ) from None
 
 
 def _begin(named: dict[str, Any], *, start: bool) -> Session:
-    """The first session of this process: finds its address."""
+    """Makes the first session of this process: finds its address."""
     url = named.get("url") or os.environ.get("SLUICE_URL")
     local = LocalServer.at(url) if url else LocalServer.of_this_job()
     config = Config(**{**named, "url": url or (local and local.url)})
@@ -160,7 +160,7 @@ def _begin(named: dict[str, Any], *, start: bool) -> Session:
 
 
 def _open(config: Config, local: LocalServer | None, *, start: bool) -> Session:
-    """Makes it this process's session, once the server answers."""
+    """Makes a session with this config the session of this process, when the server answers."""
     global _session
     before = _session
     running: Options = {}
@@ -171,7 +171,7 @@ def _open(config: Config, local: LocalServer | None, *, start: bool) -> Session:
         running = found
     ignored = {name: value for name, value in config.server.items() if running.get(name) != value}
     if ignored:
-        warnings.warn(f"the server runs already; ignored are its options {ignored}", stacklevel=4)
+        warnings.warn(f"the server is already running; ignored options: {ignored}", stacklevel=4)
     config = dataclasses.replace(config, server=running)
     keep = before is not None and before.config.timeout_s == config.timeout_s
     wire = before.wire if before is not None and keep else Wire(config.url, timeout_s=config.timeout_s)
@@ -188,7 +188,7 @@ def _open(config: Config, local: LocalServer | None, *, start: bool) -> Session:
 
 
 def _named_settings(conf: Config | Mapping[str, Any] | str | None) -> dict[str, Any]:
-    """What conf names, by Config's names."""
+    """Returns the settings that conf names, by the names of Config."""
     if conf is None:
         return {}
     if isinstance(conf, str):
@@ -207,15 +207,15 @@ def _named_settings(conf: Config | Mapping[str, Any] | str | None) -> dict[str, 
                 elif inner == "zmq_info":
                     ignored.append("controller.zmq_info")
                 else:
-                    raise ValueError(f"conf has no setting 'controller.{inner}': controller has sampler and polling_mode")
+                    raise ValueError(f"unknown setting 'controller.{inner}': controller has sampler and polling_mode")
         elif name in ("backend", "metrics"):
             ignored.append(name)
         else:
-            raise ValueError(f"conf has no setting {name!r}: there are {', '.join(_NAMES)}, and TransferQueue's controller")
+            raise ValueError(f"unknown setting {name!r}: known are {', '.join(_NAMES)}, and TransferQueue's controller")
     if named.get("url"):
         _check_url(named["url"])
     if ignored:
-        warnings.warn(f"TransferQueue's {', '.join(ignored)} have no meaning for Sluice, and are ignored", stacklevel=3)
+        warnings.warn(f"ignored settings of TransferQueue without a meaning in Sluice: {', '.join(ignored)}", stacklevel=3)
     return named
 
 
@@ -223,9 +223,9 @@ _NAMES = tuple(field.name for field in dataclasses.fields(Config))
 
 
 def _items(name: str, mapping: Any) -> Iterator[tuple[str, Any]]:
-    """Of a mapping, or what looks like one (OmegaConf's does not inherit from Mapping). None is a setting not made."""
+    """Returns the items of a mapping or similar object (OmegaConf does not inherit from Mapping), without None values."""
     if not hasattr(mapping, "items"):
-        raise ValueError(f"{name} is {mapping!r}: a mapping is expected")
+        raise ValueError(f"{name} must be a mapping, got {mapping!r}")
     return ((str(key), value) for key, value in mapping.items() if value is not None)
 
 
@@ -235,10 +235,10 @@ def _check_url(url: Any) -> None:
             parse_url(url)
             return
     except ValueError:
-        pass  # its text may hold a piece of a password
+        pass  # the text of this error may contain a part of a password
     shown = _without_password(url) if isinstance(url, str) else repr(url)
     raise ValueError(
-        f"{shown} is no address: redis://[[user]:password@]host:port, rediss://... or unix:///path/to.sock is expected"
+        f"invalid address {shown}: expected redis://[[user]:password@]host:port, rediss://... or unix:///path/to.sock"
     ) from None
 
 
@@ -251,8 +251,8 @@ def _server_options(options: Any) -> dict[str, str | int]:
     checked: dict[str, str | int] = {}
     for name, value in _items("server", options):
         if not re.fullmatch("[a-z][a-z-]*", name) or isinstance(value, bool) or not isinstance(value, (str, int)):
-            raise ValueError(f"server option {name!r} is {value!r}: a name as in conf/sluice.conf, and str or int, are expected")
+            raise ValueError(f"invalid server option {name!r}: {value!r}: expected a name of conf/sluice.conf and a str or int")
         if name in ("port", "unixsocket", "unixsocketperm", "requirepass"):
-            raise ValueError(f"server option {name!r} is init()'s own: start a server yourself, and give its address")
+            raise ValueError(f"init() sets server option {name!r} itself: to set it, start a server and pass its address")
         checked[name] = value
     return checked

@@ -1,4 +1,4 @@
-"""Batches of a task for a training loop: a dataset and a loader for PyTorch.
+"""A dataset and a loader for PyTorch, which read the batches of a task.
 
     config = tq.init({"sampler": tq.GRPOGroupNSampler(n_samples_per_prompt=8)})
     dataset = tq.StreamingDataset(
@@ -8,8 +8,8 @@
     for data, metadata in tq.StreamingDataLoader(dataset, num_workers=2):
         ...
 
-A batch is asked for by the number of its step. The server remembers the last 1,024 steps of each dp_rank, so whoever names
-the same dp_rank gets the same rows, batch after batch, however many loader workers each of them has.
+A batch is requested by the number of its step. The server remembers the last 1,024 steps of each dp_rank. So all
+processes with the same dp_rank get the same rows, batch after batch, with any number of loader workers.
 """
 
 from __future__ import annotations
@@ -38,54 +38,55 @@ from sluice.wire import unless
 Batch: TypeAlias = tuple[TensorDict, BatchMeta]
 Asked: TypeAlias = tuple[TensorDict | None, BatchMeta]
 
-_PAUSE_S = 0.1  # before another try, where nothing tells when it is worth one
-_LOOK_S = 1.0  # how long one wait lasts in a partition that does not say how many rows will come: nothing else tells the end
+_PAUSE_S = 0.1  # before the next try, if no event announces new rows
+_LOOK_S = 1.0  # length of one wait in a partition without EXPECT: only polling can find its end
 
 
 @dataclass
 class _Stream:
-    """How far a partition is read."""
+    """The reading position in a partition."""
 
     partition_id: str
     step: int
-    """That of the batch to ask for next."""
+    """The step of the batch to request next."""
     taken: int
-    """All steps before this one have their rows."""
+    """All steps before this one have taken their rows."""
     buffer: list[Batch] = field(default_factory=list)
     position: int = 0
-    """In the buffer, of the batch to yield next."""
+    """The position in the buffer of the batch to yield next."""
 
 
 class StreamingDataset(IterableDataset[Batch]):
     """The batches of one data-parallel rank, cut into micro-batches (TensorDict [rows], BatchMeta), as they become ready.
 
-    It waits for rows, and goes on forever, unless should_check_consumption_status: then it ends after the last row that
-    PARTITION.CREATE ... EXPECT (TQ_PRE_ALLOC_SAMPLE_NUM) announced, the last batch with fewer rows if need be; in a
-    partition without EXPECT as soon as the task has consumed all rows that are there. Its length is unknown.
+    The dataset waits for rows and does not end, unless should_check_consumption_status is True. Then it ends after the
+    last row that PARTITION.CREATE ... EXPECT (TQ_PRE_ALLOC_SAMPLE_NUM) announced; the last batch may have fewer rows. In
+    a partition without EXPECT it ends as soon as the task has consumed all existing rows. Its length is unknown.
 
-    Every row comes once for each dp_rank. Worker w of W takes the steps w, w+W, ..., which the loader puts in order again;
-    TransferQueue gives all workers of a loader the same batches. With a sampler of your own, which no server remembers,
-    ranks of one dp_rank do not get the same rows.
+    Every row comes once for each dp_rank. Worker w of W takes the steps w, w+W, ..., and the loader restores their
+    order. (TransferQueue gives all workers of a loader the same batches.) No server remembers the steps of your own
+    sampler, so ranks with one dp_rank do not get the same rows from it.
 
     Args:
-        config: what init() returned, or what it takes. A process that iterates takes over its settings, and connects.
-        batch_size: rows of a batch; with a sampler of groups a multiple of their size.
-        micro_batch_size: rows of each part; the last one may have fewer.
-        data_fields: what the rows must have, and what is read.
-        partition_id: may be one that does not exist yet.
+        config: the result of init(), or an argument of init(). A process that iterates uses its settings and connects.
+        batch_size: rows of a batch. With a sampler of groups, a multiple of their size.
+        micro_batch_size: rows of each part; the last part may have fewer.
+        data_fields: the fields that must be ready in the rows, and that are read.
+        partition_id: the partition; it need not exist yet.
         task_name: each task gets each row once.
         dp_rank: >= 0; ranks with the same number get the same rows.
-        should_check_consumption_status: whether there is an end.
-        fetch_batch_fn: asks for a batch in place of the sampler that config names: called with tq_client, data_fields,
-            batch_size, partition_id, task_name, sampling_config and batch_index (the step), and returns a TensorDict and
-            its BatchMeta, or None and an empty one to be called again a moment later.
-        process_batch_fn: cuts a batch in place of micro_batches(): called with it and micro_batch_size.
-        first_step: where a rank that was restarted goes on: how many batches it has had.
+        should_check_consumption_status: whether the dataset ends.
+        fetch_batch_fn: requests a batch instead of the sampler of config. It is called with tq_client, data_fields,
+            batch_size, partition_id, task_name, sampling_config and batch_index (the step). It returns a TensorDict and
+            its BatchMeta, or None and an empty BatchMeta to be called again a moment later.
+        process_batch_fn: cuts a batch instead of micro_batches(). It is called with the batch and micro_batch_size.
+        first_step: the step at which a restarted rank continues: the number of batches that it already had.
 
-    Raises ValueError for numbers out of range and for a batch_size that no whole groups fit. Iterating raises what
-    TransferQueueClient.fetch raises, such as RequestError where a row of the step was removed before this rank had it.
+    Raises ValueError for numbers out of range, and for a batch_size that is not a multiple of the group size. Iterating
+    raises the errors of TransferQueueClient.fetch, such as RequestError if a row of the step was removed before this
+    rank got it.
 
-    Thread safety: one thread iterates; step() and reset() may come from another one.
+    Thread safety: one thread iterates; step() and reset() may be called from another thread.
     """
 
     def __init__(
@@ -104,13 +105,13 @@ class StreamingDataset(IterableDataset[Batch]):
         first_step: int = 0,
     ) -> None:
         if isinstance(data_fields, str) or not data_fields:
-            raise ValueError(f"data_fields is a list of at least one name, not {data_fields!r}")
+            raise ValueError(f"data_fields must be a list of at least one name, got {data_fields!r}")
         least = {"batch_size": 1, "micro_batch_size": 1, "dp_rank": 0, "first_step": 0}
         for name, value in zip(least, (batch_size, micro_batch_size, dp_rank, first_step), strict=True):
             if value < least[name]:
-                raise ValueError(f"{name} is at least {least[name]}, not {value}")
+                raise ValueError(f"{name} must be at least {least[name]}, got {value}")
         if process_batch_fn is None and micro_batch_size > batch_size:
-            raise ValueError(f"micro_batch_size {micro_batch_size} is more than batch_size {batch_size}")
+            raise ValueError(f"micro_batch_size must be at most batch_size {batch_size}, got {micro_batch_size}")
         self.config = config if isinstance(config, Config) else init(config)
         self.batch_size = batch_size
         self.micro_batch_size = micro_batch_size
@@ -122,35 +123,35 @@ class StreamingDataset(IterableDataset[Batch]):
         self.process_batch_fn = process_batch_fn or micro_batches
         self.sampling_config = {"dp_rank": dp_rank, "task_name": task_name}
         self._stream = _Stream(partition_id, first_step, first_step)
-        self._passes: Any = None  # the loader's, while it starts its workers
+        self._passes: Any = None  # the pass counter of the loader, while it starts its workers
         if fetch_batch_fn is None:
             _check_groups(batch_size, self._sampler(partition_id))
 
     @property
     def partition_id(self) -> str:
-        """The partition that is read."""
+        """The partition that the dataset reads."""
         return self._stream.partition_id
 
     @property
     def buffer(self) -> list[Batch]:
-        """The batches that were had since the last step(), whole. Those of a loader's workers are not kept."""
+        """The whole batches since the last step(). Batches of loader workers are not kept."""
         return self._stream.buffer
 
     def reset(self) -> None:
-        """Goes back to the first batch that the buffer has, to have them once more."""
+        """Goes back to the first batch of the buffer, to yield the batches again."""
         self._stream.position = 0
 
     def step(self, partition_id: str) -> None:
-        """Goes to another partition, and its first step; the buffer is emptied. Who waits for rows, waits there then.
+        """Goes to the first step of another partition and empties the buffer. A wait for rows continues there.
 
-        Raises ValueError where batch_size does not fit the sampler of that partition.
+        Raises ValueError if batch_size does not fit the sampler of that partition.
         """
         if self.fetch_batch_fn is None:
             _check_groups(self.batch_size, self._sampler(partition_id))
         self._stream = _Stream(partition_id, 0, 0)
 
     def __iter__(self) -> Iterator[Batch]:
-        """Micro-batches: in this process from where the buffer stands, in a loader's worker from the first of its steps."""
+        """Yields micro-batches: in this process from the buffer position, in a loader worker from its first step."""
         init(self.config)
         batches = self._buffered() if get_worker_info() is None else self._of_worker()
         for data, metadata in batches:
@@ -158,7 +159,7 @@ class StreamingDataset(IterableDataset[Batch]):
             if self._passes is None:
                 yield from parts
             else:
-                yield list(parts)  # type: ignore[misc]  # a loader takes turns with its workers: a step each
+                yield list(parts)  # type: ignore[misc]  # the loader takes one step from each worker in turn
 
     def _buffered(self) -> Iterator[Batch]:
         client = TransferQueueClient()
@@ -175,7 +176,7 @@ class StreamingDataset(IterableDataset[Batch]):
                 yield stream.buffer[stream.position - 1]
 
     def _was_left(self, stream: _Stream) -> bool:
-        """Whether step() has gone to another partition."""
+        """Returns whether step() has gone to another partition."""
         return stream is not self._stream
 
     def _of_worker(self) -> Iterator[Batch]:
@@ -192,7 +193,7 @@ class StreamingDataset(IterableDataset[Batch]):
             yield batch
 
     def _next(self, client: TransferQueueClient, stream: _Stream, stride: int, left: Callable[[], bool]) -> Batch | None:
-        """The batch of the stream's step, which goes on by `stride`; None at the end, and where the stream was left."""
+        """Returns the batch of the step of the stream, and advances it by `stride`. Returns None at the end and if left()."""
         finite = self.should_check_consumption_status
         while True:
             ask = self._ask_server if self._samples_on_server(stream) else self._ask_client
@@ -203,7 +204,7 @@ class StreamingDataset(IterableDataset[Batch]):
                 return data, metadata
             if left() or (finite and self._ended(client, stream, metadata)):
                 return None
-            time.sleep(_PAUSE_S)  # fetch_batch_fn says so, or an endless stream has had all that was announced
+            time.sleep(_PAUSE_S)  # fetch_batch_fn had no batch, or an endless stream has read all announced rows
 
     def _ask_server(self, client: TransferQueueClient, stream: _Stream, left: Callable[[], bool]) -> Asked:
         if self.should_check_consumption_status:
@@ -213,7 +214,7 @@ class StreamingDataset(IterableDataset[Batch]):
         return (batch.data, batch.metadata) if batch else (None, BatchMeta.empty())
 
     def _until_the_end(self, client: TransferQueueClient, stream: _Stream, left: Callable[[], bool]) -> Fetched | None:
-        """The batch of the stream's step, the last one with fewer rows; without rows at the end, and where it was left."""
+        """Returns the batch of the step. The last batch may have fewer rows. Returns no rows at the end and if left()."""
         announced, wait_s = False, 0.0
         while True:
             min_rows, so_long = (1, None) if announced else (None, wait_s)
@@ -222,11 +223,11 @@ class StreamingDataset(IterableDataset[Batch]):
                 return batch
             status = self._status(stream)
             if announced or _all_consumed(status):
-                return self._fetch(client, stream, min_rows=None, wait_s=0.0)  # a twin may have taken this step meanwhile
+                return self._fetch(client, stream, min_rows=None, wait_s=0.0)  # another rank may have taken this step since
             announced, wait_s = status is not None and status[b"expected"] is not None, _LOOK_S
 
     def _fetch(self, client: TransferQueueClient, stream: _Stream, min_rows: int | None, wait_s: float | None) -> Fetched | None:
-        """A step gets its rows after those before it, which are other workers': the loader waits for the first of them."""
+        """Fetches the step, after the steps before it have their rows: the loader needs the batches in order."""
         sampler = self._sampler(stream.partition_id)
         where = (stream.partition_id, self.task_name, self.data_fields, self.batch_size)
         words = functools.partial(fetch_words, *where, sampler=server_arguments(sampler) or [], rank=self.dp_rank)
@@ -236,7 +237,7 @@ class StreamingDataset(IterableDataset[Batch]):
                 if not (reply and len(reply[b"rows"])):
                     return None
             except RequestError as error:
-                if error.code != "NOKEY":  # taken, and rows of it are removed already
+                if error.code != "NOKEY":  # the step was taken, and some of its rows are already removed
                     raise
             stream.taken = step + 1
         return client.fetch(
@@ -280,7 +281,7 @@ class StreamingDataset(IterableDataset[Batch]):
         return (client.get_data(metadata) if metadata else None), metadata if metadata is not None else BatchMeta.empty()
 
     def _ended(self, client: TransferQueueClient, stream: _Stream, metadata: BatchMeta) -> bool:
-        """Whether a stream that has an end, and gave no batch, is there."""
+        """Returns whether a finite stream that returned no batch has ended."""
         return (
             self._samples_on_server(stream)
             or bool(metadata.get_extra_info("end"))
@@ -288,7 +289,7 @@ class StreamingDataset(IterableDataset[Batch]):
         )
 
     def _status(self, stream: _Stream) -> Mapping[bytes, Any] | None:
-        """TASK.STATUS; None where there is no such task, or partition, yet."""
+        """Returns TASK.STATUS, or None if the task or the partition does not exist yet."""
         try:
             status: Mapping[bytes, Any] = current().wire.call("TASK.STATUS", stream.partition_id, self.task_name, repeat=True)
         except RequestError:
@@ -303,14 +304,15 @@ class StreamingDataset(IterableDataset[Batch]):
 
 
 class StreamingDataLoader(DataLoader[Batch]):
-    """A DataLoader for a StreamingDataset, which makes the batches itself. Arguments as DataLoader has them.
+    """A DataLoader for a StreamingDataset, which makes the batches itself. The arguments are those of DataLoader.
 
-    Workers, forked or spawned, fetch ahead over connections of their own, each prefetch_factor batches (not micro-batches).
-    What they fetch comes in the order of the steps.
-    Each iteration with workers begins at the dataset's first step: the same batches again, from the server, as long as it
-    remembers them. A worker that was killed is a RuntimeError, as in every DataLoader (OSError or EOFError within a
-    batch); to go on, make a dataset with first_step, and a loader, when the except clause is over. pin_memory has no
-    effect where there is no GPU.
+    Workers, forked or spawned, fetch ahead over their own connections, each one prefetch_factor batches (not
+    micro-batches). The batches come in the order of the steps.
+
+    Each iteration with workers begins at the first step of the dataset. It yields the same batches again, as long as
+    the server remembers them. A killed worker raises RuntimeError, as in every DataLoader (OSError or EOFError within a
+    batch). To continue, make a dataset with first_step, and a new loader, after the except clause. pin_memory has no
+    effect without a GPU.
     """
 
     dataset: StreamingDataset
@@ -342,12 +344,12 @@ class StreamingDataLoader(DataLoader[Batch]):
         )
         self._passes: Any = None
 
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # all that a for loop needs
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # enough for a for loop
         """One pass over the dataset."""
         return self._with_workers() if self.num_workers else super().__iter__()
 
     def _with_workers(self) -> Iterator[Any]:
-        if self._iterator is None:  # else workers live since the pass before
+        if self._iterator is None:  # otherwise the workers of the previous pass are still alive
             self._passes = multiprocessing.sharedctypes.RawValue("i", 0)
         self.dataset._passes, passes = self._passes, self._passes
         batches = super().__iter__()
@@ -356,24 +358,24 @@ class StreamingDataLoader(DataLoader[Batch]):
             for parts in batches:
                 yield from parts
         finally:
-            passes.value += 1  # who waits for rows stops, so that torch need not wait for it before it kills it
+            passes.value += 1  # workers that wait for rows stop, so torch need not wait before it kills them
 
     def reset(self) -> None:
-        """StreamingDataset.reset. With workers each iteration begins at the first step anyway."""
+        """Calls StreamingDataset.reset. With workers each iteration begins at the first step anyway."""
         self.dataset.reset()
 
     def step(self, partition_id: str) -> None:
-        """StreamingDataset.step. With workers it holds from the next iteration on."""
+        """Calls StreamingDataset.step. With workers it takes effect at the next iteration."""
         self.dataset.step(partition_id)
-        self._iterator = None  # workers that stay have the dataset as it was
+        self._iterator = None  # persistent workers have the old dataset
 
     def get_buffer(self) -> list[Batch]:
-        """The dataset's buffer: (TensorDict, BatchMeta) by batch. Empty with workers."""
+        """Returns the buffer of the dataset: (TensorDict, BatchMeta) per batch. It is empty with workers."""
         return self.dataset.buffer
 
 
 def _all_consumed(status: Mapping[bytes, Any] | None) -> bool:
-    """Whether nothing is left, of a partition that does not say how many rows will come."""
+    """Returns whether a partition without EXPECT has no unconsumed rows."""
     return status is not None and status[b"expected"] is None and 0 < status[b"total"] == status[b"consumed"]
 
 
@@ -381,7 +383,7 @@ def _check_groups(batch_size: int, sampler: BaseSampler) -> None:
     size = sampler.n_samples_per_prompt if isinstance(sampler, GRPOGroupNSampler) else 1
     if batch_size % size:
         raise ValueError(
-            f"batch_size {batch_size} is no multiple of {size}, the n_samples_per_prompt of {type(sampler).__name__}"
+            f"batch_size must be a multiple of {size}, the n_samples_per_prompt of {type(sampler).__name__}, got {batch_size}"
         )
 
 

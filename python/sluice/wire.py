@@ -1,6 +1,6 @@
-"""Commands to a server and their replies, over a pool of connections.
+"""Sends commands to a server and reads their replies, over a pool of connections.
 
-Thread safety: any thread; each call has a connection of its own while it lasts. A forked child makes new connections.
+Thread safety: any thread. Each call has its own connection while it runs. A forked child makes new connections.
 """
 
 from __future__ import annotations
@@ -31,26 +31,26 @@ _GIVE_UP_WITHIN_S = 0.1
 
 
 def lines(items: Iterable[str]) -> list[Arg]:
-    """The protocol's short form of a list: one argument, an item a line."""
+    """Returns the short form of a list: one argument, with one item per line."""
     return ["LINES", "\n".join(items)]
 
 
 def packed(numbers: Iterable[int] | npt.NDArray[Any]) -> memoryview:
-    """Row indexes, lengths or shapes as the protocol has them: int64, little-endian, one after another."""
+    """Returns row indexes, lengths or shapes as packed int64: little-endian, one after another."""
     array = numbers if isinstance(numbers, np.ndarray) else np.array(list(numbers))
     return np.ascontiguousarray(array, dtype="<i8").reshape(-1).view(np.uint8).data
 
 
 def unpacked(blob: bytes | npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
-    """The numbers of an int64 blob, as an array of their own."""
+    """Returns the numbers of a packed int64 blob as a new array."""
     return np.frombuffer(blob, "<i8").astype(np.int64)
 
 
 class Wire:
-    """A pool of connections to one server. Nothing is connected before the first call.
+    """A pool of connections to one server. The first call makes the first connection.
 
-    `url` is as redis-py has it: redis://[[user]:password@]host:port, rediss://... for TLS, unix:///path/to.sock.
-    `timeout_s` is for each call: how long the server may be silent, on top of what it was told to wait.
+    `url` has the form of redis-py: redis://[[user]:password@]host:port, rediss://... for TLS, unix:///path/to.sock.
+    `timeout_s` limits each call: how long the server may be silent, in addition to the wait time of the command.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 60.0, client_name: str | None = None) -> None:
@@ -63,18 +63,18 @@ class Wire:
             "client_name": client_name,
             "retry": Retry(NoBackoff(), 0),
             "socket_connect_timeout": _CONNECT_TIMEOUT_S,
-            "socket_timeout": _CONNECT_TIMEOUT_S,  # of the handshake; each call sets its own
+            "socket_timeout": _CONNECT_TIMEOUT_S,  # for the handshake; each call sets its own
         }
         self._idle: list[Link] = []
         self._pid = os.getpid()
 
     def call(self, *command: Arg, repeat: bool = False, wait_s: float | None = 0.0) -> Any:
-        """Sends one command, and returns its reply.
+        """Sends one command and returns its reply.
 
-        Integers, floats, bool, None, lists and dicts (keys: bytes) come as such; bulk strings under 16 KiB as bytes, larger
-        ones as uint8 arrays in recycled memory that nobody else has. `wait_s`: how long the server may wait before it
-        answers (None: as long as it takes). `repeat`: doing it twice does no harm, so that a lost connection leads to one
-        more try.
+        The reply consists of integers, floats, bool, None, lists and dicts (keys: bytes). A bulk string under 16 KiB is
+        bytes, a larger one a uint8 array in recycled memory that is not shared. `wait_s`: how long the server may wait
+        before it replies (None: no limit). `repeat`: running the command twice does no harm, so it is sent once more
+        after a lost connection.
 
         Errors: ServerError and its children for an error reply; ConnectionLost, Unconfirmed, CallTimeout.
         """
@@ -84,7 +84,7 @@ class Wire:
         return reply
 
     def pipeline(self, *commands: Sequence[Arg], repeat: bool = False, wait_s: float | None = 0.0) -> list[Any]:
-        """Sends several commands in one round trip. An error reply stands in its place as a ServerError, not raised."""
+        """Sends several commands in one round trip. An error reply is returned as a ServerError in its position, not raised."""
         pieces = packed_commands(commands)
         timeout_s = None if wait_s is None else self.timeout_s + wait_s
         for attempt in range(2):
@@ -97,14 +97,14 @@ class Wire:
                 replies = [link.read() for _ in commands]
             except TimedOut:
                 link.close()
-                raise CallTimeout(f"{commands[0][0]!s}: no answer within {timeout_s:g} s") from None
+                raise CallTimeout(f"{commands[0][0]!s}: no reply within {timeout_s:g} s") from None
             except OSError as error:
                 link.close()
-                # A single command that was not sent whole cannot have been carried out.
+                # A single command that was not sent completely cannot have been carried out.
                 _lost(commands[0][0], error, unconfirmed=not repeat and (sent or len(commands) > 1), final=attempt == 1)
                 continue
             except BaseException:
-                link.close()  # half a reply may be left in it
+                link.close()  # a part of a reply may be left in it
                 raise
             finally:
                 _in_use(None)
@@ -113,13 +113,13 @@ class Wire:
         raise AssertionError("not reached: the second attempt returns or raises")
 
     def close(self) -> None:
-        """Closes the connections that are idle. Those in use go on to the end of their calls."""
+        """Closes the idle connections. Connections in use stay open until their calls end."""
         while self._idle:
             self._idle.pop().close()
 
     def _take(self) -> Link:
         if self._pid != os.getpid():
-            # These are the parent's: dropped, which closes them here and not there.
+            # These connections belong to the parent. Dropping them closes them only in this process.
             self._idle, self._pid = [], os.getpid()
         link = None
         while link is None and self._idle:
@@ -143,15 +143,15 @@ class Wire:
             raise ConnectionLost(f"no connection to the server at {self._place()}: {error}") from error
 
     def _place(self) -> str:
-        """The address without a password."""
+        """Returns the address without a password."""
         return str(self._options.get("path") or f"{self._options.get('host', 'localhost')}:{self._options.get('port', 6379)}")
 
 
 def _lost(name: Arg, error: OSError, *, unconfirmed: bool, final: bool) -> None:
-    """Says what became of the call; returns where it shall be tried again."""
+    """Raises the error of a broken connection. Returns if the call shall be tried again."""
     if unconfirmed:
         raise Unconfirmed(
-            f"{name!s}: the connection broke before the answer came ({error}): it may have been carried out, or not"
+            f"{name!s}: the connection broke before the reply came ({error}): the command may have been carried out, or not"
         ) from error
     if final:
         raise ConnectionLost(f"{name!s}: the connection broke twice ({error})") from error
@@ -163,7 +163,7 @@ def _in_use(link: Link | None) -> None:
 
 
 class _Call:
-    """A call that runs in a thread of ours, for a task that may give it up."""
+    """A call that runs in a thread of this module, for a task that may cancel it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -178,7 +178,7 @@ class _Call:
             _thread.call = None
 
     def use(self, link: Link | None) -> None:
-        """Names the connection in use, or that none is: only that one may be aborted."""
+        """Sets the connection in use, or None. Only the connection in use may be aborted."""
         with self._lock:
             self._link = link
             if link is not None and self._cancelled:
@@ -200,14 +200,14 @@ _thread = _Thread()
 
 @functools.lru_cache(maxsize=1)
 def _threads(pid: int) -> ThreadPoolExecutor:
-    """Threads for async calls, of this process: as many as calls are under way, for one that waits for rows keeps its own."""
+    """Returns the threads for async calls of this process, one per running call: a call that waits for rows keeps its own."""
     return ThreadPoolExecutor(max_workers=4096, thread_name_prefix=f"sluice-{pid}")
 
 
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Runs a function that calls the server, and lets the event loop go on meanwhile.
+    """Runs a function that calls the server in a thread. The event loop continues.
 
-    If the awaiting task is cancelled, the connection is closed, so that what waits for rows is taken back by the server.
+    If the awaiting task is cancelled, the connection is closed, so the server ends a blocked command.
     """
     call = _Call()
     loop = asyncio.get_running_loop()
@@ -219,9 +219,9 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 def unless(given_up: Callable[[], bool], function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
-    """Runs a function that calls the server; None where `given_up`, which is asked ten times a second, says so meanwhile.
+    """Runs a function that calls the server. Returns None if `given_up`, called ten times per second, returns True.
 
-    The connection is closed then, so that what waits for rows is taken back by the server.
+    The connection is then closed, so the server ends a blocked command.
     """
     call = _Call()
     future = _threads(os.getpid()).submit(call.run, lambda: function(*args, **kwargs))
@@ -235,8 +235,8 @@ def unless(given_up: Callable[[], bool], function: Callable[P, T], *args: P.args
             call.cancel()
 
 
-def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """A function or method that calls the server, for asyncio: `async_` and its name."""
+def async_variant(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Returns the async variant of a function or method that calls the server. Its name is `async_` and the name."""
 
     @functools.wraps(function)
     async def awaited(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -244,5 +244,5 @@ def twin(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
 
     awaited.__name__ = f"async_{function.__name__}"
     awaited.__qualname__ = f"{function.__qualname__.removesuffix(function.__name__)}{awaited.__name__}"
-    awaited.__doc__ = f"`{function.__name__}` for asyncio: the event loop goes on meanwhile.\n\n{function.__doc__}"
+    awaited.__doc__ = f"The async variant of `{function.__name__}`: the event loop continues meanwhile.\n\n{function.__doc__}"
     return awaited

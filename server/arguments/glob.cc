@@ -1,6 +1,8 @@
 #include "server/arguments/glob.h"
 
+#include <cstdint>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -50,6 +52,70 @@ bool ElementMatches(std::string_view pattern, std::size_t& at, char c, GlobCase 
   return Fold(escaped ? pattern[at++] : element, mode) == Fold(c, mode);
 }
 
+// For long texts: all places in the pattern that the text so far can lead to, as bits of a set: bit
+// i stands for "behind the first i elements, stars not counted". (Baeza-Yates and Gonnet, 1992.)
+class LongMatch {
+ public:
+  LongMatch(std::string_view pattern, GlobCase mode) {
+    std::vector<std::size_t> elements;  // where each begins
+    std::vector<std::size_t> stars;     // before which of the elements one stands
+    for (std::size_t at = 0; at < pattern.size();) {
+      if (pattern[at] == '*') {
+        stars.push_back(elements.size());
+        ++at;
+      } else {
+        elements.push_back(at);
+        ElementMatches(pattern, at, '\0', mode);
+      }
+    }
+    end_ = elements.size();
+    words_ = end_ / kBits + 1;
+    stays_.resize(words_);
+    for (const std::size_t star : stars) {
+      stays_[star / kBits] |= Bit(star);
+    }
+    goes_on_.resize(256 * words_);
+    for (std::size_t byte = 0; byte < 256; ++byte) {
+      for (std::size_t i = 0; i < end_; ++i) {
+        std::size_t at = elements[i];
+        if (ElementMatches(pattern, at, static_cast<char>(byte), mode)) {
+          goes_on_[byte * words_ + i / kBits] |= Bit(i);
+        }
+      }
+    }
+  }
+
+  [[nodiscard]] bool Matches(std::string_view text) const {
+    std::vector<std::uint64_t> places(words_);
+    places[0] = 1;
+    for (const char c : text) {
+      const std::uint64_t* const goes_on =
+          &goes_on_[static_cast<std::size_t>(static_cast<unsigned char>(c)) * words_];
+      std::uint64_t carry = 0;
+      std::uint64_t any = 0;
+      for (std::size_t w = 0; w < words_; ++w) {
+        const std::uint64_t moved = places[w] & goes_on[w];
+        places[w] = (places[w] & stays_[w]) | moved << 1 | carry;
+        carry = moved >> (kBits - 1);
+        any |= places[w];
+      }
+      if (any == 0) {
+        return false;
+      }
+    }
+    return (places[end_ / kBits] & Bit(end_)) != 0;
+  }
+
+ private:
+  static constexpr std::size_t kBits = 64;
+  static std::uint64_t Bit(std::size_t place) { return std::uint64_t{1} << (place % kBits); }
+
+  std::size_t end_ = 0;
+  std::size_t words_ = 0;
+  std::vector<std::uint64_t> stays_;    // where a star takes any byte
+  std::vector<std::uint64_t> goes_on_;  // by byte: words_ words: where the next element takes it
+};
+
 }  // namespace
 
 Status CheckGlob(std::string_view pattern) {
@@ -60,6 +126,10 @@ Status CheckGlob(std::string_view pattern) {
 }
 
 bool GlobMatches(std::string_view pattern, std::string_view text, GlobCase mode) {
+  constexpr std::size_t kLong = std::size_t{1} << 18;  // steps; about 1 ms
+  if (pattern.size() > 1 && pattern.size() * text.size() > kLong) {
+    return LongMatch(pattern, mode).Matches(text);
+  }
   std::size_t at = 0;
   std::size_t position = 0;
   std::size_t star = std::string_view::npos;  // behind the last '*' met

@@ -15,8 +15,9 @@ enum class GlobCase : std::uint8_t { kExact, kIgnore };  // ASCII
 // Errors: kError where the pattern is over kGlobBytesMax.
 Status CheckGlob(std::string_view pattern);
 
-// No recursion; time O(pattern * text) at worst. An unterminated class takes the rest of the
-// pattern.
+// No recursion. O(pattern * text) at worst; where that is much, 64 elements of the pattern are
+// looked at in one step. An unterminated class takes the rest of the pattern. Errors:
+// std::bad_alloc.
 bool GlobMatches(std::string_view pattern, std::string_view text, GlobCase mode = GlobCase::kExact);
 
 }  // namespace sluice::server

@@ -62,8 +62,8 @@ Connection::~Connection() {
     Engine::Turn turn(server_.engine, server_.clock);
     for (bool more = true; more; turn.Leave()) {
       engine::EngineLock& lock = turn.Enter();
-      server_.key_watchers.ForgetAll(lock, info_);
-      more = server_.streams.OnConnectionClosed(lock, info_.id);
+      more = server_.key_watchers.ForgetSome(lock, info_) ||
+             server_.streams.OnConnectionClosed(lock, info_.id);
     }
     stats_.disconnect_hold_us.Add(turn.TakeLongestHold());
   }
@@ -89,11 +89,13 @@ void Connection::RunRequests() {
   now_us_ = server_.clock.NowUs();
   held_back_ = false;
   const std::int64_t until_us = now_us_ + kRunUs;
-  if (Paused() && (Blocked() || rest_ != nullptr)) {
+  // A blocked command goes on even while output waits: what it was served is set aside for it, and
+  // others wait behind it.
+  if (Paused() && rest_ != nullptr) {
     return;
   }
   if (rest_ != nullptr) {
-    WriteRest();
+    WriteRest(turn);
   }
   // While output waits, one request more is received, but not run: its large arguments need not
   // stay in the backlog.
@@ -117,6 +119,7 @@ void Connection::RunRequests() {
         if (WaitsForUnpause(turn)) {
           return;
         }
+        WriteMails();  // what came before this request is sent before its reply
         RunRequest(turn);
         break;
       case RequestParser::Event::kBulk:
@@ -136,7 +139,7 @@ void Connection::RunRequests() {
   }
 }
 
-void Connection::WriteRest() {
+void Connection::WriteRest(Engine::Turn& turn) {
   const resp::Reply::Mark mark = reply_.Prepare();
   const std::size_t before = reply_.PendingBytes();
   starved_ = 0;
@@ -148,7 +151,7 @@ void Connection::WriteRest() {
   if (muted_) {
     reply_.Rewind(mark);
   }
-  NoteHandovers();
+  NoteHandovers(turn);
 }
 
 bool Connection::Paused() const {

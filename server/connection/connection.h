@@ -94,6 +94,9 @@ class Connection {
 
   [[nodiscard]] resp::Reply& Output() { return reply_; }
   // The first `bytes` of Output() were sent.
+  // How many bytes of the output may be given to the system before Sent() is called: a delivery
+  // that waits for them is done before the client can have its whole reply.
+  [[nodiscard]] std::size_t SendableBytes() const;
   void Sent(std::size_t bytes) noexcept;
   // Output must shrink before Run() goes on.
   [[nodiscard]] bool Paused() const;
@@ -112,12 +115,14 @@ class Connection {
   void RunRequests();
   void RunRequest(engine::Engine::Turn& turn);
   bool WaitsForUnpause(engine::Engine::Turn& turn);
-  void WriteRest();
+  void WriteRest(engine::Engine::Turn& turn);
   void TakeReplyMode(ReplyMode before, resp::Reply::Mark mark);
   void EndBlocked(engine::Engine::Turn& turn) noexcept;
   void NoteBlocked() noexcept;
-  void NoteHandovers();
+  void NoteHandovers(engine::Engine::Turn& turn);
   void UnblockWithError(engine::Engine::Turn& turn);
+  void WriteMails();
+  [[nodiscard]] bool Wanted(const Mail& mail) const;
   void WriteMail(const Mail& mail);
   void SetLimits();
   bool ResumeBlocked(engine::Engine::Turn& turn);
@@ -161,7 +166,7 @@ class Connection {
   bool muted_ = false;  // what rest_ or blocked_ answers is thrown away: CLIENT REPLY
   // What replies hand over, by the end of each in the output; and of the reply that rest_ writes.
   struct Handover {
-    std::uint64_t end = 0;
+    std::uint64_t end = 0;  // the delivery is done once the system has taken the output up to here
     std::unique_ptr<Delivery> delivery;
   };
   resp::Ring<Handover> handovers_;

@@ -46,7 +46,8 @@ class Upload final : public BlockedCommand, private engine::Waiter {
     if (attempts_.try_again()) {
       return Next::kGoOn;
     }
-    if (time_is_up) {
+    const bool fits = store::Budget::NeedOfAttempt() <= server_.memory.GetBudget().Limit();
+    if (time_is_up || !fits) {  // maxmemory may have been lowered meanwhile
       attempts_.give_up();
       return Next::kGoOn;
     }
@@ -206,14 +207,20 @@ void Connection::Abandon() noexcept {
 }
 
 // Once the reply is whole.
-void Connection::NoteHandovers() {
+void Connection::NoteHandovers(Engine::Turn& turn) {
   if (rest_ != nullptr || deliveries_.empty()) {
     return;
   }
   handovers_.Reserve(deliveries_.size());
   for (auto& delivery : deliveries_) {
-    if (!muted_) {  // who wants no reply has got it
-      handovers_.PushBack({.end = reply_.Appended(), .delivery = std::move(delivery)});
+    const std::uint64_t end = reply_.Appended();
+    const bool taken = muted_ || end <= reply_.Consumed() + Delivery::kTakenBytes;
+    if (delivery->WantsTaken() && taken) {
+      delivery->OnTaken(turn.Enter());
+    } else if (delivery->WantsTaken()) {
+      handovers_.PushBack({.end = end - Delivery::kTakenBytes, .delivery = std::move(delivery)});
+    } else if (!muted_) {  // a client that wants no reply has got it
+      handovers_.PushBack({.end = end, .delivery = std::move(delivery)});
     }
   }
   deliveries_.clear();
@@ -270,7 +277,7 @@ void Connection::KeepWhatWaits(Context& context) {
     blocked_at_us_ = context.now_us;
     info_.unblock = Unblock::kNo;
   }
-  NoteHandovers();
+  NoteHandovers(context.turn);
 }
 
 }  // namespace sluice::server

@@ -1,5 +1,6 @@
 // What a connection makes of others' mail, and the limits on what a client may make us hold.
 #include <algorithm>
+#include <limits>
 #include <new>
 
 #include "base/log.h"
@@ -24,19 +25,44 @@ void Connection::TakeMail() {
       CloseOver(stats_.output_limit_disconnections, "too many messages wait for it");
     }
     closing_ = drop_output_ = true;
-  } else if (rest_ == nullptr && !closing_ && info_.mailbox.Take(mails_)) {
-    try {
-      for (const Mail& mail : mails_) {
-        WriteMail(mail);
-      }
-    } catch (const std::bad_alloc&) {  // it must not miss one
-      closing_ = drop_output_ = true;
-    }
-    mails_ = {};
+  } else {
+    WriteMails();
   }
   CheckLimits();
   ChargeInput();
   NoteOutput();
+}
+
+void Connection::WriteMails() {
+  if (rest_ != nullptr || closing_ || !info_.mailbox.Take(mails_)) {
+    return;
+  }
+  try {
+    for (const Mail& mail : mails_) {
+      if (Wanted(mail)) {
+        WriteMail(mail);
+      }
+    }
+  } catch (const std::bad_alloc&) {  // it must not miss one
+    closing_ = drop_output_ = true;
+  }
+  mails_ = {};
+}
+
+// False: the mail came before the client unsubscribed, which has been confirmed. In RESP2 a message
+// now would be taken for the reply of the next command.
+bool Connection::Wanted(const Mail& mail) const {
+  const Subscriptions& names = info_.subscriptions;
+  switch (mail.message->kind) {
+    case Message::Kind::kMonitor:
+      return info_.monitor;
+    case Message::Kind::kShard:
+      return names.shards.contains(mail.message->channel);
+    case Message::Kind::kChannel:
+      break;
+  }
+  return mail.pattern != nullptr ? names.patterns.contains(*mail.pattern)
+                                 : names.channels.contains(mail.message->channel);
 }
 
 void Connection::WriteMail(const Mail& mail) {
@@ -66,9 +92,20 @@ void Connection::WriteMail(const Mail& mail) {
 void Connection::Sent(std::size_t bytes) noexcept {
   reply_.Consume(bytes);
   while (!handovers_.empty() && handovers_.Front().end <= reply_.Consumed()) {
+    if (handovers_.Front().delivery->WantsTaken()) {
+      engine::Engine::Turn turn(server_.engine, server_.clock);
+      handovers_.Front().delivery->OnTaken(turn.Enter());
+    }
     handovers_.PopFront();
   }
   NoteOutput();
+}
+
+std::size_t Connection::SendableBytes() const {
+  if (handovers_.empty() || !handovers_[0].delivery->WantsTaken()) {
+    return std::numeric_limits<std::size_t>::max();
+  }
+  return static_cast<std::size_t>(handovers_[0].end - reply_.Consumed());
 }
 
 std::int64_t Connection::HeldBytesMax(const Config& config) {

@@ -7,6 +7,7 @@
 // engine/wait_queues.h and controller/waiter.h.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
@@ -67,6 +68,11 @@ class Delivery {
 
   // The connection ended before the system took all of the reply.
   virtual void GiveBack(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role) = 0;
+  // True where OnTaken() is to be called: otherwise nobody acquires the engine lock for it.
+  [[nodiscard]] virtual bool WantsTaken() const noexcept { return false; }
+  // The system has taken all of the reply but kTakenBytes at most, or the client wants none.
+  static constexpr std::size_t kTakenBytes = std::size_t{16} << 10;
+  virtual void OnTaken(engine::EngineLock& /*lock*/) noexcept REQUIRES(engine::engine_role) {}
 };
 
 }  // namespace sluice::server

@@ -180,9 +180,8 @@ void ConnectionSocket::Watch() {
 }
 
 asio::awaitable<void> ConnectionSocket::WaitForProgress() {
-  const std::int64_t deadline_us = connection_.Blocked() && !connection_.Paused()
-                                       ? connection_.ResumeUs()
-                                       : BlockedCommand::kNever;
+  const std::int64_t deadline_us =
+      connection_.Blocked() ? connection_.ResumeUs() : BlockedCommand::kNever;
   if (deadline_us != BlockedCommand::kNever) {
     constexpr std::int64_t kLeftUsMax =
         3'600'000'000;  // then it looks again: Asio's own unit is ns
@@ -292,6 +291,8 @@ void ConnectionSocket::LookAfterBlocked() {
     progress_.cancel();
   } else if (connection_.GetInfo().notifier->Notified()) {
     progress_.cancel();  // it found no memory to say so itself
+  } else if (!machine_.Watching() && connection_.HasWatchSpace()) {
+    progress_.cancel();  // there was no memory for its input, and nobody saw its end
   }
 }
 

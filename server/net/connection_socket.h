@@ -73,6 +73,7 @@ class ConnectionSocket : public std::enable_shared_from_this<ConnectionSocket> {
   void Send();
   // Flush(), and the rest in the background.
   void FlushNow();
+  [[nodiscard]] std::size_t SendBytesMax() const;
   void Sent(std::size_t bytes);
   void CloseSocket();
   void Spawn(boost::asio::awaitable<void> (ConnectionSocket::*coroutine)());

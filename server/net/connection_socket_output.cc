@@ -29,7 +29,7 @@ asio::awaitable<void> ConnectionSocket::WriteRest() {
   std::array<iovec, kWriteBuffersMax> parts;  // NOLINT(cppcoreguidelines-pro-type-member-init)
   std::array<asio::const_buffer, kWriteBuffersMax> buffers;
   while (socket_.is_open() && connection_.Output().PendingBytes() > 0) {
-    const std::size_t filled = connection_.Output().Gather(parts, kWriteBytesMax);
+    const std::size_t filled = connection_.Output().Gather(parts, SendBytesMax());
     for (std::size_t i = 0; i < filled; ++i) {
       buffers[i] = asio::const_buffer(parts[i].iov_base, parts[i].iov_len);
     }
@@ -47,6 +47,10 @@ asio::awaitable<void> ConnectionSocket::WriteRest() {
   progress_.cancel();
 }
 
+std::size_t ConnectionSocket::SendBytesMax() const {
+  return std::min(kWriteBytesMax, connection_.SendableBytes());
+}
+
 void ConnectionSocket::Sent(std::size_t bytes) {
   connection_.Sent(bytes);
   stats_.output_bytes.Add(static_cast<std::int64_t>(bytes));
@@ -59,7 +63,7 @@ void ConnectionSocket::Flush() {
     std::array<iovec, kWriteBuffersMax> buffers;  // NOLINT(cppcoreguidelines-pro-type-member-init)
     msghdr message = {};
     message.msg_iov = buffers.data();
-    message.msg_iovlen = output.Gather(buffers, kWriteBytesMax);
+    message.msg_iovlen = output.Gather(buffers, SendBytesMax());
     const ssize_t count = sendmsg(descriptor_, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count < 0) {
       if (errno == EINTR) {

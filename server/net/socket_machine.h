@@ -46,6 +46,7 @@ class SocketMachine {
   [[nodiscard]] bool Finishing() const { return finishing_; }
   [[nodiscard]] bool HasEnded() const { return ended_; }
   [[nodiscard]] bool Broken() const { return broken_; }
+  [[nodiscard]] bool Watching() const { return watching_; }
   [[nodiscard]] Output GetOutput() const { return output_; }
 
   Action Next(const Conversation& now) {

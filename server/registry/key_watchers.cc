@@ -48,12 +48,17 @@ void KeyWatchers::Forget(engine::EngineLock& /*lock*/, std::string_view name,
   connection.transaction.watched.erase(watched);
 }
 
-void KeyWatchers::ForgetAll(engine::EngineLock& lock, ConnectionInfo& connection) noexcept {
-  while (!connection.transaction.watched.empty()) {
+bool KeyWatchers::ForgetSome(engine::EngineLock& lock, ConnectionInfo& connection) noexcept {
+  constexpr int kNamesMax = 500;
+  for (int names = 0; !connection.transaction.watched.empty(); ++names) {
+    if (names == kNamesMax) {
+      return true;
+    }
     Forget(lock, *connection.transaction.watched.begin(), connection);
   }
   connection.transaction.dirty = false;
   connection.dirty = false;
+  return false;
 }
 
 void KeyWatchers::OnNameChanged(std::string_view name) noexcept {

@@ -25,7 +25,8 @@ class KeyWatchers final : public store::Listener {
   // REQUIRES: the client watches it.
   void Forget(engine::EngineLock& lock, std::string_view name, ConnectionInfo& connection) noexcept
       REQUIRES(engine::engine_role);
-  void ForgetAll(engine::EngineLock& lock, ConnectionInfo& connection) noexcept
+  // Forgets some hundred of the names that the client watches. True: there are more.
+  bool ForgetSome(engine::EngineLock& lock, ConnectionInfo& connection) noexcept
       REQUIRES(engine::engine_role);
 
   void OnNameChanged(std::string_view name) noexcept override;

@@ -81,6 +81,7 @@ struct StreamPartition {
   std::set<std::string> named_tasks = {};  // by TASKS
   bool strict = false;
   bool autoevict = false;
+  std::multiset<Index> held;  // rows in replies on their way, which AUTOEVICT leaves there
 
   [[nodiscard]] std::optional<Index> Find(const std::string& key) const;
   // Null where there is none.
@@ -141,9 +142,7 @@ class StreamModel {
   std::optional<int> TakeClaim(const ClaimRequest& request, const Indexes& rows, int client);
 
   // A fetch is planned, answered, and taken. `time_is_up`: it may not wait (any longer).
-  // STRICT does not matter any more where the fetch waits in the partition of this number.
-  [[nodiscard]] Plan PlanFetch(const FetchRequest& request, bool time_is_up,
-                               int admitted = 0) const;
+  [[nodiscard]] Plan PlanFetch(const FetchRequest& request, bool time_is_up) const;
   // It came: its task is made, and remembers the fields.
   void NoteFetch(const FetchRequest& request);
   // `rows` are taken. Returns the lease that its answer names. AUTOEVICT comes with the answer.

@@ -101,7 +101,7 @@ std::string Plan::KindName() const {
   }
 }
 
-Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up, int admitted) const {
+Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up) const {
   Plan nothing{.kind = time_is_up ? Plan::Kind::kNil : Plan::Kind::kWaits};
   const auto found = partitions.find(request.partition);
   if (found == partitions.end()) {
@@ -109,7 +109,7 @@ Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up, int ad
   }
   const StreamPartition& partition = found->second;
   const std::string error = partition.Forbids(request.task, request.fields);
-  if (admitted != partition.number && !error.empty()) {
+  if (!error.empty()) {
     return {.kind = Plan::Kind::kError, .error = error};
   }
   if (const auto task = partition.tasks.find(request.task);

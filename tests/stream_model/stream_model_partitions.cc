@@ -141,7 +141,8 @@ void StreamModel::AutoEvict(const std::string& name, const Indexes& rows) {
     return;
   }
   for (const Index row : rows) {
-    if (ConsumedByAll(found->second, found->second.named_tasks, row)) {
+    if (found->second.held.count(row) == 0 &&
+        ConsumedByAll(found->second, found->second.named_tasks, row)) {
       found->second.Remove(row);
     }
   }

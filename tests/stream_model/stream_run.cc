@@ -82,10 +82,10 @@ Value StreamRun::Ask(TestClient& client, const std::string& who, const Words& wo
   return values[0];
 }
 
-bool StreamRun::IsToWait(const Command& command, bool time_is_up, int admitted) const {
+bool StreamRun::IsToWait(const Command& command, bool time_is_up) const {
   if (command.fetch) {
     return !command.fetch->Wrong() &&
-           model_.PlanFetch(*command.fetch, time_is_up, admitted).kind == Plan::Kind::kWaits;
+           model_.PlanFetch(*command.fetch, time_is_up).kind == Plan::Kind::kWaits;
   }
   return command.write && !time_is_up && model_.Waits(*command.write);
 }
@@ -128,10 +128,7 @@ void StreamRun::Park(std::size_t number, const Command& command) {
 void StreamRun::Answer(std::size_t number, bool time_is_up) {
   ConnectionInfo& client = clients_[number];
   const Command command = client.waiting->command;
-  const Asked asked = {.client = number,
-                       .time_is_up = time_is_up,
-                       .waited = true,
-                       .admitted = client.waiting->admitted};
+  const Asked asked = {.client = number, .time_is_up = time_is_up, .waited = true};
   const std::string output = client.connection->Resume();
   log_.Note(Who(number) + (time_is_up ? " (time is up)" : " (waited)"), command.words, output);
   if (output.empty()) {
@@ -145,7 +142,7 @@ void StreamRun::Answer(std::size_t number, bool time_is_up) {
   } else if (time_is_up) {
     JudgeFetchAndEvict(*command.fetch, asked, reply);
   } else {
-    to_evict_.push_back({command.fetch->partition, JudgeFetch(*command.fetch, asked, reply)});
+    EvictLater(command.fetch->partition, JudgeFetch(*command.fetch, asked, reply));
   }
 }
 

@@ -55,6 +55,7 @@ class StreamRun : private StreamPicks {
     std::size_t client = 0;
     Plan plan = {};
     std::optional<int> lease = {};
+    Indexes held = {};  // that AUTOEVICT leaves there until it is gone
   };
   struct TaskId {
     std::string partition = {};
@@ -63,6 +64,7 @@ class StreamRun : private StreamPicks {
 
   struct ToEvict {
     std::string partition;
+    int number = 0;  // which partition of this name
     Indexes rows;
   };
 
@@ -91,10 +93,10 @@ class StreamRun : private StreamPicks {
     std::size_t client = 0;
     bool time_is_up = false;
     bool waited = false;
-    int admitted = 0;
   };
   // Returns the rows that the answer consumed.
   Indexes JudgeFetch(const FetchRequest& request, const Asked& asked, const Value& reply);
+  void EvictLater(const std::string& partition, const Indexes& rows);
   void JudgeFetchAndEvict(const FetchRequest& request, const Asked& asked, const Value& reply);
   void JudgeClaim(std::size_t client, const ClaimRequest& request, const Value& reply);
   Indexes CheckRows(const Plan& plan, const Value& reply);
@@ -104,7 +106,7 @@ class StreamRun : private StreamPicks {
   void CheckSeed(FetchRequest request, const Indexes& rows);
 
   void RunOne(std::size_t client);
-  [[nodiscard]] bool IsToWait(const Command& command, bool time_is_up, int admitted = 0) const;
+  [[nodiscard]] bool IsToWait(const Command& command, bool time_is_up) const;
   void Park(std::size_t client, const Command& command);
   // It waited, and must be answered now.
   void Answer(std::size_t client, bool time_is_up);
@@ -118,6 +120,7 @@ class StreamRun : private StreamPicks {
   void Admit();
   bool ServeFetch();
   bool EvictOnce();
+  void ReleaseHeld(const std::string& partition, const Indexes& rows);
   bool ServeWrite();
   void ExpectToWait(std::size_t client);
   bool Doom(std::size_t client);

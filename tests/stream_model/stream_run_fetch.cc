@@ -36,7 +36,7 @@ Indexes StreamRun::JudgeFetch(const FetchRequest& request, const Asked& asked, c
     log_.Expect("a wrong fetch", "-ERR", Flat(reply));
     return {};
   }
-  const Plan plan = model_.PlanFetch(request, asked.time_is_up, asked.admitted);
+  const Plan plan = model_.PlanFetch(request, asked.time_is_up);
   ++counts_["fetch: " + plan.KindName() + plan.error + (plan.known_step ? " (a known step)" : "")];
   ++counts_["sampler: " + request.sampler.name];
   if (plan.kind != Plan::Kind::kError && !asked.waited) {
@@ -74,10 +74,18 @@ Indexes StreamRun::JudgeFetch(const FetchRequest& request, const Asked& asked, c
 void StreamRun::JudgeFetchAndEvict(const FetchRequest& request, const Asked& asked,
                                    const Value& reply) {
   const Indexes rows = JudgeFetch(request, asked, reply);
-  if (request.format == "values" && !in_transaction_) {
-    to_evict_.push_back({request.partition, rows});  // the text is made while others may act
+  if (request.format == "values" || in_transaction_) {
+    EvictLater(request.partition, rows);  // the reply is made while others may act
   } else {
     model_.AutoEvict(request.partition, rows);
+  }
+}
+
+void StreamRun::EvictLater(const std::string& name, const Indexes& rows) {
+  const auto found = model_.partitions.find(name);
+  if (found != model_.partitions.end()) {
+    found->second.held.insert(rows.begin(), rows.end());
+    to_evict_.push_back({name, found->second.number, rows});
   }
 }
 

@@ -15,8 +15,10 @@ void StreamRun::Settle() {
   }
   if (const auto gone = std::exchange(doomed_, std::nullopt)) {
     ++counts_["goes before it is told"];
-    model_.GiveBack(*clients_[gone->client].waiting->command.fetch, gone->plan, gone->lease);
+    const FetchRequest request = *clients_[gone->client].waiting->command.fetch;
+    model_.GiveBack(request, gone->plan, gone->lease);
     Disconnect(gone->client);
+    ReleaseHeld(request.partition, gone->held);
   }
 }
 
@@ -43,9 +45,24 @@ bool StreamRun::EvictOnce() {
   if (to_evict_.empty()) {
     return false;
   }
-  model_.AutoEvict(to_evict_.front().partition, to_evict_.front().rows);
+  const ToEvict next = std::move(to_evict_.front());
   to_evict_.pop_front();
+  const auto found = model_.partitions.find(next.partition);
+  if (found != model_.partitions.end() && found->second.number == next.number) {
+    ReleaseHeld(next.partition, next.rows);
+  }
   return true;
+}
+
+// The replies with these rows have been taken, or never will be.
+void StreamRun::ReleaseHeld(const std::string& name, const Indexes& rows) {
+  for (const Index row : rows) {
+    std::multiset<Index>& held = model_.partitions[name].held;
+    held.erase(held.find(row));
+  }
+  if (!rows.empty()) {
+    model_.AutoEvict(name, rows);
+  }
 }
 
 // Serves the first that can be served, as the command does that makes it possible.
@@ -53,8 +70,7 @@ bool StreamRun::ServeFetch() {
   Admit();
   for (const std::size_t number : InOrderOfArrival()) {
     const Waiting& waiting = *clients_[number].waiting;
-    if (!waiting.command.fetch || IsDoomed(number) ||
-        IsToWait(waiting.command, false, waiting.admitted)) {
+    if (!waiting.command.fetch || IsDoomed(number) || IsToWait(waiting.command, false)) {
       continue;
     }
     if (doomed_ || !Chance(5) || !Doom(number)) {
@@ -93,7 +109,7 @@ void StreamRun::ExpectToWait(std::size_t number) {
 // cannot know what it got.
 bool StreamRun::Doom(std::size_t number) {
   const FetchRequest& request = *clients_[number].waiting->command.fetch;
-  const Plan plan = model_.PlanFetch(request, false, clients_[number].waiting->admitted);
+  const Plan plan = model_.PlanFetch(request, false);
   if (plan.known_step || request.sampler.Random()) {
     return false;
   }
@@ -101,6 +117,10 @@ bool StreamRun::Doom(std::size_t number) {
   ledger_.NotTold(request);
   if (plan.kind == Plan::Kind::kRows) {
     doomed_->lease = model_.TakeFetch(request, plan, plan.rows, static_cast<int>(number));
+    if (!request.lease_ms && !request.keep) {
+      doomed_->held = plan.rows;
+      model_.partitions[request.partition].held.insert(plan.rows.begin(), plan.rows.end());
+    }
   }
   return true;
 }

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/ascii.h"
 #include "server/arguments/arg_reader.h"
 #include "server/dispatch/command_table.h"
 #include "tests/support/resp_decoder.h"
@@ -34,7 +35,7 @@ inline std::vector<std::vector<std::string>> Beginnings() {
 
 // (P|S)SUBSCRIBE and their opposites answer once a name.
 inline std::size_t RepliesTo(const std::vector<std::string>& request) {
-  const bool each = server::UpperCase(request[0]).ends_with("SUBSCRIBE");
+  const bool each = sluice::UpperCased(request[0]).ends_with("SUBSCRIBE");
   return each ? std::max<std::size_t>(1, request.size() - 1) : 1;
 }
 

@@ -15,6 +15,8 @@
 namespace sluice::server {
 namespace {
 
+constexpr std::int64_t kConditionsMax = 64;
+
 using store::ColumnSource;
 using store::ColumnWrite;
 using store::RowSet;
@@ -87,6 +89,10 @@ std::optional<store::Where> ReadWhere(ArgReader& args) {
                      fmt::format("syntax error: WHERE: {} conditions of tag, op and value are "
                                  "announced, {} arguments follow",
                                  count, args.Left())));
+  }
+  if (args.ok() && count > kConditionsMax) {  // every write looks at them where a fetch waits
+    args.Fail(Status(Code::kError, fmt::format("WHERE: at most {} conditions are allowed, got {}",
+                                               kConditionsMax, count)));
   }
   std::vector<store::Where::Condition> conditions;
   for (std::int64_t i = 0; args.ok() && i < count; ++i) {

@@ -126,7 +126,7 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
       need.bytes = std::max<std::int64_t>(1, store::Budget::NeedOfAttempt());
     } else {
       need = {.rows = context.scratch.write.wants.rows, .bytes = context.scratch.write.wants.bytes};
-      seen_ = RevisionOfRow(lock);
+      seen_ = StateOfRows(lock);
     }
     if (waits_in_ == &queue) {
       server_.wait_queues.Refused(lock, *this, need);
@@ -141,23 +141,29 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     notifier_->Notify();
   }
 
-  // Where others made or wrote its row, it may need nothing any more.
+  // Where others made or wrote rows that it writes, it may need nothing any more.
   Need CurrentNeed(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
-    if (waits_in_ == limits_ && RevisionOfRow(lock) != seen_) {
-      seen_ = RevisionOfRow(lock);
-      return {};
+    if (waits_in_ == limits_) {
+      const std::uint64_t state = StateOfRows(lock);
+      if (state != seen_) {
+        seen_ = state;
+        return {};
+      }
     }
     return Waiter::CurrentNeed(lock);
   }
 
-  // Of the one row that it writes; 0: there is none, or it writes many.
-  Revision RevisionOfRow(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role) {
-    if (command_.name == "kv.mput") {
-      return 0;
-    }
-    const auto found = server_.store(lock).FindPartition(Partition());
+  // Changes whenever the rows that it writes may have changed: of one row its revision; of many,
+  // the number of rows ever made or, where their bytes count, the revision of the store.
+  std::uint64_t StateOfRows(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role) {
+    store::Store& store = server_.store(lock);
+    const auto found = store.FindPartition(Partition());
     if (!found.ok() || *found == nullptr) {
       return 0;
+    }
+    if (command_.name == "kv.mput") {
+      return (*found)->Terms().bytes_max ? store.LastRevision()
+                                         : static_cast<std::uint64_t>((*found)->RowsMade());
     }
     const store::RowReference place = (*found)->Locate(request_.Args()[2].text);
     return place.segment == nullptr ? 0 : place.segment->At(place.offset).revision;
@@ -173,7 +179,7 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
   engine::WaitQueue* limits_ = nullptr;
   engine::WaitQueue* unpauses_ = nullptr;
   engine::WaitQueue* waits_in_ = nullptr;
-  Revision seen_ = 0;
+  std::uint64_t seen_ = 0;  // StateOfRows()
   std::int64_t paused_until_us_ = kNever;
   Unpause unpause_;
 };

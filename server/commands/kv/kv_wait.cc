@@ -58,7 +58,10 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
   }
 
   Result<Next> Resume(Context& context, bool time_is_up) override {
-    context.turn.Enter();
+    engine::EngineLock& lock = context.turn.Enter();
+    if (std::exchange(looks_, false)) {
+      TRY_ASSIGN(ready_, Look(lock));
+    }
     if (!status_.ok()) {
       return status_;
     }
@@ -70,16 +73,30 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
   }
 
  private:
-  // The row that it watched was written; it has left that queue.
+  // The row that it watched was written; it has left that queue. Whoever wrote it pays for a look
+  // at a few rows only: where the next to watch is not among them, the waiter looks itself.
   void OnServed(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
+    constexpr std::size_t kRowsMax = 128;
     try {
-      auto ready = Look(lock);
-      status_ = ready.GetStatus();
-      ready_ = ready.ok() && *ready;
+      if (rows_.size() <= kRowsMax) {
+        auto ready = Look(lock);
+        status_ = ready.GetStatus();
+        ready_ = ready.ok() && *ready;
+      } else {
+        const std::size_t count = std::min(kRowsMax, rows_.size() - at_);
+        auto unready =
+            server_.store(lock).FirstUnready(partition_, rows_.Part(at_, count), 0, fields_);
+        status_ = unready.GetStatus();
+        looks_ = unready.ok() && *unready == count;
+        if (unready.ok() && !looks_) {
+          at_ += *unready;
+          Watch(lock);
+        }
+      }
     } catch (const std::bad_alloc&) {  // to watch the next row
       status_ = store::OutOfMemory();
     }
-    if (ready_ || !status_.ok()) {
+    if (ready_ || looks_ || !status_.ok()) {
       notifier_->Notify();
     }
   }
@@ -113,6 +130,7 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
   std::size_t at_ = 0;  // of the row that it watches
   engine::WaitQueue* queue_ = nullptr;
   bool ready_ = false;
+  bool looks_ = false;  // it watches no row, and looks for one when it is resumed
   Status status_;
 };
 

@@ -184,10 +184,16 @@ Status Watch(Context& context, ArgReader& args) {
   return {};
 }
 
+// Many names are forgotten in steps, between which others act. In EXEC, nobody does.
+void ForgetWatched(Context& context) noexcept {
+  while (context.server.key_watchers.ForgetSome(context.turn.Enter(), context.connection)) {
+    context.turn.Leave();
+  }
+}
+
 // UNWATCH
 Status Unwatch(Context& context, ArgReader& /*args*/) {
-  engine::EngineLock& lock = context.turn.Enter();
-  context.server.key_watchers.ForgetAll(lock, context.connection);
+  ForgetWatched(context);
   context.reply.Simple("OK");
   return {};
 }
@@ -241,7 +247,7 @@ constexpr std::array kCommands = {
 
 void CloseTransaction(Context& context) noexcept {
   ConnectionInfo& connection = context.connection;
-  context.server.key_watchers.ForgetAll(context.turn.Enter(), connection);
+  ForgetWatched(context);
   connection.transaction = Transaction();
   connection.queued = -1;
 }

@@ -81,6 +81,7 @@ class BlockedFetch final : public BlockedCommand, public controller::StreamWaite
     Status status;
     try {
       answer_.made = stream->GetPartition().Made();
+      HoldForReply(*stream, args_, answer_);
       status = prepared_ ? Status() : CollectAnswer(*stream, args_, answer_);
     } catch (const std::bad_alloc&) {
       status = store::OutOfMemory();

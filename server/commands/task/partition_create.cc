@@ -146,9 +146,7 @@ Status Apply(Context& context, std::string_view partition, PartitionTerms terms)
     // Null: the time of the name, which it had before, is up by now.
     if (now != nullptr && (tasks || controller::Streams::Find(*now) != nullptr)) {
       controller::Stream& stream = context.server.streams.Of(lock, *now);
-      stream.TakeTerms();
-      context.server.streams.MarkChanged(lock, stream);
-      context.server.streams.EvictSome(lock, stream);
+      context.server.streams.OnTermsChanged(lock, stream);
     }
   } catch (const std::bad_alloc&) {
     if (old) {

@@ -14,7 +14,11 @@ using controller::Outcome;
 class FetchDelivery final : public Delivery {
  public:
   FetchDelivery(Server& server, const FetchArgs& args, const FetchAnswer& answer)
-      : server_(server), partition_(args.partition), made_(answer.made), fetched_(answer.fetched) {
+      : server_(server),
+        partition_(args.partition),
+        made_(answer.made),
+        fetched_(answer.fetched),
+        held_(answer.held) {
     fetch_.task = args.fetch.task;
     fetch_.step = args.fetch.step;
   }
@@ -22,6 +26,16 @@ class FetchDelivery final : public Delivery {
     if (controller::Stream* const stream = StreamOf(lock, server_, partition_, made_)) {
       stream->Tasks().GiveBack(fetch_, fetched_);
       server_.streams.MarkChanged(lock, *stream);
+      if (held_) {
+        OnTaken(lock);  // other tasks may have consumed them meanwhile
+      }
+    }
+  }
+  [[nodiscard]] bool WantsTaken() const noexcept override { return held_; }
+  void OnTaken(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
+    if (controller::Stream* const stream = StreamOf(lock, server_, partition_, made_)) {
+      stream->ReleaseRows(fetched_.rows);
+      server_.streams.Evict(lock, *stream, fetched_.rows);
     }
   }
 
@@ -31,6 +45,7 @@ class FetchDelivery final : public Delivery {
   Revision made_;
   controller::Fetch fetch_;  // of it what GiveBack() looks at
   Fetched fetched_;
+  bool held_;
 };
 
 // Errors: as ReplyInFormat.
@@ -101,10 +116,12 @@ Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, controller
     return outcome;
   }
   server.streams.MarkChanged(lock, stream);  // it may be the end for others, or they share its step
-  if (known != nullptr) {
+  if (known != nullptr) {                    // its rows may have been leased so far
+    HoldForReply(stream, args, answer);
     return outcome;
   }
   try {
+    HoldForReply(stream, args, answer);
     const Status status = CollectAnswer(stream, args, answer);
     if (!status.ok()) {
       GiveBackTo(lock, server, stream, args.fetch, answer);
@@ -119,7 +136,6 @@ Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, controller
 
 Status CollectAnswer(controller::Stream& stream, const FetchArgs& args, FetchAnswer& answer) {
   store::Partition& partition = stream.GetPartition();
-  answer.autoevict = partition.Terms().autoevict;
   const std::vector<RowIndex>& rows = answer.fetched.rows;
   answer.keys.reserve(rows.size());
   answer.tags.reserve(rows.size());
@@ -155,8 +171,23 @@ Status CollectAnswer(controller::Stream& stream, const FetchArgs& args, FetchAns
       answer.read);
 }
 
+void HoldForReply(controller::Stream& stream, const FetchArgs& args, FetchAnswer& answer) {
+  if (stream.GetPartition().Terms().autoevict && !args.fetch.lease && !args.fetch.keep) {
+    try {
+      stream.HoldRows(answer.fetched.rows);
+    } catch (...) {
+      stream.evicts_later = true;
+      throw;
+    }
+    answer.held = true;
+  }
+}
+
 void GiveBackTo(engine::EngineLock& lock, Server& server, controller::Stream& stream,
                 const controller::Fetch& fetch, const FetchAnswer& answer) noexcept {
+  if (answer.held) {
+    stream.ReleaseRows(answer.fetched.rows);
+  }
   stream.Tasks().GiveBack(fetch, answer.fetched);
   if (answer.new_task) {
     stream.Tasks().ForgetUnused(fetch.task);
@@ -168,6 +199,9 @@ void GiveBack(engine::EngineLock& lock, Server& server, const FetchArgs& args,
               const FetchAnswer& answer) noexcept {
   if (controller::Stream* const stream = StreamOf(lock, server, args.partition, answer.made)) {
     GiveBackTo(lock, server, *stream, args.fetch, answer);
+    if (answer.held) {  // other tasks may have consumed them meanwhile
+      server.streams.Evict(lock, *stream, answer.fetched.rows);
+    }
   }
 }
 
@@ -189,13 +223,15 @@ Status DeliverAnswer(Context& context, FetchArgs& args, FetchAnswer& answer) {
   }
   TRY(Reply(context, args, answer));
   guard.answer = nullptr;
-  if (answer.autoevict && !args.fetch.lease && !args.fetch.keep) {  // they are gone for good
-    engine::EngineLock& lock = context.turn.Enter();
-    if (controller::Stream* const stream =
-            StreamOf(lock, context.server, args.partition, answer.made)) {
-      context.server.streams.Evict(lock, *stream, answer.fetched.rows);
-    }
-  } else if (delivery != nullptr) {
+  if (delivery == nullptr) {
+    return {};
+  }
+  // A small reply is as good as taken, unless what follows in EXEC fails.
+  const std::uint64_t waiting = context.reply.Appended() - context.reply.Consumed();
+  if (delivery->WantsTaken() && !context.in_transaction && context.rest == nullptr &&
+      waiting <= Delivery::kTakenBytes) {
+    delivery->OnTaken(context.turn.Enter());
+  } else {
     context.deliveries.push_back(std::move(delivery));
   }
   return {};

@@ -17,7 +17,8 @@ struct FetchAnswer {
   controller::Fetched fetched;
   Revision made = 0;      // which partition of this name
   bool new_task = false;  // made for this fetch
-  bool autoevict = false;
+  // The rows are held (Stream::HoldRows) until the system has taken the reply: AUTOEVICT.
+  bool held = false;
   std::vector<Text> keys;
   std::vector<Text> tags;
   store::ReadResult read;
@@ -36,6 +37,8 @@ Result<controller::Outcome> TryFetchNow(engine::EngineLock& lock, Server& server
 // would be removed, perhaps while those that wait in it are being answered.
 // Errors: kNoField, kNotReady (of a step that is repeated with other fields); std::bad_alloc.
 Status CollectAnswer(controller::Stream& stream, const FetchArgs& args, FetchAnswer& answer);
+// AUTOEVICT does not remove the rows before the reply is on its way. Errors: std::bad_alloc.
+void HoldForReply(controller::Stream& stream, const FetchArgs& args, FetchAnswer& answer);
 // The rows of an answer that cannot be sent are ready again; a task made for it is removed.
 void GiveBackTo(engine::EngineLock& lock, Server& server, controller::Stream& stream,
                 const controller::Fetch& fetch, const FetchAnswer& answer) noexcept

@@ -87,7 +87,7 @@ TEST_CASE("memory is told by where it is, and the parts add up", "[payload]") {
   CHECK(stored.in_flight == 0);
   CHECK(stored.bookkeeping > empty.bookkeeping + 200);
   CHECK(stored.bookkeeping < 4096);
-  CHECK(stored.used == stored.payload + stored.bookkeeping + stored.clients);
+  CHECK(stored.used == stored.payload + stored.bookkeeping + stored.connections);
 
   client.FeedOnly(tests::Encode({"KV.MGET", "p", "KEYS", "1", "a"}));  // its reply is not sent yet
   client.FeedOnly(tests::Encode({"KV.CLEAR", "p", "KEYS", "1", "a"}));

@@ -25,7 +25,7 @@ class Command {
       : turn_(server.Get().engine, server.Get().clock),
         context_{.server = server.Get(),
                  .stats = server.GetStats(),
-                 .client = client_,
+                 .connection = client_,
                  .turn = turn_,
                  .scratch = scratch_,
                  .reply = reply_} {

@@ -15,7 +15,7 @@ def _context():
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["init_process", "sluice.session"])
     before = os.environ.get("PYTHONPATH")
-    folders = [ROOT / "python", ROOT / "tests/support", ROOT / "tests/package"]
+    folders = [ROOT / "python", ROOT / "tests/support", ROOT / "python/tests"]
     os.environ["PYTHONPATH"] = os.pathsep.join(map(str, folders))
     try:
         multiprocessing.forkserver.ensure_running()

@@ -263,7 +263,7 @@ def test_reorder_is_in_place_and_wants_each_row_once():
     assert batch == four_rows().select_samples([3, 0, 1, 2])
     for wrong, why in [
         ([0, 1, 2], "one per row, got 3"),
-        ([0, 1, 2, 2], "position 2 stands there twice"),
+        ([0, 1, 2, 2], "duplicate position 2"),
         ([0, 1, 2, -1], "-1 is not a position"),
         ([0, 1, 2, 4], "4 is not a position"),
     ]:

@@ -1,9 +1,6 @@
 """README.md shows what the server really answers; and the script that says so can also say no."""
 
-import subprocess
-import sys
-
-from live_server import ROOT
+from pages import transcript
 
 SAMPLE = """# A page
 
@@ -24,11 +21,6 @@ import redis
 assert redis.Redis(port=6390).execute_command("KV.CLEAR", "train") == 1
 ```
 """
-
-
-def transcript(*arguments):
-    script = ROOT / "scripts/transcript"
-    return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, timeout=120)
 
 
 def test_readme_is_true():

@@ -6,7 +6,7 @@ import sys
 
 import redis
 from live_server import ROOT
-from test_readme import transcript
+from pages import transcript
 
 PAGE = ROOT / "docs/commands.md"
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from live_server import ROOT, wait_until
 from streams import Workers, connect, fetch, fetch_all, numbers, pairs, put_rows, status, wait_for_blocked
-from test_readme import transcript
+from pages import transcript
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_reorder_is_in_place_and_wants_each_position_once():
     assert batch == three_keys(keys=["c", "a", "b"], tags=[{"n": 2}, {"n": 0}, {"n": 1}])
     for wrong, why in [
         ([0, 1], "one per row, got 2"),
-        ([0, 1, 1], "twice"),
+        ([0, 1, 1], "duplicate position 1"),
         ([0, 1, -1], "-1 is not a position"),
     ]:
         with pytest.raises(ValueError, match=why):

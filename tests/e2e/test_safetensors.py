@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 from live_server import ROOT
 from tensors import NUMPY, TORCH, columns, packed, random_tensor, same_bits, to_bytes
-from test_readme import transcript
+from pages import transcript
 
 ROWS = 5
 KEYS = ["a", 'quo"te', "back\\slash", "é漢", "4"]
