@@ -123,7 +123,8 @@ class StreamingDataset(IterableDataset[Batch]):
         self.process_batch_fn = process_batch_fn or micro_batches
         self.sampling_config = {"dp_rank": dp_rank, "task_name": task_name}
         self._stream = _Stream(partition_id, first_step, first_step)
-        self._passes: Any = None  # the pass counter of the loader, while it starts its workers
+        self._passes: Any = None  # counts the passes that the loader has left; only while it starts its workers
+        self._begun = 0  # passes, in this worker
         if fetch_batch_fn is None:
             _check_groups(batch_size, self._sampler(partition_id))
 
@@ -152,8 +153,14 @@ class StreamingDataset(IterableDataset[Batch]):
 
     def __iter__(self) -> Iterator[Batch]:
         """Yields micro-batches: in this process from the buffer position, in a loader worker from its first step."""
+        if get_worker_info() is None:
+            return self._parts_of(self._buffered())
+        # Fixed now, not at the first batch: by then the loader may have left this pass, or be gone.
+        this_pass, self._begun = self._begun, self._begun + 1
+        return self._parts_of(self._of_worker(this_pass, os.getppid()))
+
+    def _parts_of(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         init(self.config)
-        batches = self._buffered() if get_worker_info() is None else self._of_worker()
         for data, metadata in batches:
             parts = self.process_batch_fn(data, metadata, micro_batch_size=self.micro_batch_size)
             if self._passes is None:
@@ -179,12 +186,11 @@ class StreamingDataset(IterableDataset[Batch]):
         """Returns whether step() has gone to another partition."""
         return stream is not self._stream
 
-    def _of_worker(self) -> Iterator[Batch]:
+    def _of_worker(self, this_pass: int, loader: int) -> Iterator[Batch]:
         worker, client = get_worker_info(), TransferQueueClient()
         assert worker is not None
         stream = _Stream(self.partition_id, self._stream.step + worker.id, self._stream.step)
-        loader, passes = os.getppid(), self._passes
-        this_pass = None if passes is None else passes.value
+        passes = self._passes
 
         def nobody_waits() -> bool:
             return os.getppid() != loader or (passes is not None and passes.value != this_pass)
