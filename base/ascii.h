@@ -1,5 +1,5 @@
-// ASCII case: the only letters whose case commands, dtypes and options ignore. Other bytes, UTF-8
-// included, are compared as they are.
+// ASCII case folding. Commands, dtypes and options ignore the case of ASCII letters only; other
+// bytes, including UTF-8, are compared as they are.
 #pragma once
 
 #include <algorithm>

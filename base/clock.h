@@ -1,4 +1,4 @@
-// Clock: where the server gets the time from, so that tests can set it.
+// Clock: the server's source of time. Tests replace it to set the time.
 //
 // Thread safety: any thread.
 #pragma once
@@ -8,7 +8,7 @@
 
 namespace sluice {
 
-// The time of day, which decides when names expire.
+// The time of day. Name expiry uses it.
 class WallClock {
  public:
   // Microseconds since 1970.
@@ -24,7 +24,7 @@ class Clock : public WallClock {
   Clock(const Clock&) = delete;
   Clock& operator=(const Clock&) = delete;
   virtual ~Clock() = default;
-  // Microseconds, steady, from an arbitrary start.
+  // Microseconds of a steady clock with an arbitrary start.
   [[nodiscard]] virtual std::int64_t NowUs() const = 0;
 };
 

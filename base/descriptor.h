@@ -1,4 +1,4 @@
-// Descriptor: owns one file descriptor of the system. Move-only.
+// Descriptor: owns one file descriptor. Move-only.
 #pragma once
 
 #include <utility>
@@ -19,7 +19,7 @@ class Descriptor {
   }
 
   [[nodiscard]] int Number() const { return number_; }
-  // The caller closes it from now on.
+  // Transfers ownership: the caller must close the descriptor.
   int Release() { return std::exchange(number_, -1); }
 
  private:

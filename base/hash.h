@@ -1,5 +1,5 @@
-// Hashing and comparing of keys and names for the hash maps: seeded XXH3, so that nobody can choose
-// keys that collide. Both take a Text or a view, so that look-ups make no Text.
+// Hash and equality of keys and names for hash maps. The hash is seeded XXH3, so clients cannot
+// choose keys that collide. Both accept a Text or a view, so a lookup creates no Text.
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ std::size_t HashBytes(std::string_view bytes, std::uint64_t seed);
 
 struct TextHash {
   using is_transparent = void;
-  using is_avalanching = void;  // XXH3 mixes well: the map need not
+  using is_avalanching = void;  // XXH3 mixes well, so the map does not mix again
   std::uint64_t seed = 0;
   std::size_t operator()(std::string_view bytes) const { return HashBytes(bytes, seed); }
   std::size_t operator()(const Text& text) const { return HashBytes(text.View(), seed); }

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kPrintableBytesMax = 128;
 
-// One code point at the front of a text; size 0: the bytes there are not UTF-8.
+// The first code point of a text; size 0 if the bytes are not valid UTF-8.
 struct CodePoint {
   std::size_t size = 0;
   std::uint32_t value = 0;
@@ -60,7 +60,7 @@ Status CheckName(std::string_view what, std::string_view name) {
   }
   const auto plain = [](char c) { return c >= 0x20 && c < 0x7F; };
   for (std::size_t at = 0; at < name.size();) {
-    if (plain(name[at])) {  // nearly all names are of these
+    if (plain(name[at])) {  // fast path: nearly all names are ASCII
       ++at;
       continue;
     }

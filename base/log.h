@@ -1,4 +1,4 @@
-// The server's log: spdlog behind four functions, so that only log.cc pays for its headers.
+// The server's log: a wrapper around spdlog, so that only log.cc includes its headers.
 //
 // Thread safety: any thread.
 #pragma once
@@ -13,7 +13,7 @@ namespace sluice {
 
 enum class LogLevel { kDebug, kVerbose, kNotice, kWarning };
 
-// `level` as in the option loglevel; `file` empty: standard error. Errors: false where the file
+// `level`: a value of the option loglevel. Empty `file`: standard error. Returns false if the file
 // can't be opened.
 bool OpenLog(std::string_view level, const std::string& file);
 void SetLogLevel(std::string_view level);

@@ -1,5 +1,5 @@
-// Mapping: address space from the system, which costs memory only where it is written. And how to
-// tell AddressSanitizer what of it may be used.
+// Mapping: reserved address space; the system backs a page with memory at its first write. Also
+// functions that mark memory as unusable or usable for AddressSanitizer.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@ namespace sluice {
 
 class Mapping {
  public:
-  // Readable, writable, zero. data() is null where the system has no room.
+  // Readable, writable, zero-filled. data() is null if the system call failed.
   explicit Mapping(std::size_t bytes) noexcept;
   ~Mapping();
   Mapping(const Mapping&) = delete;
@@ -21,8 +21,8 @@ class Mapping {
   std::size_t bytes_;
 };
 
-// Using poisoned memory ends the process, in builds with AddressSanitizer; elsewhere these do
-// nothing.
+// In builds with AddressSanitizer, an access to poisoned memory aborts the process. In other builds
+// these functions do nothing.
 void Poison(const char* begin, std::size_t bytes) noexcept;
 void Unpoison(const char* begin, std::size_t bytes) noexcept;
 

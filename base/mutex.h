@@ -1,5 +1,5 @@
-// Mutex and MutexLock: std::mutex and its guard, with the annotations that let clang check what
-// each mutex guards. A condition variable for them is std::condition_variable_any.
+// Mutex and MutexLock: std::mutex and its guard with clang's thread-safety annotations. Use
+// std::condition_variable_any as their condition variable.
 #pragma once
 
 #include <mutex>
@@ -22,7 +22,7 @@ class CAPABILITY("mutex") Mutex {
   std::mutex mutex_;
 };
 
-// Holds the mutex from its beginning to its end, except between unlock() and lock().
+// Holds the mutex from construction to destruction, except between unlock() and lock().
 class SCOPED_CAPABILITY MutexLock {
  public:
   explicit MutexLock(Mutex& mutex) ACQUIRE(mutex) NO_THREAD_SAFETY_ANALYSIS : mutex_(mutex) {

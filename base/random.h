@@ -1,5 +1,5 @@
-// Random: the generator of samplers: SplitMix64 (Steele, Lea, Flood, 2014). Small, and its whole
-// state is one number, which a checkpoint can keep.
+// Random: the random number generator of samplers, SplitMix64 (Steele, Lea, Flood, 2014). Its whole
+// state is one number, which a checkpoint can store.
 //
 // Thread safety: one caller at a time.
 #pragma once
@@ -22,7 +22,7 @@ class Random {
   // Uniform in 0 .. bound-1. REQUIRES: bound > 0.
   std::int64_t Below(std::int64_t bound) {
     const auto range = static_cast<std::uint64_t>(bound);
-    const std::uint64_t unfair = -range % range;  // so many low values would come too often
+    const std::uint64_t unfair = -range % range;  // this many low values would be too likely
     std::uint64_t value = Next();
     while (value < unfair) {
       value = Next();

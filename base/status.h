@@ -1,10 +1,10 @@
-// Status and Result<T>: how every fallible function below server/ reports failure.
+// Status and Result<T>: the error type of all fallible functions below server/.
 //
-// Status is for what a client or the machine can cause (bad shape, unknown partition, out of the
-// memory budget); assert() is for what only our own code can cause. Nothing of ours throws;
-// std::bad_alloc may pass through, and is turned into OOM where a command is dispatched.
+// Status is for errors that a client or the machine can cause (bad shape, unknown partition, memory
+// budget exceeded); assert() is for errors that only our own code can cause. Our code throws no
+// exceptions. std::bad_alloc may propagate; command dispatch turns it into an OOM error.
 //
-// Thread safety: value types; share them as you would share an int.
+// Thread safety: value types, no internal synchronization.
 #pragma once
 
 #include <cassert>
@@ -22,21 +22,21 @@ namespace sluice {
 enum class Code : std::uint8_t {
   kOk,
   kError,        // syntax, a bad name, option or number
-  kNoPartition,  // it does not exist
+  kNoPartition,  // the partition does not exist
   kNoKey,
   kNoField,
   kNoTask,
-  kNotReady,   // a cell that was asked for is not written yet
-  kDType,      // unknown, or not the field's
-  kShape,      // byte count, number of rows, dims or rank do not fit
+  kNotReady,   // a requested cell is not written yet
+  kDType,      // unknown dtype, or not the field's dtype
+  kShape,      // wrong byte count, number of rows, dims or rank
   kBadTag,     // not a JSON object within the limits
   kFull,       // a partition's limit is reached
-  kOom,        // maxmemory, or the machine, said no
-  kWrongType,  // a name that holds a string, or a partition where a string is wanted
-  kNoProto,    // the RESP version asked for does not exist
-  kWrongPass,  // a user or password that is not right
-  kNoAuth,     // a password is wanted first
-  kExecAbort,  // a command of the transaction was refused
+  kOom,        // maxmemory reached, or the system is out of memory
+  kWrongType,  // the name is a string but a partition is required, or the reverse
+  kNoProto,    // unsupported RESP version
+  kWrongPass,  // wrong user name or password
+  kNoAuth,     // authentication required
+  kExecAbort,  // a command of the transaction was rejected
   kDenied,     // protected mode
   kUnblocked,  // CLIENT UNBLOCK ... ERROR
 };
@@ -44,7 +44,7 @@ enum class Code : std::uint8_t {
 class [[nodiscard]] Status {
  public:
   Status() = default;
-  // `message`: one line for people, lower case, names the culprit, no full stop.
+  // `message`: one line of text, lower case, names the faulty argument, no full stop.
   Status(Code code, std::string message)
       : failure_(std::make_unique<Failure>(Failure{.code = code, .message = std::move(message)})) {
     assert(code != Code::kOk);
@@ -70,19 +70,19 @@ class [[nodiscard]] Status {
     std::string message;
   };
 
-  std::unique_ptr<Failure> failure_;  // one word, so that success costs next to nothing
+  std::unique_ptr<Failure> failure_;  // one pointer, so that success is cheap
 };
 
 template <typename T>
 class Result;
 
-// What a Result<T> may be built from besides a Status: anything that converts to T.
+// The types besides Status that construct a Result<T>: all that convert to T.
 template <typename U, typename T>
 concept ValueFor = std::convertible_to<U, T> && !std::same_as<std::remove_cvref_t<U>, Status> &&
                    !std::same_as<std::remove_cvref_t<U>, Result<T>>;
 
-// A T, or the Status that explains why there is none. Both constructors are implicit so that
-// `return Status(...)` and `return value` read alike.
+// Either a T or an error Status. Both constructors are implicit, so that `return Status(...)` and
+// `return value` both work.
 template <typename T>
 class [[nodiscard]] Result {
  public:
@@ -115,7 +115,7 @@ class [[nodiscard]] Result {
 
 }  // namespace sluice
 
-// The only macros of the project: leave the function when an expression fails.
+// The project's only macros: return from the function if an expression fails.
 #define SLUICE_CONCAT_INNER(a, b) a##b
 #define SLUICE_CONCAT(a, b) SLUICE_CONCAT_INNER(a, b)
 #define TRY(expr)                                       \

@@ -11,7 +11,7 @@ Text::Text(std::string_view bytes) {
   assert(bytes.size() <= std::numeric_limits<std::uint32_t>::max());
   void* const place = ::operator new(sizeof(Rep) + bytes.size());
   rep_ = new (place) Rep{.count = 1, .size = static_cast<std::uint32_t>(bytes.size())};
-  if (!bytes.empty()) {  // the data of an empty view may be null, which memcpy does not take
+  if (!bytes.empty()) {  // memcpy does not accept the null data of an empty view
     std::memcpy(static_cast<char*>(place) + sizeof(Rep), bytes.data(), bytes.size());
   }
 }

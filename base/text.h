@@ -1,7 +1,7 @@
-// Text: immutable bytes on the heap, shared by count: a row's key, its tag, a field's name. 8 bytes
-// where it is kept, and a reply may hold on to it after the row is gone.
+// Text: an immutable, reference-counted byte string on the heap, for keys, tags and field names. A
+// handle is 8 bytes. A reply may keep a Text after its row is removed.
 //
-// Thread safety: as shared_ptr: copies may be used and dropped on different threads.
+// Thread safety: like shared_ptr: copies may be used and destroyed on different threads.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@
 
 namespace sluice {
 
-// What a Text takes besides its bytes.
+// Memory of a Text in addition to its bytes.
 inline constexpr std::int64_t kTextOverheadBytes = 24;
 
 class Text {
@@ -28,9 +28,9 @@ class Text {
   ~Text() { Drop(); }
 
   [[nodiscard]] bool IsNull() const { return rep_ == nullptr; }
-  // One is a copy of the other.
+  // True if both share the same bytes, that is, one is a copy of the other.
   [[nodiscard]] bool Shares(const Text& other) const { return rep_ == other.rep_; }
-  // It will be looked at soon, after other things of which the same is true.
+  // Prefetches the bytes into the CPU cache, for a batch of later accesses.
   void Prefetch() const noexcept { __builtin_prefetch(rep_, 1); }
   [[nodiscard]] std::string_view View() const {
     return rep_ == nullptr ? std::string_view()

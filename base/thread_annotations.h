@@ -1,6 +1,6 @@
-// Names for clang's thread-safety attributes; they mean nothing to other compilers. The build of
-// preset clang checks them (-Wthread-safety, an error). As in clang's documentation, "Thread Safety
-// Analysis".
+// Macros for clang's thread-safety attributes, named as in clang's documentation, "Thread Safety
+// Analysis". Other compilers ignore them. The preset `clang` checks them (-Wthread-safety, an
+// error).
 #pragma once
 
 #if defined(__clang__)

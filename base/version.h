@@ -1,4 +1,4 @@
-// The versions that Sluice names to clients.
+// The versions that Sluice reports to clients.
 #pragma once
 
 #include <string_view>
@@ -6,7 +6,7 @@
 namespace sluice {
 
 inline constexpr std::string_view kSluiceVersion = "0.1.0";
-// The Redis version whose behaviour Sluice follows; clients choose features by it (INFO, HELLO).
+// The Redis version that Sluice is compatible with; clients select features by it (INFO, HELLO).
 inline constexpr std::string_view kRedisVersion = "7.2.4";
 
 }  // namespace sluice

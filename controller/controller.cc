@@ -7,7 +7,7 @@
 namespace sluice::controller {
 namespace {
 
-constexpr std::int64_t kLeaseRows = 16;  // what the end of a lease costs besides that of its rows
+constexpr std::int64_t kLeaseRows = 16;  // cost of ending a lease, in rows, besides its own rows
 
 }  // namespace
 

@@ -1,10 +1,11 @@
-// Controller: the tasks of one partition: which rows each has consumed, who gets which rows next,
-// and who waits for them. The only class of this folder that server/ talks to.
+// Controller: the tasks of one partition: which rows each task has consumed, which rows a fetch
+// gets next, and which fetches wait.
 //
-// It is told of every row that is written or removed, and keeps its views up to date; what cannot
-// be kept for want of memory is made anew from the rows at the next call.
+// The controller is notified of every row that is written or removed and keeps its views up to
+// date. A view that could not be updated for lack of memory is rebuilt from the rows at the next
+// call.
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
 #include <cstdint>
@@ -20,9 +21,9 @@
 
 namespace sluice::controller {
 
-// Of one task: waiting + ready + leased + consumed = total.
+// The row counts of one task: waiting + ready + leased + consumed = total.
 struct TaskCounts {
-  std::int64_t total = 0;    // rows that there are
+  std::int64_t total = 0;    // existing rows
   std::int64_t waiting = 0;  // free, and not complete
   std::int64_t ready = 0;    // free and complete
   std::int64_t leased = 0;
@@ -31,79 +32,78 @@ struct TaskCounts {
 
 class Controller {
  public:
-  // `lease_ids` counts the server's leases. All are borrowed and must outlive the controller.
+  // `lease_ids` counts the server's leases. Both references are borrowed and must outlive the
+  // controller.
   Controller(RowSource& rows, LeaseId& lease_ids, std::uint64_t seed)
       : source_(rows), lease_ids_(lease_ids), seeds_(seed) {}
   Controller(const Controller&) = delete;
   Controller& operator=(const Controller&) = delete;
 
-  // Looks at all rows. To be called once, first. Errors: std::bad_alloc.
+  // Reads all rows. REQUIRES: called once, first. Errors: std::bad_alloc.
   void Begin();
 
-  // Rows were made or written, or lost a cell; a row is gone.
+  // A row was created or written or lost a cell; a row was removed.
   void RowWritten(RowIndex row) noexcept;
   void RowGone(RowIndex row) noexcept;
-  // How many rows will have been made in the end; nullopt: nobody knows.
+  // Sets how many rows will be created in total; nullopt if unknown.
   void SetExpected(std::optional<std::int64_t> rows) { expected_ = rows; }
   [[nodiscard]] const RowBits& Rows() const { return existing_; }
 
-  // Null: there is none.
+  // Returns null if there is none.
   [[nodiscard]] Task* FindTask(std::string_view name) noexcept;
-  // Made where there is none. Errors: std::bad_alloc.
+  // Creates the task if there is none. Errors: std::bad_alloc.
   Task& GetTask(std::string_view name);
-  // The task that a call made goes again where the call failed, unless it is in use by now.
+  // Removes the task that a failed call created, unless the task is in use by now.
   void ForgetUnused(std::string_view name) noexcept;
   [[nodiscard]] const std::map<std::string, std::unique_ptr<Task>, std::less<>>& Tasks() const {
     return tasks_;
   }
 
-  // Looked at in one step: a millisecond or two where tags are read.
+  // Rows per step: one or two milliseconds if tags are read.
   static constexpr std::int64_t kStepRows = 2048;
-  // A view or a sampler that is new looks at all rows: this lets it look at some more of them.
-  // `choice`: null: no sampler is asked for. True: there are more, and others may act before the
-  // next call. What follows does all that is left. Errors: std::bad_alloc.
+  // One step of building a new view or sampler, which reads all rows. `choice`: null for no
+  // sampler. Returns true if there are more rows; other commands may act before the next call. A
+  // later TryFetch() or Explain() reads all rows that are left. Errors: std::bad_alloc.
   bool Prepare(Task& task, const Selection& selection, const SamplerChoice* choice);
 
-  // TASK.FETCH: takes rows, or says that it has to wait. `time_is_up`: MIN rows are enough, and it
-  // does not wait. Makes the task. REQUIRES: the sampler's options are checked.
-  // Errors: kError (of RANK and STEP), kNoKey; std::bad_alloc; nothing changed then.
+  // TASK.FETCH: takes rows, or returns kWait. `time_is_up`: MIN rows are enough, and the fetch does
+  // not wait. Creates the task. REQUIRES: the sampler's options are checked.
+  // Errors: kError (of RANK and STEP), kNoKey; std::bad_alloc. On error nothing changes.
   struct Moment {
     std::int64_t now_us = 0;
     bool time_is_up = false;
   };
   Result<Outcome> TryFetch(const Fetch& fetch, const Moment& moment, Fetched& fetched);
-  // It could not be answered: its rows are free again, as if it had not been.
+  // Undoes a fetch that could not be answered: its rows are free again.
   void GiveBack(const Fetch& fetch, const Fetched& fetched) noexcept;
-  // The step that TryFetch would give again; null: it would sample.
-  // Errors: kError, kNoKey: it cannot be given again.
+  // Returns the step that TryFetch() would repeat; null if it would sample.
+  // Errors: kError, kNoKey: the step cannot be repeated.
   Result<const Step*> KnownStep(const Fetch& fetch);
-  // It is not a step that is known, nor one that cannot be given: TryFetch() would sample.
+  // Returns true if TryFetch() would sample: the step is neither known nor impossible to repeat.
   bool Samples(const Fetch& fetch) {
     const auto known = KnownStep(fetch);
     return known.ok() && *known == nullptr;
   }
-  // TASK.EXPLAIN: a line a reason. Makes the task. Whoever asks looks at the rows, since that takes
-  // long, and only where it is needed: false: it is, and nothing was said.
-  // Errors: std::bad_alloc.
-  struct Obstacles {  // among the rows that the task has neither consumed nor lent
+  // TASK.EXPLAIN: appends one line per reason. Creates the task. Returns false, with no lines, if
+  // `found` is needed: the caller reads the rows, since that takes long. Errors: std::bad_alloc.
+  struct Obstacles {  // among the rows that the task has neither consumed nor leased
     struct Missing {
       std::int64_t rows = 0;
       RowIndex first = kNoRow;
     };
-    std::vector<Missing> missing;  // one a field asked for
+    std::vector<Missing> missing;  // one per requested field
     std::int64_t complete = 0;
   };
   bool Explain(const Fetch& fetch, const Moment& moment, const Obstacles* found,
                std::vector<std::string>& lines);
-  // The rows that the task has consumed or lent. Errors: std::bad_alloc.
+  // Copies the set of rows that the task has consumed or leased. Errors: std::bad_alloc.
   static void CopyTaken(const Task& task, RowBits& taken);
 
-  // The fetch waits until it is answered or leaves. REQUIRES: TryFetch said so, just now, and the
-  // waiter does not wait. Errors: std::bad_alloc.
+  // The fetch waits until it is answered or leaves. REQUIRES: TryFetch() just returned kWait; the
+  // waiter does not wait yet. Errors: std::bad_alloc.
   void Wait(Waiter& waiter);
   void Leave(Waiter& waiter) noexcept;
-  // Null: nobody waits. The one that came first.
-  // Answers the waiters for whose fetch check(fetch) is not ok with that status.
+  // Answers each waiter for which check(fetch) is not ok with that status.
   template <typename Check>
   void RefuseWaiters(const Check& check) {
     for (auto it = waiters_.begin(); it != waiters_.end();) {
@@ -115,23 +115,24 @@ class Controller {
       }
     }
   }
+  // Returns the waiter that arrived first; null if there is none.
   [[nodiscard]] Waiter* FirstWaiter() const {
     return waiters_.empty() ? nullptr : waiters_.begin()->second;
   }
   [[nodiscard]] std::size_t Waiters() const { return waiters_.size(); }
-  // Answers all that can be, in order of arrival. To be called after whatever may have made rows
-  // ready, or have brought the end nearer, before anybody else acts.
-  void Settle(std::int64_t now_us) noexcept;
+  // Serves all waiters that can be served, in order of arrival. Call it after every change that may
+  // have made rows ready or brought the end of the stream nearer, before any other command acts.
+  void ServeWaiters(std::int64_t now_us) noexcept;
 
-  // Those of `rows` that are there. What comes back: how many rows changed.
+  // These two ignore rows that do not exist and return how many rows changed.
   // Errors: std::bad_alloc; nothing changed then.
-  // TASK.ACK: `lease`: only what it holds; 0: all.
+  // TASK.ACK. `lease`: only rows that this lease holds; 0: all.
   std::int64_t Acknowledge(Task& task, std::span<const RowIndex> rows, LeaseId lease);
-  // TASK.RELEASE: the same.
+  // TASK.RELEASE. `lease`: as above.
   std::int64_t Release(Task& task, std::span<const RowIndex> rows, LeaseId lease);
-  // TASK.CLAIM: those that the task could take, in the order named; `all`: or none. They are added
-  // to `claimed`, whose lease is that of all its rows: once it is over, no more can be had.
-  // REQUIRES: claimed.rows has capacity for claim.rows.
+  // TASK.CLAIM: appends the rows that the task can take to `claimed`, in the order named; with
+  // `all`, either all rows or none. All rows of `claimed` share its lease: after the lease has
+  // ended no more rows are added. REQUIRES: claimed.rows has capacity for claim.rows.
   struct Claim {
     const Selection& selection;
     std::span<const RowIndex> rows;
@@ -140,51 +141,51 @@ class Controller {
     std::int64_t now_us = 0;
   };
   void ClaimRows(Task& task, const Claim& claim, Fetched& claimed);
-  // What others waited for may be ready: see Task::Reset().
+  // See Task::Reset(). Waiters may become servable.
   void Reset(Task& task) noexcept;
-  // Goes on with what Reset() began. True: call again; others may act before. What finds no memory
-  // is left to whoever needs it.
+  // Continues what Reset() began. Returns true if it must be called again; other commands may act
+  // in between. A view for which there is no memory is rebuilt by the next call that needs it.
   bool StepRebuild() noexcept;
-  // Where somebody takes it from time to time, without the engine, nothing large is given back with
-  // it.
+  // Take it from time to time and destroy it without the engine lock, so that nothing large is
+  // freed under the lock.
   [[nodiscard]] Retired::All TakeRetired() noexcept { return retired_.Take(); }
 
-  // Of the rows that fit `selection`. Errors: std::bad_alloc.
+  // Both cover the rows that match `selection`. Errors: std::bad_alloc.
   TaskCounts Count(Task& task, const Selection& selection);
   const RowBits& Ready(Task& task, const Selection& selection);
-  // The first that the task has not consumed; kNoRow.
+  // Returns the first row that the task has not consumed; kNoRow if there is none.
   [[nodiscard]] RowIndex OldestUnconsumed(const Task& task) const;
 
-  // Leases::kNever: no lease ends.
+  // Returns when the next lease expires; Leases::kNever if none does.
   [[nodiscard]] std::int64_t NextDeadlineUs() const;
-  // Those whose time is up, or that are bound to the client: as many as have about `rows` rows,
-  // which are taken off. True: there are more.
+  // Expires leases whose time is up; releases leases bound to the connection. Each handles leases
+  // of about `rows` rows and subtracts that number from `rows`. Returns true if there are more.
   bool EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept;
   bool EndLeasesOf(std::int64_t connection, std::int64_t& rows) noexcept;
   [[nodiscard]] std::size_t RunningLeases() const;
-  // That all this takes.
+  // Memory used.
   [[nodiscard]] std::int64_t Bytes() const;
 
  private:
   static constexpr std::size_t kFollowedMax = 256;
 
-  // What is not up to date is made anew.
+  // Rebuilds what is stale.
   void Refresh();
   std::vector<std::size_t> Positions(const Selection& selection);
-  // One that has looked at all rows.
+  // Returns a complete view.
   View& ViewOf(Task& task, const Selection& selection);
   void ForgetFields();
-  // Rows that there are, and that the task may still get.
+  // Existing rows that the task may still get.
   [[nodiscard]] std::int64_t Unconsumed(const Task& task) const {
     return existing_.Count() - task.Consumed().Count();
   }
-  // Rows that will be made. REQUIRES: expected_.
+  // Rows that are still to be created. REQUIRES: expected_.
   [[nodiscard]] std::int64_t StillToCome() const;
   [[nodiscard]] std::int64_t Possible(const Task& task, const Fetch& fetch, Sampler& sampler) const;
 
   struct Decision {
     Outcome outcome = Outcome::kWait;
-    std::int64_t count = 0;  // of kRows; 0: the end of the stream
+    std::int64_t count = 0;  // for kRows; 0 at the end of the stream
   };
   Decision Decide(const Task& task, const Fetch& fetch, Sampler& sampler, bool time_is_up) const;
   void Take(Task& task, const Fetch& fetch, Picked& picked, std::int64_t now_us, Fetched& fetched);
@@ -212,16 +213,15 @@ class Controller {
   Random seeds_;
   Retired retired_;
   RowBits existing_;
-  bool stale_ = false;  // existing_ is: there was no memory
+  bool stale_ = false;  // existing_ is stale: there was no memory
   std::optional<std::int64_t> expected_;
-  std::size_t followed_max_ = kFollowedMax;  // more fields, and those that no view uses go
+  std::size_t followed_max_ = kFollowedMax;  // beyond it, fields that no view uses are dropped
   std::map<std::string, std::unique_ptr<Task>, std::less<>> tasks_;
 
-  std::map<std::int64_t, Waiter*> waiters_;  // by arrival
-  std::vector<Line*> lines_;                 // in which somebody waits
-  std::map<std::int64_t, std::int64_t>
-      needs_;               // how many that wait need so many rows, of all ranks
-  bool new_steps_ = false;  // some were remembered since those that wait were looked at
+  std::map<std::int64_t, Waiter*> waiters_;     // by arrival
+  std::vector<Line*> lines_;                    // those with waiters
+  std::map<std::int64_t, std::int64_t> needs_;  // rows needed, over all ranks -> number of waiters
+  bool new_steps_ = false;  // steps were added since the waiters were last checked
 };
 
 }  // namespace sluice::controller

@@ -1,4 +1,4 @@
-// The part of Controller that decides what a fetch gets.
+// The part of Controller that decides which rows a fetch gets.
 #include <algorithm>
 #include <utility>
 
@@ -12,7 +12,7 @@ namespace {
 Status OtherCall(const RankStep& at, const Step& step) {
   return Status(Code::kError,
                 fmt::format("step {} of rank {} was taken with COUNT {} and SAMPLER {}, and is "
-                            "asked for with others",
+                            "requested with others",
                             at.step, at.rank, step.count, step.sampler.row->name));
 }
 
@@ -33,7 +33,7 @@ RankStep RankOf(const Fetch& fetch, const Picked& picked, std::size_t share) {
           .step = fetch.step->step};
 }
 
-// The share of the one that asks.
+// The share of the fetch itself.
 std::size_t OwnShare(const Fetch& fetch, const Picked& picked) {
   return picked.shares.size() > 1 ? static_cast<std::size_t>(fetch.step->rank) : 0;
 }
@@ -94,7 +94,7 @@ Result<const Step*> Controller::KnownStep(const Fetch& fetch) {
   }
   for (std::int64_t rank = 0; fetch.sampler.row->ranks && rank < fetch.sampler.ranks; ++rank) {
     const RankStep share = {.rank = rank, .step = fetch.step->step};
-    if (const Step* const other = steps.Find(share)) {  // of a call with other RANKS
+    if (const Step* const other = steps.Find(share)) {  // from a call with other RANKS
       return OtherCall(share, *other);
     }
   }
@@ -163,7 +163,7 @@ void Controller::Take(Task& task, const Fetch& fetch, Picked& picked, std::int64
     }
     throw;
   }
-  // What others share in stays as it is, whatever becomes of this answer.
+  // A deal that is shared with other ranks stays, even if this fetch cannot be answered.
   const bool alone = picked.shares.size() == 1;
   fetched = {.rows = std::move(rows),
              .weights = std::move(picked.weights),
@@ -189,7 +189,7 @@ void Controller::LendShares(Task& task, const Fetch& fetch, const Picked& picked
   }
 }
 
-// Where this fails, none of them is.
+// On failure no step is remembered.
 void Controller::Remember(Task& task, const Fetch& fetch, const Picked& picked,
                           std::span<const LeaseId> leases) {
   Steps& steps = task.GetSteps();
@@ -223,7 +223,7 @@ Status Controller::CheckRepeat(const Task& task, const Fetch& fetch, const Step&
                                               fetch.step->rank, fetch.step->step));
     }
   }
-  // What came back when its lease ended; where all was acknowledged, nothing did.
+  // The rows that became free when its lease ended; none if all were acknowledged.
   const bool lost = std::any_of(step.returned.begin(), step.returned.end(),
                                 [&task](RowIndex row) { return task.Taken(row); });
   return lost ? WentToOthers(*fetch.step) : Status();

@@ -1,4 +1,4 @@
-// The part of Controller that is about those that wait.
+// The part of Controller that serves waiters.
 #include <algorithm>
 #include <new>
 #include <utility>
@@ -40,7 +40,7 @@ void Controller::Wait(Waiter& waiter) {
     lines_.reserve(lines_.size() + 1);
   }
   try {
-    std::int64_t& count = line.counts[fetch.count];  // 0 where it is new
+    std::int64_t& count = line.counts[fetch.count];  // 0 if new
     std::int64_t& need = needs_[NeedOf(fetch)];
     line.waiters.emplace(waiter.arrival_, &waiter);
     waiters_.emplace(waiter.arrival_, &waiter);
@@ -74,7 +74,7 @@ void Controller::Leave(Waiter& waiter) noexcept {
   }
 }
 
-// The one that came first of those whose lines have enough for them.
+// Returns the earliest waiter whose line has enough rows for it.
 Waiter* Controller::FirstServable() {
   Waiter* first = nullptr;
   for (Line* const line : lines_) {
@@ -101,7 +101,7 @@ Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexce
   Fetched fetched;
   try {
     const auto known = KnownStep(waiter.fetch);
-    if (known.ok() && *known != nullptr) {  // where it cannot be answered, its lease stays as it is
+    if (known.ok() && *known != nullptr) {  // if it cannot be answered, its lease stays unchanged
       Status status = waiter.Prepare((*known)->rows);
       if (!status.ok()) {
         Leave(waiter);
@@ -114,7 +114,7 @@ Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexce
       return Served::kNo;
     }
     const bool rows = !fetched.rows.empty();
-    if (rows && waiter.IsGone()) {  // looked at last: it costs a system call
+    if (rows && waiter.IsGone()) {  // checked last: it costs a system call
       GiveBack(waiter.fetch, fetched);
       Leave(waiter);
       return Served::kOther;
@@ -124,12 +124,12 @@ Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexce
     return rows ? Served::kRows : Served::kOther;
   } catch (const std::bad_alloc&) {
     Leave(waiter);
-    waiter.Answer(Status(Code::kOom, "there is no memory left for this fetch"), {});
+    waiter.Answer(Status(Code::kOom, "no memory left for this fetch"), {});
     return Served::kOther;
   }
 }
 
-// Those whose step is remembered by now, or was taken by others.
+// Serves waiters whose step is remembered by now or was taken by others.
 bool Controller::ServeSteps(std::int64_t now_us) {
   new_steps_ = false;
   bool served = false;
@@ -147,7 +147,7 @@ bool Controller::ServeSteps(std::int64_t now_us) {
   return served;
 }
 
-// By EXPECT, so few rows may still come that it could be the end for somebody who waits.
+// Returns true if, by EXPECT, so few rows are still to come that the stream may end for a waiter.
 bool Controller::NearEnd() const {
   if (!expected_ || waiters_.empty()) {
     return false;
@@ -159,9 +159,8 @@ bool Controller::NearEnd() const {
          });
 }
 
-// The first of those that wait, and then the next, who can be answered, with fewer rows than it
-// wants or none, too. What one takes may be the end for one before it, so they are gone through
-// again then.
+// Serves the first waiter that can be answered, also with fewer rows than it wants or none. The
+// rows that a waiter takes may end the stream for an earlier waiter, so all are checked again then.
 bool Controller::ServeNearEnd(std::int64_t now_us) {
   bool served = false;
   for (auto it = waiters_.begin(); it != waiters_.end();) {
@@ -179,19 +178,19 @@ bool Controller::ServeNearEnd(std::int64_t now_us) {
   return served;
 }
 
-// The first that can have all that it wants.
+// Serves the first waiter that can get all rows that it wants.
 bool Controller::ServeFirst(std::int64_t now_us) {
   Waiter* const waiter = FirstServable();
   if (waiter == nullptr) {
     return false;
   }
   if (Serve(*waiter, now_us) == Served::kNo) {
-    waiter->line_->changed = false;  // its sampler gives less than it said
+    waiter->line_->changed = false;  // its sampler picks fewer rows than Available() returned
   }
   return true;
 }
 
-void Controller::Settle(std::int64_t now_us) noexcept {
+void Controller::ServeWaiters(std::int64_t now_us) noexcept {
   if (waiters_.empty()) {
     return;
   }
@@ -205,7 +204,7 @@ void Controller::Settle(std::int64_t now_us) noexcept {
       served = NearEnd() ? ServeNearEnd(now_us) : ServeFirst(now_us);
       served = (new_steps_ && ServeSteps(now_us)) || served;
     }
-  } catch (const std::bad_alloc&) {  // nobody is left waiting for a change that may never come
+  } catch (const std::bad_alloc&) {  // no waiter may wait for a change that may never come
     while (Waiter* const waiter = FirstWaiter()) {
       Leave(*waiter);
       waiter->Answer(Status(Code::kOom, "no memory left for this fetch"), {});

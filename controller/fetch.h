@@ -12,7 +12,7 @@
 
 namespace sluice::controller {
 
-// A lease of the server's, counted up; 0: none.
+// A number that increases with each lease of the server; 0 for no lease.
 using LeaseId = std::int64_t;
 
 struct RankStep {
@@ -22,14 +22,14 @@ struct RankStep {
 
 struct LeaseTerms {
   std::int64_t ms = 0;
-  std::int64_t connection = 0;  // whose end is the lease's, too; 0: nobody's
+  std::int64_t connection = 0;  // the lease ends with this connection; 0: not bound
 };
 
 // Which rows a task wants.
 struct Selection {
   std::vector<std::string> fields;
   std::optional<store::Where> where;
-  std::string where_text;  // two selections with the same text have the same conditions
+  std::string where_text;  // equal texts mean equal conditions
 };
 
 struct Fetch {
@@ -45,17 +45,17 @@ struct Fetch {
 
 struct Fetched {
   std::vector<RowIndex> rows;
-  std::vector<double> weights;  // one a row, where the sampler weighs them
+  std::vector<double> weights;  // one per row, if the sampler uses weights
   LeaseId lease = 0;
-  bool end = false;  // of the stream: no rows, and none will come
-  // For GiveBack(): these rows were free before, and the step is of this fetch alone.
+  bool end = false;  // end of the stream: no rows now or later
+  // For GiveBack(): the rows were free before; the step was created by this fetch.
   bool taken_now = false;
   bool step_now = false;
 };
 
 enum class Outcome : std::uint8_t {
   kRows,  // or the end of the stream
-  kNil,   // there are not enough, and it is not to wait
+  kNil,   // not enough rows, and the fetch may not wait
   kWait,
 };
 

@@ -117,7 +117,7 @@ Leases::Ended Leases::End(LeaseId id, std::size_t rows_max) noexcept {
       some.rows.reserve(rows_max);
       EndSome(it, rows_max, some);
       return some;
-    } catch (const std::bad_alloc&) {  // then all of them
+    } catch (const std::bad_alloc&) {  // then all rows
     }
   }
   Ended ended = {.rows = std::move(lease.rows), .step = lease.step};
@@ -129,7 +129,7 @@ Leases::Ended Leases::End(LeaseId id, std::size_t rows_max) noexcept {
   return ended;
 }
 
-// The last so many of its rows, for which there is room in `ended`.
+// Ends the last `rows` rows of the lease. REQUIRES: `ended` has capacity for them.
 void Leases::EndSome(std::map<LeaseId, Lease>::iterator it, std::size_t rows,
                      Ended& ended) noexcept {
   std::vector<RowIndex>& lent = it->second.rows;
@@ -156,7 +156,7 @@ LeaseId Leases::BoundTo(std::int64_t connection, LeaseId after) const noexcept {
 }
 
 std::int64_t Leases::Bytes() const noexcept {
-  constexpr std::int64_t kLeaseBytes = 256;  // three nodes, and its rows
+  constexpr std::int64_t kLeaseBytes = 256;  // three nodes and the vector of rows
   return holder_.Bytes() + holder_.Count() * static_cast<std::int64_t>(sizeof(RowIndex)) +
          static_cast<std::int64_t>(leases_.size()) * kLeaseBytes;
 }

@@ -1,6 +1,6 @@
-// Leases: which rows of a task are lent to a consumer, until when.
+// Leases: which rows of a task are leased to a consumer, and until when.
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
 #include <cstdint>
@@ -16,63 +16,64 @@
 
 namespace sluice::controller {
 
-// NOLINTNEXTLINE(bugprone-exception-escape): as RowMap's, which it moves
+// NOLINTNEXTLINE(bugprone-exception-escape): see RowMap, which is moved
 class Leases {
  public:
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
   struct Lease {
-    std::vector<RowIndex> rows;  // as they were lent; those that holder_ says are lent still
-    std::int64_t held = 0;       // how many that are
+    std::vector<RowIndex> rows;  // as granted; holder_ says which are still leased
+    std::int64_t held = 0;       // rows still leased
     std::int64_t deadline_us = kNever;
     std::int64_t connection = 0;   // 0: not bound
-    std::optional<RankStep> step;  // what it was lent for
+    std::optional<RankStep> step;  // the step that it was granted for
   };
 
-  // Lends rows. REQUIRES: none is lent; `id` is new. Errors: std::bad_alloc; nothing changed then.
+  // Grants a lease. REQUIRES: no row is leased; `id` is new. Errors: std::bad_alloc; nothing
+  // changed then.
   struct Loan {
     LeaseTerms terms;
     std::optional<RankStep> step;
     std::int64_t now_us = 0;
   };
   void Lend(LeaseId id, std::span<const RowIndex> rows, const Loan& loan);
-  // More rows of a lease that runs. REQUIRES: none is lent.
+  // Adds rows to an active lease. REQUIRES: none of them is leased.
   // Errors: std::bad_alloc; nothing changed then.
   void LendMore(LeaseId id, std::span<const RowIndex> rows);
-  // Until `terms.ms` from now; bound where `terms` say so. How many rows it holds; 0: it is over.
-  // Errors: std::bad_alloc; nothing changed then.
+  // Renews the lease for `terms.ms` from now and binds it as `terms` say. Returns how many rows it
+  // holds; 0 if it has ended. Errors: std::bad_alloc; nothing changed then.
   std::int64_t Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now_us);
-  // The row is lent no more. A lease without rows is over.
+  // Takes the row out of its lease. A lease without rows ends.
   void Drop(RowIndex row) noexcept;
-  // Ends it: the rows that it held still, and what they were lent for. One that was not lent for a
-  // step and holds more than `rows_max` goes on with the others, its time up.
+  // Ends the lease. Returns the rows that it still held and its step. A lease without a step that
+  // holds more than `rows_max` rows keeps the rest, with its deadline passed.
   struct Ended {
     std::vector<RowIndex> rows;
     std::optional<RankStep> step;
   };
   Ended End(LeaseId id, std::size_t rows_max = SIZE_MAX) noexcept;
 
-  // 0: it is not lent.
+  // Returns 0 if the row is not leased.
   [[nodiscard]] LeaseId HolderOf(RowIndex row) const noexcept;
   [[nodiscard]] bool Runs(LeaseId id) const { return leases_.contains(id); }
   [[nodiscard]] std::int64_t Rows() const { return holder_.Count(); }
-  // Calls function(row) for each row that is lent, in order.
+  // Calls function(row) for each leased row, in order.
   template <typename Function>
   void ForEachRow(const Function& function) const {
     holder_.ForEach(function);
   }
   [[nodiscard]] std::size_t Count() const { return leases_.size(); }
-  // Of the first that ends; kNever: none does.
+  // The deadline of the lease that expires first; kNever if none does.
   [[nodiscard]] std::int64_t NextDeadlineUs() const {
     return by_deadline_.empty() ? kNever : by_deadline_.begin()->first;
   }
-  // 0: none is due.
+  // Returns 0 if none is due.
   [[nodiscard]] LeaseId FirstDue(std::int64_t now_us) const {
     return NextDeadlineUs() <= now_us ? by_deadline_.begin()->second : 0;
   }
-  // The first after `after` that is bound to this client; 0: there is none.
+  // Returns the first lease after `after` that is bound to the connection; 0 if there is none.
   [[nodiscard]] LeaseId BoundTo(std::int64_t connection, LeaseId after) const noexcept;
-  // That all of it takes.
+  // Memory used.
   [[nodiscard]] std::int64_t Bytes() const noexcept;
 
  private:
@@ -83,7 +84,7 @@ class Leases {
   RowMap<LeaseId> holder_;
   std::map<LeaseId, Lease> leases_;
   std::set<std::pair<std::int64_t, LeaseId>> by_deadline_;
-  std::set<std::pair<std::int64_t, LeaseId>> bound_;  // client and lease
+  std::set<std::pair<std::int64_t, LeaseId>> bound_;  // connection and lease
 };
 
 }  // namespace sluice::controller

@@ -1,7 +1,7 @@
-// Retired: what is of no use any more and takes long to give back: whoever holds the engine puts it
-// here, and whoever lets go of the engine takes it along.
+// Retired: unused objects that take long to destroy. The holder of the engine lock adds them, and
+// takes them out to destroy them after the lock is released.
 //
-// Thread safety: one caller at a time (the engine); what was taken out belongs to who took it.
+// Thread safety: the holder of the engine lock; what was taken out belongs to the caller.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@ class Retired {
  public:
   using All = std::vector<std::shared_ptr<void>>;
 
-  // Where there is no memory for that, it ends here and now.
+  // Destroys `thing` immediately if there is no memory to keep it.
   template <typename Thing>
   void Add(std::unique_ptr<Thing> thing) noexcept {
     try {

@@ -32,7 +32,7 @@ bool Steps::IsForgotten(const RankStep& at) const noexcept {
          !rank->second.steps.contains(at.step);
 }
 
-// Made where there is none. Errors: std::bad_alloc; nothing changed then.
+// Creates the deal if there is none. Errors: std::bad_alloc; nothing changed then.
 Steps::Deal& Steps::DealOf(const RankStep& at, const Step& step) {
   const auto [it, made] = deals_.try_emplace({step.deal, at.step});
   try {
@@ -60,7 +60,7 @@ void Steps::Index(const RankStep& at, const Step& step) {
   }
 }
 
-// Also what was indexed in part.
+// Also for a step that was only partly indexed.
 void Steps::Unindex(const RankStep& at, const Step& step) noexcept {
   const auto found = deals_.find({step.deal, at.step});
   if (found == deals_.end()) {
@@ -157,7 +157,7 @@ void Steps::ForgetRows(const RowBits& rows) noexcept {
     Deal* const next = forgotten->next;
     const std::int64_t step = forgotten->step;
     for (std::size_t left = forgotten->ranks.size(); left > 0; --left) {
-      Forget({.rank = forgotten->ranks.back(), .step = step});  // the last takes the deal with it
+      Forget({.rank = forgotten->ranks.back(), .step = step});  // the last one erases the deal
     }
     forgotten = next;
   }

@@ -42,9 +42,9 @@ void Stream::TakeTerms() {
 
 void Stream::EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept {
   if (controller_.NextDeadlineUs() <= now_us) {
-    partition_.Touch(streams_.NowMs());  // a lease ran until now
+    partition_.Touch(streams_.NowMs());  // a lease was active until now
     controller_.EndLeases(now_us, rows);
-    controller_.Settle(now_us);
+    controller_.ServeWaiters(now_us);
   }
 }
 

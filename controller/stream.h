@@ -1,5 +1,6 @@
-// Stream: the streaming side of one partition: tells the tasks (controller/) of its rows (store/).
-// Made when a command first asks for the partition's tasks; belongs to the partition.
+// Stream: the streaming side of one partition: passes changes of its rows (store/) to its tasks
+// (controller/). Created when a command first asks for the partition's tasks; the partition owns
+// it.
 //
 // Thread safety: the holder of the engine lock; destroyed on any thread.
 #pragma once
@@ -23,7 +24,7 @@ class Streams;
 
 struct TaskReport {
   TaskCounts counts;
-  std::optional<std::int64_t> expected;  // rows; nullopt: the partition's terms do not say
+  std::optional<std::int64_t> expected;  // rows; nullopt if the partition's terms do not say
 };
 
 class Stream final : public store::Attachment, public RowSource {
@@ -31,34 +32,34 @@ class Stream final : public store::Attachment, public RowSource {
   using Hook = boost::intrusive::list_member_hook<
       boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
 
-  // Borrows both. Errors: std::bad_alloc.
+  // Borrows the references. Errors: std::bad_alloc.
   Stream(Streams& streams, store::Budget& budget, store::Partition& partition, std::uint64_t seed);
   ~Stream() override;
 
   [[nodiscard]] store::Partition& GetPartition() { return partition_; }
   [[nodiscard]] Controller& Tasks() { return controller_; }
 
-  // What the partition's terms say became another. Errors: std::bad_alloc; nothing changed then.
+  // Applies changed terms of the partition. Errors: std::bad_alloc; nothing changed then.
   void TakeTerms();
-  // Ends leases whose time is up, of about `rows` rows at most, and answers those that waited for
-  // these.
+  // Expires leases whose time is up, of about `rows` rows at most, and serves the waiters for these
+  // rows.
   void EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept;
-  // Of `rows`, those that all tasks of an AUTOEVICT partition have consumed are to be removed.
+  // Returns those of `rows` that all tasks of an AUTOEVICT partition have consumed.
   // Errors: std::bad_alloc.
   [[nodiscard]] std::vector<RowIndex> Evictable(std::span<const RowIndex> rows);
-  // Rows on their way to a client are not evictable: it may never get them. Held and released as
-  // often. Errors of HoldRows(): std::bad_alloc; nothing changed then.
+  // Rows of a reply that is not sent yet are not evictable: the client may never get them. Call
+  // ReleaseRows() once per HoldRows(). Errors of HoldRows(): std::bad_alloc; nothing changed then.
   void HoldRows(std::span<const RowIndex> rows);
   void ReleaseRows(std::span<const RowIndex> rows) noexcept;
-  // As Evictable(), of all rows: of the next `rows_max` that the first of these tasks has consumed.
-  // Sets evicts_later where there are more. Errors: std::bad_alloc.
+  // As Evictable(), for the next `rows_max` rows that the first of these tasks has consumed. Sets
+  // evicts_later if there are more. Errors: std::bad_alloc.
   [[nodiscard]] std::vector<RowIndex> SomeEvictable(std::size_t rows_max);
   // Counts the rows in which the selection's fields are ready. Errors: std::bad_alloc.
   [[nodiscard]] TaskReport Report(Task& task, const Selection& selection);
-  // The age of the oldest row that the task has not consumed; nullopt if there is none.
+  // Returns the age of the oldest row that the task has not consumed; nullopt if there is none.
   [[nodiscard]] std::optional<std::int64_t> OldestUnconsumedMs(const Task& task,
                                                                std::int64_t now_ms) const;
-  // Charges the memory budget with what the tasks take now.
+  // Charges the memory budget for the memory that the tasks use now.
   void Charge() noexcept;
 
   [[nodiscard]] bool InUse() const noexcept override;
@@ -73,28 +74,30 @@ class Stream final : public store::Attachment, public RowSource {
   [[nodiscard]] std::int64_t RowsMade() const override { return partition_.RowsMade(); }
   [[nodiscard]] std::int64_t MadeMs(RowIndex row) const override;
 
-  bool evicts_later = false;  // rows that are to go are there still: too many, or no memory
-  Hook in_all;                // of the streams
-  Hook in_changed;            // those whose waiters are to be looked at
+  std::vector<RowIndex> evict_after_pause;  // rows that were to be evicted during CLIENT PAUSE
+  bool evicts_later = false;  // rows are still to be evicted: too many, or there was no memory
+  Hook in_all;                // list of all streams
+  Hook in_changed;            // list of streams whose waiters are to be checked
 
  private:
-  // Of an AUTOEVICT partition's tasks; empty: of another, or not all of them are there.
+  // The consumed rows of an AUTOEVICT partition's tasks; empty for other partitions, or if not all
+  // tasks exist.
   [[nodiscard]] std::vector<const RowBits*> ConsumedSets();
   [[nodiscard]] bool AllReady(const store::Segment& segment, std::uint32_t offset,
                               std::span<const std::size_t> fields) const;
   void LookUpFields() const;
 
-  Streams& streams_;  // not in the destructor: it may be gone
+  Streams& streams_;  // not for the destructor: it may be destroyed
   store::Budget& budget_;
   store::Partition& partition_;
   Controller controller_;
-  std::vector<std::string> fields_;  // by position: those that somebody asked for; "": not in use
-  // Their numbers in the partition; nullopt: no row has it. As of this version.
+  std::vector<std::string> fields_;  // by position; "": not in use
+  // Their numbers in the partition, as of fields_version_; nullopt if no row has the field.
   mutable std::vector<std::optional<std::uint32_t>> field_ids_;
   mutable std::uint64_t fields_version_ = 0;
-  std::size_t followed_ = 0;    // of fields_ that are in use
-  RowIndex evict_from_ = 0;     // where SomeEvictable() goes on
-  RowMap<std::uint32_t> held_;  // how many replies on their way a row is in
+  std::size_t followed_ = 0;    // how many of fields_ are in use
+  RowIndex evict_from_ = 0;     // where SomeEvictable() continues
+  RowMap<std::uint32_t> held_;  // unsent replies by row
   std::int64_t charged_ = 0;
 };
 

@@ -41,7 +41,7 @@ StreamWaiter::StreamWaiter(EngineLock& lock, Streams& streams, std::string_view 
 void StreamWaiter::Leave(EngineLock& lock) noexcept {
   engine::WaitQueues& queues = streams_.parts_.wait_queues;
   if (controller::Waiter::Waits()) {
-    stream->GetPartition().Touch(streams_.NowMs());  // somebody waited until now
+    stream->GetPartition().Touch(streams_.NowMs());  // a fetch waited until now
     stream->Tasks().Leave(*this);
   }
   queues.Leave(lock, *this);
@@ -73,8 +73,11 @@ Stream& Streams::Of(EngineLock& lock, store::Partition& partition) {
     MarkChanged(lock, *stream);
   }
   if (const std::int64_t now_us = parts_.clock.NowUs(); !parts_.pause.On(now_us)) {
-    std::int64_t rows = Controller::kStepRows;  // of more the housekeeper does the rest
+    std::int64_t rows = Controller::kStepRows;  // the housekeeper does the rest
     stream->EndLeases(now_us, rows);
+    if (!stream->evict_after_pause.empty()) {
+      Evict(lock, *stream, std::exchange(stream->evict_after_pause, {}));
+    }
     if (stream->evicts_later) {
       EvictSome(lock, *stream);
     }
@@ -83,7 +86,7 @@ Stream& Streams::Of(EngineLock& lock, store::Partition& partition) {
   return *stream;
 }
 
-// Where the partition is gone again, it waits on.
+// Continues to wait if the partition was removed again.
 void Streams::OnTermsChanged(EngineLock& lock, Stream& stream) {
   stream.TakeTerms();
   const store::Partition& partition = stream.GetPartition();
@@ -129,7 +132,11 @@ void Streams::Wait(EngineLock& lock, StreamWaiter& waiter) {
 
 void Streams::Evict(EngineLock& /*lock*/, Stream& stream, std::span<const RowIndex> rows) noexcept {
   if (parts_.pause.On(parts_.clock.NowUs())) {
-    stream.evicts_later = true;
+    try {
+      stream.evict_after_pause.insert(stream.evict_after_pause.end(), rows.begin(), rows.end());
+    } catch (const std::bad_alloc&) {
+      stream.evicts_later = true;
+    }
     return;
   }
   try {
@@ -213,7 +220,7 @@ void Streams::OnRowsRemoved(store::Partition& partition,
   }
 }
 
-// Those that wait go on waiting, for the next partition of this name.
+// The waiters continue to wait, for the next partition of this name.
 void Streams::OnPartitionRemoved(store::Partition& partition) noexcept {
   Stream* const stream = Find(partition);
   if (stream == nullptr) {
@@ -234,12 +241,12 @@ void Streams::ServeWaiters(EngineLock& lock) noexcept {
   parts_.wait_queues.Serve(lock);
   const std::int64_t now_us = parts_.clock.NowUs();
   if (parts_.pause.On(now_us)) {
-    return;  // what has changed stays in line until EndLeases() finds the pause over
+    return;  // changed streams stay listed until EndLeases() finds that the pause has ended
   }
   while (!changed_.empty()) {
     Stream& stream = changed_.front();
     changed_.pop_front();
-    stream.Tasks().Settle(now_us);
+    stream.Tasks().ServeWaiters(now_us);
   }
 }
 

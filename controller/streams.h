@@ -1,6 +1,6 @@
-// Streams: all partitions' streams, and the fetches that wait for a partition to be made.
+// Streams: the streams of all partitions, and the fetches that wait for a partition to be created.
 //
-// What changes rows marks a stream as *changed*; before the engine lock is released, or the next
+// A change of rows marks the stream as *changed*. Before the engine lock is released or the next
 // command acts, ServeWaiters() answers the fetches that can be answered, in order of arrival.
 //
 // Thread safety: the holder of the engine lock.
@@ -26,12 +26,12 @@
 
 namespace sluice::controller {
 
-// Errors: kNoTask, kNoField: the partition is STRICT, and does not know it.
+// Errors: kNoTask, kNoField: the partition is STRICT and does not declare the task or field.
 Status CheckTask(const store::Partition& partition, std::string_view task);
 Status CheckFields(const store::Partition& partition, std::span<const std::string> fields);
 
-// A fetch that waits: in its partition's stream or, while there is none of that name, in the wait
-// queue of the name.
+// A fetch that waits: in its partition's stream or, while there is no partition of that name, in
+// the wait queue of the name.
 class StreamWaiter : public controller::Waiter, public engine::Waiter {
  public:
   // Errors: std::bad_alloc.
@@ -58,7 +58,7 @@ class StreamWaiter : public controller::Waiter, public engine::Waiter {
 
 class Streams final : public store::Listener, public engine::WaiterService {
  public:
-  // All are borrowed. Becomes the engine's waiter service.
+  // All are borrowed. Streams becomes the engine's waiter service.
   struct Parts {
     store::Store& store;
     engine::Engine& engine;
@@ -69,39 +69,39 @@ class Streams final : public store::Listener, public engine::WaiterService {
   };
   explicit Streams(const Parts& parts);
 
-  // The partition's, made where there is none; what was due by now is done first: leases whose time
-  // is up, rows to evict (not while CLIENT PAUSE is on).
-  // Errors: std::bad_alloc.
+  // Returns the partition's stream, creating it if there is none. First does what is due: expires
+  // leases whose time is up and evicts rows (not while CLIENT PAUSE is on). Errors: std::bad_alloc.
   Stream& Of(engine::EngineLock& lock, store::Partition& partition) REQUIRES(engine::engine_role);
-  // Null: nobody asked for its tasks yet.
+  // Returns null if no command asked for the partition's tasks yet.
   static Stream* Find(store::Partition& partition) {
     return static_cast<Stream*>(partition.GetAttachment());
   }
 
-  // Waits in the partition's stream or, while there is none, for it.
+  // Waits in the partition's stream or, while there is no partition, for the partition.
   // Errors: std::bad_alloc.
   void Wait(engine::EngineLock& lock, StreamWaiter& waiter) REQUIRES(engine::engine_role);
 
-  // The rows go where all tasks of an AUTOEVICT partition have consumed them; where there is no
-  // memory for that, when its tasks are asked for next.
+  // Evicts the rows that all tasks of an AUTOEVICT partition have consumed. If there is no memory
+  // for that, the next access to the partition's tasks evicts them.
   void Evict(engine::EngineLock& lock, Stream& stream, std::span<const RowIndex> rows) noexcept
       REQUIRES(engine::engine_role);
-  // Of all its rows; where those are many, the first of them, and more when its tasks are asked
-  // for.
+  // The same for all rows of the partition: a first batch now, the others at later accesses to the
+  // partition's tasks.
   void EvictSome(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
-  // The partition's terms were changed: its tasks follow, and waiting fetches of a task or field
-  // that STRICT does not allow get their error. Errors: std::bad_alloc.
+  // Applies changed terms of the partition. Waiting fetches of a task or field that STRICT does not
+  // allow get their error. Errors: std::bad_alloc.
   void OnTermsChanged(engine::EngineLock& lock, Stream& stream) REQUIRES(engine::engine_role);
-  // Ends leases whose time is up, some thousand rows' at most. When the next one ends, which may be
-  // in the past: Leases::kNever: none does. While CLIENT PAUSE is on: when the pause ends; fetches
-  // that could not be answered meanwhile are then.
+  // Expires leases whose time is up, of some thousand rows at most. Returns when the next lease
+  // expires, which may be in the past; Leases::kNever if none does. While CLIENT PAUSE is on,
+  // returns the end of the pause; fetches that the pause held back are answered then.
   std::int64_t EndLeases(engine::EngineLock& lock, std::int64_t now_us) noexcept
       REQUIRES(engine::engine_role);
-  // Ends the client's leases, some thousand rows' at most. True: there are more.
+  // Releases the connection's leases, of some thousand rows at most. Returns true if there are
+  // more.
   bool OnConnectionClosed(engine::EngineLock& lock, std::int64_t connection) noexcept
       REQUIRES(engine::engine_role);
 
-  // Its waiters are looked at before the engine lock is released.
+  // The stream's waiters are checked before the engine lock is released.
   void MarkChanged(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
   void ServeWaiters(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role);
 
@@ -113,7 +113,7 @@ class Streams final : public store::Listener, public engine::WaiterService {
 
   LeaseId& LeaseIds() { return lease_ids_; }
   [[nodiscard]] std::int64_t NowMs() const { return parts_.clock.WallUs() / 1000; }
-  // Calls function(stream) for each.
+  // Calls function(stream) for each stream.
   template <typename Function>
   void ForEach(engine::EngineLock& /*lock*/, const Function& function)
       REQUIRES(engine::engine_role) {

@@ -7,13 +7,12 @@
 namespace sluice::controller {
 namespace {
 
-// Of a task that nobody waits in. Each costs a look at every row that is written.
+// Views without waiters per task. Each view costs a check of every row that is written.
 constexpr std::size_t kIdleViewsMax = 16;
 
-// What was in it, to be given back later. Where there is no memory for that, null, and it is empty
-// all the same.
+// Empties `thing` and returns its old content, to be destroyed later; null if there is no memory.
 template <typename Thing>
-// NOLINTNEXTLINE(bugprone-exception-escape): an empty Thing takes no memory, and moving none
+// NOLINTNEXTLINE(bugprone-exception-escape): an empty Thing and a move allocate nothing
 std::unique_ptr<Thing> Retire(Thing& thing) noexcept {
   std::unique_ptr<Thing> old(new (std::nothrow) Thing);
   if (old != nullptr) {
@@ -110,7 +109,7 @@ void Task::RowFreed(RowIndex row) noexcept {
   NotifyViews([&](View& view) { view.RowFreed(row, view.Fits(row)); });
 }
 
-// A view that finds no memory is filled anew later.
+// A view that finds no memory is refilled later.
 template <typename Function>
 void Task::NotifyViews(const Function& function) noexcept {
   for (const auto& view : views_) {
@@ -162,7 +161,7 @@ View& Task::ViewOf(std::vector<std::size_t> fields, const Selection& selection) 
   return *views_.back();
 }
 
-// The one used least recently goes.
+// Drops the least recently used view.
 void Task::DropIdleViews() noexcept {
   const auto idle = [](const auto& view) { return view->Waiters() == 0; };
   if (std::count_if(views_.begin(), views_.end(), idle) <

@@ -1,7 +1,7 @@
-// Task: a named consumer of a partition: which rows it has consumed and leased, what its ranks got,
-// and its views of what is left.
+// Task: a named consumer of a partition: the rows that it has consumed and leased, the steps of its
+// ranks, and its views of the free rows.
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
 #include <functional>
@@ -20,7 +20,7 @@ namespace sluice::controller {
 
 class Task {
  public:
-  // All are borrowed. What it is done with goes to `retired`.
+  // References are borrowed. Unused objects go to `retired`.
   Task(std::string name, const RowBits& existing, const RowSource& rows, Retired& retired,
        std::uint64_t seed)
       : random(seed),
@@ -35,62 +35,62 @@ class Task {
   [[nodiscard]] const RowBits& Consumed() const { return consumed_; }
   [[nodiscard]] const Leases& GetLeases() const { return leases_; }
   [[nodiscard]] Steps& GetSteps() { return steps_; }
-  // Consumed, or lent.
+  // Consumed or leased.
   [[nodiscard]] bool Taken(RowIndex row) const noexcept {
     return consumed_.Contains(row) || leases_.HolderOf(row) != 0;
   }
 
-  // Rows become consumed; those that are lent no more so. REQUIRES: they are there, none twice.
-  // Errors: std::bad_alloc; nothing changed then.
+  // Consumes rows and takes them out of their leases. REQUIRES: the rows exist; no row is listed
+  // twice. Errors: std::bad_alloc; nothing changed then.
   void Consume(std::span<const RowIndex> rows);
-  // REQUIRES: they are there, and not taken. Errors: std::bad_alloc; nothing changed then.
+  // Grants a lease. REQUIRES: the rows exist and are not taken. Errors: std::bad_alloc; nothing
+  // changed then.
   void Lend(LeaseId id, std::span<const RowIndex> rows, const Leases::Loan& loan);
-  // REQUIRES, besides: the lease runs. Errors: std::bad_alloc; nothing changed then.
+  // Adds rows to a lease. REQUIRES: as Lend(); the lease is active. Errors: as Lend().
   void LendMore(LeaseId id, std::span<const RowIndex> rows);
   std::int64_t Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now_us) {
     return leases_.Renew(id, terms, now_us);
   }
-  // Consumed or lent rows are free again. A view that finds no memory for them is filled anew
-  // later (Refill). REQUIRES: the row is there.
+  // Makes a consumed or leased row free again. A view that finds no memory for the row is refilled
+  // later (Refill()). REQUIRES: the row exists.
   void Free(RowIndex row) noexcept;
-  // What it held is free again, and stays remembered as its step's; where it is not a step's, of
-  // more than `rows_max` rows some are. How many became free.
+  // Ends a lease: its rows are free again, and its step keeps them. Of a lease without a step at
+  // most `rows_max` rows become free. Returns how many became free.
   std::int64_t EndLease(LeaseId id, std::size_t rows_max = SIZE_MAX) noexcept;
-  // Forgets all but its name and views, which are rebuilt: call StepRebuild() until it says that it
-  // is done. Until then those that wait in them are not looked at.
+  // Forgets all but the name and the views. The views are rebuilt: call StepRebuild() until it
+  // returns false. Waiters of the views are not checked before that.
   void Reset() noexcept;
-  // Looks at so many rows. True: there are more. Errors: std::bad_alloc.
+  // Reads `rows` rows. Returns true if there are more. Errors: std::bad_alloc.
   bool StepRebuild(std::int64_t rows);
-  // StepRebuild() is called no more: whoever needs a view does the rest.
+  // Stops the rebuild: the next call that needs a view completes it.
   void EndRebuild() noexcept;
 
-  // A row of the partition was made or written, or is gone.
+  // A row of the partition was created or written, or was removed.
   void RowWritten(RowIndex row) noexcept;
   void RowGone(RowIndex row) noexcept;
 
-  // The view of this selection, which may not have looked at all rows. `fields`: positions, sorted.
+  // Returns the view of this selection, which may be incomplete. `fields`: positions, sorted.
   // Errors: std::bad_alloc.
   View& ViewOf(std::vector<std::size_t> fields, const Selection& selection);
   void MakeStale() noexcept { stale_ = true; }
-  // Fills those views anew that could not be kept up to date. Errors: std::bad_alloc.
+  // Refills the views that could not be kept up to date. Errors: std::bad_alloc.
   void Refill();
-  // The positions that its views use, appended.
+  // Appends the field positions that the views use.
   void FieldsInUse(std::vector<std::size_t>& positions) const;
-  // Fetches of it that wait.
   [[nodiscard]] std::size_t Waiters() const;
-  // As new: it has taken nothing, remembers nothing, and nobody waits in it.
+  // Returns true if the task is as new: no rows taken, no steps, no waiters.
   [[nodiscard]] bool Unused() const {
     return consumed_.Count() == 0 && leases_.Count() == 0 && steps_.Bytes() == 0 && Waiters() == 0;
   }
   [[nodiscard]] std::int64_t Bytes() const;
 
-  // Those of its last fetch, in the order named.
+  // The fields of the last fetch, in the order named.
   std::vector<std::string> last_fields;
   Random random;
-  std::int64_t deals = 0;  // calls that steps were remembered of
+  std::int64_t deals = 0;  // calls whose steps were remembered
 
  private:
-  // It was taken, and is not any more. REQUIRES: it is there.
+  // The row was taken and is free now. REQUIRES: the row exists.
   void RowFreed(RowIndex row) noexcept;
   template <typename Function>
   void NotifyViews(const Function& function) noexcept;
@@ -107,7 +107,7 @@ class Task {
   Steps steps_;
   std::vector<std::unique_ptr<View>> views_;
   std::int64_t uses_ = 0;
-  bool stale_ = false;  // a view is not up to date: there was no memory
+  bool stale_ = false;  // a view is stale: there was no memory
 };
 
 }  // namespace sluice::controller

@@ -11,8 +11,8 @@ constexpr std::size_t kIdleLinesMax = 8;
 
 }  // namespace
 
-// Of a row that has changed. A sampler that finds no memory is dropped, and made anew when it is
-// asked for.
+// Notifies samplers of a changed row. A sampler that finds no memory is dropped and created again
+// when it is needed.
 template <typename Tell>
 void View::NotifySamplers(const Tell& tell) noexcept {
   for (const auto& line : lines_) {
@@ -44,7 +44,7 @@ void View::LookAtMore(std::int64_t& rows) {
   next_ = row == kNoRow ? kAll : row;
 }
 
-// True: there are more.
+// Returns true if there are more rows.
 bool View::NotifyMore(Line& line, std::int64_t& rows) {
   const Choosable from = {
       .ready = rows_, .existing = around_.existing, .gone = around_.consumed, .rows = around_.rows};
@@ -96,7 +96,7 @@ void View::RowFreed(RowIndex row, bool in) {
   if (in) {
     Add(row);
   } else {
-    RowConsumed(row);  // not any more, which matters as much
+    RowConsumed(row);  // samplers are notified in the same way
   }
 }
 
@@ -116,7 +116,7 @@ void View::Remove(RowIndex row) noexcept {
   }
 }
 
-// Samplers are told where it was not in, too: it may have been lent.
+// Samplers are notified even if the row was not in the view: it may have been leased.
 void View::RowConsumed(RowIndex row) noexcept {
   rows_.Erase(row);
   NotifySamplers([row](Line& line) { line.sampler->RowTaken(row); });
@@ -130,7 +130,7 @@ void View::RowGone(RowIndex row) noexcept {
 Line& View::LineOf(const SamplerChoice& choice) {
   for (auto it = lines_.begin(); it != lines_.end(); ++it) {
     if (SameOrder((*it)->choice, choice)) {
-      std::rotate(lines_.begin(), it, it + 1);  // the one asked for last stands first
+      std::rotate(lines_.begin(), it, it + 1);  // most recently used first
       return *lines_.front();
     }
   }

@@ -1,15 +1,15 @@
-// View: the rows that a task could take for one selection: those that are there, complete, fit, and
-// are free; and its lines. Kept up to date at each change, so that a fetch looks at what it takes
-// and nothing else.
+// View: the rows that a task could take for one selection (existing, complete, matching and free),
+// and its lines. A view is updated at each change, so that a fetch reads only the rows that it
+// takes.
 //
-// A new view has looked at no row, and so does a new sampler know none. They go through the rows in
-// order, some thousand at a time, and between two such steps others may act: a row behind the place
-// where they are is looked at when it changes, a row before it when they come to it.
+// A new view has read no row, and a new sampler has been notified of none. Both go through the rows
+// in order, some thousand per step, and other commands may act between two steps. A change of a row
+// that was already read updates the view; other rows are read when the scan reaches them.
 //
-//   rows:   | looked at: kept up to date | not yet: changes are of no interest |
+//   rows:   | read: kept up to date      | not read yet: changes are ignored   |
 //                                        ^ next_
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
 #include <functional>
@@ -35,7 +35,7 @@ class View {
     std::string where_text;
     friend bool operator==(const Key&, const Key&) = default;
   };
-  // `taken` says of a row whether the task has taken it. All but the key are borrowed.
+  // `taken` returns whether the task has taken a row. All members are borrowed.
   struct Surroundings {
     const RowBits& existing;
     const RowBits& consumed;
@@ -51,49 +51,50 @@ class View {
 
   [[nodiscard]] const Key& GetKey() const { return key_; }
   [[nodiscard]] const RowBits& Rows() const { return rows_; }
-  // Complete, and its tag fits?
+  // Returns true if the row is complete and its tag matches.
   [[nodiscard]] bool Fits(RowIndex row) const {
     return around_.rows.Ready(row, key_.fields) &&
            (!where_ || where_->Matches(around_.rows.TagOf(row)));
   }
 
-  // Begins anew.
+  // Starts again, with no rows read.
   void Restart() noexcept;
-  // Has it looked at all rows?
+  // Returns true if all rows were read.
   [[nodiscard]] bool Complete() const { return next_ == kAll; }
-  // Looks at some more rows, for itself and for the sampler of `line` (null: none), and takes their
-  // number off `rows`. True: there are more, and `rows` is used up.
+  // Reads more rows, for the view and for the sampler of `line` (null for none), and subtracts
+  // their number from `rows`. Returns true if there are more rows and `rows` is used up.
   // Errors: std::bad_alloc; it may be called again.
   bool Step(Line* line, std::int64_t& rows);
-  // All that are left.
+  // Reads all rows that are left.
   void Finish(Line* line) {
     std::int64_t rows = kAll;
     Step(line, rows);
   }
 
-  // The row was written; it is in the view or not. Errors: std::bad_alloc.
+  // The row was written. `in`: it belongs to the view now. Errors: std::bad_alloc.
   void RowWritten(RowIndex row, bool in);
-  // The row was taken, and is not any more; it is in the view or not. Errors: std::bad_alloc.
+  // A taken row became free. `in`: it belongs to the view now. Errors: std::bad_alloc.
   void RowFreed(RowIndex row, bool in);
   // Errors: std::bad_alloc.
   void Add(RowIndex row);
   void Remove(RowIndex row) noexcept;
   void RowConsumed(RowIndex row) noexcept;
-  // The row is gone.
+  // The row was removed.
   void RowGone(RowIndex row) noexcept;
 
-  // The line of this sampler. Errors: std::bad_alloc.
+  // Returns the line of this sampler. Errors: std::bad_alloc.
   Line& LineOf(const SamplerChoice& choice);
-  // Its sampler, made where it is missing, which knows all rows. Errors: std::bad_alloc.
+  // Returns the line's sampler, created if missing and notified of all rows.
+  // Errors: std::bad_alloc.
   Sampler& SamplerOf(Line& line);
-  // Step() for those of its lines in which somebody waits.
+  // Step() for the lines that have waiters.
   bool StepForWaiters(std::int64_t& rows);
   void DropSamplers() noexcept;
   [[nodiscard]] std::size_t Waiters() const;
   [[nodiscard]] std::int64_t Bytes() const;
 
-  std::int64_t used = 0;  // when it was asked for last, on the controller's count
-  // Somebody goes on with Step() until it is done; those that wait are looked at then.
+  std::int64_t used = 0;  // the task's use count at the last use
+  // A rebuild calls Step() until the view is complete; its waiters are checked then.
   bool rebuilt = false;
 
  private:
@@ -106,7 +107,7 @@ class View {
   Key key_;
   std::optional<store::Where> where_;
   Surroundings around_;
-  RowIndex next_ = 0;  // the first that it has not looked at; kAll: it has looked at all
+  RowIndex next_ = 0;  // the first row that was not read; kAll if all were read
   RowBits rows_;
   std::vector<std::unique_ptr<Line>> lines_;
 };

@@ -1,7 +1,6 @@
-// Waiter: a fetch that waits. Line: a sampler over a view, and those that wait for it, in order of
-// arrival.
+// Waiter: a fetch that waits. Line: a sampler over a view, and its waiters in order of arrival.
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
 #include <cstdint>
@@ -19,18 +18,18 @@ class View;
 
 class Waiter {
  public:
-  // `arrival`: its place among all that wait; others' differ.
+  // `arrival`: the position among all waiters; unique.
   Waiter(Fetch wanted, std::int64_t arrival) : fetch(std::move(wanted)), arrival_(arrival) {}
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
   virtual ~Waiter() = default;
 
-  // Its client has hung up: it is not to get rows.
+  // Returns true if the peer has closed the connection: the waiter must not get rows.
   virtual bool IsGone() noexcept { return false; }
-  // It is to get these rows, which its step has got before; nothing changed yet. Not ok: it cannot
-  // be answered with them, and this is its answer. Errors: std::bad_alloc.
+  // Called before the waiter gets these rows, which its step got before; nothing changed yet. A
+  // status that is not ok is the answer instead of the rows. Errors: std::bad_alloc.
   virtual Status Prepare(std::span<const RowIndex> rows) = 0;
-  // It waits no more, and this is its answer: kRows, kNil, or an error.
+  // Ends the wait with this answer: kRows, kNil, or an error.
   virtual void Answer(Result<Outcome> outcome, Fetched fetched) noexcept = 0;
 
   [[nodiscard]] std::int64_t Arrival() const { return arrival_; }
@@ -41,19 +40,19 @@ class Waiter {
  private:
   friend class Controller;
   std::int64_t arrival_;
-  Line* line_ = nullptr;  // in which it waits
+  Line* line_ = nullptr;  // null if it does not wait
 };
 
 struct Line {
   View* view = nullptr;
   SamplerChoice choice;
-  std::unique_ptr<Sampler> sampler;             // null: to be made anew
-  RowIndex told = 0;                            // it knows the rows before this one; kAll: all
+  std::unique_ptr<Sampler> sampler;             // null: to be created again
+  RowIndex told = 0;                            // sampler was notified of rows before it, or kAll
   std::map<std::int64_t, Waiter*> waiters;      // by arrival
-  std::map<std::int64_t, std::int64_t> counts;  // how many of them want so many rows
-  bool changed = false;                         // since somebody was served
+  std::map<std::int64_t, std::int64_t> counts;  // rows wanted -> number of waiters
+  bool changed = false;                         // since a waiter was last served
 
-  // What the one that wants least wants. REQUIRES: somebody waits.
+  // Returns the smallest number of rows that a waiter wants. REQUIRES: there is a waiter.
   [[nodiscard]] std::int64_t Least() const { return counts.begin()->first; }
 };
 

@@ -1,11 +1,11 @@
 // Engine: the one lock under which commands act on the store and the controller.
 //
-// A command acquires it when it begins to act and need not release it: a batch of pipelined
-// commands of one connection shares one hold, which Turn ends after kHoldUs at the latest (between
-// two commands; one command is atomic). What takes long and needs no state (rendering a large
-// reply, preparing a large request) is done without the lock.
+// A command acquires the lock when it begins to act and need not release it: pipelined commands of
+// one connection share one hold. Turn ends the hold between two commands, after kHoldUs at the
+// latest; one command is atomic. Long work that needs no state (rendering a large reply, preparing
+// a large request) is done without the lock.
 //
-// Thread safety: Engine: any thread. Turn: the thread that made it.
+// Thread safety: Engine: any thread. Turn: the thread that created it.
 #pragma once
 
 #include <atomic>
@@ -18,10 +18,11 @@
 
 namespace sluice::engine {
 
-// Serves blocked commands before the lock is released, or the next command acts.
+// Serves waiters before the lock is released or the next command acts.
 class WaiterService {
  public:
-  // Serves all that can be served now. Called again where Engine::HasWork() was called meanwhile.
+  // Serves all waiters that can be served now. Called again if Engine::HasWork() was called during
+  // the call.
   virtual void ServeWaiters(EngineLock& lock) noexcept REQUIRES(engine_role) = 0;
 
  protected:
@@ -32,7 +33,7 @@ class Engine {
  public:
   static constexpr std::int64_t kHoldUs = 100;
 
-  // One connection's run of commands. Does not hold the lock at first; releases it at its end.
+  // One connection's run of commands. Starts without the lock; the destructor releases the lock.
   class Turn {
    public:
     Turn(Engine& engine, const Clock& clock) : engine_(engine), clock_(clock) {}
@@ -40,19 +41,20 @@ class Engine {
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
 
-    // Acquires the lock; no effect where it is held.
+    // Acquires the lock. No effect if this turn holds it.
     EngineLock& Enter() ASSERT_CAPABILITY(engine_role);
-    void Leave();  // no effect where it is not held
-    // Call after each command with the time it ended: serves waiters, and releases the lock where
-    // it was held long enough.
+    // Releases the lock. No effect if this turn does not hold it.
+    void Leave();
+    // Call after each command with the time at which it ended. Serves waiters, and releases the
+    // lock if it was held for kHoldUs.
     void EndCommand(std::int64_t now_us);
-    // Acquires the lock, and does not release it until Unpin() or the turn's end, whatever is
-    // called: for commands that are to be one to others.
+    // Acquires the lock. No call releases it before Unpin() or the end of the turn: for commands
+    // that must be atomic together.
     EngineLock& Pin() ASSERT_CAPABILITY(engine_role);
     void Unpin() { pinned_ = false; }
     [[nodiscard]] bool Entered() const { return entered_; }
-    // The longest time in one piece that one command held the lock since this was asked last, in
-    // us. Of commands that share a hold each counts for itself, with those that it served.
+    // Returns the longest uninterrupted time, in us, that one command held the lock since the last
+    // call. Commands that share a hold count separately, each with the waiters that it served.
     std::int64_t TakeLongestHold() { return std::exchange(longest_hold_us_, 0); }
 
    private:
@@ -71,14 +73,14 @@ class Engine {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Borrowed; must outlive every turn.
+  // Borrows `service`, which must outlive every turn.
   void SetWaiterService(WaiterService& service) { service_ = &service; }
-  // There may be waiters to serve.
+  // Notes that there may be waiters to serve.
   void HasWork(EngineLock& /*lock*/) noexcept REQUIRES(engine_role) { has_work_ = true; }
-  // The same, from a thread that may or may not hold the lock: they are served when the lock is
-  // released next. Whoever calls it makes sure that it will be.
+  // The same, from a thread that may or may not hold the lock: the waiters are served when the lock
+  // is next released. The caller makes sure that a release follows.
   void HasWorkSoon() noexcept { has_work_soon_.store(true); }
-  // The lock, for what is called by its holder but not given it: listeners of the store.
+  // Returns the lock, for store listeners: its holder calls them without passing it.
   // REQUIRES: the lock is held by this thread.
   EngineLock& Held() ASSERT_CAPABILITY(engine_role) {
     assert(lock_.Held());
@@ -86,7 +88,7 @@ class Engine {
   }
 
  private:
-  // False: there was nothing to do.
+  // Returns false if there was nothing to do.
   bool ServeWaiters() noexcept;
 
   Mutex mutex_;

@@ -1,8 +1,8 @@
-// EngineLock: the proof that the caller holds the engine lock. Only Engine::Turn makes one, so what
-// takes an `EngineLock&` cannot be called without it: forgetting to acquire the lock does not
-// compile. Guarded<T> is a thing that only the holder reaches.
+// EngineLock: the proof that the caller holds the engine lock. Only Engine::Turn hands one out, so
+// a call of a function that takes an `EngineLock&` does not compile without acquiring the lock.
+// Guarded<T> is an object that only the holder of the lock can reach.
 //
-// Costs nothing at run time; the builds with assertions also check that the lock was not released
+// Costs nothing at run time. Builds with assertions also check that the lock was not released
 // since. clang checks the same by `engine_role`.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace sluice::engine {
 
-// What clang's analysis takes the holder of the engine lock to have: one server, one engine lock.
+// The capability that clang's analysis gives the holder of the engine lock: one per server.
 class CAPABILITY("engine lock") EngineRole {};
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): only the analysis names it
 inline EngineRole engine_role;
@@ -30,7 +30,7 @@ class EngineLock {
   bool held_ = false;
 };
 
-// Borrows `object`, which must outlive it.
+// Borrows `object`, which must outlive the Guarded.
 template <typename T>
 class Guarded {
  public:
@@ -40,7 +40,7 @@ class Guarded {
     assert(lock.Held());
     return object_;
   }
-  // For the composition root, which hands it to those that are under the lock themselves.
+  // For the composition root, which passes the object to parts that run under the lock themselves.
   [[nodiscard]] T& Wiring() const { return object_; }
 
  private:

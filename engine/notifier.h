@@ -1,7 +1,7 @@
-// Notifier: how others, with the engine lock or without, tell a connection that its blocked command
-// is to be resumed.
+// Notifier: notifies a connection, with or without the engine lock, that its blocked command is to
+// be resumed.
 //
-// Thread safety: any thread; Take() is its connection's.
+// Thread safety: any thread; Take(): its connection's thread.
 #pragma once
 
 #include <atomic>
@@ -13,8 +13,8 @@ namespace sluice::engine {
 
 class Notifier {
  public:
-  // `call` makes the connection resume on its own thread. It may throw std::bad_alloc: then the
-  // thread's next look at its connections finds what was missed.
+  // `call` makes the connection resume on its own thread. If `call` throws std::bad_alloc, the
+  // thread's next periodic check of its connections finds the notification.
   explicit Notifier(std::function<void()> call) : call_(std::move(call)) {}
 
   void Notify() noexcept {
@@ -26,7 +26,7 @@ class Notifier {
     } catch (const std::bad_alloc&) {
     }
   }
-  // Was it notified since the last call?
+  // Returns true if Notify() was called since the last call.
   bool Take() noexcept { return notified_.exchange(false); }
   [[nodiscard]] bool Notified() const noexcept { return notified_.load(); }
 

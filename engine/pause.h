@@ -1,8 +1,8 @@
-// Pause: CLIENT PAUSE: until when commands of clients wait. Meanwhile nothing else gives rows to
-// tasks or removes them: leases do not end, waiting fetches are not answered, nothing is evicted.
-// (Names that have expired are gone to whoever reads them.)
+// Pause: CLIENT PAUSE: the time until which commands wait. During a pause nothing else gives rows
+// to tasks or removes rows: leases do not expire, blocked fetches are not answered, and no row is
+// evicted. (A name that has expired does not exist for readers.)
 //
-// Thread safety: any thread. It begins under the engine lock.
+// Thread safety: any thread. A pause begins under the engine lock.
 #pragma once
 
 #include <atomic>
@@ -11,7 +11,7 @@
 namespace sluice::engine {
 
 struct Pause {
-  std::atomic<std::int64_t> until_us{0};  // of the clock; past: nobody waits
+  std::atomic<std::int64_t> until_us{0};  // clock time; no pause if it is in the past
   std::atomic<bool> writes_only{false};
 
   [[nodiscard]] bool On(std::int64_t now_us) const { return now_us < until_us; }

@@ -1,6 +1,6 @@
 #include "engine/wait_queues.h"
 
-#include <limits>
+#include <algorithm>
 #include <memory>
 #include <new>
 #include <utility>
@@ -20,15 +20,16 @@ bool Fits(const Waiter::Need& need, const Waiter::Need& available) {
 
 }  // namespace
 
-// To those that fit beside what is set aside for others. Nobody joins or leaves meanwhile.
-// A waiter that needs more than `limit` can never be served: it tries once more, and gets its
-// error.
+// Serves the waiters that fit beside what is reserved for others. No waiter joins or leaves during
+// the call. A waiter that needs more than `limit` can never be served: it tries once more and gets
+// its error.
 void WaitQueue::Offer(EngineLock& lock, Waiter::Need available,
                       const Waiter::Need& limit) noexcept {
   for (Waiter& waiter : waiters_) {
     if (!waiter.served_) {
       waiter.need_ = waiter.CurrentNeed(lock);
-      if (!Fits(waiter.need_, limit)) {
+      const Waiter::Need& need = waiter.need_;
+      if (!Fits({.rows = need.rows, .bytes = std::max(need.bytes, need.alone)}, limit)) {
         waiter.OnServed(lock);
         continue;
       }
@@ -43,7 +44,7 @@ void WaitQueue::Offer(EngineLock& lock, Waiter::Need available,
   }
 }
 
-// All that wait now; those that join again wait for the next change.
+// Serves all current waiters; a waiter that joins again waits for the next change.
 void WaitQueue::ServeAll(EngineLock& lock) noexcept {
   for (std::size_t left = waiters_.size(); left > 0 && !waiters_.empty(); --left) {
     Waiter& waiter = waiters_.front();
@@ -98,7 +99,7 @@ void WaitQueues::Join(EngineLock& lock, WaitQueue& queue, Waiter& waiter,
   waiter.served_ = false;
   queue.waiters_.push_back(waiter);
   if (queue.HasNeeds()) {
-    MarkChanged(lock, queue);  // there may be room by now
+    MarkChanged(lock, queue);  // there may be space by now
   }
 }
 
@@ -202,7 +203,7 @@ void WaitQueues::OnNameChanged(std::string_view name) noexcept {
   }
 }
 
-// Full partitions are gone; nobody can wait for the rows of one to be removed.
+// Full partitions were removed; a waiter cannot wait for the removal of their rows.
 void WaitQueues::OnAllRemoved(store::Store& /*before*/) noexcept {
   EngineLock& lock = engine_.Held();
   for (const auto& queue : queues_) {

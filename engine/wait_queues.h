@@ -1,16 +1,16 @@
-// WaitQueues: where blocked commands wait. There is one kind of queue, with a key that says for
-// what:
+// WaitQueues: the wait queues of blocked commands. The key of a queue says what its waiters wait
+// for:
 //
-//   kMemory      memory: writes with BLOCK that maxmemory refused
-//   kLimits      a partition to be less full: writes with BLOCK that MAXROWS or MAXBYTES refused
-//   kPartition   a partition of this name to be made: fetches
-//   kRow         a row to change: KV.WAIT
+//   kMemory      free memory: writes with BLOCK that maxmemory refused
+//   kLimits      space in a partition: writes with BLOCK that MAXROWS or MAXBYTES refused
+//   kPartition   the creation of a partition of this name: fetches
+//   kRow         a change of a row: KV.WAIT
 //   kUnpause     the end of CLIENT PAUSE
 //
-// Waiters are served in order of arrival. In the first two kinds each has a need: one whose need
-// fits may pass one whose need does not, and what a waiter was offered is not offered to those
-// behind it until it has tried. Changes only mark queues (they listen to the store); ServeWaiters()
-// serves the marked ones before the engine lock is released, so whoever makes it possible serves.
+// Waiters are served in order of arrival. In the first two kinds each waiter has a need: a waiter
+// whose need fits may pass one whose need does not, and what a waiter was offered is not offered to
+// those behind it until it has tried. Store events only mark queues; ServeWaiters() serves the
+// marked queues before the engine lock is released, so the command that made the change serves.
 //
 // Thread safety: the holder of the engine lock; OnMemoryFreed(): any thread.
 #pragma once
@@ -43,21 +43,22 @@ class Waiter {
  public:
   using Hook = boost::intrusive::list_member_hook<
       boost::intrusive::link_mode<boost::intrusive::normal_link>>;
-  // Of memory: bytes. Of a partition's limits: rows and bytes of values, as store::WriteResult.
+  // kMemory: bytes. kLimits: rows and bytes of values, as in store::WriteResult.
   struct Need {
     std::int64_t rows = 0;
     std::int64_t bytes = 0;
+    std::int64_t alone = 0;  // what the limit must allow: bytes without what they replace, if more
   };
 
   Waiter() = default;
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
-  virtual ~Waiter() { assert(!Waits()); }  // whoever ends it calls WaitQueues::Leave() first
+  virtual ~Waiter() { assert(!Waits()); }  // REQUIRES: WaitQueues::Leave() was called
 
-  // What it waits for has come; where it has a need, it fits, and is set aside for it until it
-  // leaves or is refused. A waiter without one has left its queue, and may join again.
+  // The event occurred. A need, if any, fits and stays reserved for this waiter until it leaves or
+  // is refused. A waiter without a need has left its queue and may join again.
   virtual void OnServed(EngineLock& lock) noexcept REQUIRES(engine_role) = 0;
-  // What it needs now, where that may have changed since it joined.
+  // Returns the current need, which may have changed since the waiter joined.
   virtual Need CurrentNeed(EngineLock& /*lock*/) noexcept REQUIRES(engine_role) { return need_; }
 
   [[nodiscard]] bool Waits() const { return queue_ != nullptr; }
@@ -68,18 +69,18 @@ class Waiter {
   Hook hook_;
   WaitQueue* queue_ = nullptr;
   Need need_;
-  bool served_ = false;  // and has not tried yet
+  bool served_ = false;  // served, and has not tried yet
 };
 
 struct WaitKey {
   enum class Kind : std::uint8_t { kMemory, kLimits, kPartition, kRow, kUnpause };
   Kind kind = Kind::kMemory;
   std::string_view partition = {};
-  std::string_view row_key = {};  // of kRow: the row by its key or, where that is empty, by index
+  std::string_view row_key = {};  // kRow: the row's key; if empty, `row` is its index
   RowIndex row = kNoRow;
 };
 
-// Those that wait for one thing, in order of arrival.
+// The waiters of one key, in order of arrival.
 class WaitQueue {
  public:
   explicit WaitQueue(const WaitKey& key)
@@ -116,32 +117,33 @@ class WaitQueue {
 
 class WaitQueues final : public store::Listener {
  public:
-  // All are borrowed. `serve_soon` is called from any thread when memory was freed that somebody
-  // waits for, and no one may be about to release the engine lock: it must make sure that the lock
-  // is acquired and released soon. It may throw std::bad_alloc: then the housekeeper's next look
-  // serves them.
+  // Borrows its arguments. `serve_soon` is called from any thread when memory was freed that a
+  // waiter needs and possibly no thread is about to release the engine lock: it must make sure that
+  // the lock is acquired and released soon. If it throws std::bad_alloc, the housekeeper's next
+  // round serves the waiters.
   WaitQueues(Engine& engine, store::Store& store, store::Budget& budget);
   ~WaitQueues();
   void SetServeSoon(std::function<void()> serve_soon) { serve_soon_ = std::move(serve_soon); }
 
-  // The queue of this key, which exists until it is released as often. Whoever holds one joins it
-  // without allocating. Errors: std::bad_alloc.
+  // Returns the queue of this key. It exists until Release() was called as often as Hold(). The
+  // holder of a queue joins it without allocating. Errors: std::bad_alloc.
   WaitQueue& Hold(EngineLock& lock, const WaitKey& key) REQUIRES(engine_role);
   void Release(EngineLock& lock, WaitQueue& queue) noexcept REQUIRES(engine_role);
 
-  // The waiter waits at the end of a queue that somebody holds. REQUIRES: it waits in none.
+  // Appends the waiter to the queue. REQUIRES: the queue is held; the waiter is in no queue.
   void Join(EngineLock& lock, WaitQueue& queue, Waiter& waiter, Waiter::Need need = {}) noexcept
       REQUIRES(engine_role);
-  // No effect where it waits in none. What was set aside for it is offered to others.
+  // Removes the waiter from its queue, if any. What was reserved for it is offered to others.
   void Leave(EngineLock& lock, Waiter& waiter) noexcept REQUIRES(engine_role);
-  // It was served and tried in vain; it keeps its place and needs this. REQUIRES: it waits.
+  // The waiter was served and tried in vain: it keeps its position, with this need. REQUIRES: it is
+  // in a queue.
   void Refused(EngineLock& lock, Waiter& waiter, Waiter::Need need) noexcept REQUIRES(engine_role);
 
-  // Those that wait for this are looked at before the lock is released.
+  // The waiters of this key are checked before the lock is released.
   void Notify(EngineLock& lock, const WaitKey& key) noexcept REQUIRES(engine_role);
   void Serve(EngineLock& lock) noexcept REQUIRES(engine_role);
 
-  // How often queues of this kind are held.
+  // Returns how many holds there are on queues of this kind.
   [[nodiscard]] std::size_t Holders(WaitKey::Kind kind) const {
     return held_.at(static_cast<std::size_t>(kind));
   }
@@ -174,7 +176,7 @@ class WaitQueues final : public store::Listener {
   void MarkChanged(EngineLock& lock, WaitQueue& queue) noexcept REQUIRES(engine_role);
   static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
   struct Limits {
-    Waiter::Need limit = {.rows = kNoLimit, .bytes = kNoLimit};      // what there can ever be
+    Waiter::Need limit = {.rows = kNoLimit, .bytes = kNoLimit};      // the most there can ever be
     Waiter::Need available = {.rows = kNoLimit, .bytes = kNoLimit};  // now
   };
   [[nodiscard]] Limits LimitsOf(const WaitQueue& queue) noexcept;
@@ -185,7 +187,7 @@ class WaitQueues final : public store::Listener {
   store::Budget& budget_;
   std::function<void()> serve_soon_ = [] {};
   std::set<std::unique_ptr<WaitQueue>, Less> queues_;
-  std::array<std::size_t, 5> held_ = {};  // holders by kind: most changes concern nobody
+  std::array<std::size_t, 5> held_ = {};  // holds by kind: most changes concern no waiter
   WaitQueue* serving_ = nullptr;
   boost::intrusive::list<
       WaitQueue, boost::intrusive::member_hook<WaitQueue, WaitQueue::Hook, &WaitQueue::in_changed_>,

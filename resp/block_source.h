@@ -1,5 +1,5 @@
-// BlockSource: where a Reply's scratch memory is charged, so that output counts as it is made and
-// resp/ need not know what it counts against.
+// BlockSource: the interface through which a Reply charges its scratch memory, so that resp/ does
+// not depend on the memory accounting.
 #pragma once
 
 #include <cstddef>
@@ -7,16 +7,16 @@
 
 namespace sluice::resp {
 
-// There is memory, but not for this reply.
+// The memory limit of this reply is reached.
 struct NoSpace : std::bad_alloc {
-  [[nodiscard]] const char* what() const noexcept override { return "no room for the reply"; }
+  [[nodiscard]] const char* what() const noexcept override { return "no memory for the reply"; }
 };
 
 class BlockSource {
  public:
-  // Takes `bytes`, or changes nothing and returns false. `must`: always takes.
+  // Charges `bytes`, or changes nothing and returns false. With `must`, always charges.
   [[nodiscard]] virtual bool Take(std::size_t bytes, bool must) noexcept = 0;
-  // Take(bytes, false) would take them.
+  // True if Take(bytes, false) would succeed.
   [[nodiscard]] virtual bool HasSpace(std::size_t bytes) const noexcept = 0;
   virtual void Give(std::size_t bytes) noexcept = 0;
 

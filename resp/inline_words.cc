@@ -48,7 +48,7 @@ InlineWords::Event InlineWords::Next(std::string_view& word) {
     return Event::kEnd;
   }
   const char* const begin = out_ = next_;
-  // Vertical tab and form feed part words but do not end one: so does Redis.
+  // As in Redis, vertical tab and form feed separate words but do not end one.
   while (next_ != end_ && *next_ != ' ' && *next_ != '\t' && *next_ != '\r' && *next_ != '\n') {
     const char c = *next_++;
     if (c != '"' && c != '\'') {
@@ -64,7 +64,7 @@ InlineWords::Event InlineWords::Next(std::string_view& word) {
   return Event::kWord;
 }
 
-// From behind the opening quote to behind the closing one. False: unbalanced.
+// Reads from after the opening quote to after the closing one. Returns false if unbalanced.
 bool InlineWords::ReadQuoted(char quote) {
   while (next_ != end_) {
     const char c = *next_++;
@@ -77,7 +77,7 @@ bool InlineWords::ReadQuoted(char quote) {
   return false;
 }
 
-// From behind the backslash; there is at least one more character.
+// Reads an escape from after the backslash. REQUIRES: at least one more character.
 char InlineWords::ReadEscape() {
   const char c = *next_++;
   if (c == 'x' && HexValue(Peek(0)) >= 0 && HexValue(Peek(1)) >= 0) {

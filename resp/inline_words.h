@@ -1,10 +1,10 @@
-// InlineWords: cuts one inline request ("SET key 'a value'") into words, by Redis's rules.
+// InlineWords: splits one inline request ("SET key 'a value'") into words by Redis's rules.
 //
 //   bare words   end at space, tab, CR or LF
-//   "..."        knows \xHH \n \r \t \b \a; a backslash before anything else means that character
-//   '...'        knows \' only
+//   "..."        escapes \xHH \n \r \t \b \a; a backslash before another character is dropped
+//   '...'        escape \' only
 //
-// A quote may open inside a word; after the closing one the word must end.
+// A quote may open inside a word. The word must end after the closing quote.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,10 @@ class InlineWords {
  public:
   enum class Event : std::uint8_t { kWord, kEnd, kUnbalanced };
 
-  // Words are decoded in place: `line` is borrowed and written to, the words are views into it.
+  // Decodes words in place: borrows and modifies `line`; the words are views into it.
   explicit InlineWords(std::span<char> line);
 
-  // kWord: sets `word`. kUnbalanced: a quote never closes, or something follows the closing one.
+  // kWord: sets `word`. kUnbalanced: a quote is not closed, or a character follows a closing quote.
   Event Next(std::string_view& word);
 
  private:

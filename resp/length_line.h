@@ -1,7 +1,7 @@
-// The lines between arguments: lengths ("3" of "*3", "5" of "$5") and the CRLF after a bulk string.
+// Parses lengths ("3" of "*3", "5" of "$5") and the CRLF after a bulk string.
 //
-// In the header because they are the hot path. A line is judged once it is complete, or too long,
-// so that the verdict does not depend on how it arrived.
+// In a header because this is the hot path. A line is checked when it is complete or too long, so
+// the result does not depend on how the bytes were split into segments.
 #pragma once
 
 #include <algorithm>
@@ -18,15 +18,15 @@ struct Length {
     kValue,
     kIncomplete,
     kTooLong,
-    kInvalid,     // not a plain decimal number; or a LF without a CR
-    kNoLineFeed,  // a number and a CR, but then something else
+    kInvalid,     // not a plain decimal number, or an LF without a CR
+    kNoLineFeed,  // a number and a CR without an LF
   };
   Kind kind = Kind::kInvalid;
   std::int64_t value = 0;
-  std::size_t bytes = 0;  // of the line, with CR and the byte after it
+  std::size_t bytes = 0;  // of the line, including CR and the byte after it
 };
 
-// One digit or two and CRLF, as nearly all lines are: the same as ReadLength(), or kIncomplete.
+// Fast path for one or two digits and CRLF: the result of ReadLength(), or kIncomplete.
 inline Length ReadShortLength(std::string_view text) {
   const auto digit = [text](std::size_t i) { return static_cast<unsigned>(text[i] - '0'); };
   if (text.size() < 4 || digit(0) > 9) {
@@ -43,14 +43,14 @@ inline Length ReadShortLength(std::string_view text) {
 
 // `text` begins after the marker.
 inline Length ReadLength(std::string_view text) {
-  constexpr std::size_t kDigitsMax = 18;  // always fits; all limits are far below
+  constexpr std::size_t kDigitsMax = 18;  // fits in int64; all limits are far below
   if (const Length length = ReadShortLength(text); length.kind == Length::Kind::kValue) {
     return length;
   }
   const std::size_t size = std::min(text.size(), kLengthLineBytesMax);
   const std::size_t sign = size > 0 && text[0] == '-' ? 1 : 0;
   std::size_t i = sign;
-  std::uint64_t value = 0;  // may wrap: then there were too many digits
+  std::uint64_t value = 0;  // may wrap; then there are more than kDigitsMax digits
   for (; i < size && text[i] >= '0' && text[i] <= '9'; ++i) {
     value = value * 10 + static_cast<std::uint64_t>(text[i] - '0');
   }
@@ -76,7 +76,7 @@ inline Length ReadLength(std::string_view text) {
 
 enum class LineEnd : std::uint8_t { kThere, kIncomplete, kWrong };
 
-// Is CRLF at `offset` of `text`?
+// Checks for a CRLF at `offset` of `text`.
 inline LineEnd FindLineEnd(std::string_view text, std::size_t offset) {
   if (text.size() >= offset + 2) {
     return text[offset] == '\r' && text[offset + 1] == '\n' ? LineEnd::kThere : LineEnd::kWrong;

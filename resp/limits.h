@@ -1,4 +1,4 @@
-// What a peer may send before it is cut off. Byte counts unless the name says otherwise.
+// Limits on the input of a connection. Byte counts unless the name says otherwise.
 #pragma once
 
 #include <cstddef>
@@ -6,19 +6,19 @@
 
 namespace sluice::resp {
 
-// From this size on a bulk string does not go through the input buffer: the parser asks for a
-// place.
+// A bulk string of this size or more bypasses the input buffer: the parser asks for a destination
+// buffer.
 inline constexpr std::size_t kLargeBulkBytes = std::size_t{16} * 1024;
 
 // One inline request, without its newline.
 inline constexpr std::size_t kInlineBytesMax = std::size_t{64} * 1024;
 inline constexpr std::size_t kLengthLineBytesMax = 32;  // "*3" or "$536870912", without CRLF
 
-// The limits that change at run time (proto-max-bulk-len, and tighter ones before login).
+// Limits that change at run time (proto-max-bulk-len, and tighter limits before login).
 struct Limits {
   std::int64_t args_max = std::int64_t{1024} * 1024;
   std::int64_t bulk_bytes_max = std::int64_t{16} << 30;
-  bool before_login = false;  // only changes the error texts, to Redis's "unauthenticated ..."
+  bool before_login = false;  // selects Redis's "unauthenticated ..." error texts
 };
 
 }  // namespace sluice::resp

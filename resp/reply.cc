@@ -1,4 +1,4 @@
-// The half of Reply that knows how each element is written; reply_pieces.cc keeps the bytes.
+// Reply: encoding of the elements. reply_pieces.cc stores the bytes.
 #include "resp/reply.h"
 
 #include <algorithm>
@@ -25,13 +25,13 @@ char* WriteHeader(char* out, char marker, std::int64_t number) {
   return WriteText(out, kLineEnd);
 }
 
-// One line: a peer must not be able to end it early by what it sent us.
+// Replaces CR and LF, so that text from a client cannot end the line early.
 char* WriteLineText(char* out, std::string_view text) {
   return std::transform(text.begin(), text.end(), out,
                         [](char c) { return c == '\r' || c == '\n' ? ' ' : c; });
 }
 
-// At most `bytes_max` bytes of `text`, and no half of a UTF-8 character.
+// Returns at most `bytes_max` bytes of `text`, without a partial UTF-8 character at the end.
 std::string_view Cut(std::string_view text, std::size_t bytes_max) {
   if (text.size() <= bytes_max) {
     return text;
@@ -147,7 +147,7 @@ void Reply::Header(char marker, std::int64_t number) {
 }
 
 void Reply::Line(char marker, std::string_view text) {
-  // All that fits in one block is the rule; the loop is for an endless simple string.
+  // The text usually fits in one block; the loop is for very long simple strings.
   Append({&marker, 1});
   while (!text.empty()) {
     char* const out = Contiguous(1);

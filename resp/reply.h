@@ -1,17 +1,18 @@
-// Reply: what waits to be sent to one peer. Append-only at one end, consumed by the socket at the
-// other.
+// Reply: the output queue of one connection. Handlers append to one end, the socket consumes from
+// the other.
 //
-// Small things are copied to scratch blocks of its own; payloads are references into memory that
-// somebody pins until it is sent. It knows the peer's protocol version: a map is a flat array in
-// RESP2, null is "$-1" or "_", and so on, so handlers never ask which it is.
+// Small elements are copied to the reply's own scratch blocks. Payloads are references into memory
+// that is pinned until sent. The reply encodes for the connection's protocol version (in RESP2 a
+// map is a flat array, null is "$-1" or "_", and so on), so handlers do not check the version.
 //
 //   consumed -> | piece | piece | piece ... | <- appended
 //
-//   piece: bytes of a scratch block, or a slice of somebody's memory
+//   piece: bytes of a scratch block, or a slice of borrowed memory
 //
-// Appending may throw std::bad_alloc, or NoRoom where the source of its blocks refuses; Rewind()
-// then takes back the half-written reply, and after a successful Prepare() the bytes of one error
-// always fit. One caller at a time.
+// Appending may throw std::bad_alloc, or NoSpace if the block source refuses. Rewind() then removes
+// the half-written reply. After a successful Prepare(), one error always fits.
+//
+// Thread safety: one caller at a time.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +32,8 @@ namespace sluice::resp {
 
 enum class Version : std::uint8_t { k2 = 2, k3 = 3 };
 
-// Keeps somebody's memory alive: `release(object)` is called once, when the memory is no longer
-// needed. Move-only.
+// Keeps borrowed memory alive: calls `release(object)` once, when the memory is no longer needed.
+// Move-only.
 class Pin {
  public:
   using Release = void (*)(void*) noexcept;
@@ -60,10 +61,10 @@ class Pin {
 
 class Reply {
  public:
-  // Bytes of the error text that always fits after Prepare(). Longer ones are cut.
+  // Bytes of the error text that always fits after Prepare(). Longer texts are truncated.
   static constexpr std::size_t kErrorBytesMax = 1024;
 
-  // `source` is borrowed; null: nobody counts.
+  // `source` is borrowed. Null: scratch memory is not charged.
   explicit Reply(BlockSource* source = nullptr) : source_(source) {}
   Reply(const Reply&) = delete;
   Reply& operator=(const Reply&) = delete;
@@ -72,69 +73,69 @@ class Reply {
   [[nodiscard]] Version GetVersion() const;
   void SetVersion(Version version);
 
-  // One element each. Texts of Simple and Error lose CR and LF (each becomes a space).
+  // Each appends one element. In Simple and Error texts, each CR and LF becomes a space.
   void Simple(std::string_view text);
-  void Error(std::string_view text);  // "ERR ..." with its code, without the '-'; never allocates
-                                      // after Prepare()
+  void Error(std::string_view text);  // "ERR ...": with the code, without the '-'; does not
+                                      // allocate after Prepare()
   void Integer(std::int64_t value);
   void Bulk(std::string_view bytes);  // copied
-  void Double(double value);  // RESP2: a bulk string; shortest text that reads back the same
-  void Bool(bool value);      // RESP2: :1 or :0
+  void Double(double value);          // RESP2: a bulk string; shortest text that parses to `value`
+  void Bool(bool value);              // RESP2: :1 or :0
   void Null();
   void NullArray();
   void Verbatim(std::string_view text);  // "txt"; RESP2: a bulk string
 
-  // Headers: the elements follow, `count` of them (for Map: count pairs).
+  // Headers of aggregates: the caller then appends `count` elements (Map: `count` pairs).
   void Array(std::size_t count);
   void Map(std::size_t count);
   void Set(std::size_t count);
   void Push(std::size_t count);
 
-  // A bulk string of `bytes` bytes in slices: BeginPayload, then Copy() and Reference() calls that
-  // sum up to exactly `bytes` (asserted), then EndPayload.
+  // A bulk string of `bytes` bytes in slices: BeginPayload(), then Copy() and Reference() calls of
+  // exactly `bytes` bytes in total (asserted), then EndPayload().
   void BeginPayload(std::size_t bytes);
   void Copy(std::string_view bytes);
-  // Borrowed until sent: Hold() what keeps it alive before anything else can free it. A slice that
-  // continues the one before it in memory is merged with it.
+  // `bytes` is borrowed until sent: call Hold() with its pin before anything can free it. A slice
+  // that is adjacent in memory to the previous slice is merged with it.
   void Reference(std::string_view bytes);
   void EndPayload();
-  // `pin` is released once everything appended so far is sent or the reply is dropped.
+  // Releases `pin` when everything appended so far is sent, or when the reply is destroyed.
   void Hold(Pin pin);
 
-  // Makes sure that an Error() fits without allocation, and says where the next reply begins.
+  // Ensures that an Error() needs no allocation. Returns the position where the next reply begins.
   // Errors: std::bad_alloc.
   struct Mark {
     std::uint64_t position = 0;
     std::size_t payload_left = 0;
   };
   Mark Prepare();
-  // Makes sure that the next `bytes` bytes copied to scratch need no memory either: for a command
-  // that must not fail any more once it has acted. Errors: std::bad_alloc.
+  // Ensures that the next `bytes` bytes copied to scratch need no allocation, for a command that
+  // must not fail after it has acted. Errors: std::bad_alloc.
   void Reserve(std::size_t bytes);
-  // The same for a reply that is made in pieces: false where there is no room now.
+  // Like Reserve(), for a reply that is made in pieces. Returns false if there is no space now.
   [[nodiscard]] bool MakeSpace(std::size_t bytes) noexcept;
-  // For one scratch block more. (What Prepare() promises is there without it.)
+  // True if one more scratch block is available. (Prepare()'s guarantee does not need that block.)
   [[nodiscard]] bool HasSpace() const;
-  // The last MakeRoom() since Prepare() was false.
+  // True if the last MakeSpace() since Prepare() returned false.
   [[nodiscard]] bool Refused() const { return refused_; }
-  // Takes back all that was appended since `mark`. REQUIRES: nothing of it was consumed. Pins of
-  // what is taken back are released.
+  // Removes everything appended since `mark` and releases its pins. REQUIRES: none of it was
+  // consumed.
   void Rewind(Mark mark) noexcept;
 
-  // How many bytes were ever appended (but for what was taken back), and consumed.
+  // Total bytes appended (without those removed by Rewind()) and total bytes consumed.
   [[nodiscard]] std::uint64_t Appended() const { return appended_; }
   [[nodiscard]] std::uint64_t Consumed() const { return consumed_; }
-  // Bytes that wait to be sent, and how many of them are in scratch blocks (memory of our own).
+  // Bytes not sent yet, and how many of them are in scratch blocks.
   [[nodiscard]] std::size_t PendingBytes() const;
   [[nodiscard]] std::size_t ScratchBytes() const;
-  // Memory of the scratch blocks, in use or kept for the next reply.
+  // Memory of all scratch blocks, in use or kept for the next reply.
   [[nodiscard]] std::size_t CapacityBytes() const;
 
-  // Fills `buffers` with the first pending bytes, at most `bytes_max` of them. Returns how many
-  // buffers were filled; the pointers stay valid until Consume or Rewind (appending does not move
-  // them).
+  // Fills `buffers` with the first pending bytes, at most `bytes_max`. Returns the number of
+  // buffers filled. The pointers stay valid until Consume() or Rewind(); appending does not move
+  // them.
   [[nodiscard]] std::size_t Gather(std::span<iovec> buffers, std::size_t bytes_max) const;
-  // The first `bytes` pending bytes were sent.
+  // Removes the first `bytes` pending bytes, which were sent.
   void Consume(std::size_t bytes) noexcept;
 
  private:
@@ -146,10 +147,10 @@ class Reply {
   };
   struct Block {
     std::unique_ptr<char[]> bytes;
-    std::uint64_t end = 0;  // nothing at or after this position lies in it; set when it is full
+    std::uint64_t end = 0;  // end position of the block's bytes; set when the block is full
   };
   struct Held {
-    std::uint64_t position = 0;  // released when all before it was consumed
+    std::uint64_t position = 0;  // released when everything before it is consumed
     Pin pin;
   };
 
@@ -169,14 +170,14 @@ class Reply {
   std::uint64_t appended_ = 0;
   std::uint64_t consumed_ = 0;
   std::size_t scratch_pending_ = 0;
-  std::size_t payload_left_ = 0;  // of the payload that was begun
+  std::size_t payload_left_ = 0;  // of the current payload
 
   Ring<Piece> pieces_;  // [consumed_, appended_)
   Ring<Held> pins_;
-  Ring<Block> blocks_;  // oldest first; the last one is written to at write_
+  Ring<Block> blocks_;  // oldest first; write_ points into the last one
   std::vector<std::unique_ptr<char[]>>
-      spares_;             // blocks for later: one, or what Reserve() asked for
-  char* write_ = nullptr;  // null: no block
+      spares_;             // unused blocks: one, or as many as Reserve() asked for
+  char* write_ = nullptr;  // null if there is no block
   bool refused_ = false;
 };
 

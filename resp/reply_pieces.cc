@@ -1,4 +1,4 @@
-// The half of Reply that keeps bytes until they are sent: pieces, scratch blocks and pins.
+// Reply: storage of the bytes until they are sent: pieces, scratch blocks and pins.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -10,7 +10,7 @@ namespace sluice::resp {
 namespace {
 
 constexpr std::size_t kBlockBytes = std::size_t{16} * 1024;
-constexpr std::size_t kPiecesKept = std::size_t{4} * 1024;  // places in a ring that outlive a reply
+constexpr std::size_t kPiecesKept = std::size_t{4} * 1024;  // ring capacity kept between replies
 
 }  // namespace
 
@@ -116,7 +116,7 @@ void Reply::Rewind(Mark mark) noexcept {
     appended_ -= cut;
     if (last.scratch) {
       scratch_pending_ -= cut;
-      // Piece data is const because it may be somebody's memory; this one is ours.
+      // Piece data is const because it may be borrowed; a scratch piece is owned.
       write_ = const_cast<char*>(last.data) + last.bytes;
       moved = true;
     }
@@ -153,7 +153,7 @@ std::size_t Reply::Gather(std::span<iovec> buffers, std::size_t bytes_max) const
   for (; count < count_max && bytes_max > 0; ++count) {
     const Piece& piece = pieces_[count];
     const std::size_t bytes = std::min(piece.bytes, bytes_max);
-    // iovec is for reading too, so its pointer is not const; the socket only reads from it.
+    // iovec's pointer is not const because recv uses it, too; sending only reads.
     buffers[count] = {.iov_base = const_cast<char*>(piece.data), .iov_len = bytes};
     bytes_max -= bytes;
   }
@@ -179,7 +179,7 @@ void Reply::Consume(std::size_t bytes) noexcept {
   ForgetConsumed();
 }
 
-// Lets go of the pins and blocks that only consumed bytes needed.
+// Releases the pins and blocks that only consumed bytes needed.
 void Reply::ForgetConsumed() noexcept {
   while (!pins_.empty() && pins_.Front().position <= consumed_) {
     pins_.PopFront();
@@ -209,7 +209,7 @@ void Reply::Append(std::string_view bytes) {
   }
 }
 
-// Where at least `bytes` can be written; call Written() afterwards.
+// Returns space for at least `bytes` contiguous bytes; call Written() afterwards.
 char* Reply::Contiguous(std::size_t bytes) {
   if (SpaceInBlock() < bytes) {
     StartBlock();
@@ -217,7 +217,7 @@ char* Reply::Contiguous(std::size_t bytes) {
   return write_;
 }
 
-// From write_ up to `end`.
+// Records that the bytes from write_ to `end` were written.
 void Reply::Written(const char* end) {
   const auto bytes = static_cast<std::size_t>(end - write_);
   const bool continues = !pieces_.empty() && pieces_.Back().scratch &&
@@ -258,7 +258,7 @@ void Reply::StartBlock(bool must) {
   blocks_.Reserve(1);
   std::unique_ptr<char[]> bytes;
   if (spares_.empty()) {
-    spares_.reserve(1);  // so that giving the block back needs no memory
+    spares_.reserve(1);  // so that Recycle() does not allocate
     bytes = NewBlock(must);
   } else {
     bytes = std::move(spares_.back());
@@ -271,7 +271,7 @@ void Reply::StartBlock(bool must) {
   blocks_.PushBack({.bytes = std::move(bytes), .end = 0});
 }
 
-// Keeps one block for the next reply; the others go back.
+// Keeps one block for the next reply and frees the others.
 void Reply::Recycle(Block block) noexcept {
   if (spares_.empty()) {
     spares_.push_back(std::move(block.bytes));

@@ -10,9 +10,9 @@
 namespace sluice::resp {
 namespace {
 
-constexpr std::size_t kArgsKept = 1024;  // room in the list of arguments that outlives a request
+constexpr std::size_t kArgsKept = 1024;  // capacity of args_ kept between requests
 
-// A browser that was tricked into talking to us begins like this.
+// An HTTP request, for example from a browser in a cross-protocol attack, begins like this.
 inline bool IsHttpWord(std::string_view word) {
   return (word.size() == 4 && EqualsIgnoreCase(word, "post")) ||
          (word.size() == 5 && EqualsIgnoreCase(word, "host:"));
@@ -117,7 +117,7 @@ RequestParser::Found RequestParser::ReadInline() {
   const char* const newline = static_cast<const char*>(found);
   if (newline == nullptr) {
     scanned_ = filled_;
-    // One byte more may be the CR of a line that is just not too long.
+    // One more byte may be the CR of a line of the maximum length.
     const bool too_long = filled_ - parsed_ > kInlineBytesMax + 1;
     return too_long ? Fail("too big inline request") : Event::kNeedMore;
   }
@@ -171,8 +171,8 @@ RequestParser::Found RequestParser::ReadCount() {
     case Length::Kind::kInvalid:
       return Fail(kInvalid);
     case Length::Kind::kNoLineFeed:
-      // Redis takes any byte for the LF and complains of the one after it. So do we, but there is
-      // always something to complain of.
+      // Redis accepts any byte as the LF and rejects the byte after it. So does this parser, but
+      // it always reports an error.
       if (text.size() == length.bytes) {
         return Event::kNeedMore;
       }

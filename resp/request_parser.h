@@ -1,20 +1,21 @@
-// RequestParser: bytes from a peer in, requests out, however the bytes were cut into segments.
+// RequestParser: turns received bytes into requests, however the bytes are split into segments.
 //
-// It reads RESP arrays of bulk strings and inline commands, owns the input buffer, and is bounded
-// everywhere. Small arguments are views into that buffer. A bulk string of kLargeBulkBytes or more
-// never enters it (but for the few bytes that came with its header): the parser stops with kBulk
-// and is given a place, which the caller then fills straight from the socket.
+// The parser reads RESP arrays of bulk strings and inline commands. It owns the input buffer; all
+// sizes are limited. Small arguments are views into the input buffer. A bulk string of
+// kLargeBulkBytes or more bypasses the buffer, except for the bytes received together with its
+// header: the parser returns kBulk, and the caller passes a destination buffer, which it then fills
+// directly from the socket.
 //
-//   input buffer:  | parsed | request being parsed ...... | free: Room() |
+//   input buffer:  | parsed | request being parsed ...... | free: Space() |
 //                           ^ offsets count from here      ^ filled up to here
 //
 //   loop:  Next() -> kRequest   run Args(), call Next() again
-//                 -> kBulk      GivePlace() or Drain(), call Next() again
-//                 -> kNeedMore  read into BulkRoom() first and Room() after it, Filled(n), Next()
+//                 -> kBulk      GiveBuffer() or Drain(), call Next() again
+//                 -> kNeedMore  read into BulkSpace() and then Space(), Filled(n), Next()
 //                 -> kError     send "-ERR Protocol error: " + ErrorText(), close
-//                 -> kAbort     close without a word: an HTTP client was sent here
+//                 -> kAbort     close without a reply: the input is an HTTP request
 //
-// Knows nothing of sockets, blobs or commands. One caller at a time.
+// Independent of sockets, blobs and commands. One caller at a time.
 #pragma once
 
 #include <array>
@@ -30,74 +31,73 @@
 
 namespace sluice::resp {
 
-// One argument of a request; the command's name is argument 0.
+// One argument of a request. Argument 0 is the command's name.
 struct Argument {
-  std::string_view text;  // empty for a drained bulk
-  int large = -1;  // n: the n-th large bulk of this request (0-based); -1: in the input buffer
+  std::string_view text;  // empty for a drained bulk string
+  int large = -1;  // number of the large bulk string in this request, from 0; -1: in the buffer
 };
 
 class RequestParser {
  public:
   enum class Event : std::uint8_t { kNeedMore, kRequest, kBulk, kError, kAbort };
 
-  // `limits` is borrowed, read at each header, and may change between calls.
+  // `limits` is borrowed and read at each header. It may change between calls.
   explicit RequestParser(const Limits& limits);
   RequestParser(const RequestParser&) = delete;
   RequestParser& operator=(const RequestParser&) = delete;
 
-  // Parses on. What Args() gave before is void. After kError or kAbort: REQUIRES no further call.
-  // Errors: std::bad_alloc, for the list of arguments; REQUIRES no further call then, either.
+  // Continues parsing. Invalidates the result of Args(). REQUIRES: no earlier call returned kError
+  // or kAbort, or threw. Errors: std::bad_alloc, for the list of arguments.
   Event Next();
 
-  // After kRequest: all arguments, at least one; valid until the next call of Next(), Room() or
-  // Filled(). After kBulk: those that came before the bulk (their `text` of large ones as far as
-  // given; REQUIRES nothing of them but reading now).
+  // After kRequest: all arguments, at least one; valid until the next call of Next(), Space() or
+  // Filled(). After kBulk: the arguments before the bulk string, to be read immediately (the `text`
+  // of large ones as far as given).
   [[nodiscard]] std::span<const Argument> Args() const;
 
-  // After kBulk, and until the bulk is complete: its whole size in bytes, and how many arguments
-  // the request will have.
+  // From kBulk until the bulk string is complete: its whole size in bytes, and the number of
+  // arguments that the request will have.
   [[nodiscard]] std::size_t BulkBytes() const;
   [[nodiscard]] std::size_t ArgsExpected() const;
 
-  // After kBulk, one of the two. `place` has BulkBytes() bytes and outlives the request.
+  // After kBulk, call one of these two. `place` has BulkBytes() bytes and outlives the request.
   void GiveBuffer(char* place);
-  // Throw the bulk away as it comes; also in the middle of a bulk that has a place (the place is
-  // not touched from then on).
+  // Discards the bulk string as it arrives. Also allowed in the middle of a bulk string that has a
+  // buffer; the buffer is not written from then on.
   void Drain();
 
-  // Where the rest of the current bulk goes; empty where there is none (or it is being drained).
+  // The unfilled part of the current bulk string's buffer; empty if there is none or it is drained.
   [[nodiscard]] std::span<char> BulkSpace();
-  // Free space of the input buffer, at least one byte; it grows by need, in doubling steps from 2
-  // KiB to 16 KiB, and beyond that only while one request's small arguments need it. Errors:
-  // std::bad_alloc; the parser is unchanged then.
+  // Returns the free space of the input buffer, at least one byte. The buffer grows on demand, by
+  // doubling from 2 KiB to 16 KiB, and beyond that only while the small arguments of one request
+  // need it. Errors: std::bad_alloc; the parser is then unchanged.
   std::span<char> Space();
-  // `count` bytes were read: first into BulkRoom(), what is left of them into Room(), as both were
-  // before the read.
+  // Reports that `count` bytes were read: first into BulkSpace(), the rest into Space(), as both
+  // were before the read.
   void Filled(std::size_t count);
 
-  // Bytes held: the capacity of the input buffer and of the list of arguments. For limits and
-  // accounting.
+  // Capacity in bytes of the input buffer and the list of arguments, for limits and accounting.
   [[nodiscard]] std::size_t BufferBytes() const;
-  // True between requests, with nothing of a next one received.
+  // True between requests, if no byte of the next request was received.
   [[nodiscard]] bool Idle() const;
 
-  // After kError: what was wrong, without "Protocol error: ", one printable line.
+  // After kError: the error text without "Protocol error: ", one printable line.
   [[nodiscard]] std::string_view ErrorText() const;
 
  private:
   enum class State : std::uint8_t {
     kStart,     // between requests
-    kInline,    // in a line; scanned for its end up to scanned_
+    kInline,    // in an inline request; its newline is searched from scanned_ on
     kCount,     // in "*3"
     kHeader,    // in "$5"
     kSmall,     // in a bulk string for the input buffer, or in its CRLF
-    kAsked,     // kBulk was said
-    kFilling,   // in a large bulk string that goes to place_
-    kDraining,  // in one that is thrown away
+    kAsked,     // kBulk was returned
+    kFilling,   // in a large bulk string that is written to place_
+    kDraining,  // in a large bulk string that is discarded
     kLargeEnd,  // in the CRLF after either
     kFailed,
   };
-  // What one step of Next() found; nothing: take the step of the new state.
+  // Result of one step of Next(). Empty: continue with the step of the new state.
   using Found = std::optional<Event>;
 
   Found ReadStart();
@@ -126,17 +126,17 @@ class RequestParser {
   std::size_t capacity_ = 0;
   std::size_t begin_ = 0;    // of the request being parsed
   std::size_t parsed_ = 0;   // up to here
-  std::size_t filled_ = 0;   // bytes are there up to here
-  std::size_t scanned_ = 0;  // kInline: no newline before this
+  std::size_t filled_ = 0;   // end of the received bytes
+  std::size_t scanned_ = 0;  // kInline: no newline before this offset
   bool was_full_ = false;    // the last read filled the buffer
 
   State state_ = State::kStart;
   std::vector<Argument> args_;
   std::size_t args_expected_ = 0;
   std::size_t bulk_bytes_ = 0;   // of the bulk string being read
-  std::size_t bulk_filled_ = 0;  // large ones: so many of them came
+  std::size_t bulk_filled_ = 0;  // of a large bulk string: bytes received
   int large_count_ = 0;
-  char* place_ = nullptr;  // null: drained
+  char* place_ = nullptr;  // null while draining
 
   std::string_view error_;
   std::array<char, 32> error_buffer_{};  // for the text that names a byte

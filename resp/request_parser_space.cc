@@ -1,5 +1,4 @@
-// The half of RequestParser that moves bytes: the input buffer and the places of large bulk
-// strings.
+// RequestParser: the input buffer and the buffers of large bulk strings.
 #include <algorithm>
 #include <cassert>
 #include <cstring>
@@ -44,7 +43,7 @@ std::span<char> RequestParser::BulkSpace() {
 
 std::span<char> RequestParser::Space() {
   if (state_ == State::kStart) {
-    args_.clear();  // void from here on: MoveTo() need not bother
+    args_.clear();  // invalid from here on, so MoveTo() need not update it
   }
   const std::size_t held = filled_ - begin_;
   std::size_t wanted = capacity_;
@@ -78,14 +77,14 @@ void RequestParser::Filled(std::size_t count) {
   was_full_ = count > 0 && filled_ == capacity_;
 }
 
-// Takes the next `count` unparsed bytes out, so that what is thrown away needs no room.
+// Removes the next `count` unparsed bytes, so that discarded bytes use no space.
 void RequestParser::Discard(std::size_t count) {
   char* const from = buffer_.get() + parsed_;
   std::memmove(from, from + count, filled_ - parsed_ - count);
   filled_ -= count;
 }
 
-// The request being parsed moves to the beginning of `target`, and its arguments look there.
+// Moves the request being parsed to the beginning of `target` and updates its arguments.
 void RequestParser::MoveTo(char* target) {
   if (filled_ > begin_) {
     const char* const from = buffer_.get() + begin_;

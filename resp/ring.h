@@ -1,4 +1,4 @@
-// Ring: a queue that is also taken back from its end, and keeps its memory when it runs empty.
+// Ring: a queue that also pops from its back and keeps its memory when empty.
 //
 //   slots_:  | free | front ... back | free |      (wraps around; the size is a power of two)
 //
@@ -26,7 +26,7 @@ class Ring {
   T& Back() { return (*this)[count_ - 1]; }
   const T& Back() const { return (*this)[count_ - 1]; }
 
-  // Makes sure that the next `count` calls of PushBack() do not throw. Errors: std::bad_alloc.
+  // Ensures that the next `count` calls of PushBack() do not throw. Errors: std::bad_alloc.
   void Reserve(std::size_t count) {
     while (count_ + count > slots_.size()) {
       Grow();
@@ -37,7 +37,7 @@ class Ring {
     slots_[Slot(count_)] = std::move(value);
     ++count_;
   }
-  // The element is destroyed at once. REQUIRES: not empty.
+  // Destroys the element immediately. REQUIRES: not empty.
   void PopFront() noexcept {
     assert(count_ > 0);
     slots_[begin_] = T();

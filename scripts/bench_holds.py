@@ -12,7 +12,7 @@ import redis
 from bench_waits import connect, drain, pack
 
 HOLD_MS = 5.0
-MANY_ROWS = 20_000  # a request that names more has a bound by the row
+MANY_ROWS = 20_000  # a request that names more has a bound per row
 ROW_US = 0.25
 FIELDS = ("f0", "f1", "f2", "f3", "f4")
 RANKS = 32
@@ -61,7 +61,7 @@ def in_pipelines(port, requests):
 
 
 def build(client, port, size):
-    """The partition `p` whose task `t` remembers steps of all ranks, has leases, and knows its groups."""
+    """Creates partition `p`, whose task `t` remembers steps of all ranks, has leases, and knows its groups."""
     fill(client, "p", size.rows)
     group = ["SAMPLER", "group", "SIZE", 4, "BY", "g"]
     client.execute_command("TASK.FETCH", "p", "t", *fields(), "COUNT", 4, *group)
@@ -76,9 +76,9 @@ def made(request, run=0):
 
 
 class Case:
-    """Requests of one command. `rows`: how many each names; `of`: whose hold counts, where it is not the command's;
-    `runs`: so many times, each time with other rows (a request is a function of the run then): the median counts, since
-    the first run touches memory that the kernel has put aside."""
+    """Requests of one command. `rows`: number of rows that each names; `of`: the command whose hold counts, if another;
+    `runs`: number of runs, each with other rows (a request is a function of the run then). The median counts, since the
+    first run touches memory that the kernel has put aside."""
 
     def __init__(self, what, *requests, rows=0, before=(), of=None, runs=1):
         self.what = what
@@ -92,7 +92,7 @@ class Case:
         words = [str(word).lower() for word in made(self.requests[-1])[:2]]
         joined = "|".join(words)
         name = joined if joined in commands else words[0]
-        assert name in commands, f"{name} of a case of bench_holds.py is no command"
+        assert name in commands, f"{name} of a case of bench_holds.py is not a command"
         return name
 
     def bound_ms(self):
@@ -119,7 +119,7 @@ RUNS = 5
 
 
 def spread(size, run):
-    """A thousand rows, far from each other."""
+    """A thousand rows, far apart."""
     return indexes(range(run, size.rows, size.rows // 1000)[:1000])
 
 
@@ -142,7 +142,7 @@ def task_cases(size):
     yield Case("a step again", fetch("SAMPLER", "balanced", "SIZE", 1, "RANKS", RANKS, "RANK", 3, "STEP", 5, count=4))
     yield Case("LEASE", fetch("LEASE", 100_000, task="lease"))
     yield Case(f"{count:,} rows", fetch(task="large", count=count), rows=count)
-    yield Case("a new task that nobody asked of before", fetch(task="nobody", command="TASK.EXPLAIN"))
+    yield Case("a task that no client asked for before", fetch(task="nobody", command="TASK.EXPLAIN"))
     yield Case("all", ["TASK.READY", "p", "t", *fields()])
     yield Case("WHERE", ["TASK.READY", "p", "ready", *fields(), *fits])
     yield Case("all", ["TASK.STATUS", "p", "t"])
@@ -220,7 +220,7 @@ def partition_cases(size):
 
 
 def clearing_cases(size):
-    """Of `p` as it is; each leaves less of it, and the last nothing."""
+    """Requests on `p`; each removes a part of it, and the last the rest."""
     every = ["WHERE", 1, "w", ">", 0]
     yield Case("one row", ["KV.CLEAR", "p", "KEYS", 1, "row-9"])
     yield Case("1,000 rows", lambda run: ["KV.CLEAR", "p", "ROWS", spread(size, run)], runs=RUNS)
@@ -233,7 +233,7 @@ def clearing_cases(size):
 
 
 def whole_partition_cases(size):
-    """Each on a partition of its own."""
+    """Each on its own partition."""
     every = ["WHERE", 1, "w", ">", 0]
     yield Case("WHERE all", ["KV.CLEAR", "p", *every])
     yield Case("the partition", ["KV.CLEAR", "p"])
@@ -244,13 +244,13 @@ def whole_partition_cases(size):
     yield Case("a partition, by the housekeeper", ["PEXPIRE", "p", 1], of="housekeeper")
     yield Case("AUTOEVICT of all rows", ["TASK.ACK", "p", "only", *every],
                before=[["PARTITION.CREATE", "p", "AUTOEVICT", "TASKS", 1, "only"]])  # fmt: skip
-    yield Case("leases that end at once, by the housekeeper", *AllAtOnce(size.leases).requests(), of="housekeeper")
-    yield Case("bound leases of a client that is gone", *[fetch("LEASE", 3_600_000, "BOUND", count=1)] * size.leases,
+    yield Case("leases that expire together, by the housekeeper", *AllAtOnce(size.leases).requests(), of="housekeeper")
+    yield Case("bound leases of a closed connection", *[fetch("LEASE", 3_600_000, "BOUND", count=1)] * size.leases,
                of="disconnect")  # fmt: skip
 
 
 class AllAtOnce:
-    """Leases that are granted one after another, and end at the same moment."""
+    """Leases that are granted one after another, and expire at the same moment."""
 
     def __init__(self, count):
         self.count = count
@@ -301,7 +301,7 @@ def all_cases(size):
 
 
 def commands_of(client):
-    """Those of COMMAND LIST, with their subcommands in place of what only contains some."""
+    """The commands of COMMAND LIST; a container is replaced by its subcommands."""
 
     def ask(*words):  # redis-py takes any COMMAND for COMMAND INFO
         connection.send_command("COMMAND", *words)
@@ -320,7 +320,7 @@ def commands_of(client):
 
 
 def without_case(commands, size=QUICK):
-    """The commands of which no case is here."""
+    """Returns the commands without a case here."""
     run = {case.command(commands) for case in all_cases(size)}
     return sorted(commands - run)
 
@@ -331,7 +331,7 @@ def holds_of(client):
 
 
 def run_case(client, port, case, commands):
-    """The longest hold, in ms; of several runs, their median."""
+    """Returns the longest hold in ms; of several runs, their median."""
     return statistics.median(_run_once(client, port, case, commands, run) for run in range(case.runs))
 
 
@@ -350,7 +350,7 @@ def _run_once(client, port, case, commands, run):
 
 
 def _read_some(client, connection, name, calls):
-    """Until so many calls are counted, and the connection has nothing more for us."""
+    """Returns once this many calls are counted, and no reply is left on the connection."""
     connection.settimeout(0.05)
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
@@ -361,11 +361,11 @@ def _read_some(client, connection, name, calls):
             counted = client.info("commandstats").get(f"cmdstat_{name}", {})
             if counted.get("calls", 0) + counted.get("rejected_calls", 0) >= calls:
                 return
-    raise TimeoutError(f"{name} is not answered")
+    raise TimeoutError(f"no reply to {name}")
 
 
 def _settled(client, name, case):
-    """What comes later is waited for: leases end, partitions expire, a client's end is noticed."""
+    """Waits for later effects: leases expire, partitions expire, a disconnect is noticed."""
     if case.of is None:
         return holds_of(client).get(name, 0) / 1000
     deadline = time.monotonic() + 60

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What rows cost, and whom they hold up: a million listed, appended to, streamed, searched, cleared."""
+"""The cost of rows, and the delay of other clients: a million rows listed, appended to, streamed, searched, cleared."""
 
 import argparse
 import contextlib
@@ -25,8 +25,8 @@ from own_server import own_server
 BATCH = 1000
 LIVE = 10_000
 TOKENS = 32_768
-# Both cores are busy with server, reader and probes, so that a probe may wait for a slice or two of the scheduler
-# (some ms) before it runs at all; what Redis does with a reply of this size takes 10 to 100 times as long.
+# Both cores are busy with server, reader and probes, so that a probe may wait for one or two time slices of the
+# scheduler (some ms) before it runs; Redis takes 10 to 100 times as long for a reply of this size.
 WAIT_MS_MAX = 20.0
 
 
@@ -79,7 +79,7 @@ def memory(client):
 
 
 def repeated(turns, function, *args):
-    """Seconds of each call: so many calls, and for two seconds, so that the others ask often enough meanwhile."""
+    """Returns the seconds of each call: this many calls, and at least two seconds, so that the probes ask often enough."""
     seconds = []
     while len(seconds) < turns or sum(seconds) < 2:
         seconds.append(timed(function, *args))
@@ -185,7 +185,7 @@ def bench_redis(report, rows, turns):
 
 
 def send_all(client, connection, requests):
-    """Seconds, and how many bytes were copied at most from one blob to the next: what payload grows by says when."""
+    """Returns the seconds, and the most bytes copied from one blob to the next: the growth of the payload shows when."""
     seconds, copied, payload = 0.0, 0, memory(client)["used_memory_payload"]
     for begin in range(0, len(requests), 64):
         seconds += timed(drain, connection, b"".join(requests[begin : begin + 64]))
@@ -220,7 +220,7 @@ def bench_appends(report, turns):
 
 
 def bench_stream(report, rows):
-    """A queue of LIVE rows: new ones in, the oldest read and cleared."""
+    """A queue of LIVE rows: new ones are added, the oldest read and cleared."""
     with own_server() as port, redis.Redis(port=port) as client:
         live, seconds, first = [], 0.0, None
         for begin in range(0, rows, BATCH):
@@ -236,7 +236,7 @@ def bench_stream(report, rows):
                 assert client.execute_command("KV.MGET", "q", "KEYS", "LINES", keys)[0][4] == blob
                 assert client.execute_command("KV.CLEAR", "q", "KEYS", "LINES", keys) == BATCH
             seconds += time.perf_counter() - start
-            if begin + BATCH == 100_000 + LIVE:  # 100,000 have gone: so many removals are remembered
+            if begin + BATCH == 100_000 + LIVE:  # 100,000 were removed: the number of removals remembered
                 first = memory(client)
         last = memory(client)
     report.remarks.append(f"A queue of {LIVE:,} rows that {rows:,} went through: {rows / seconds:,.0f} rows/s.")

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Measures the streaming commands: what a fetch and the write that wakes it cost in a small and in a large partition, and
-what 1,000 that wait cost. `scripts/bench tasks` runs it.
+"""Measures the streaming commands: the cost of a fetch and of the write that wakes it in a small and in a large partition,
+and the cost of 1,000 waiters. `scripts/bench tasks` runs it.
 
 A fetch is measured on two partitions in turn, of 1,000 and of --rows rows with 20 fields, the lower half consumed and half
-of the rest at random (in fours, so that groups are left); what it took is released before the next. Round trips are
+of the rest at random (in fours, so that groups are left); its rows are released before the next fetch. Round trips are
 compared; the server's own time (INFO commandstats) stands beside them.
 """
 
@@ -42,13 +42,13 @@ def packed(rows):
 
 
 def ask(connection, *words):
-    """A short reply, whole."""
+    """Receives a short reply, whole."""
     connection.sendall(pack(*words))
     return read_reply(connection)
 
 
 def read_reply(connection):
-    """Of any kind; its first bytes tell which."""
+    """Receives a reply of any kind; its first bytes determine the kind."""
     reply = b""
     while True:
         reply += connection.recv(1 << 20)
@@ -57,7 +57,7 @@ def read_reply(connection):
 
 
 def complete(reply, at):
-    """Where the value that begins at `at` ends; None: not there yet."""
+    """Returns the end of the value that begins at `at`; None if it is incomplete."""
     line_end = reply.find(b"\r\n", at)
     if line_end < 0:
         return None
@@ -112,7 +112,7 @@ class Work:
         for first in range(rows // 2, rows, 4):
             if rng.random() < 0.5:
                 gone += range(first, min(first + 4, rows))
-        rows_of(ask(self.connection, *self.words()))  # makes the task and its view
+        rows_of(ask(self.connection, *self.words()))  # creates the task and its view
         ask(self.connection, "TASK.RESET", self.partition, self.task)
         for at in range(0, len(gone), 100_000):
             ask(self.connection, "TASK.ACK", self.partition, self.task, "ROWS", packed(gone[at : at + 100_000]))
@@ -136,7 +136,7 @@ def usec(connection, command):
 
 
 class Wakes:
-    """Puts of the last field of a row that somebody waits for, one row at a time."""
+    """Puts of the last field of an awaited row, one row at a time."""
 
     def __init__(self, connection, port, partition):
         self.connection, self.partition = connection, partition
@@ -172,7 +172,7 @@ def compare(name, small, large, rounds, each):
 
 
 def crowd(port, connection, waiters, rounds):
-    """What `waiters` blocked fetches cost a write that wakes none, one that wakes one, and how fast it is awake."""
+    """The cost that `waiters` blocked fetches add to a write that wakes none and to one that wakes one, and its wake-up time."""
     clients = [connect(port) for _ in range(waiters)]
     want = ["TASK.FETCH", "crowd", "t", "FIELDS", 1, "x", "COUNT", 2, "BLOCK", 0]
     alone, idle, waking, awake = [], [], [], []
@@ -189,7 +189,7 @@ def crowd(port, connection, waiters, rounds):
         read_reply(connection)
         return usec(connection, "kv.put") - before
 
-    for _ in range(rounds):  # nobody waits
+    for _ in range(rounds):  # no client is blocked
         alone.append(spent(cost()[0]))
     ask(connection, "KV.CLEAR", "crowd")
     for client in clients:
@@ -204,7 +204,7 @@ def crowd(port, connection, waiters, rounds):
         waking.append(spent(before))
         time_out = select.select(clients, [], [], 0.01)[0]
         if len(time_out) != 1:
-            sys.exit(f"{len(time_out)} woke up where one could be served")
+            sys.exit(f"{len(time_out)} woke up, though only one could be served")
         rows_of(read_reply(readable[0]))
         readable[0].sendall(pack(*want))
         while f"blocked_clients:{waiters}\r".encode() not in ask(connection, "INFO", "clients"):
@@ -212,7 +212,7 @@ def crowd(port, connection, waiters, rounds):
     for client in clients:
         client.close()
     middle = statistics.median
-    return [["KV.PUT, nobody waits", f"{statistics.mean(alone):.1f} us", ""],
+    return [["KV.PUT, no waiter", f"{statistics.mean(alone):.1f} us", ""],
             [f"KV.PUT that wakes none of {waiters}", f"{statistics.mean(idle):.1f} us", ""],
             [f"KV.PUT that wakes one of {waiters}", f"{statistics.mean(waking):.1f} us", f"{middle(awake):.0f} us"]]
 
@@ -227,7 +227,7 @@ def main():
     parser.add_argument("--server", required=True)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the large partition")
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    parser.add_argument("--only", default="", help="only the samplers whose names fit this regular expression")
+    parser.add_argument("--only", default="", help="only the samplers whose names match this regular expression")
     parser.add_argument("--markdown", type=pathlib.Path, help="where to write the tables, too")
     options = parser.parse_args()
     rounds, each = (5, 50) if options.quick else (15, 100)

@@ -1,7 +1,7 @@
-"""What others notice of a long command: connections that ask for little things at fixed times while it runs.
+"""The delay that a long command causes: connections send small commands at fixed times while it runs.
 
-Two send small PUTs and two PINGs, one of each kind on either I/O thread. An answer counts from the moment at which its
-request was due, so that a server which stands still for a second is not asked once, but two hundred times meanwhile.
+Two connections send small PUTs and two PINGs, one of each kind on each I/O thread. A latency counts from the time at which
+its request was due, so that a server which stalls for a second is asked two hundred times meanwhile, not once.
 """
 
 import contextlib
@@ -28,8 +28,8 @@ def connect(port):
 
 
 def drain(connection, requests):
-    """Sends the requests, reads their replies and drops them: Python would take longer than any server to parse them.
-    Gives the first bytes."""
+    """Sends the requests, reads their replies and drops them: Python would parse them more slowly than any server sends
+    them. Returns the first bytes."""
     mark = b"$%d\r\n%b\r\n" % (len(END), END)
     connection.sendall(requests + pack("ECHO", END))
     buffer, head, tail = bytearray(1 << 20), b"", b""
@@ -50,7 +50,7 @@ def percentile(numbers, share):
 
 
 class Waits:
-    """Milliseconds that each kind of request took which was due while the work went on, or right behind it."""
+    """Latencies in ms, by kind, of requests that were due during the work, or immediately after it."""
 
     def __init__(self):
         self.ms = {"PUT": [], "PING": []}
@@ -67,13 +67,13 @@ class Waits:
 
 
 def probe(connection, commands, phase, stop, result):
-    asked = []  # when it was due, and how long it took
+    asked = []  # the due time, and the latency
     due = time.perf_counter() + phase
     for command in itertools.cycle(commands):
         left = due - time.perf_counter()
         if left > 0:
             time.sleep(left)
-            due = time.perf_counter()  # that Python woke late is not the server's fault
+            due = time.perf_counter()  # the server is not charged for a late wake-up of Python
         if stop.is_set():
             break
         connection.sendall(command)
@@ -87,9 +87,9 @@ def probe(connection, commands, phase, stop, result):
 
 @contextlib.contextmanager
 def others(port, puts, waits):
-    """Two connections send `puts`, and two PING, while the body runs; into `waits` how long that took."""
+    """Two connections send `puts`, and two PING, while the body runs; adds the latencies to `waits`."""
     stop = multiprocessing.Event()
-    # The server deals connections to its I/O threads in turn.
+    # The server assigns connections to its I/O threads in turn.
     work = [(kind, connect(port)) for kind in ("PUT", "PUT", "PING", "PING")]
     running = []
     for i, (kind, connection) in enumerate(work):
@@ -107,7 +107,7 @@ def others(port, puts, waits):
     stop.set()
     for kind, connection, process, ours in running:
         if not ours.poll(60):
-            sys.exit(f"a {kind} was never answered")
+            sys.exit(f"a {kind} got no reply")
         waits.add(kind, ours.recv(), begin, end)
         process.join(10)
         connection.close()

@@ -1,15 +1,15 @@
-# What the scripts of this folder share; sourced, never run. It needs bash, and of the machine only
-# what a bare Debian 12 has: what else is missing is installed, named, and explained first.
+# Shared functions of the scripts in this folder; sourced, never run. Needs bash and a bare Debian 12:
+# missing packages are named, explained and installed first.
 #
-#   need_packages PKG...   Debian packages that are there afterwards
-#   need_build             all that a build takes: packages and .venv (CMake finds libtorch in it)
-#   need_tests, need_check what scripts/test (need_clients, too) and scripts/check take besides
-#   need_transferqueue     what scripts/bench python compares with
+#   need_packages PKG...   installs these Debian packages if they are missing
+#   need_build             installs all that a build needs: packages and .venv (CMake finds libtorch in it)
+#   need_tests, need_check install what scripts/test (need_clients, too) and scripts/check need in addition
+#   need_transferqueue     installs TransferQueue for the comparison of scripts/bench python
 #   need_clients           the Redis clients of tests/clients/: Debian's, Node's and Python's packages
 #   build PRESET TARGET..  configures and builds; without a target, everything
-#   begin_parts, part, junit_file, closing_line     tests in parts, and the line they end with
+#   begin_parts, part, junit_file, closing_line     tests in parts, and the closing line
 #
-# Nothing is ever removed to make room: a plan that would remove a package stops the script.
+# Removes no package: a plan that would remove one stops the script.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
@@ -54,7 +54,7 @@ die() {
   exit 1
 }
 
-# quietly WHAT COMMAND...: runs it with its output kept back, and shows that output if it fails.
+# quietly WHAT COMMAND...: runs it with its output captured, and shows the output if it fails.
 quietly() {
   local what=$1 log ticker status=0 start=$SECONDS
   shift
@@ -75,7 +75,7 @@ quietly() {
   return "$status"
 }
 
-# Says every second on a terminal, every minute elsewhere, that `what` still goes on.
+# Reports every second on a terminal, every minute elsewhere, that `what` is still running.
 tick() {
   local what=$1 n
   for ((n = 1; ; ++n)); do
@@ -130,8 +130,8 @@ need_packages() {
   install_packages "${missing[@]}"
 }
 
-# Debian starts a daemon as soon as it is installed, and again at each boot. We want the binaries of
-# these two only, so starting is forbidden meanwhile, the way policy-rc.d is meant for.
+# Debian starts a daemon as soon as it is installed, and again at each boot. Only the binaries of these two are needed, so
+# starting is forbidden meanwhile by policy-rc.d, which serves this purpose.
 install_packages() {
   local policy=/usr/sbin/policy-rc.d status=0 guarded= daemon daemons=()
   for daemon in redis-server prometheus-redis-exporter; do
@@ -175,15 +175,15 @@ need_venv() {
     "Making .venv (Python for demo and tests; libtorch for the server, several 100 MB)"
 }
 
-# What scripts/bench python compares with has an environment of its own: it brings Ray.
+# The packages for scripts/bench python have their own environment: they include Ray.
 transferqueue_venv=$root/.venv-transferqueue
 need_transferqueue() {
   fill_venv "$transferqueue_venv" "$root/tests/bench/python_batch/transferqueue.txt" \
     "Making .venv-transferqueue (TransferQueue on Ray, to compare with; 1 GB)"
 }
 
-# fill_venv FOLDER REQUIREMENTS WHY: torch first, since its build decides what the others may be. A stamp named after the
-# hash of REQUIREMENTS makes this instant.
+# fill_venv FOLDER REQUIREMENTS WHY: torch first, since its build restricts the versions of the others. A stamp named after
+# the hash of REQUIREMENTS makes a repeated call instant.
 fill_venv() {
   local folder=$1 requirements=$2 python=/usr/bin/python3 stamp torch
   "$python" -c 'import ensurepip, sys; assert sys.version_info >= (3, 11)' 2>/dev/null || python=python3
@@ -212,8 +212,8 @@ need_clients() {
   need_python_client redisai-py
 }
 
-# node_modules holds exactly package-lock.json; the stamp is as that of .venv.
-# A Node that is there already, from wherever, is good enough.
+# node_modules holds exactly package-lock.json; the stamp works like that of .venv.
+# An installed Node of any origin is sufficient.
 need_node() {
   local folder=$root/tests/clients stamp
   if ! command -v node >/dev/null || ! command -v npm >/dev/null; then
@@ -227,7 +227,7 @@ need_node() {
 
 npm_ci() { (cd "$1" && npm ci --ignore-scripts --no-audit --no-fund); }
 
-# need_python_client NAME: what NAME.txt pins, in a folder of its own, since it does not go with that of .venv.
+# need_python_client NAME: installs NAME.txt in its own folder, since it conflicts with .venv.
 need_python_client() {
   local pins=$root/tests/clients/$1.txt folder=$root/tests/clients/packages/$1 stamp
   stamp=$folder/stamp-$(sha256sum <"$pins" | cut -c1-16)
@@ -239,7 +239,7 @@ need_python_client() {
 
 # --- building
 
-# build PRESET [TARGET...]: without a target, all of them.
+# build PRESET [TARGET...]: without a target, builds all.
 build() {
   local preset=$1
   shift
@@ -250,7 +250,7 @@ build() {
 
 # --- tests, in parts
 
-# Each part leaves a JUnit file and its exit status; scripts/tally.py adds them up to one line.
+# Each part leaves a JUnit file and its exit status; scripts/tally.py sums them up in one line.
 begin_parts() {
   results=$root/build/results/$(basename "$0")
   rm -rf "$results"
@@ -259,7 +259,7 @@ begin_parts() {
 
 junit_file() { printf '%s/%s.xml' "$results" "$1"; }
 
-# part NAME COMMAND...: a failure is kept for the closing line, and does not end the script.
+# part NAME COMMAND...: a failure is recorded for the closing line, and does not end the script.
 part() {
   local name=$1 status=0
   shift

@@ -1,4 +1,4 @@
-"""A server of its own for the scripts that ask one: the release build, or the one that SLUICE_SERVER names."""
+"""A temporary server for scripts that need one: the release build, or the binary that SLUICE_SERVER names."""
 
 import contextlib
 import os
@@ -30,7 +30,7 @@ def start(folder, *options):
 
 @contextlib.contextmanager
 def own_server(*options):
-    """Gives the port of an empty server with these options, and ends the server afterwards."""
+    """Yields the port of an empty server with these options, and stops the server afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         process, port = start(folder, *options)
         try:

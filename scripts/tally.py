@@ -2,8 +2,8 @@
 """Adds up the parts of a test run: tally.py FOLDER, as scripts/lib.sh fills it.
 
 A part is NAME.status, the exit status of its command, and NAME.xml, its JUnit report if it runs tests.
-A test that was skipped, disabled, not run or expected to fail counts as failed: nothing here may look better than it is.
-A part that failed without a failed test to show for it (a build, a crash of the runner) counts as one
+A test that was skipped, disabled, not run or expected to fail counts as failed: the result must not look too good.
+A part that failed without a failed test in its report (a build, a crash of the runner) counts as one
 failure, a part without a report (lint) as one test.
 """
 
@@ -16,12 +16,12 @@ def outcomes(report):
     """Yields (name, passed) for each test of a JUnit report, of ctest or of pytest."""
     for case in ElementTree.parse(report).iter("testcase"):
         bad = any(case.find(tag) is not None for tag in ("failure", "error", "skipped"))
-        parts = dict.fromkeys((case.get("classname", ""), case.get("name", "")))  # ctest gives both alike
+        parts = dict.fromkeys((case.get("classname", ""), case.get("name", "")))  # both are equal for ctest
         yield " ".join(filter(None, parts)), not bad and case.get("status", "run") == "run"
 
 
 def tally(status_file):
-    """(passed, failed names) of one part."""
+    """Returns (passed, failed names) of one part."""
     name, report = status_file.stem, status_file.with_suffix(".xml")
     ok = status_file.read_text().strip() == "0"
     if not report.exists():
@@ -32,7 +32,7 @@ def tally(status_file):
         return 0, [f"{name}: its report is damaged: {error}"]
     failed = [f"{name}: {test}" for test, passed in tests if not passed]
     if not ok and not failed:
-        failed = [f"{name}: exited with a failure, though no test of it failed"]
+        failed = [f"{name}: exited with a failure, though none of its tests failed"]
     return sum(passed for _, passed in tests), failed
 
 

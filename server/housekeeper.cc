@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <chrono>
+#include <string>
+#include <utility>
+
+#include "store/tensor/torch/loader.h"
 
 namespace sluice::server {
 namespace {
 
 constexpr int kTickMs = 50;
 constexpr std::int64_t kMillisecondUs = 1000;
-constexpr std::size_t kNamesAtOnce = 256;  // so many expire in one hold of the engine
+constexpr std::size_t kNamesAtOnce = 256;  // names expired per hold of the engine lock
 constexpr std::int64_t kWalkUs = 1000000;  // from the end of one walk to the beginning of the next
 
 }  // namespace
@@ -25,6 +29,9 @@ Housekeeper::~Housekeeper() {
   }
   wake_.notify_one();
   thread_.join();
+  if (torch_.joinable()) {
+    torch_.join();
+  }
 }
 
 void Housekeeper::Run() {
@@ -36,6 +43,7 @@ void Housekeeper::Run() {
     const std::int64_t next_lease_us = EndLeases();
     if (server_.clock.NowUs() >= next_walk_us) {
       Compact();
+      LoadTorch();
       next_walk_us = server_.clock.NowUs() + kWalkUs;
     }
     const std::int64_t lease_ms = (next_lease_us - server_.clock.NowUs()) / kMillisecondUs + 1;
@@ -46,7 +54,7 @@ void Housekeeper::Run() {
   }
 }
 
-// When the next one ends.
+// Returns when the next lease expires.
 std::int64_t Housekeeper::EndLeases() {
   engine::Engine::Turn turn(server_.engine, server_.clock);
   std::int64_t next_us = 0;
@@ -57,14 +65,14 @@ std::int64_t Housekeeper::EndLeases() {
   return next_us;
 }
 
-// True where there is more to do.
+// Returns true if there is more to do.
 bool Housekeeper::CareForArena() {
   store::Arena& arena = server_.memory.GetArena();
   const bool touched = arena.TouchAhead();
   return arena.Trim() || touched;
 }
 
-// All whose time is up; their rows are taken apart without the engine.
+// Removes all expired names; their rows are destroyed without the engine lock.
 void Housekeeper::Expire() {
   for (bool more = true; more && !Stopping();) {
     store::RemovedNames removed(server_.memory);
@@ -89,6 +97,20 @@ void Housekeeper::Compact() {
     }
     more = compaction_.Step();
     NoteHold(turn);
+  }
+}
+
+// Loads libtorch once there are values and no command has run for a second: otherwise the first
+// KV.SHOW would wait for it. A server without values never needs it.
+void Housekeeper::LoadTorch() {
+  const std::int64_t commands = server_.stats.Sum(&ThreadStats::commands);
+  const bool idle = commands == std::exchange(commands_, commands);
+  if (server_.torch != nullptr && idle && !torch_.joinable() &&
+      server_.memory.GetArena().GetStats().used_bytes > 0) {
+    torch_ = std::thread([torch = server_.torch] {
+      std::string why_not;  // reported by the command that needs libtorch
+      static_cast<void>(torch->Get(&why_not));
+    });
   }
 }
 

@@ -1,9 +1,8 @@
-// Housekeeper: the server's background thread. It touches payload memory ahead of need, gives free
-// memory beyond `arena-keep` back to the system, removes names whose time is up, and moves the few
-// live values out of large blobs (store/compaction.h). It holds the engine for one small step at a
-// time.
+// Housekeeper: the server's background thread. It prefaults payload memory, gives free memory
+// beyond `arena-keep` back to the system, removes expired names, and moves the few live values out
+// of large blobs (store/compaction.h). It holds the engine lock for one small step at a time.
 //
-// Thread safety: make and destroy it on one thread.
+// Thread safety: create and destroy it on one thread.
 #pragma once
 
 #include <condition_variable>
@@ -30,7 +29,8 @@ class Housekeeper {
   void Expire();
   std::int64_t EndLeases();
   void Compact();
-  void NoteHold(engine::Engine::Turn& turn);  // which ends
+  void LoadTorch();
+  void NoteHold(engine::Engine::Turn& turn);  // ends the hold
   [[nodiscard]] bool Stopping();
   bool StopWithin(int milliseconds);
 
@@ -39,6 +39,8 @@ class Housekeeper {
   Mutex mutex_;
   std::condition_variable_any wake_;
   bool stop_ GUARDED_BY(mutex_) = false;
+  std::int64_t commands_ = 0;  // at the last walk
+  std::thread torch_;          // loads libtorch
   std::thread thread_;
 };
 

@@ -56,14 +56,14 @@ std::vector<std::string> TorchModulePaths(const Config& config) {
   }
   std::error_code error;
   const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
-  return {folder / "../store/torch/libsluice_torch.so", folder / "../lib/libsluice_torch.so",
+  return {folder / "../store/tensor/torch/libsluice_torch.so", folder / "../lib/libsluice_torch.so",
           folder / "libsluice_torch.so"};
 }
 
-// As many clients as there are descriptors for: one more gets its error instead of waiting for
-// ever.
+// Limits maxclients to the available descriptors, so that one connection more gets its error
+// instead of waiting forever.
 void FitClients(Config& config) {
-  // Loops, listeners, log, modules; and what serves metrics.
+  // Loops, listeners, log, modules; and the metrics listener.
   const rlim_t others = 32 + (config.metrics_port == 0 ? 0 : MetricsListener::kDescriptorsMax);
   const rlim_t wanted = static_cast<rlim_t>(config.maxclients) + others;
   rlimit files = {};
@@ -159,7 +159,7 @@ int Main(std::span<char*> argv) {
   if (!OpenLog(config.loglevel, config.logfile)) {
     return Fail(Status(Code::kError, fmt::format("can't open the log file '{}'", config.logfile)));
   }
-  // glibc would gather small freed blocks and join them all at once, 0.2 s after a million rows.
+  // glibc would collect small freed blocks and join them in one step: 0.2 s after a million rows.
   mallopt(M_MXFAST, 0);
   std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c)
   FitClients(config);

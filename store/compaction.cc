@@ -10,11 +10,11 @@
 namespace sluice::store {
 namespace {
 
-// How much is looked at, copied or swapped in one step: some tens of microseconds.
+// Batch sizes of one step: some tens of microseconds.
 constexpr std::size_t kChunksAtOnce = 1024;
 constexpr std::size_t kSegmentsAtOnce = 8;
 constexpr std::size_t kCellsAtOnce = 256;
-// How much is moved in one round.
+// The most that one round moves.
 constexpr std::size_t kBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kCellsMax = 16384;
 
@@ -31,7 +31,7 @@ bool Compaction::Step() {
     return Take();
   } catch (const std::bad_alloc&) {
     Reset();
-    return false;  // another time
+    return false;  // retry in a later walk
   }
 }
 
@@ -55,8 +55,8 @@ bool Compaction::Take() {
   return true;
 }
 
-// To the next field of the partition, or the first of the next partition in which something was
-// replaced or removed. False after the last.
+// Moves to the next field of the partition, or to the first field of the next partition with
+// garbage. Returns false after the last.
 bool Compaction::NextField() {
   Reset();
   Partition* partition = store_.PartitionFrom(partition_);
@@ -77,7 +77,7 @@ bool Compaction::NextField() {
       }
     }
     partition_ = partition->Name().View();
-    partition_ += '\0';  // no name stands between
+    partition_ += '\0';  // the smallest string after this name
     partition = store_.PartitionFrom(partition_);
     entered = false;
     field_id_ = 0;
@@ -150,7 +150,7 @@ void Compaction::FindCells() {
       const auto sparse =
           std::lower_bound(sparse_.begin(), sparse_.end(), cell.chunk,
                            [](const Sparse& s, std::uint32_t number) { return s.number < number; });
-      // A number may have got another chunk meanwhile.
+      // The number may have been reused for another chunk.
       if (cell.Ready() && sparse != sparse_.end() && sparse->number == cell.chunk &&
           field->chunks_[cell.chunk].get() == sparse->chunk.get()) {
         found_.push_back({.index = segment.Number() * Segment::kRows + offset,
@@ -166,7 +166,7 @@ void Compaction::FindCells() {
   }
 }
 
-// Each value once, however many cells share it.
+// Copies each value once, even if several cells share it.
 void Compaction::Copy() {
   std::map<std::pair<const Chunk*, std::uint32_t>, std::uint32_t> copies;
   std::vector<std::int64_t> dims;
@@ -224,7 +224,7 @@ void Compaction::Swap() {
     field->Hold(copies_number_);
   } else if (field->chunks_.size() <= copies_number_ ||
              field->chunks_[copies_number_].get() != copies_.get()) {
-    Reset();  // another field of this name has come, and the copies went with the old one
+    Reset();  // the field was replaced by another of this name, and the copies are gone
     return;
   }
   const std::size_t end = std::min(found_.size(), swapped_ + kCellsAtOnce);
@@ -233,7 +233,7 @@ void Compaction::Swap() {
       SwapCell(*partition, *field, found_[swapped_]);
     }
   } catch (const std::bad_alloc&) {
-    swapped_ = found_.size();  // the others stay where they are
+    swapped_ = found_.size();  // the remaining cells are not moved
   }
   if (swapped_ == found_.size()) {
     field->Unhold(copies_number_);
@@ -250,7 +250,7 @@ void Compaction::SwapCell(Partition& partition, Field& field, const Found& found
   if (!old.Ready() || old.Slot() != found.slot ||
       field.chunks_[old.chunk].get() != found.chunk.get() ||
       !partition.MakeWritable(place, Budget::kOverdraftBytes).ok()) {
-    return;  // it was written meanwhile, or there is no memory to write it
+    return;  // the cell was written since, or there is no memory to copy the segment
   }
   const Cell copy = {.chunk = copies_number_, .slot = found.copy};
   field.Point(copy);

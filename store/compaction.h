@@ -1,15 +1,15 @@
-// Compaction: where few live values keep a large blob alive, they are copied out, so that the blob
-// can go. A walk over all fields of all partitions, a little at a time:
+// Compaction: copies the live values out of large, sparse blobs, so that the blobs can be freed. It
+// walks all fields of all partitions in small steps:
 //
-//   engine   look at some chunks: which are sparse?
-//   engine   look at some segments: which cells point at those?
-//   -        copy their values to one new chunk
-//   engine   some cells that still point where they did point at the copies
+//   engine lock   find sparse chunks
+//   engine lock   find the cells that point at them
+//   no lock       copy the values of these cells to one new chunk
+//   engine lock   repoint to the copies the cells that did not change in the meantime
 //
-// Nobody waits for longer than one such step, and nobody can tell that a value has moved: revisions
-// stay, and replies that refer to the old blob keep it until they are sent.
+// The engine lock is held for one step at most. Clients cannot observe a move: revisions do not
+// change, and replies that refer to the old blob keep it until they are sent.
 //
-// Thread safety: one caller at a time, which holds the engine where NeedsEngine() says so.
+// Thread safety: one caller at a time, which holds the engine lock if NeedsEngine() is true.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ class Partition;
 
 class Compaction {
  public:
-  // A blob of this size or more is sparse where less than one in kSparse of its bytes is live.
+  // A blob of this size or more is sparse if less than 1 / kSparse of its bytes are live.
   static constexpr std::size_t kBlobBytesMin = std::size_t{64} * 1024;
   static constexpr std::size_t kSparse = 4;
 
@@ -35,10 +35,10 @@ class Compaction {
   Compaction(Store& store, Memory& memory) : store_(store), memory_(memory) {}
 
   [[nodiscard]] bool NeedsEngine() const { return state_ != State::kCopy; }
-  // One step. False: a walk has come to its end; the next step begins another.
+  // Runs one step. Returns false at the end of a walk; the next step then begins a new walk.
   bool Step();
 
-  // Values moved since the beginning.
+  // Values moved since construction.
   [[nodiscard]] std::int64_t MovedValues() const { return moved_values_; }
 
  private:
@@ -49,7 +49,7 @@ class Compaction {
   };
   struct Found {
     RowIndex index;
-    ChunkRef chunk;  // where the row's cell points, and at which slot
+    ChunkRef chunk;  // the cell's chunk, and the slot in it
     std::uint32_t slot;
     std::uint32_t copy = 0;  // slot of the new chunk
   };
@@ -62,15 +62,15 @@ class Compaction {
   void Swap();
   void SwapCell(Partition& partition, Field& field, const Found& found);
   void Reset();
-  // The field that is being looked at; null where it is gone, or another has its name.
+  // The current field; null if it was removed, or if another field has its name now.
   [[nodiscard]] Field* Current(Partition*& partition) const;
 
   Store& store_;
   Memory& memory_;
   State state_ = State::kNextField;
-  std::string partition_;       // that is being looked at
-  Revision made_ = 0;           // when it was made
-  std::uint32_t field_id_ = 0;  // in it
+  std::string partition_;       // the current one
+  Revision made_ = 0;           // revision at which it was created
+  std::uint32_t field_id_ = 0;  // in partition_
   Text field_name_;
   std::uint32_t next_chunk_ = 0;
   RowIndex next_segment_ = 0;
@@ -78,7 +78,7 @@ class Compaction {
   std::vector<Found> found_;
   std::size_t swapped_ = 0;  // of found_
   ChunkRef copies_;
-  std::uint32_t copies_number_ = 0;  // in the field's table, once it is there
+  std::uint32_t copies_number_ = 0;  // in the field's table, once added
   std::int64_t moved_values_ = 0;
 };
 

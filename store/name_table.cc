@@ -9,7 +9,7 @@
 namespace sluice::store {
 namespace {
 
-// The first of `slots` that is not before `place`.
+// The first of `slots` with a place >= `place`.
 template <typename Slots>
 auto FirstFrom(Slots& slots, std::uint64_t place) {
   return std::lower_bound(slots.begin(), slots.end(), place,
@@ -46,12 +46,12 @@ Name* NameTable::Add(std::unique_ptr<Name> name) {
   Slot slot;
   slot.place = place;
   const auto it = leaf->slots.insert(FirstFrom(leaf->slots, place), std::move(slot));
-  it->name = std::move(name);  // only now: an insertion that fails drops nothing
+  it->name = std::move(name);  // moved after insert(): if it throws, the name is kept
   ++size_;
   return it->name.get();
 }
 
-// Its upper half becomes a leaf of its own.
+// Moves the upper half of the leaf to a new leaf.
 void NameTable::Split(Leaf& leaf) {
   if (leaf.depth == depth_) {
     std::vector<Leaf*> twice;
@@ -62,7 +62,7 @@ void NameTable::Split(Leaf& leaf) {
     directory_.swap(twice);
     ++depth_;
   }
-  const std::uint64_t half = kEnd >> (leaf.depth + 1);  // places in each of the two
+  const std::uint64_t half = kEnd >> (leaf.depth + 1);  // number of places of each leaf
   const std::uint64_t middle = (leaf.slots.front().place & ~(2 * half - 1)) + half;
   const auto begin = FirstFrom(leaf.slots, middle);
   std::vector<Slot> moved;

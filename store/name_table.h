@@ -1,16 +1,17 @@
-// NameTable: every name of the store and what it stands for, found by its *place*, a hash, and
-// walked in the order of the places. A place never changes, so a walk may stop anywhere and go on
-// later (SCAN): what is there throughout is seen exactly once, however the table grows.
+// NameTable: all names of the store with their values. A name is found by its *place*, which is a
+// hash of the name. A walk visits names in the order of their places. A place never changes, so a
+// walk may stop anywhere and continue later (SCAN): a name that exists during the whole walk is
+// visited exactly once, even if the table grows.
 //
-// Growth never stops the world: names lie in small sorted leaves, of which a full one is split in
-// two, and a directory finds the leaf by the first bits of the place, as in extendible hashing
-// (Fagin et al., 1979).
+// Growth is incremental, as in extendible hashing (Fagin et al., 1979): names are stored in small
+// sorted leaves, a full leaf is split in two, and a directory maps the first bits of a place to its
+// leaf.
 //
 //   directory_  00  01  10  11     depth_ bits
 //                |   |   \  /
-//              leaf leaf leaf      a leaf of fewer bits stands there several times
+//              leaf leaf leaf      a leaf of fewer bits has several directory entries
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time, which holds the engine lock.
 #pragma once
 
 #include <cstddef>
@@ -29,53 +30,53 @@
 
 namespace sluice::store {
 
-// A byte string of SET: small ones as text, large ones where they were received.
+// The value of a string (SET). A large value stays in the blob into which it was received.
 struct StringValue {
   Text text;
   Blob blob;                   // not null: the value is its first `blob_bytes` bytes
-  std::size_t blob_bytes = 0;  // less than its size where APPEND has left room
+  std::size_t blob_bytes = 0;  // less than the blob's size if APPEND reserved space
   [[nodiscard]] std::string_view View() const {
     return blob.IsNull() ? text.View() : std::string_view(blob.data(), blob_bytes);
   }
-  // The very same bytes, not equal ones.
+  // True if both refer to the same memory, not merely to equal bytes.
   [[nodiscard]] bool Same(const StringValue& other) const {
     return View().data() == other.View().data() && View().size() == other.View().size();
   }
 };
 
-// Of a name without one.
+// Expiry of a name that does not expire.
 inline constexpr std::int64_t kNoExpiry = std::numeric_limits<std::int64_t>::max();
 
 struct Name {
   explicit Name(Text text) : name(std::move(text)) {}
 
   Text name;
-  std::unique_ptr<Partition> partition;  // what it stands for; null: the string
+  std::unique_ptr<Partition> partition;  // null if the name is a string
   StringValue string;
-  std::int64_t expires_ms = kNoExpiry;  // since 1970
-  std::uint64_t place = 0;              // the table sets it
+  std::int64_t expires_ms = kNoExpiry;  // Unix time
+  std::uint64_t place = 0;              // set by the table
   boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>
-      by_expiry;               // in the store's index, where it has one
-  std::unique_ptr<Name> next;  // of removed ones
+      by_expiry;               // in the store's index, if the name expires
+  std::unique_ptr<Name> next;  // list of removed names
 };
 
 class NameTable {
  public:
-  // Places fit into the 53 bits that JavaScript has for a number.
+  // Places fit into JavaScript's 53-bit integers.
   static constexpr unsigned kPlaceBits = 52;
   static constexpr std::uint64_t kEnd = std::uint64_t{1} << kPlaceBits;
 
   explicit NameTable(std::uint64_t seed);
 
   [[nodiscard]] std::size_t size() const { return size_; }
-  // Null where there is none.
+  // Returns null if the name does not exist.
   [[nodiscard]] Name* Find(std::string_view name) const;
-  // REQUIRES: the name is new. Errors: std::bad_alloc; nothing changed then.
+  // REQUIRES: the name does not exist. Errors: std::bad_alloc; the table is then unchanged.
   Name* Add(std::unique_ptr<Name> name);
   std::unique_ptr<Name> Remove(const Name& name) noexcept;
   void Swap(NameTable& other) noexcept;
 
-  // Calls function(name) for the names at `from` and behind it, in order, until it returns false.
+  // Calls function(name) for the names at places >= `from`, in order, until it returns false.
   template <typename Function>
   void Walk(std::uint64_t from, const Function& function) const {
     for (std::size_t i = IndexOf(from); i < directory_.size();) {
@@ -89,10 +90,10 @@ class NameTable {
       i = i / run * run + run;
     }
   }
-  // Any of them, by a random number. Null where there is none.
+  // Returns the name selected by a random number; null if the table is empty.
   [[nodiscard]] Name* Pick(std::uint64_t random) const;
 
-  // One of those left, null after the last. No other call may follow the first of these.
+  // Removes and returns any name; null if none is left. After the first call, call nothing else.
   std::unique_ptr<Name> TakeOne() noexcept;
 
  private:
@@ -103,8 +104,8 @@ class NameTable {
     std::unique_ptr<Name> name;
   };
   struct Leaf {
-    unsigned depth = 0;       // so many first bits do all its places share
-    std::vector<Slot> slots;  // by place
+    unsigned depth = 0;       // number of leading bits that all its places share
+    std::vector<Slot> slots;  // sorted by place
   };
 
   [[nodiscard]] std::uint64_t PlaceOf(std::string_view name) const;

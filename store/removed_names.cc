@@ -5,7 +5,7 @@
 namespace sluice::store {
 namespace {
 
-// Bookkeeping of one name: its two heap blocks and its place in the table.
+// Bookkeeping of one name: its two heap blocks and its table entry.
 constexpr std::int64_t kNameOverheadBytes = 192;
 
 constexpr int kNamesAtOnce = 1024;

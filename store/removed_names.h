@@ -1,6 +1,6 @@
-// RemovedNames: names that nobody finds any more, with what they stand for, still to be given back.
+// RemovedNames: names removed from the store, with their values, which await deferred destruction.
 //
-// Thread safety: as Remains.
+// Thread safety: as DeferredDestruction.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace sluice::store {
 
-// What a name is charged, beside what its partition and a large string are.
+// Bytes charged for a name, without those of its partition or its large string.
 std::int64_t NameBytes(const Name& name);
 
 class RemovedNames final : public DeferredDestruction {
@@ -21,7 +21,7 @@ class RemovedNames final : public DeferredDestruction {
   ~RemovedNames() override;
 
   void Add(std::unique_ptr<Name> name) noexcept;
-  // Takes all that `other` has.
+  // Moves all names of `other` here.
   void Take(RemovedNames& other) noexcept;
   [[nodiscard]] bool Empty() const { return first_ == nullptr; }
 
@@ -32,20 +32,20 @@ class RemovedNames final : public DeferredDestruction {
   std::unique_ptr<Name> first_;
 };
 
-// All that FLUSHALL removed.
+// Everything that FLUSHALL removed.
 class FlushedNames final : public DeferredDestruction {
  public:
   FlushedNames(Memory& memory, std::uint64_t seed) : names_(seed), taken_(memory) {}
   ~FlushedNames() override;
 
-  // Takes all that `names` and `removed` have.
+  // Moves all names of `names` and `removed` here.
   void Take(NameTable& names, RemovedNames& removed) noexcept;
 
   bool TakeApart() noexcept override;
 
  private:
   NameTable names_;
-  RemovedNames taken_;  // out of names_, and being taken apart
+  RemovedNames taken_;  // taken out of names_, being destroyed
 };
 
 }  // namespace sluice::store

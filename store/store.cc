@@ -51,7 +51,7 @@ void Store::Changed(std::string_view name) noexcept {
 }
 
 Result<Name*> Store::MakePartition(std::string_view name) {
-  // The revision of the write that makes it.
+  // `made` is the revision of the write that creates the partition.
   const Partition::Birth birth = {
       .made = revision_ + 1, .seed = seed_, .now_ms = NowMs(), .listeners = &listeners_};
   return Insert(name, std::make_unique<Partition>(Text(name), memory_, birth));
@@ -92,7 +92,7 @@ Status Store::Write(const WriteRequest& request, WriteResult& result) {
   if (partition == nullptr && request.rows.kind == RowSet::Kind::kIndexes) {
     return NoPartition(request.partition);
   }
-  struct Guard {  // a partition that this write makes goes with it
+  struct Guard {  // on failure, removes a partition that this write created
     Store* store;
     Name* made = nullptr;
     ~Guard() {

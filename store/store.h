@@ -1,13 +1,13 @@
-// Store: the server's named things: partitions of rows, and byte strings as Redis has them.
+// Store: the server's named objects: partitions of rows, and Redis strings.
 //
-// A name whose time is up is gone for every call; the next that meets it, or RemoveExpired(),
+// An expired name does not exist for any call. The next call that finds it, or RemoveExpired(),
 // removes it.
 //
-// Every call is atomic: an error means that nothing changed. A write has two halves: reserve, which
-// may fail (checks, memory, keys), and apply, which cannot (noexcept); std::bad_alloc in the first
-// half leaves no trace either. Nothing is copied under a call but values under kSmallBytes.
+// Every call is atomic: an error means that nothing changed. A write has two phases: reserve may
+// fail (checks, memory, keys), apply cannot fail (noexcept). std::bad_alloc in the first phase
+// changes nothing either. Calls copy only values under kSmallBytes.
 //
-// Thread safety: one caller at a time: the holder of the engine lock (engine/engine.h).
+// Thread safety: one caller at a time, which holds the engine lock (engine/engine.h).
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ namespace sluice::store {
 class Partition;
 struct PartitionTerms;
 
-// One string to be written.
+// One string to write.
 struct StringWrite {
   static constexpr std::int64_t kKeepExpiry = -1;
 
@@ -40,28 +40,28 @@ struct StringWrite {
   std::int64_t expires_ms = kNoExpiry;  // or kKeepExpiry
 };
 
-// Which writes of strings are carried out.
+// Condition of a write of strings.
 enum class SetIf : std::uint8_t {
   kAlways,
-  kMissing,  // none of the names exists
-  kPresent,  // all of them do
+  kMissing,  // if none of the names exists
+  kPresent,  // if all of the names exist
 };
 
 enum class NameKind : std::uint8_t { kNone, kString, kPartition };
 
-// Some names, in the order of their places (see NameTable).
+// Names in the order of their places (see NameTable).
 struct NamePage {
   struct Listed {
     Text name;
     NameKind kind = NameKind::kNone;
   };
   std::vector<Listed> names;
-  std::uint64_t next = 0;  // where the next page begins; NameTable::kEnd: nowhere
+  std::uint64_t next = 0;  // place of the next page; NameTable::kEnd: no more names
 };
 
 class Store {
  public:
-  // `memory` and `clock` are borrowed and must outlive the store; `seed` for all that is random.
+  // `memory` and `clock` are borrowed and must outlive the store. `seed` seeds all randomness.
   Store(Memory& memory, const WallClock& clock, std::uint64_t seed);
   ~Store();
   Store(const Store&) = delete;
@@ -69,119 +69,118 @@ class Store {
 
   [[nodiscard]] std::uint64_t Seed() const { return seed_; }
 
-  // Notified of every change from now on. Borrowed; must outlive the store.
+  // `listener` is notified of every change from now on. It is borrowed and must outlive the store.
   void AddListener(Listener& listener) { listeners_.push_back(&listener); }
 
-  // KV.PUT, KV.MPUT. A missing partition is made, except for RowSet::kIndexes (kNoPartition).
-  // `result` is reset first. REQUIRES: names checked (CheckName), sources checked (CheckColumn),
-  // chunk slots / dict / tags agree with the number of rows, no key, index or field twice. Errors:
-  // kWrongType, kNoPartition, kNoKey, kDType "field 'x' of partition 'p' is int64, not float32",
-  //         kNoField and kNotReady (of `same`), kBadTag, kError (too many fields), kOom;
+  // KV.PUT, KV.MPUT. Creates a missing partition, except for RowSet::kIndexes (kNoPartition).
+  // Resets `result` first. REQUIRES: names checked (CheckName), sources checked (CheckColumn),
+  // chunk slots / dict / tags match the number of rows, no duplicate key, index or field.
+  // Errors: kWrongType, kNoPartition, kNoKey, kDType ("field 'x' of partition 'p' is int64, not
+  //         float32"), kNoField and kNotReady (of `same`), kBadTag, kError (too many fields), kOom;
   //         std::bad_alloc.
   Status Write(const WriteRequest& request, WriteResult& result);
 
-  // PARTITION.CREATE: makes it where there is none. Errors: kWrongType, kOom, kDType (see
-  // Partition::SetTerms); std::bad_alloc; nothing changed then.
+  // PARTITION.CREATE: creates the partition if it does not exist. Errors: kWrongType, kOom, kDType
+  // (see Partition::SetTerms); std::bad_alloc.
   Status SetTerms(std::string_view partition, PartitionTerms terms);
-  // When a command named it last; nullopt: there is none. Does not count as naming it.
+  // When a command last used the partition; nullopt if it does not exist. Is not a use itself.
   [[nodiscard]] std::optional<std::int64_t> TouchedMs(std::string_view partition) const;
-  // Null where there is none. Valid until it is removed; never longer than a hold of the engine.
-  // Errors: kWrongType.
+  // Returns null if the partition does not exist. The pointer is valid until the partition is
+  // removed or the engine lock is released. Errors: kWrongType.
   [[nodiscard]] Result<Partition*> FindPartition(std::string_view name);
 
-  // KV.MGET. `result` is reset first.
-  // Errors, in this order: kWrongType, kNoPartition, kNoKey, kNoField, kNotReady.
+  // KV.MGET. Resets `result` first.
+  // Errors, checked in this order: kWrongType, kNoPartition, kNoKey, kNoField, kNotReady.
   Status Read(const ReadRequest& request, ReadResult& result);
 
-  // KV.TAGS: the tags in the order asked; null: no such row; "{}" where none was written.
+  // KV.TAGS: tags in the order of `rows`; null if the row does not exist, "{}" if it has no tag.
   // Errors: kWrongType, kNoPartition.
   Status Tags(std::string_view partition, const RowSet& rows, std::vector<Text>& tags);
 
-  // KV.LIST, KV.SCAN, KV.CHANGES, and WHERE: rows to look at without the engine. `snapshot` is new.
-  // Errors: kWrongType; std::bad_alloc.
+  // KV.LIST, KV.SCAN, KV.CHANGES and WHERE: rows to read without the engine lock.
+  // REQUIRES: `snapshot` is newly constructed. Errors: kWrongType; std::bad_alloc.
   Status TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot);
-  // KV.LIST without arguments: names and numbers of rows, by name.
+  // KV.LIST without arguments: names and row counts, sorted by name.
   void ListPartitions(std::vector<std::pair<Text, std::size_t>>& partitions) const;
-  // KV.FIELDS without rows: one entry a field, in the order in which they were made.
+  // KV.FIELDS without rows: one entry per field, in creation order.
   // Errors: kWrongType, kNoPartition; std::bad_alloc.
   Status Summarize(std::string_view partition, std::vector<FieldSummary>& fields);
-  // KV.WAIT: see Partition. A partition that does not exist has no row. Errors: kWrongType.
+  // KV.WAIT: see Partition. A partition that does not exist counts as empty. Errors: kWrongType.
   Result<std::size_t> FirstUnready(std::string_view partition, const RowSet& rows, std::size_t from,
                                    std::span<const std::string_view> fields);
-  // KV.APPEND: what is to grow; it is replaced by Write(). Errors: kWrongType, kDType.
+  // KV.APPEND: the cell to grow; Write() then replaces it. Errors: kWrongType, kDType.
   Result<GrowingCell> CellToGrow(const AppendRequest& request);
-  // The row's key; null where there is no such row.
+  // The row's key; null if the row does not exist.
   [[nodiscard]] Text KeyOf(std::string_view partition, RowIndex index);
 
-  // KV.CLEAR: how many rows or cells were removed; what is not there counts 0.
+  // KV.CLEAR: returns the number of rows or cells removed; missing ones do not count.
   // Errors: kWrongType, kOom; std::bad_alloc.
   Result<std::int64_t> ClearRows(std::string_view partition, const RowSet& rows);
   Result<std::int64_t> ClearCells(std::string_view partition, const RowSet& rows,
                                   std::span<const std::string_view> fields);
-  // Null remains where there is none. Errors: kWrongType.
+  // `remains` is null if the partition does not exist. Errors: kWrongType.
   struct RemovedPartition {
     std::int64_t rows = 0;
     std::unique_ptr<DeferredDestruction> remains;
   };
   Result<RemovedPartition> RemovePartition(std::string_view partition);
 
-  // All of them or, where `condition` says so (false), none; of two with the same key the later
-  // stays. Keys are any bytes. Values are moved from on success.
-  // Errors: kWrongType where a key is a partition; kOom; std::bad_alloc.
+  // Writes all strings, or none and returns false if `condition` does not hold. Of two writes with
+  // the same key the later wins. Keys are any bytes. Values are moved from on success.
+  // Errors: kWrongType if a key is a partition; kOom; std::bad_alloc.
   Result<bool> SetStrings(std::span<StringWrite> writes, SetIf condition = SetIf::kAlways);
-  // Nullopt where there is none. Errors: kWrongType.
+  // Returns nullopt if the name does not exist. Errors: kWrongType.
   Result<std::optional<StringValue>> GetString(std::string_view key);
 
-  // What follows is about names of both kinds.
+  // Names of both kinds.
   [[nodiscard]] NameKind KindOf(std::string_view name);
-  // False where there is none.
+  // Returns false if the name does not exist.
   bool Remove(std::string_view name, RemovedNames& removed) noexcept;
-  // When it expires; kNoExpiry: never; nullopt: there is no such name.
+  // When the name expires; kNoExpiry: never; nullopt if the name does not exist.
   [[nodiscard]] std::optional<std::int64_t> ExpiryOf(std::string_view name);
-  // kNoExpiry: never. No effect where there is no such name.
+  // kNoExpiry: never. No effect if the name does not exist.
   void SetExpiry(std::string_view name, std::int64_t expires_ms) noexcept;
-  // Bytes that are there for its sake; what is shared with others included. Nullopt: no such name.
+  // Bytes that the name uses, shared bytes included; nullopt if the name does not exist.
   [[nodiscard]] std::optional<std::int64_t> BytesOf(std::string_view name);
-  // Adds at most `count` names, from a place on, to `page`, and some more that share the last
-  // place. Errors: std::bad_alloc.
+  // Appends to `page` up to `count` names at places >= `from`, and all others at the last place.
+  // Errors: std::bad_alloc.
   void ListNames(std::uint64_t from, std::size_t count, NamePage& page) const;
-  // Null where there is none.
+  // Null if the store is empty.
   [[nodiscard]] Text RandomName();
 
-  // Removes at most `count` names whose time is up; what is not given back yet, with what was met
-  // by others, goes to `removed`. False: there are more.
+  // Removes up to `count` expired names. Moves to `removed` what awaits deferred destruction,
+  // including expired partitions that other calls removed. Returns false if there are more.
   bool RemoveExpired(std::size_t count, RemovedNames& removed) noexcept;
   [[nodiscard]] std::int64_t NowMs() const { return clock_.WallUs() / 1000; }
-  [[nodiscard]] std::size_t Expiries() const;  // names that have one
+  [[nodiscard]] std::size_t Expiries() const;  // number of names with an expiry
   [[nodiscard]] std::int64_t AverageTtlMs() const;
-  [[nodiscard]] std::int64_t ExpiredNames() const { return expired_names_; }  // ever
+  [[nodiscard]] std::int64_t ExpiredNames() const { return expired_names_; }  // total
 
-  // Everything that was there. Row indexes start anew; the revision counts on.
-  // Errors: std::bad_alloc; nothing changed then.
+  // Removes everything and returns it for deferred destruction. Row indexes restart at 0; the
+  // revision does not. Errors: std::bad_alloc.
   [[nodiscard]] std::unique_ptr<DeferredDestruction> Flush();
 
   [[nodiscard]] std::size_t Names() const;  // partitions and strings (DBSIZE)
   [[nodiscard]] std::size_t Partitions() const;
   [[nodiscard]] Revision LastRevision() const;
 
-  // The first partition whose name is not before `name`, in the order of bytes; null: there is
-  // none.
+  // The first partition whose name is >= `name` in byte order; null if there is none.
   [[nodiscard]] Partition* PartitionFrom(std::string_view name) const;
 
  private:
   struct Tables;
-  // Null where there is none. A name that has expired is removed.
+  // Returns null if the name does not exist. Removes the name if it has expired.
   Name* Find(std::string_view name) noexcept;
-  // A partition of no rows. Errors: as Insert.
+  // Creates an empty partition. Errors: as Insert.
   Result<Name*> MakePartition(std::string_view name);
-  // Errors: kOom; std::bad_alloc. REQUIRES: the name is new.
+  // REQUIRES: the name does not exist. Errors: kOom; std::bad_alloc.
   Result<Name*> Insert(std::string_view name, std::unique_ptr<Partition> partition);
-  // Takes it out of all tables.
+  // Removes the name from all tables.
   std::unique_ptr<Name> Unlink(Name& name) noexcept;
   void Expire(Name& name) noexcept;
   void PutString(Name& name, StringWrite& write) noexcept;
   void PutExpiry(Name& name, std::int64_t expires_ms) noexcept;
-  // After a change: takes the next revision, and notifies the listeners.
+  // Called after a change: takes the next revision and notifies the listeners.
   void Changed(std::string_view name) noexcept;
 
   Memory& memory_;

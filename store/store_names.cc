@@ -1,4 +1,4 @@
-// The part of Store that is about names, whatever they stand for.
+// Store: names of both kinds.
 #include <algorithm>
 #include <utility>
 
@@ -33,7 +33,7 @@ Name* Store::Find(std::string_view name) noexcept {
 Result<Name*> Store::Insert(std::string_view name, std::unique_ptr<Partition> partition) {
   auto made = std::make_unique<Name>(partition == nullptr ? Text(name) : partition->Name());
   made->partition = std::move(partition);
-  const Text kept = made->name;  // what stands in `partitions` must outlive a failure
+  const Text kept = made->name;  // keeps the key in `partitions` alive on failure
   const std::int64_t bytes = NameBytes(*made);
   if (!memory_.GetBudget().TryCharge(bytes)) {
     return OutOfMemory();
@@ -69,7 +69,7 @@ void Store::Expire(Name& name) noexcept {
   if (gone->partition == nullptr) {
     RemovedNames(memory_).Add(std::move(gone));
   } else {
-    tables_->expired.Add(std::move(gone));  // its rows take their time
+    tables_->expired.Add(std::move(gone));  // deferred destruction: it may have many rows
   }
 }
 
@@ -167,7 +167,7 @@ std::optional<std::int64_t> Store::BytesOf(std::string_view name) {
 
 void Store::ListNames(std::uint64_t from, std::size_t count, NamePage& page) const {
   const std::int64_t now_ms = NowMs();
-  std::uint64_t last = NameTable::kEnd;  // the place of the last one taken
+  std::uint64_t last = NameTable::kEnd;  // place of the last name added
   page.next = NameTable::kEnd;
   tables_->names.Walk(from, [&](const Name& name) {
     if (count == 0 && name.place != last) {

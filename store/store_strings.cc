@@ -1,4 +1,4 @@
-// The part of Store that is about byte strings.
+// Store: strings.
 #include <algorithm>
 #include <utility>
 
@@ -7,7 +7,7 @@
 namespace sluice::store {
 namespace {
 
-// Of what the name is charged; large values have been charged for themselves.
+// Growth of the name's charge; large values are charged separately, by their blobs.
 std::int64_t GrowthOf(const Name& name, const StringWrite& write) {
   return static_cast<std::int64_t>(write.value.text.View().size()) -
          static_cast<std::int64_t>(name.string.text.View().size());
@@ -30,7 +30,7 @@ Result<bool> Store::SetStrings(std::span<StringWrite> writes, SetIf condition) {
   tables.reserved.clear();
   tables.reserved.reserve(writes.size());
   tables.fresh.reserve(writes.size());
-  struct Guard {  // names that this call makes go with it
+  struct Guard {  // on failure, removes names that this call created
     Store* store;
     ~Guard() {
       for (std::vector<Name*>& fresh = store->tables_->fresh; !fresh.empty(); fresh.pop_back()) {
@@ -38,7 +38,7 @@ Result<bool> Store::SetStrings(std::span<StringWrite> writes, SetIf condition) {
       }
     }
   } const guard{this};
-  std::int64_t growth = 0;  // at most
+  std::int64_t growth = 0;  // upper bound
   for (const StringWrite& write : writes) {
     Name* name = tables.names.Find(write.key);
     if (name == nullptr) {

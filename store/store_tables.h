@@ -1,4 +1,4 @@
-// Store::Tables: what the store keeps; for its own sources.
+// Store::Tables: the store's data members, for the store's source files only.
 #pragma once
 
 #include <map>
@@ -18,13 +18,13 @@ namespace sluice::store {
 struct ExpiresBefore {
   bool operator()(const Name& a, const Name& b) const { return a.expires_ms < b.expires_ms; }
 };
-// Names with an expiry, the soonest first. It allocates nothing: setting an expiry cannot fail.
+// Names with an expiry, soonest first. Intrusive, so setting an expiry cannot fail.
 using ExpiryIndex = boost::intrusive::multiset<
     Name, boost::intrusive::compare<ExpiresBefore>,
     boost::intrusive::member_hook<Name, decltype(Name::by_expiry), &Name::by_expiry>>;
 
-// As in Redis, a name is still there in the millisecond in which it expires. A partition that is
-// idle for longer than its TTL has, too.
+// As in Redis, a name still exists in the millisecond in which it expires. A partition that was
+// idle for longer than its TTL has also expired.
 bool HasExpired(const Name& name, std::int64_t now_ms) noexcept;
 Status WrongType();
 
@@ -32,14 +32,14 @@ struct Store::Tables {
   Tables(Memory& memory, std::uint64_t seed) : names(seed), expired(memory) {}
 
   NameTable names;
-  std::map<std::string_view, Name*> partitions;  // the keys are the partitions' own
+  std::map<std::string_view, Name*> partitions;  // keys are views of the partitions' names
   ExpiryIndex expiries;
-  std::set<Name*> idlers;        // partitions that have a TTL, or had
-  std::uint64_t expiry_sum = 0;  // of `expiries`, for their average; wraps around
-  RemovedNames expired;          // partitions that wait for TakeExpired()
+  std::set<Name*> idlers;        // partitions that have or had a TTL
+  std::uint64_t expiry_sum = 0;  // sum over `expiries`, for the average; wraps around
+  RemovedNames expired;          // partitions until RemoveExpired() takes them
   WritePlan plan;
-  std::vector<Name*> fresh;     // scratch of SetStrings(): made by it
-  std::vector<Name*> reserved;  // all that it writes to
+  std::vector<Name*> fresh;     // scratch of SetStrings(): names it creates
+  std::vector<Name*> reserved;  // scratch of SetStrings(): names it writes
 };
 
 }  // namespace sluice::store

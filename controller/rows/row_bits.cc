@@ -6,7 +6,7 @@ namespace sluice::controller {
 
 RowBits::Chunk& RowBits::ChunkFor(RowIndex row) {
   const RowIndex number = row / kChunkRows;
-  // Rows come in order, so it is mostly the last one.
+  // Rows mostly arrive in order, so it is usually the last chunk.
   if (!chunks_.empty() && std::prev(chunks_.end())->first == number) {
     return *std::prev(chunks_.end())->second;
   }
@@ -97,7 +97,7 @@ void RowBits::Clear() noexcept {
 
 bool RowBits::Contains(RowIndex row) const noexcept {
   if (row < 0) {
-    return false;  // it would be in chunk 0, at a place before it
+    return false;  // a negative row would index before chunk 0
   }
   const auto it = chunks_.find(row / kChunkRows);
   return it != chunks_.end() && (it->second->words[WordOf(row)] & BitOf(row)) != 0;
@@ -160,7 +160,8 @@ void RowBits::AtRanks(std::span<const std::int64_t> ranks, std::vector<RowIndex>
   }
 }
 
-// Those of `ranks` that lie in the chunk, before which there are `passed` rows; they are dropped.
+// Appends the rows of those `ranks` that are in the chunk, and drops these ranks. `passed`: the
+// number of rows before the chunk.
 void RowBits::AtRanks(RowIndex number, const Chunk& chunk, std::int64_t passed,
                       std::span<const std::int64_t>& ranks, std::vector<RowIndex>& rows) {
   for (std::size_t w = 0; w < kWords && !ranks.empty(); ++w) {

@@ -1,9 +1,9 @@
-// RowBits: a set of rows, as bits by index. Chunks of 4,096 rows that have none take no memory, so
-// a partition may stream for weeks.
+// RowBits: a set of rows, as bits by index. Empty chunks of 4,096 rows use no memory, so a
+// partition may stream for weeks.
 //
 //   chunks_:   0 -> | 64 words | counts |   3 -> | 64 words | counts |   ...     by index / 4096
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
 #include <array>
@@ -32,37 +32,38 @@ class RowBits {
     chunks_.swap(other.chunks_);
     std::swap(count_, other.count_);
   }
-  // The next Insert(row) takes no memory, if no row is erased before. Errors: std::bad_alloc.
+  // The next Insert(row) allocates nothing if no row is erased before. Errors: std::bad_alloc.
   void Reserve(RowIndex row) { static_cast<void>(ChunkFor(row)); }
-  // False: it was in already. Errors: std::bad_alloc; nothing changed then. REQUIRES: row >= 0.
+  // Returns false if the row was in the set. Errors: std::bad_alloc; nothing changed then.
+  // REQUIRES: row >= 0.
   bool Insert(RowIndex row);
-  // All of begin .. end-1. Errors: std::bad_alloc; some may be in then. REQUIRES: 0 <= begin.
+  // Inserts begin .. end-1. Errors: std::bad_alloc; some may be inserted then.
+  // REQUIRES: 0 <= begin.
   void InsertAll(RowIndex begin, RowIndex end);
-  // False: it was not in.
+  // Returns false if the row was not in the set.
   bool Erase(RowIndex row) noexcept;
   void Clear() noexcept;
-  // Becomes the same set. Costs a tenth of a microsecond for 4,096 rows. Errors: std::bad_alloc;
-  // nothing changed then.
+  // Costs a tenth of a microsecond for 4,096 rows. Errors: std::bad_alloc; nothing changed then.
   void CopyFrom(const RowBits& other);
 
-  // Any number, as a client may name it.
+  // `row` may be any number, since clients name rows.
   [[nodiscard]] bool Contains(RowIndex row) const noexcept;
-  // All of begin .. end-1. REQUIRES: 0 <= begin.
+  // Returns true if begin .. end-1 are all in the set. REQUIRES: 0 <= begin.
   [[nodiscard]] bool ContainsAll(RowIndex begin, RowIndex end) const noexcept;
   [[nodiscard]] std::int64_t Count() const noexcept { return count_; }
-  // The first row at or after `row`, the last at or before it; kNoRow: there is none.
+  // The first row at or after `row`; the last row at or before it. kNoRow if there is none.
   [[nodiscard]] RowIndex NextFrom(RowIndex row) const noexcept;
   [[nodiscard]] RowIndex LastUpTo(RowIndex row) const noexcept;
   [[nodiscard]] RowIndex Last() const noexcept {
     return chunks_.empty() ? kNoRow : LastUpTo((chunks_.rbegin()->first + 1) * kChunkRows - 1);
   }
-  // The first that `other` has not.
+  // Returns the first row that is not in `other`.
   [[nodiscard]] RowIndex FirstNotIn(const RowBits& other) const noexcept;
-  // Appends the row of each of `ranks` (0: the first row). REQUIRES: they rise, and are < Count().
+  // Appends the row of each of `ranks` (0: the first row). REQUIRES: ascending, all < Count().
   // Errors: std::bad_alloc.
   void AtRanks(std::span<const std::int64_t> ranks, std::vector<RowIndex>& rows) const;
 
-  // Calls function(row) for each, in order; the set must not change meanwhile.
+  // Calls function(row) for each row, in order. REQUIRES: the function does not change the set.
   template <typename Function>
   void ForEach(const Function& function) const {
     for (const auto& [number, chunk] : chunks_) {
@@ -73,7 +74,7 @@ class RowBits {
       }
     }
   }
-  // That the set takes.
+  // Memory used.
   [[nodiscard]] std::int64_t Bytes() const noexcept {
     return static_cast<std::int64_t>(chunks_.size() * (sizeof(Chunk) + 2 * sizeof(void*)));
   }
@@ -100,7 +101,7 @@ class RowBits {
     return std::uint64_t{1} << (static_cast<std::uint64_t>(row) % kWordRows);
   }
   Chunk& ChunkFor(RowIndex row);
-  // The bits of begin .. end-1 that are in the word of `begin`.
+  // Returns the bits of begin .. end-1 that are in the word of `begin`.
   static std::uint64_t MaskOf(RowIndex begin, RowIndex end);
 
   boost::container::flat_map<RowIndex, std::unique_ptr<Chunk>> chunks_;

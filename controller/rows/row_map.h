@@ -1,10 +1,10 @@
-// RowMap: a value for each of some rows, by index: as RowBits, but with a value in place of a bit.
-// It grows a leaf of 64 rows at a time, so no call ever moves all of it, as a hash table would that
-// grows (20 ms with a million rows).
+// RowMap: a map from row index to value: like RowBits, with a value instead of a bit. It grows by
+// one leaf of 64 rows at a time, so no call moves the whole map, as a growing hash table would
+// (20 ms with a million rows).
 //
 //   chunks_:   0 -> | leaf 0 | null | leaf 2 | ... leaf 63 |   3 -> ...       by index / 4096
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@
 
 namespace sluice::controller {
 
-// `Value`: a number or a pointer; Value() stands for none.
+// `Value`: a number or a pointer; Value() means no value.
 template <typename Value>
 class RowMap {
  public:
@@ -39,12 +39,12 @@ class RowMap {
     return *this;
   }
 
-  // Value(): there is none. Any number, as a client may name it.
+  // Returns Value() if there is none. `row` may be any number, since clients name rows.
   [[nodiscard]] Value Find(RowIndex row) const noexcept {
     const Leaf* const leaf = row < 0 ? nullptr : FindLeaf(row);
     return leaf == nullptr ? Value() : leaf->values[PlaceOf(row)];
   }
-  // The next Set(row, ...) takes no memory, if no row is erased before. Errors: std::bad_alloc.
+  // The next Set(row, ...) allocates nothing if no row is erased before. Errors: std::bad_alloc.
   void Reserve(RowIndex row) { static_cast<void>(LeafFor(row)); }
   // REQUIRES: row >= 0; the value is not Value(). Errors: std::bad_alloc; nothing changed then.
   void Set(RowIndex row, Value value) {
@@ -55,7 +55,7 @@ class RowMap {
     leaf.count += is_new ? 1 : 0;
     count_ += is_new ? 1 : 0;
   }
-  // No effect where there is none.
+  // No effect if the row has no value.
   void Erase(RowIndex row) noexcept {
     Leaf* const leaf = row < 0 ? nullptr : FindLeaf(row);
     if (leaf == nullptr || leaf->values[PlaceOf(row)] == Value()) {
@@ -68,11 +68,11 @@ class RowMap {
     }
   }
   [[nodiscard]] std::int64_t Count() const noexcept { return count_; }
-  // That it takes.
+  // Memory used.
   [[nodiscard]] std::int64_t Bytes() const noexcept {
     return static_cast<std::int64_t>(leaves_ * sizeof(Leaf) + chunks_.size() * sizeof(Chunk));
   }
-  // Calls function(row) for each, in order.
+  // Calls function(row) for each row with a value, in order.
   template <typename Function>
   void ForEach(const Function& function) const {
     for (const auto& [number, chunk] : chunks_) {
@@ -87,7 +87,7 @@ class RowMap {
 
  private:
   static constexpr std::size_t kLeafRows = 64;
-  static constexpr std::size_t kLeaves = 64;  // of a chunk
+  static constexpr std::size_t kLeaves = 64;  // per chunk
   struct Leaf {
     std::array<Value, kLeafRows> values = {};
     std::size_t count = 0;

@@ -1,7 +1,7 @@
-// RowSource: what policy may know of a partition's rows: which there are, which of their fields are
-// ready, and their tags; never a tensor's bytes.
+// RowSource: what sampling policy may read of a partition: which rows exist, which of their fields
+// are ready, and their tags; never the bytes of a tensor.
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
 #include <cstdint>
@@ -17,23 +17,23 @@ namespace sluice::controller {
 
 class RowSource {
  public:
-  // Are all these fields of the row ready? `fields` are positions among those that Follow() named.
-  // False where there is no such row.
+  // Returns true if all these fields of the row are ready; false if the row does not exist.
+  // `fields`: positions that Follow() returned.
   [[nodiscard]] virtual bool Ready(RowIndex row, std::span<const std::size_t> fields) const = 0;
-  // The canonical text (store/tags/tag.h); "" for {}, and where there is no such row.
+  // Returns the canonical text (store/tags/tag.h); "" for {} or if the row does not exist.
   [[nodiscard]] virtual std::string_view TagOf(RowIndex row) const = 0;
-  // Adds every row of which these fields are ready and whose tag fits. Errors: std::bad_alloc.
+  // Adds every row whose fields are ready and whose tag matches. Errors: std::bad_alloc.
   virtual void Select(std::span<const std::size_t> fields, const std::optional<store::Where>& where,
                       RowBits& rows) const = 0;
-  // The number by which Ready() and Select() know the field, from now on. Errors: std::bad_alloc.
+  // Returns the field's position for Ready() and Select(). Errors: std::bad_alloc.
   virtual std::size_t Follow(std::string_view field) = 0;
-  // How many numbers there are.
+  // Returns how many positions are in use.
   [[nodiscard]] virtual std::size_t Followed() const = 0;
-  // Only these are still in use; others may come to stand for other fields.
+  // Keeps only these positions in use; others may be reused for other fields.
   virtual void KeepOnly(std::span<const std::size_t> positions) noexcept = 0;
-  // How many rows were ever made, those that are gone included.
+  // Returns how many rows were ever created, removed ones included.
   [[nodiscard]] virtual std::int64_t RowsMade() const = 0;
-  // When the row was made, in ms since 1970. REQUIRES: it is there.
+  // Returns when the row was created, in ms since 1970. REQUIRES: the row exists.
   [[nodiscard]] virtual std::int64_t MadeMs(RowIndex row) const = 0;
 
  protected:

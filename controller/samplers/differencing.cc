@@ -6,13 +6,13 @@
 namespace sluice::controller {
 namespace {
 
-// What one rank has in a deal.
+// The share of one rank in a deal.
 struct Hand {
   double sum = 0;
   std::vector<std::size_t> items;
 };
 
-// One hand a rank, the heaviest first.
+// One hand per rank, the heaviest first.
 struct Deal {
   std::vector<Hand> hands;
   std::size_t number = 0;  // for ties: the earlier deal first
@@ -24,7 +24,7 @@ bool LessUrgent(const Deal& a, const Deal& b) {
   return a.Spread() != b.Spread() ? a.Spread() < b.Spread() : a.number > b.number;
 }
 
-// The heaviest of the one with the lightest of the other, and so on.
+// Joins the heaviest hand of one deal with the lightest of the other, and so on.
 void Join(Deal& deal, Deal& other) {
   const std::size_t ranks = deal.hands.size();
   for (std::size_t i = 0; i < ranks; ++i) {
@@ -45,8 +45,8 @@ std::vector<std::vector<std::size_t>> DealEqually(std::span<const double> weight
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return weights[a] > weights[b]; });
-  // First each rank gets one of `ranks` neighbours in weight; then the two most unequal deals are
-  // joined, again and again.
+  // First each rank gets one of `ranks` neighbours in weight. Then the two most unequal deals are
+  // joined repeatedly.
   std::vector<Deal> deals;
   for (std::size_t at = 0; at < order.size(); at += ranks) {
     Deal& deal = deals.emplace_back();

@@ -1,5 +1,6 @@
-// Dealing weighted groups to ranks so that the ranks' sums are as equal as can be, in equal
-// numbers: the largest differencing method (Karmarkar and Karp, 1982), balanced (Yakir, 1996).
+// Deals weighted groups to ranks, the same number to each, so that the sums of the ranks are as
+// equal as possible: the largest differencing method (Karmarkar and Karp, 1982), balanced (Yakir,
+// 1996).
 //
 // Thread safety: any.
 #pragma once
@@ -10,8 +11,8 @@
 
 namespace sluice::controller {
 
-// Which of `weights` (finite, >= 0) each of `ranks` gets, in the order of their numbers.
-// REQUIRES: ranks >= 1; weights.size() is a multiple of it. Errors: std::bad_alloc.
+// Returns, for each rank, the positions in `weights` (finite, >= 0) that it gets, ascending.
+// REQUIRES: ranks >= 1; weights.size() is a multiple of ranks. Errors: std::bad_alloc.
 std::vector<std::vector<std::size_t>> DealEqually(std::span<const double> weights,
                                                   std::size_t ranks);
 

@@ -15,8 +15,8 @@ std::unique_ptr<Groups> MakeGroups(const SamplerChoice& choice, const Choosable&
 }
 
 std::string ExplainGroup(std::string_view name, const GroupState& state) {
-  const std::string_view why = state.torn      ? "is torn: a row of it is gone or was taken apart"
-                               : state.too_few ? "can never be whole: all rows were made"
+  const std::string_view why = state.torn      ? "is torn: a row was removed or taken separately"
+                               : state.too_few ? "can never be whole: all rows were created"
                                                : "is not whole yet";
   return fmt::format("sampler group {} {}: {} of its {} rows are ready", name, why, state.ready,
                      state.size);

@@ -6,7 +6,7 @@ namespace sluice::controller {
 
 void NeighbourGroups::RowReady(RowIndex row) {
   const std::int64_t group = row / size_;
-  if (from_.ready.ContainsAll(row, (group + 1) * size_) &&  // rows mostly come in order
+  if (from_.ready.ContainsAll(row, (group + 1) * size_) &&  // rows mostly arrive in order
       from_.ready.ContainsAll(group * size_, row)) {
     whole_.Insert(group);
   }

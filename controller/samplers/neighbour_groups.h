@@ -1,4 +1,4 @@
-// NeighbourGroups: see groups.h. The whole ones are a set of their numbers.
+// NeighbourGroups: see groups.h. Keeps the set of numbers of whole groups.
 #pragma once
 
 #include "controller/samplers/groups.h"
@@ -21,7 +21,7 @@ class NeighbourGroups final : public Groups {
  private:
   std::int64_t size_;
   Choosable from_;
-  RowBits whole_;  // by number of the group
+  RowBits whole_;  // by group number
 };
 
 }  // namespace sluice::controller

@@ -22,8 +22,8 @@ class Priority final : public Sampler {
   void RowTaken(RowIndex row) override { tree_.Set(row, 0); }
 
   std::int64_t Available() override { return tree_.Count(); }
-  // One after another, each without those before it: a row that is drawn again is passed over.
-  // Where that happens often, since some rows weigh nearly all, those drawn are set aside.
+  // Draws rows one after another without replacement: a row that is drawn again is skipped. If that
+  // happens often, because a few rows have nearly all the weight, the drawn rows are set aside.
   void Pick(std::int64_t count, Random& random, Picked& picked) override {
     const double sum = tree_.Sum();
     double left = sum;
@@ -32,7 +32,7 @@ class Priority final : public Sampler {
     picked.weights.reserve(static_cast<std::size_t>(count));
     boost::unordered_flat_set<RowIndex> drawn;
     drawn.reserve(static_cast<std::size_t>(count));
-    std::size_t aside = 0;  // so many of `rows` are
+    std::size_t aside = 0;  // how many of `rows` are set aside
     std::int64_t again = 0;
     while (static_cast<std::int64_t>(rows.size()) < count) {
       const RowIndex row = tree_.At(random.Unit() * left);
@@ -55,7 +55,8 @@ class Priority final : public Sampler {
     const std::int64_t weightless = from_.ready.Count() - tree_.Count();
     if (weightless > 0) {
       lines.push_back("sampler priority never takes " + std::to_string(weightless) +
-                      " ready rows: their " + weight_ + " is missing, no number, or not above 0");
+                      " ready rows: their " + weight_ +
+                      " is missing, not a number, or not above 0");
     }
   }
 

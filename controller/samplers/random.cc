@@ -8,8 +8,8 @@
 namespace sluice::controller {
 namespace {
 
-// The first `count` of a shuffle (Fisher and Yates) of the ranks 0 .. of-1, which are not written
-// down but for those that moved.
+// The first `count` of a Fisher-Yates shuffle of the ranks 0 .. of-1. Only the moved ranks are
+// stored.
 std::vector<std::int64_t> DrawRanks(std::int64_t count, std::int64_t of, Random& random) {
   std::vector<std::int64_t> drawn;
   drawn.reserve(static_cast<std::size_t>(count));
@@ -33,7 +33,7 @@ class RandomSampler final : public Sampler {
   std::int64_t Available() override { return ready_.Count(); }
   void Pick(std::int64_t count, Random& random, Picked& picked) override {
     const std::vector<std::int64_t> drawn = DrawRanks(count, ready_.Count(), random);
-    std::vector<std::size_t> order(drawn.size());  // that makes them rise
+    std::vector<std::size_t> order(drawn.size());  // positions, by ascending rank
     std::iota(order.begin(), order.end(), std::size_t{0});
     std::sort(order.begin(), order.end(),
               [&drawn](std::size_t a, std::size_t b) { return drawn[a] < drawn[b]; });

@@ -1,12 +1,12 @@
-// Sampler: which of the rows that a task could take it takes. Each is a file in samplers/ and a row
-// in sampler_registry.cc.
+// Sampler: chooses which of the available rows a task takes. Each sampler is one file in samplers/
+// and one row in sampler_registry.cc.
 //
-// A sampler gets a view: rows that are complete, fit and are free, as a set, never as a list. One
-// that needs more than the set (whole groups, sums of weights) keeps it by itself and is told of
-// every change, so that a fetch costs what it takes and not what there is. (The small interface is
-// after Reverb's ItemSelector.)
+// A sampler gets a view: the rows that are complete, matching and free, as a set, never as a list.
+// A sampler that needs more than the set (whole groups, sums of weights) keeps it itself and is
+// notified of every change, so that the cost of a fetch depends on the rows taken, not on the rows
+// that exist. (The small interface follows Reverb's ItemSelector.)
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
 #include <cstdint>
@@ -27,16 +27,16 @@ namespace sluice::controller {
 
 struct SamplerRow;
 
-// A sampler as a fetch asks for it.
+// The sampler and options of a fetch.
 struct SamplerChoice {
   const SamplerRow* row = nullptr;
-  std::int64_t size = 1;              // SIZE: rows of a group
-  std::int64_t ranks = 1;             // RANKS: how many share what is taken
-  std::string by;                     // BY: the tag whose value makes a group; "": neighbours do
-  std::string weight;                 // WEIGHT: a tag; "": all rows weigh the same
+  std::int64_t size = 1;              // SIZE: rows per group
+  std::int64_t ranks = 1;             // RANKS: how many ranks share the rows
+  std::string by;                     // BY: the tag whose value forms groups; "": neighbours
+  std::string weight;                 // WEIGHT: a tag; "": equal weights
   std::optional<std::uint64_t> seed;  // SEED
 
-  // The same rows in the same order of the same view, but for the seed.
+  // Returns true if both take the same rows of a view in the same order, apart from the seed.
   friend bool SameOrder(const SamplerChoice& a, const SamplerChoice& b) {
     return a.row == b.row && a.size == b.size && a.ranks == b.ranks && a.by == b.by &&
            a.weight == b.weight;
@@ -46,17 +46,17 @@ struct SamplerChoice {
   }
 };
 
-// What a sampler chooses from; all of it outlives the sampler.
+// What a sampler chooses from. Every member outlives the sampler.
 struct Choosable {
   const RowBits& ready;     // the view
   const RowBits& existing;  // all rows of the partition
-  const RowBits& gone;      // those that the task has consumed: they do not come any more
+  const RowBits& gone;      // rows that the task has consumed: they will not become ready
   const RowSource& rows;
 };
 
-// Tells `told`, a sampler or what one is made of, of the rows that there are, from `next` on, and
-// takes their number off `count`. Where to go on; the highest number: there are no more.
-// Errors: as RowWritten().
+// Notifies `told`, a sampler or a part of one, of up to `count` existing rows from `next` on, and
+// subtracts their number from `count`. Returns the row to continue at; the highest number if there
+// are no more. Errors: as RowWritten().
 template <typename Told>
 RowIndex NotifyOfRows(Told& told, const Choosable& from, RowIndex next, std::int64_t& count) {
   RowIndex row = from.existing.NextFrom(next);
@@ -71,8 +71,8 @@ RowIndex NotifyOfRows(Told& told, const Choosable& from, RowIndex next, std::int
 }
 
 struct Picked {
-  std::vector<std::vector<RowIndex>> shares;  // one a rank; one where there are no ranks
-  std::vector<double> weights;                // of shares[0], where the sampler weighs rows
+  std::vector<std::vector<RowIndex>> shares;  // one per rank; one if there are no ranks
+  std::vector<double> weights;                // of shares[0], if the sampler uses weights
 };
 
 class Sampler {
@@ -82,35 +82,35 @@ class Sampler {
   Sampler& operator=(const Sampler&) = delete;
   virtual ~Sampler() = default;
 
-  // True: once made it must be told of the rows that there are, by TellOfRows(), to the last,
-  // before it is asked.
+  // Returns true if a new sampler must be notified of all existing rows, by NotifyOfRows(), before
+  // it is asked for rows.
   [[nodiscard]] virtual bool KeepsRows() const { return false; }
 
-  // A row of the partition was made, or its tag written; before the two below.
-  // Errors of these: std::bad_alloc; the sampler is of no use then, and dropped.
+  // A row of the partition was created or its tag was written; called before the two below.
+  // Errors of these four: std::bad_alloc; the sampler is unusable then and is dropped.
   virtual void RowWritten(RowIndex /*row*/) {}
-  // A row came to the view, or left it, or was consumed.
+  // A row entered the view; a row left the view or was consumed.
   virtual void RowReady(RowIndex /*row*/) {}
   virtual void RowTaken(RowIndex /*row*/) {}
-  // A row is gone; it left the view before.
+  // A row was removed; it left the view before.
   virtual void RowGone(RowIndex /*row*/) {}
 
-  // How many rows a rank could have now.
+  // Returns how many rows one rank can get now.
   [[nodiscard]] virtual std::int64_t Available() = 0;
-  // What was told may be worked off piece by piece: works off about so many rows' worth, and takes
-  // them off `rows`. True: there is more, which the next question will take the time for.
+  // Processes notifications that were deferred, for about `rows` rows, and subtracts their number
+  // from `rows`. Returns true if there are more, which the next query will have to process.
   // Errors: as RowWritten().
   virtual bool Work(std::int64_t& /*rows*/) { return false; }
-  // How many rows a rank could have at most, if no more are made and only those that are not gone,
-  // `rows` in number, still come.
+  // Returns how many rows one rank can get at most if no more are created and all `rows` rows that
+  // are not gone become ready.
   [[nodiscard]] virtual std::int64_t Possible(std::int64_t rows) { return rows; }
-  // Picks `count` rows a rank. REQUIRES: 1 <= count <= Available(), a multiple of the group's size.
-  // Errors: std::bad_alloc.
+  // Picks `count` rows per rank. REQUIRES: 1 <= count <= Available(); count is a multiple of the
+  // group size. Errors: std::bad_alloc.
   virtual void Pick(std::int64_t count, Random& random, Picked& picked) = 0;
-  // Says, a line a reason, what of the view it does not offer.
+  // Appends one line per reason why rows of the view are not available.
   struct Prospects {
-    RowIndex next_index = 0;    // of the next row that is made
-    bool more_are_made = true;  // or nobody knows
+    RowIndex next_index = 0;    // index of the next row to be created
+    bool more_are_made = true;  // more rows will be created, or nobody knows
   };
   virtual void Explain(const Prospects& /*prospects*/, std::vector<std::string>& /*lines*/) {}
 };
@@ -118,10 +118,10 @@ class Sampler {
 struct SamplerRow {
   std::string_view name;
   std::unique_ptr<Sampler> (*make)(const SamplerChoice& choice, const Choosable& from);
-  bool size = false;  // which options it takes
+  bool size = false;  // the options that it takes or needs
   bool needs_size = false;
   bool by = false;
-  bool ranks = false;  // which it needs, too
+  bool ranks = false;  // taken and needed
   bool weight = false;
   bool needs_weight = false;
   bool seed = false;
@@ -130,7 +130,7 @@ struct SamplerRow {
 };
 
 std::span<const SamplerRow> Samplers();
-// Null: there is no such sampler. The name in any case.
+// Returns null if there is none. The name is case-insensitive.
 const SamplerRow* FindSampler(std::string_view name);
 
 }  // namespace sluice::controller

@@ -1,4 +1,4 @@
-// The samplers, one a file in samplers/; sampler_registry.cc has the table.
+// The samplers, one per file in samplers/. The table is in sampler_registry.cc.
 #pragma once
 
 #include "controller/samplers/sampler.h"

@@ -13,14 +13,14 @@ namespace sluice::controller {
 TagGroups::TagGroups(const SamplerChoice& choice, const Choosable& from)
     : size_(choice.size), by_(SpelledName(choice.by)), from_(from) {}
 
-// Among the sorted ones.
+// The position among the sorted rows.
 std::size_t TagGroups::PlaceOf(const Value& value, RowIndex row) {
   const auto end = value.rows.begin() + static_cast<std::ptrdiff_t>(value.sorted);
   return static_cast<std::size_t>(std::lower_bound(value.rows.begin(), end, row) -
                                   value.rows.begin());
 }
 
-// Where the row is, or should be, and what is behind it.
+// Marks the position of the row, present or not, and everything behind it.
 void TagGroups::MakeDirty(Value& value, RowIndex from) {
   if (!value.dirty) {
     dirty_.push_back(&value);
@@ -31,7 +31,7 @@ void TagGroups::MakeDirty(Value& value, RowIndex from) {
 
 void TagGroups::Leave(RowIndex row) {
   if (Value* const value = value_of_.Find(row)) {
-    MakeDirty(*value, row);  // its rows are those of which value_of_ says so
+    MakeDirty(*value, row);  // value_of_ decides which rows of the list are valid
     value_of_.Erase(row);
   }
 }
@@ -63,7 +63,7 @@ void TagGroups::RowWritten(RowIndex row) {
   }
 }
 
-// Its cut is looked at again.
+// Refreshes the row's cut.
 void TagGroups::RowReady(RowIndex row) {
   if (Value* const value = value_of_.Find(row)) {
     const std::size_t place = PlaceOf(*value, row);
@@ -93,7 +93,7 @@ void TagGroups::SetCut(Value& value, std::size_t number, std::uint8_t now) {
   cut = now;
 }
 
-// The cut in which the row at `at` is.
+// Refreshes the cut that has the row at position `at`.
 void TagGroups::RefreshCut(Value& value, std::size_t at) {
   const std::size_t number = at / Size();
   const std::size_t end = std::min((number + 1) * Size(), value.rows.size());
@@ -115,7 +115,7 @@ void TagGroups::RefreshCut(Value& value, std::size_t at) {
 void TagGroups::Refresh(Value& value) {
   std::vector<RowIndex>& rows = value.rows;
   for (std::size_t number = value.sorted / Size(); number < value.cuts.size(); ++number) {
-    SetCut(value, number, 0);  // its first row is where it was
+    SetCut(value, number, 0);  // before its first row moves
   }
   const auto tail = rows.begin() + static_cast<std::ptrdiff_t>(value.sorted);
   if (!std::is_sorted(tail, rows.end())) {

@@ -1,11 +1,11 @@
-// TagGroups: see groups.h. The rows of each value stand in a list, by index; the whole cuts of all
-// lists stand in one map, by their first row.
+// TagGroups: see groups.h. Each tag value has a list of its rows, by index, which is cut into
+// groups. One map has the whole cuts of all lists, by their first row.
 //
 //   list:   | cut 0 | cut 1 | cut 2 | ...      g rows each; the last may have fewer
-//                           ^ sorted: what is behind is worked off later
+//                           ^ sorted: the rows behind it are processed later
 //
-// A row that leaves a list, or comes into the middle of one, moves the cuts behind it: that part of
-// the list is looked at again, by Work() or when somebody asks next.
+// A row that leaves a list or is inserted in its middle moves the cuts behind it. Work() or the
+// next query processes that part of the list again.
 #pragma once
 
 #include <map>
@@ -34,20 +34,20 @@ class TagGroups final : public Groups {
   void Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) override;
 
  private:
-  // What is known of a cut.
+  // Flags of a cut.
   static constexpr std::uint8_t kWhole = 1;     // it is in whole_
-  static constexpr std::uint8_t kPossible = 2;  // none of its rows is gone, and it is full
-  static constexpr std::uint8_t kReady = 4;     // some of its rows are
+  static constexpr std::uint8_t kPossible = 2;  // it is full, and none of its rows is gone
+  static constexpr std::uint8_t kReady = 4;     // some of its rows are ready
   struct Value {
     std::string text;
-    std::vector<RowIndex> rows;      // by index, as far as `sorted`; some may have left behind it
+    std::vector<RowIndex> rows;      // by index up to `sorted`; behind it, some may have left
     std::vector<std::uint8_t> cuts;  // by number
-    std::size_t sorted = 0;          // a multiple of the size, or all
-    bool dirty = false;              // not all: it is in dirty_
+    std::size_t sorted = 0;          // a multiple of the group size, or all rows
+    bool dirty = false;              // not all rows are sorted: it is in dirty_
   };
   struct Cut {
     const Value* value = nullptr;
-    std::size_t at = 0;  // in its rows
+    std::size_t at = 0;  // position in value->rows
   };
 
   void Leave(RowIndex row);
@@ -65,7 +65,8 @@ class TagGroups final : public Groups {
   Choosable from_;
   std::map<std::string, Value, std::less<>> values_;
   RowMap<Value*> value_of_;
-  // With the value: a row may have gone to another whose list was looked at before the first one's.
+  // The value is part of the key: a row may have moved to a value whose list was processed before
+  // the list of the old value.
   std::map<std::pair<RowIndex, const Value*>, Cut> whole_;
   std::vector<Value*> dirty_;
   std::int64_t possible_ = 0;  // cuts

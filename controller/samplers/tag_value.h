@@ -1,4 +1,4 @@
-// What samplers read of a tag: one member at its top level.
+// Reads one top-level member of a tag, for samplers.
 #pragma once
 
 #include <string>
@@ -6,13 +6,14 @@
 
 namespace sluice::controller {
 
-// A tag's name as its text spells it: with quotes and escapes.
+// Returns a member's name as tags spell it: with quotes and escapes.
 std::string SpelledName(std::string_view name);
 
-// The member's value as the tag spells it; "" where there is none. `spelled` as SpelledName().
+// Returns the member's value as the tag spells it; "" if there is none. `spelled`: from
+// SpelledName().
 std::string_view MemberOf(std::string_view tag, std::string_view spelled) noexcept;
 
-// The member's number; 0 where there is none, or it is not a number, or not more than 0.
+// Returns the member's number; 0 if there is none or it is not a number above 0.
 double WeightOf(std::string_view tag, std::string_view spelled) noexcept;
 
 }  // namespace sluice::controller

@@ -11,7 +11,7 @@ std::size_t ChildOf(RowIndex row, RowIndex rows_of_child) {
   return static_cast<std::size_t>(row / rows_of_child) % 64;
 }
 
-// In four parts, which the processor adds side by side.
+// Four partial sums, which the processor adds in parallel.
 template <typename Sums>
 double Total(const Sums& sums) {
   double parts[4] = {};
@@ -81,8 +81,8 @@ double WeightTree::Sum() const {
   return sum;
 }
 
-// Where `place` falls among `sums`; it becomes the place in there. Rounding may put it behind the
-// last: then it is the last that weighs something.
+// Returns the element of `sums` that contains `place`, and makes `place` relative to that element.
+// If rounding puts `place` behind the end, returns the last element above 0.
 template <typename Sums>
 std::size_t WeightTree::Find(const Sums& sums, double& place) {
   std::size_t last = 0;

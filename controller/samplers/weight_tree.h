@@ -1,7 +1,7 @@
-// WeightTree: weights of rows, and who stands where on the line on which each row takes as much
-// room as it weighs. Sums are kept for 64 rows, 4,096, and 262,144, so that a change and a search
-// look at some hundred numbers, however many rows there are. A sum is always added up anew from
-// what is below it, so it does not drift, and what weighs nothing adds nothing.
+// WeightTree: weights of rows, with search by cumulative weight. Sums are kept for 64, 4,096 and
+// 262,144 rows, so that a change and a search read some hundred numbers, regardless of the number
+// of rows. A sum is always recomputed from the level below, so it does not drift, and a weight of 0
+// adds nothing.
 //
 // Thread safety: one caller at a time.
 #pragma once
@@ -18,14 +18,14 @@ namespace sluice::controller {
 
 class WeightTree {
  public:
-  // 0: the row is not there. Errors: std::bad_alloc (never for 0). REQUIRES: finite, not negative.
+  // 0 removes the row. Errors: std::bad_alloc (never for 0). REQUIRES: finite, not negative.
   void Set(RowIndex row, double weight);
   [[nodiscard]] double Get(RowIndex row) const;
 
   [[nodiscard]] double Sum() const;
-  // Rows that weigh something.
+  // Rows with a weight above 0.
   [[nodiscard]] std::int64_t Count() const { return count_; }
-  // The row at this place of the line; one that weighs something. REQUIRES: Count() > 0;
+  // Returns the row at cumulative weight `place`; its weight is above 0. REQUIRES: Count() > 0;
   // 0 <= place.
   [[nodiscard]] RowIndex At(double place) const;
 
@@ -37,7 +37,7 @@ class WeightTree {
     std::array<Child, kFanOut> children = {};
   };
   struct Leaf {
-    std::array<double, kFanOut> sums = {};  // one a row
+    std::array<double, kFanOut> sums = {};  // one per row
   };
   using Middle = Node<std::unique_ptr<Leaf>>;
   using Top = Node<std::unique_ptr<Middle>>;

@@ -1,4 +1,4 @@
-"""Random batches of every type that can be put, for hypothesis; and what must come back of each."""
+"""Random batches of every supported type, for hypothesis; and the expected results of reading them."""
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ def dense(draw, rows):
 
 @st.composite
 def ragged(draw, rows):
-    """Jagged or strided, whose rows differ in the first dimension, or (strided) in any."""
+    """Jagged or strided; rows differ in the first dimension, or (strided) in any dimension."""
     dtype = draw(st.sampled_from([torch.int64, torch.float32, torch.float64]))
     rank = draw(st.integers(1, 3))
     rest = draw(st.lists(st.integers(1, 4), min_size=rank - 1, max_size=rank - 1))
@@ -82,14 +82,14 @@ def same_tensor(a, b):
 
 
 def layout_of(each):
-    """That of a column whose rows are these tensors."""
+    """Returns the column's tensor for these rows."""
     if len({row.shape for row in each}) == 1:
         return "dense"
     return "jagged" if len({row.shape[1:] for row in each}) == 1 else "strided"
 
 
 def assert_same_column(got, each):
-    """`got`, a field of a TensorDict that was read, has these rows, in the layout that their shapes ask for."""
+    """Requires that `got`, a field of a TensorDict that was read, has these rows, in the layout that their shapes require."""
     if not isinstance(each[0], torch.Tensor):
         values = got.tolist() if isinstance(got, (NonTensorStack, NonTensorData)) else got
         assert values == each and [type(v) for v in values] == [type(v) for v in each]

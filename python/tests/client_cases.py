@@ -1,11 +1,11 @@
-"""What the tests of the metadata client share: data whose values tell rows apart, and bit-exact comparison."""
+"""Shared by the tests of the metadata client: data with distinct values per row, and bit-exact comparison."""
 
 import torch
 from tensordict import NonTensorStack, TensorDict
 
 
 def data_of(*lengths):
-    """A field of each kind, told apart by its values."""
+    """A field of each kind, with distinct values."""
     ids = [torch.arange(n) + 100 * n for n in lengths]
     return TensorDict(
         {

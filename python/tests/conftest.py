@@ -1,4 +1,4 @@
-"""One server for the whole run, and its address; the package is imported from the tree."""
+"""One server for the whole run, and its address; the package is imported from the source tree."""
 
 import os
 import pathlib
@@ -21,7 +21,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def sluice_url(server):
-    """Its address; the server is empty before and after."""
+    """Returns its address; the server is empty before and after."""
     with server.client() as client:
         client.flushall()
         yield f"unix://{server.path}"
@@ -30,7 +30,7 @@ def sluice_url(server):
 
 @pytest.fixture
 def job(tmp_path, monkeypatch):
-    """A job of its own, for init() without an address; returns where its files are. No server is left behind."""
+    """A new job, for init() without an address; returns the folder of its files. No server is left running."""
     from sluice import session
 
     for name in ("SLUICE_URL", "SLURM_JOB_ID", "TORCHELASTIC_RUN_ID"):
@@ -47,13 +47,13 @@ def job(tmp_path, monkeypatch):
 
 @pytest.fixture
 def config(sluice_url):
-    """What init() returned, for tests of the streaming loader."""
+    """Returns the result of init(), for tests of the streaming loader."""
     from streaming_cases import waiting
 
     import sluice as tq
 
     yield tq.init({"url": sluice_url, "timeout_s": 20})
-    waiting(0)  # a fetch that was given up would take the next test's rows, and give them back
+    waiting(0)  # an abandoned fetch would take the next test's rows, and return them
     tq.close()
 
 

@@ -1,4 +1,4 @@
-"""Other processes that use the package, told what to do; and what a server's processes are."""
+"""Other processes that use the package on command; and the processes of a server."""
 
 import multiprocessing
 import multiprocessing.forkserver
@@ -11,7 +11,7 @@ SERVER_PID = "int(current().wire.call('INFO', 'server').split(b'process_id:')[1]
 
 
 def _context():
-    """Forks of a process that has done nothing but import the package: 20 imports of torch would take a minute."""
+    """Forks of a process that has only imported the package: 20 imports of torch would take a minute."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["init_process", "sluice.session"])
     before = os.environ.get("PYTHONPATH")
@@ -45,7 +45,7 @@ def _obey(pipe, environment):
 
 
 class Process:
-    """A Python with init, close and current at hand."""
+    """A Python process with init, close and current."""
 
     def __init__(self):
         context = _context()
@@ -58,8 +58,8 @@ class Process:
         self._pipe.send(expression)
 
     def result(self):
-        """A number, a text, or for an exception its (name, text)."""
-        assert self._pipe.poll(60), "no answer"
+        """Returns a number, a text, or for an exception its (name, text)."""
+        assert self._pipe.poll(60), "no reply"
         return self._pipe.recv()
 
     def do(self, expression):
@@ -97,5 +97,5 @@ def wait_gone(*pids):
 
 
 def started(log):
-    """The servers that a job has had, by its log: their process ids."""
+    """Returns the process ids of the servers that a job has had, from its log."""
     return [int(line.rpartition(" ")[2]) for line in log.read_text().splitlines() if ": started " in line]

@@ -1,4 +1,4 @@
-"""What the tests of the streaming loader have in common."""
+"""Shared by the tests of the streaming loader."""
 
 import functools
 
@@ -19,7 +19,7 @@ def call(*command):
 
 
 def rows_of(numbers):
-    """Data that say which row they belong to: dense, jagged, strided, and text."""
+    """Returns data with distinct values per row: dense, jagged, strided, and text."""
     numbers = list(numbers)
     columns = {
         "row": torch.tensor(numbers),
@@ -36,7 +36,7 @@ def put(numbers, partition="p"):
 
 
 def check(data, metadata):
-    """All fields are those of the metadata's rows."""
+    """Requires that all fields are those of the metadata's rows."""
     numbers = metadata.global_indexes
     assert data.batch_size == torch.Size([len(numbers)])
     expected = rows_of(numbers)
@@ -56,7 +56,7 @@ def dataset(config, **changes):
 
 
 def indexes(batches):
-    """Each micro-batch's rows, which its data must be of."""
+    """Returns each micro-batch's rows; requires that its data belong to them."""
     rows = []
     for data, metadata in batches:
         check(data, metadata)
@@ -65,7 +65,7 @@ def indexes(batches):
 
 
 def waiting(count=1):
-    """Until so many fetches wait in the server."""
+    """Returns once this many fetches are blocked in the server."""
     wait_until(functools.partial(_waits, count), f"{count} wait", seconds=20)
 
 

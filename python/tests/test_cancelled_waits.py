@@ -1,4 +1,4 @@
-"""A row is never lost to a call that was cancelled before."""
+"""A row is never lost to a cancelled call."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ ROUNDS = 5
 
 
 async def cancelled(admin, client, lease_s):
-    """Calls that wait for rows, and are given up."""
+    """Calls that wait for rows, and are cancelled."""
     calls = [client.async_fetch(["x"], 1, "p", "t", wait_s=None, lease_s=lease_s) for _ in range(WAITS)]
     tasks = [asyncio.create_task(call) for call in calls]
     await asyncio.to_thread(wait_for_blocked, admin, WAITS)
@@ -20,7 +20,7 @@ async def cancelled(admin, client, lease_s):
 
 
 @pytest.mark.parametrize("lease_s", [None, 60])
-def test_rows_stay_for_others(server, client, lease_s):
+def test_cancelled_calls_leave_the_rows_to_others(server, client, lease_s):
     with server.client(protocol=3, socket_timeout=30) as admin:
         for _ in range(ROUNDS):
             asyncio.run(cancelled(admin, client, lease_s))

@@ -1,4 +1,4 @@
-"""The metadata client against a real server: batches by row indexes, as TransferQueue's client has them."""
+"""The metadata client against a real server: batches by row indexes, as in TransferQueue's client."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ from sluice.metadata import BatchMeta
 from sluice.wire import packed
 
 
-def test_put_and_get_data(client):
+def test_data_that_are_put_can_be_read(client):
     data = data_of(3, 1, 2)
     meta = client.put(data, partition_id="p")
     assert meta.global_indexes == [0, 1, 2] and meta.partition_ids == ["p"] * 3 and meta.is_ready
@@ -26,7 +26,7 @@ def test_put_and_get_data(client):
     assert client.get_data(BatchMeta.empty()).batch_size == torch.Size([0])
 
 
-def test_several_partitions_come_in_the_order_of_the_metadata(client):
+def test_several_partitions_are_read_in_the_order_of_the_metadata(client):
     p = client.put(data_of(3, 1), partition_id="p")
     q = client.put(data_of(2, 5), partition_id="q")
     both = BatchMeta.concat([p, q])
@@ -69,7 +69,7 @@ def test_partitions_with_different_dtypes_are_an_error(client):
         client.get_data(BatchMeta([0, 0], ["p", "q"], schema))
 
 
-def test_insert_then_put(client):
+def test_inserted_rows_can_be_put_later(client):
     meta = client.get_meta(["ids"], 2, "p", mode="insert")
     assert meta.global_indexes == [0, 1] and not meta.is_ready and meta.field_names == []
     meta.update_custom_meta([{"uid": "a"}, {"uid": "b"}])
@@ -79,7 +79,7 @@ def test_insert_then_put(client):
     assert client.kv_list("p") == {"p": {"0": {"uid": "a"}, "1": {"uid": "b"}}}
 
 
-def test_what_put_refuses(client):
+def test_put_refuses_wrong_data(client):
     meta = client.get_meta([], 2, "p", mode="insert")
     for arguments, why in [
         ((data_of(1),), "put needs metadata or a partition_id"),
@@ -106,7 +106,7 @@ def test_data_parser_runs_before_sending(client):
     assert client.get_data(meta)["text"] == ["TEXT 3", "TEXT 1"] and client.get_data(meta)["reward"].tolist() == [4, 2]
 
 
-def test_what_a_parser_loads_is_described(client):
+def test_parsed_data_are_described(client):
     def load(columns):
         columns["text"] = [torch.full((len(text), 2), 7) for text in columns["text"]]
         columns["mask"] = columns["mask"].numpy()
@@ -118,7 +118,7 @@ def test_what_a_parser_loads_is_described(client):
     assert [tuple(row.shape) for row in client.get_data(meta)["text"].unbind()] == [(6, 2), (7, 2)]
 
 
-def test_text_goes_into_fields_that_others_have_made(client, server):
+def test_text_is_put_into_existing_fields(client, server):
     with server.client() as redis:
         redis.execute_command("KV.PUT", "p", "a", "FIELD", "text", "utf8", "VALUES", "theirs")
     meta = client.put(data_of(3, 1), partition_id="p")
@@ -127,7 +127,7 @@ def test_text_goes_into_fields_that_others_have_made(client, server):
         client.put(TensorDict({"reward": torch.arange(2)}, batch_size=2), meta)
 
 
-def test_force_fetch_shows_all_rows(client):
+def test_force_fetch_returns_all_rows(client):
     client.put(data_of(3, 1), partition_id="p")
     client.put(TensorDict({"reward": torch.zeros(1)}, batch_size=1), partition_id="p")
     client.get_meta(["ids"], 2, "p", task_name="t")
@@ -141,8 +141,8 @@ def test_force_fetch_shows_all_rows(client):
 
 
 @pytest.mark.timeout(60)
-def test_force_fetch_of_many_ragged_rows(client):
-    """Some rows lack a field, and in another the number of dimensions differs. A request for each row would fill the socket."""
+def test_force_fetch_of_many_ragged_rows_returns_all_shapes(client):
+    """Some rows lack a field, and another field has rows of different rank. A request per row would fill the socket."""
     rows, partition = 30000, "a-partition-" + "p" * 60
     lengths = [i % 7 + 1 for i in range(rows)]
     values = torch.arange(sum(lengths))
@@ -157,7 +157,7 @@ def test_force_fetch_of_many_ragged_rows(client):
     assert meta.get_shapes("x") == [(3, 1) if i in (1, 2) else (2,) for i in range(rows)]
 
 
-def test_what_is_missing_is_named(client):
+def test_errors_name_missing_rows_and_fields(client):
     meta = client.put(data_of(3, 1), partition_id="p")
     client.put(TensorDict({"late": torch.zeros(1)}, batch_size=1), meta[0])
     schema = {"late": {"dtype": torch.float32, "shape": ()}}
@@ -170,7 +170,7 @@ def test_what_is_missing_is_named(client):
         client.get_data(BatchMeta([0], ["p"], {"nope": {}}))
 
 
-def test_tags_by_metadata(client):
+def test_tags_are_written_by_metadata(client):
     meta = client.put(data_of(3, 1), partition_id="p")
     meta.update_custom_meta([{"a": 1}, {"b": 2}])
     client.set_custom_meta(meta)
@@ -182,17 +182,17 @@ def test_tags_by_metadata(client):
         client.set_custom_meta(BatchMeta([9], ["p"]))
 
 
-def test_clearing(client):
+def test_rows_and_partitions_are_cleared(client):
     meta = BatchMeta.concat([client.put(data_of(3, 1), partition_id=name) for name in "pq"])
     client.clear_samples(meta.select_samples([0, 3]))
-    client.clear_samples(meta.select_samples([0]))  # it is gone
+    client.clear_samples(meta.select_samples([0]))  # the row does not exist any more
     assert client.kv_list() == {"p": {"1": {}}, "q": {"0": {}}}
     client.clear_partition("p")
     client.clear_partition("p")
     assert client.get_partition_list() == ["q"]
 
 
-def test_production_status(client):
+def test_production_status_shows_written_rows(client):
     assert client.get_production_status(["x"], "p") == (None, None)
     assert client.check_production_status(["x"], "p") is False
     meta = client.put(TensorDict({"x": torch.zeros(3)}, batch_size=3), partition_id="p")
@@ -205,7 +205,7 @@ def test_production_status(client):
     assert client.check_production_status(["unknown"], "p") is False
 
 
-def test_consumption_status(client):
+def test_consumption_status_shows_consumed_rows(client):
     assert client.get_consumption_status("t", "p") == (None, None)
     assert client.check_consumption_status("t", "p") is False
     client.put(data_of(3, 1), partition_id="p")
@@ -226,7 +226,7 @@ def test_consumption_status(client):
         client.reset_consumption("none")
 
 
-def test_rows_that_are_gone_count_as_made(client, server):
+def test_removed_rows_count_as_made(client, server):
     with server.client() as redis:
         redis.execute_command("PARTITION.CREATE", "p", "EXPECT", 2, "TASKS", 1, "t", "AUTOEVICT")
     assert not client.check_production_status(["ids"], "p") and not client.check_consumption_status("t", "p")
@@ -236,14 +236,14 @@ def test_rows_that_are_gone_count_as_made(client, server):
     assert client.check_production_status(["ids"], "p") and client.check_consumption_status("t", "p")
 
 
-def test_rows_that_are_expected_are_waited_for(client, server, monkeypatch):
+def test_expected_rows_are_waited_for(client, server, monkeypatch):
     monkeypatch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", "3")
     client.put(data_of(3, 1), partition_id="p")
     client.get_meta(["ids"], 2, "p", task_name="t")
     assert not client.check_production_status(["ids"], "p") and not client.check_consumption_status("t", "p")
     client.put(data_of(1), partition_id="p")
     assert client.check_production_status(["ids"], "p") and not client.check_consumption_status("t", "p")
-    with server.client() as redis:  # it is told once
+    with server.client() as redis:  # EXPECT is sent once
         redis.execute_command("PARTITION.CREATE", "p", "EXPECT", 4)
     client.get_meta(["ids"], 1, "p", task_name="t")
     assert not client.check_consumption_status("t", "p")
@@ -252,7 +252,7 @@ def test_rows_that_are_expected_are_waited_for(client, server, monkeypatch):
         client.put(data_of(1), partition_id="q")
 
 
-def test_by_key(client):
+def test_rows_are_found_by_key(client):
     meta = client.kv_retrieve_meta(["b", "a"], "p", create=True)
     assert meta.global_indexes == [0, 1] and meta.field_names == []
     meta.update_custom_meta([{"n": 0}, {"n": 1}])
@@ -272,7 +272,7 @@ def test_by_key(client):
         client.kv_retrieve_keys([0, 7], "p")
 
 
-def test_both_names_are_one_client(client):
+def test_both_names_return_the_same_client(client):
     assert AsyncTransferQueueClient is TransferQueueClient
     session.close()
     with pytest.raises(NotInitialized):

@@ -1,4 +1,4 @@
-"""Batches of tasks: get_meta in its modes, fetch with its options, and both from asyncio."""
+"""Batches of tasks: the modes of get_meta, fetch with its options, and both from asyncio."""
 
 import asyncio
 import pickle
@@ -28,7 +28,7 @@ def eventually(thread):
     assert not thread.is_alive()
 
 
-def test_a_batch_is_described_and_taken_once(client):
+def test_a_batch_is_described_and_consumed_once(client):
     meta = client.put(data_of(3, 1, 1, 2), partition_id="p")
     meta.update_custom_meta([{"n": i} for i in range(4)])
     client.set_custom_meta(meta)
@@ -54,7 +54,7 @@ def test_rows_of_one_shape_in_a_ragged_field_are_dense(client):
     }
 
 
-def test_it_waits_for_rows(client):
+def test_get_meta_waits_for_rows(client):
     got = []
     thread = threading.Thread(target=lambda: got.append(client.get_meta(["x"], 2, "p", task_name="t")))
     thread.start()
@@ -64,16 +64,16 @@ def test_it_waits_for_rows(client):
     assert got[0].global_indexes == [0, 1]
 
 
-def test_it_says_why_it_waited_in_vain(client):
+def test_a_time_out_names_the_reason(client):
     session.init({"timeout_s": 0.2})
     numbers(client, 1)
-    with pytest.raises(CallTimeout, match="too few rows for task 't' within 0.2 s: (?s:.*)1 rows were made"):
+    with pytest.raises(CallTimeout, match="too few rows for task 't' within 0.2 s: (?s:.*)1 rows were created"):
         client.get_meta(["x"], 2, "p", task_name="t")
     with pytest.raises(CallTimeout, match="'none' does not exist"):
         client.get_meta(["x"], 2, "none", task_name="t")
 
 
-def test_polling_mode_gives_an_empty_batch(client):
+def test_polling_mode_returns_an_empty_batch(client):
     session.init({"polling_mode": True})
     asked = time.monotonic()
     assert client.get_meta(["x"], 2, "p", task_name="t") == BatchMeta.empty()
@@ -83,30 +83,30 @@ def test_polling_mode_gives_an_empty_batch(client):
     assert client.get_meta(["x"], 1, "p", task_name="t").size == 1
 
 
-def test_the_end_of_the_stream(client, monkeypatch):
+def test_the_end_of_the_stream_is_an_empty_batch(client, monkeypatch):
     monkeypatch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", "3")
     numbers(client, 3)
     assert client.get_meta(["x"], 2, "p", task_name="t").size == 2
     end = BatchMeta.empty({"end": True})
-    assert client.get_meta(["x"], 2, "p", task_name="t") == end  # one is left, and no more will come
+    assert client.get_meta(["x"], 2, "p", task_name="t") == end  # one row is left, and no more will come
     assert client.get_meta(["x"], 1, "p", task_name="t").size == 1
     assert client.get_meta(["x"], 1, "p", task_name="t") == end
     session.init({"polling_mode": True})
     assert client.get_meta(["x"], 1, "p", task_name="t") == end
 
 
-def test_a_step_of_a_rank_is_the_same_again(client):
+def test_a_repeated_step_of_a_rank_returns_the_same_rows(client):
     numbers(client, 8)
     step = {"dp_rank": 1, "batch_index": 0}
     first = client.get_meta(["x"], 2, "p", task_name="t", sampling_config=step)
     assert client.get_meta(["x"], 2, "p", task_name="t", sampling_config=step) == first
     other = client.get_meta(["x"], 2, "p", task_name="t", sampling_config={"dp_rank": 0, "batch_index": 0})
     assert (first.global_indexes, other.global_indexes) == ([0, 1], [2, 3])
-    with pytest.raises(RequestError, match="RANK and STEP go together"):
+    with pytest.raises(RequestError, match="RANK and STEP require each other"):
         client.get_meta(["x"], 2, "p", task_name="t", sampling_config={"dp_rank": 0})
 
 
-def test_samplers_at_init_and_per_call(client):
+def test_samplers_are_set_at_init_and_per_call(client):
     session.init({"sampler": GRPOGroupNSampler(2)})
     numbers(client, 8)
     get = {"partition_id": "p", "task_name": "t"}
@@ -116,7 +116,7 @@ def test_samplers_at_init_and_per_call(client):
     assert client.get_meta(["x"], 2, sampling_config=config, **get).global_indexes == [
         1,
         6,
-    ]  # row 1, 4, 5, 6 weigh 1, 4, 0, 1
+    ]  # rows 1, 4, 5, 6 have weights 1, 4, 0, 1
     with pytest.raises(RequestError, match="needs RANK and STEP"):
         client.get_meta(["x"], 1, sampling_config={"sampler": RankAwareSampler}, **get)
     with pytest.raises(ValueError, match=r"sampling_config has unknown names \['rank'\]; known are dp_rank, batch_index"):
@@ -125,7 +125,7 @@ def test_samplers_at_init_and_per_call(client):
         client.get_meta(["x"], 1, sampling_config={"sampler": "Nope"}, **get)
 
 
-def test_groups_by_a_tag(client):
+def test_groups_are_formed_by_a_tag(client):
     tags = [{"uid": uid, "total_lengths": n} for n, uid in enumerate("abbacb")]
     meta = BatchMeta(range(6), ["p"] * 6, custom_meta=tags)
     client.get_meta([], 6, "p", mode="insert")
@@ -139,7 +139,7 @@ def test_groups_by_a_tag(client):
         groups.sample([0, 1], 2)
 
 
-def test_partitions_with_limits(client):
+def test_limits_and_conditions_of_partitions_apply(client):
     client.create_partition("p", expect=3, max_rows=2, max_bytes=1000, tasks=["t"], autoevict=True, ttl_s=60)
     info = client.partition_info("p")
     limits = info["limits"]
@@ -158,7 +158,7 @@ def test_partitions_with_limits(client):
     assert asyncio.run(client.async_partition_info("p"))["rows"] == 2
 
 
-def test_samplers_per_partition(client):
+def test_a_sampler_may_be_set_per_partition(client):
     session.init({"sampler": PerPartition({"g*": GRPOGroupNSampler(2), "*": SequentialSampler()})})
     for name in ("groups", "p"):
         numbers(client, 4, name)
@@ -168,7 +168,7 @@ def test_samplers_per_partition(client):
     assert client.fetch(["x"], 2, "groups", "u").metadata.global_indexes == [0, 1]  # on the server
 
 
-def test_what_get_meta_refuses(client):
+def test_get_meta_refuses_wrong_arguments(client):
     with pytest.raises(ValueError, match="mode must be 'fetch', 'force_fetch' or 'insert', got 'steal'"):
         client.get_meta(["x"], 1, "p", mode="steal")
     with pytest.raises(ValueError, match="mode 'fetch' needs a task_name"):
@@ -177,7 +177,7 @@ def test_what_get_meta_refuses(client):
         client.get_meta([], 1, "p", task_name="t")
 
 
-def test_fetch_brings_everything_at_once(client):
+def test_fetch_returns_data_and_metadata_in_one_call(client):
     meta = client.put(data_of(3, 1, 2), partition_id="p")
     meta.update_custom_meta([{"v": 1, "s": "a"}, {"v": 2, "s": "b"}, {"v": 3, "s": "a"}])
     client.set_custom_meta(meta)
@@ -194,7 +194,7 @@ def test_fetch_brings_everything_at_once(client):
         client.fetch(["ids"], 0, "p", "t")
 
 
-def test_fetch_by_ranks_and_samplers(client):
+def test_fetch_takes_ranks_and_samplers(client):
     numbers(client, 6)
     one = client.fetch(["x"], 2, "p", "t", sampler=GRPOGroupNSampler(2), rank=0, step=3)
     again = client.fetch(["x"], 2, "p", "t", sampler=GRPOGroupNSampler(2), rank=0, step=3)
@@ -202,7 +202,7 @@ def test_fetch_by_ranks_and_samplers(client):
     assert client.fetch(["x"], 2, "p", "t", sampler=RankAwareSampler, rank=0, step=0).data["x"].tolist() == [2, 3]
 
 
-def test_leases(client):
+def test_leases_are_renewed_acknowledged_and_released(client):
     numbers(client, 4)
     first = client.fetch(["x"], 2, "p", "t", lease_s=60)
     second = client.fetch(["x"], 2, "p", "t", lease_s=60)
@@ -214,7 +214,7 @@ def test_leases(client):
         client.renew(client.fetch(["x"], 1, "p", "other"), 1)
 
 
-def test_a_lease_that_ended_goes_to_others(client):
+def test_rows_of_an_expired_lease_go_to_others(client):
     numbers(client, 2)
     slow = client.fetch(["x"], 2, "p", "t", lease_s=0.05)
     quick = client.fetch(["x"], 2, "p", "t", lease_s=60, wait_s=20)
@@ -233,7 +233,7 @@ def test_a_stream_ends(client, monkeypatch):
     assert client.check_consumption_status("t", "p")
 
 
-def test_async_variants(client):
+def test_async_variants_return_the_same(client):
     async def consume():
         meta = await client.async_put(data_of(3, 1), partition_id="p")
         waiting = asyncio.create_task(client.async_get_meta(["late"], 2, "p", task_name="t"))
@@ -255,7 +255,7 @@ def test_async_variants(client):
         assert getattr(client, name).__doc__ in getattr(client, f"async_{name}").__doc__
 
 
-def test_a_fetch_that_is_given_up_takes_nothing(client, server):
+def test_a_cancelled_fetch_consumes_nothing(client, server):
     async def give_up():
         waiting = asyncio.create_task(client.async_fetch(["x"], 1, "p", "t", wait_s=None))
         deadline = time.monotonic() + 20

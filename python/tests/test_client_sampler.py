@@ -1,4 +1,4 @@
-"""A sampler of one's own: it runs in the client, and the server settles who was first."""
+"""A custom sampler runs in the client; if two clients choose the same row, the server decides which was first."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from sluice.samplers import BaseSampler
 
 
 class LongestFirst(BaseSampler):
-    """By the tag `length`."""
+    """By the tag `length`, the longest first."""
 
     def sample(self, ready_indexes, batch_size, *, partition, **_):
         if len(ready_indexes) < batch_size:
@@ -31,7 +31,7 @@ def numbers(client, lengths, partition="p"):
     return client.put(TensorDict({"x": torch.tensor(lengths)}, batch_size=len(lengths)), meta)
 
 
-def test_it_chooses_by_tags(client):
+def test_a_custom_sampler_chooses_by_tags(client):
     session.init({"sampler": LongestFirst()})
     numbers(client, [3, 9, 1, 7, 5])
     meta = client.get_meta(["x"], 2, "p", task_name="t")
@@ -40,7 +40,7 @@ def test_it_chooses_by_tags(client):
     assert client.get_data(client.get_meta(["x"], 3, "p", task_name="t"))["x"].tolist() == [5, 3, 1]
 
 
-def test_tags_of_rows_that_are_gone_are_left_out(client):
+def test_tags_of_removed_rows_are_left_out(client):
     class Looks(BaseSampler):
         def sample(self, ready_indexes, batch_size, *, partition, **_):
             seen.append((partition.get_custom_meta([1, 7, 0]), partition.get_custom_meta([])))
@@ -52,7 +52,7 @@ def test_tags_of_rows_that_are_gone_are_left_out(client):
     assert seen == [({1: {"length": 9}, 0: {"length": 3}}, {})]
 
 
-def test_it_waits_until_it_samples_something(client):
+def test_a_fetch_waits_until_the_sampler_chooses_rows(client):
     got = []
     config = {"sampler": LongestFirst}
 
@@ -67,7 +67,7 @@ def test_it_waits_until_it_samples_something(client):
     assert client.get_data(got[0])["x"].tolist() == [3, 2, 1]
 
 
-def test_too_few(client, monkeypatch):
+def test_too_few_rows_give_an_empty_batch(client, monkeypatch):
     session.init({"sampler": LongestFirst(), "timeout_s": 0.2})
     numbers(client, [1])
     with pytest.raises(CallTimeout, match="too few rows for task 't'"):
@@ -81,7 +81,7 @@ def test_too_few(client, monkeypatch):
     assert get_client().get_meta(["x"], 1, "p", task_name="t") == BatchMeta.empty({"end": True})
 
 
-def test_rows_that_it_must_not_consume_are_named(client):
+def test_rows_that_a_sampler_must_not_consume_are_named(client):
     class Greedy(BaseSampler):
         def sample(self, ready_indexes, batch_size, **_):
             return ready_indexes, [*ready_indexes, 7, 8]
@@ -91,7 +91,7 @@ def test_rows_that_it_must_not_consume_are_named(client):
         client.get_meta(["x"], 1, "p", task_name="t", sampling_config={"sampler": Greedy})
 
 
-def test_with_replacement(client):
+def test_a_sampler_may_repeat_rows(client):
     class Again(BaseSampler):
         def sample(self, ready_indexes, batch_size, **_):
             return [ready_indexes[0]] * batch_size, []
@@ -103,7 +103,7 @@ def test_with_replacement(client):
 
 
 class Counting(BaseSampler):
-    """Remembers steps, and how often it was asked; another client takes the first row meanwhile."""
+    """Remembers steps and counts its calls; another client takes the first row meanwhile."""
 
     def __init__(self, thief):
         self.asked, self.thief = 0, thief
@@ -118,13 +118,13 @@ class Counting(BaseSampler):
         return steps[batch_index], steps[batch_index]
 
 
-def test_a_lost_race_is_as_if_it_was_never_sampled(client):
+def test_a_lost_race_leaves_no_trace_in_the_sampler(client):
     numbers(client, [1, 2, 3, 4])
     sampler = Counting(lambda: client.fetch(["x"], 1, "p", "t"))
     config = {"sampler": sampler, "dp_rank": 0, "batch_index": 0}
     meta = client.get_meta(["x"], 2, "p", task_name="t", sampling_config=config)
     assert meta.global_indexes == [1, 2] and sampler.asked == 2
-    # The step again: the same rows, though they are consumed.
+    # The repeated step: the same rows, though they are consumed.
     assert client.get_meta(["x"], 2, "p", task_name="t", sampling_config=config).global_indexes == [1, 2]
     session.init({"sampler": sampler})
     client.clear_partition("p")

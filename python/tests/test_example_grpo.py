@@ -1,4 +1,4 @@
-"""The GRPO example as users run it: one command, processes of its own, a server of its own."""
+"""The GRPO example as users run it: one command with its own processes and server."""
 
 import os
 import pathlib
@@ -15,7 +15,7 @@ PROC = pathlib.Path("/proc")
 
 
 class Example:
-    """The command, running. It and all that it starts carry the name of a job that nobody else has."""
+    """The running command. It and all processes that it starts carry a unique job name."""
 
     def __init__(self, folder, *options):
         self.job = f"grpo-{uuid.uuid4().hex}"
@@ -26,19 +26,19 @@ class Example:
         environment["PYTHONPATH"] = str(ROOT / "python")
         command = [sys.executable, ROOT / "python/examples/grpo.py", "--out", self.picture, *options]
         with self.output.open("w") as output:
-            # A group of its own, so that Ctrl-C reaches it and not the tests.
+            # its own process group, so that Ctrl-C does not reach the tests
             self.process = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
     def printed(self, pattern):
         return re.search(pattern, self.output.read_text(), re.MULTILINE)
 
     def running(self):
-        """The ids of the processes of its job, the server among them."""
+        """Returns the ids of the processes of its job, including the server."""
         job = f"SLUICE_JOB={self.job}".encode()
         return [int(folder.name) for folder in PROC.glob("[0-9]*") if job in _read(folder / "environ").split(b"\0")]
 
     def roles(self):
-        """The ids of the processes that main() has started."""
+        """Returns the ids of the processes that main() has started."""
         parent = f"PPid:\t{self.process.pid}\n".encode()
         return [
             pid
@@ -47,7 +47,7 @@ class Example:
         ]
 
     def ended(self, seconds):
-        """Its exit code, once it has ended, and with it all that it has started."""
+        """Returns its exit code, once it and all processes that it started have ended."""
         code = self.process.wait(seconds)
         wait_until(lambda: not self.running(), f"still running: {self.running()}", 20)
         return code
@@ -72,7 +72,7 @@ def run(tmp_path):
 def _read(path):
     try:
         return path.read_bytes()
-    except OSError:  # it has ended meanwhile, or is another user's
+    except OSError:  # it has ended meanwhile, or belongs to another user
         return b""
 
 
@@ -90,7 +90,7 @@ def test_it_learns_draws_the_curve_and_leaves_nothing_running(run):
     assert len(picture) > 20_000
 
 
-def test_ctrl_c_ends_it_with_what_it_has(run):
+def test_ctrl_c_ends_it_with_the_results_so_far(run):
     example = run()
     wait_until(lambda: example.printed("^step "), "no step in time", 200)
     os.killpg(example.process.pid, signal.SIGINT)

@@ -16,7 +16,7 @@ from sluice.session import Config, close, current, init
 
 @pytest.fixture(autouse=True)
 def alone(tmp_path, monkeypatch):
-    """No session before and after, and no server to be found."""
+    """No session before and after, and no server in the environment."""
     monkeypatch.delenv("SLUICE_URL", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(tempfile, "tempdir", None)
@@ -43,7 +43,7 @@ def test_current_attaches_by_the_environment(sluice_url, monkeypatch):
     assert current() is current()
 
 
-def test_init_again_keeps_the_address_and_takes_the_settings_that_it_names(sluice_url):
+def test_init_again_keeps_the_address_and_applies_named_settings(sluice_url):
     assert init(sluice_url) == init() == init(sluice_url) == Config(sluice_url)
     assert init({"allow_pickle": True}) == Config(sluice_url, allow_pickle=True)
     assert init({"timeout_s": 7}) == Config(sluice_url, allow_pickle=True, timeout_s=7) == current().config
@@ -71,13 +71,13 @@ def test_close_may_be_called_twice_and_init_after_it(server, sluice_url):
     init(f"redis://127.0.0.1:{server.port}")
 
 
-def test_nobody_at_the_address(tmp_path):
+def test_an_address_without_a_server_is_an_error(tmp_path):
     with pytest.raises(ConnectionLost):
         init(f"redis://127.0.0.1:{free_port()}")
     with pytest.raises(ConnectionLost, match="no-such.sock"):
         init(f"unix://{tmp_path}/no-such.sock")
     with pytest.raises(NotInitialized):
-        current()  # what failed leaves nothing behind
+        current()  # the failed init leaves no session
 
 
 def test_a_password_is_used_and_not_shown(tmp_path):
@@ -98,7 +98,7 @@ def test_a_password_is_used_and_not_shown(tmp_path):
     assert secret not in str(caught.value)
 
 
-def test_passwords_are_not_shown_whatever_the_address_looks_like():
+def test_passwords_are_not_shown_for_any_form_of_address():
     for url in ("redis://me:sec/ret@h:1", "redis://me:sec@ret@h:1", "unix://me:secret@/x.sock", "redis://h?password=secret"):
         try:
             text = repr(Config(url))
@@ -131,14 +131,14 @@ def test_passwords_are_not_shown_whatever_the_address_looks_like():
         ({"sampler": 7}, "expected a BaseSampler, .* got 7"),
     ],
 )
-def test_settings_that_are_wrong_are_named(sluice_url, conf, message):
+def test_wrong_settings_are_named(sluice_url, conf, message):
     url = conf if isinstance(conf, str) else sluice_url
     with pytest.raises(ValueError, match=message):
         init({"url": url, **conf} if isinstance(conf, dict) else conf)
 
 
 class OmegaLike:
-    """As OmegaConf's DictConfig: it has items(), and is no Mapping."""
+    """Like OmegaConf's DictConfig: it has items(), and is not a Mapping."""
 
     def __init__(self, items):
         self._items = items
@@ -147,7 +147,7 @@ class OmegaLike:
         return [(key, OmegaLike(value) if isinstance(value, dict) else value) for key, value in self._items.items()]
 
 
-def test_transfer_queues_settings(sluice_url):
+def test_transfer_queues_settings_are_accepted(sluice_url):
     conf = {
         "metrics": {"enabled": False},
         "controller": {"sampler": "SequentialSampler", "polling_mode": True, "zmq_info": None},
@@ -165,7 +165,7 @@ class Grouped(samplers.SequentialSampler):
         self.size = size
 
 
-def test_a_sampler_as_name_class_or_instance():
+def test_a_sampler_is_a_name_class_or_instance():
     one = samplers.SequentialSampler()
     assert Config("redis://h", sampler=one).sampler is one
     for given in ("SequentialSampler", samplers.SequentialSampler):
@@ -175,12 +175,12 @@ def test_a_sampler_as_name_class_or_instance():
             Config("redis://h", sampler=given)
 
 
-def test_config_travels(sluice_url):
+def test_the_config_can_be_passed_to_another_process(sluice_url):
     config = Config(sluice_url, allow_pickle=True, timeout_s=3, server={"maxmemory": "1gb"})
     assert pickle.loads(pickle.dumps(config)) == copy.deepcopy(config) == config
 
 
-def test_server_options_have_no_meaning_for_a_server_that_runs(sluice_url):
+def test_server_options_are_ignored_for_a_running_server(sluice_url):
     with pytest.warns(UserWarning, match="the server is already running; ignored options: {'maxmemory': '1gb'}") as warned:
         config = init({"url": sluice_url, "server": {"maxmemory": "1gb"}})
     assert config.server == {}
@@ -190,7 +190,7 @@ def test_server_options_have_no_meaning_for_a_server_that_runs(sluice_url):
         assert init() == config == init(config)
 
 
-def test_a_fork_goes_on_with_the_session(sluice_url):
+def test_a_fork_continues_the_session(sluice_url):
     init(sluice_url)
     current().wire.call("SET", "k", "parent")
     child = os.fork()

@@ -1,4 +1,4 @@
-"""init() without an address: one server for a job, for as long as somebody uses it, whoever is killed."""
+"""init() without an address: one server per job, for as long as any process uses it, whichever process is killed."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ def log_text(folder):
     return log.read_text()
 
 
-def test_processes_of_a_job_meet_and_the_last_one_stops_the_server(job, processes):
+def test_processes_of_a_job_share_a_server_and_the_last_one_stops_it(job, processes):
     one, two = processes(), processes()
     url = one.do("init().url")
     assert two.do("init().url") == url
@@ -50,14 +50,14 @@ def test_processes_of_a_job_meet_and_the_last_one_stops_the_server(job, processe
     assert two.server() == server
     supervisor = parent(server)
     one.do("close()")
-    assert two.server() == server  # still
+    assert two.server() == server  # still the same
     two.end()
     wait_gone(server, supervisor)
     assert not pathlib.Path(url.removeprefix("unix://")).exists()
     assert "has ended with exit code 0" in log_text(job)
 
 
-def test_jobs_have_servers_of_their_own(job, processes, monkeypatch):
+def test_each_job_has_its_own_server(job, processes, monkeypatch):
     servers = set()
     for name in ("job", "other/job", "other:job"):
         monkeypatch.setenv("SLUICE_JOB", name)
@@ -84,7 +84,7 @@ def test_the_job_is_named_by_the_scheduler(job, monkeypatch, env, name):
         current()
 
 
-def test_twenty_processes_at_once_get_one_server(job, processes):
+def test_twenty_simultaneous_processes_get_one_server(job, processes):
     crowd = [processes() for _ in range(20)]
     for process in crowd:
         process.begin("init().url")
@@ -98,7 +98,7 @@ def test_twenty_processes_at_once_get_one_server(job, processes):
     wait_gone(*(pid for log in job.glob("*.log") for pid in started(log)))
 
 
-def test_coming_and_going_at_once_never_meets_a_server_that_goes(job, processes):
+def test_processes_that_start_and_end_never_get_a_stopping_server(job, processes):
     crowd = [processes() for _ in range(4)]
     for _ in range(5):
         for process in crowd:
@@ -107,7 +107,7 @@ def test_coming_and_going_at_once_never_meets_a_server_that_goes(job, processes)
     assert log_text(job).count("has ended with exit code -") == 0
 
 
-def test_a_user_that_is_killed_counts_no_more(job, processes):
+def test_a_killed_user_no_longer_counts(job, processes):
     one = processes()
     one.do("init()")
     server = one.server()
@@ -121,12 +121,12 @@ def test_killing_the_supervisor_ends_the_server_and_the_next_init_starts_another
     server = one.server()
     os.kill(parent(server), signal.SIGKILL)
     wait_gone(server)
-    assert one.do("init().url").startswith("unix://")  # the same process, too
+    assert one.do("init().url").startswith("unix://")  # also in the same process
     assert one.server() != server
     assert processes().server() == one.server()
 
 
-def test_a_server_that_dies_takes_its_supervisor_along_and_the_next_init_starts_another(job, processes):
+def test_a_dead_server_ends_its_supervisor_and_the_next_init_starts_another(job, processes):
     one = processes()
     one.do("init()")
     server = one.server()
@@ -141,11 +141,11 @@ def test_a_server_that_dies_takes_its_supervisor_along_and_the_next_init_starts_
     assert one.server() == two.server()  # it reconnects
 
 
-def test_a_server_that_does_not_stop_is_killed_and_who_comes_meanwhile_waits(job, processes):
+def test_a_server_that_does_not_stop_is_killed_and_the_next_init_waits(job, processes):
     one = processes()
     one.do("init()")
     server = one.server()
-    os.kill(server, signal.SIGSTOP)  # SIGTERM does not reach it
+    os.kill(server, signal.SIGSTOP)  # it cannot handle SIGTERM
     one.do("close()")
     two = processes()
     two.do("init()")
@@ -153,7 +153,7 @@ def test_a_server_that_does_not_stop_is_killed_and_who_comes_meanwhile_waits(job
     assert two.server() != server
 
 
-def test_a_socket_file_without_a_server_is_in_nobodys_way(job):
+def test_a_stale_socket_file_does_no_harm(job):
     url = init().url
     path = url.removeprefix("unix://")
     server = server_pid()
@@ -181,14 +181,14 @@ def test_a_forks_child_keeps_the_server_when_its_parent_is_killed(job, processes
     wait_gone(child, server)
 
 
-def test_a_forks_child_alone_holds_the_server(job):
+def test_a_forks_child_alone_keeps_the_server(job):
     init()
     server = server_pid()
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(writer)
-        os.read(reader, 1)  # until the parent lets go
+        os.read(reader, 1)  # until the parent closes
         status = 0 if server_pid() == server else 1
         os._exit(status)
     os.close(reader)
@@ -201,7 +201,7 @@ def test_a_forks_child_alone_holds_the_server(job):
     wait_gone(server)
 
 
-def test_closing_in_a_forks_child_leaves_the_parent_its_server(job):
+def test_closing_in_a_forks_child_keeps_the_parents_server(job):
     init()
     server = server_pid()
     child = os.fork()
@@ -211,7 +211,7 @@ def test_closing_in_a_forks_child_leaves_the_parent_its_server(job):
     os.waitpid(child, 0)
     [users] = job.glob("*.users")
     with users.open() as supervisors, pytest.raises(BlockingIOError):
-        fcntl.flock(supervisors, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it would not get it
+        fcntl.flock(supervisors, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails: the lock is held
     assert server_pid() == server
 
 
@@ -229,7 +229,7 @@ def test_a_spawned_child_attaches_by_itself(job):
     child.join(30)
 
 
-def test_programs_that_a_user_starts_do_not_hold_the_server(job):
+def test_programs_started_by_a_user_do_not_keep_the_server(job):
     init()
     server = server_pid()
     program = subprocess.Popen(["sleep", "1000"], close_fds=False)
@@ -272,7 +272,7 @@ class Rows(torch.utils.data.Dataset):
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_dataloader_workers(job, context):
+def test_dataloader_workers_share_the_server(job, context):
     init()
     for row in range(8):
         current().wire.call("SET", f"row{row}", row * row)
@@ -282,7 +282,7 @@ def test_dataloader_workers(job, context):
     assert {pid for _, pids in rows for pid in pids} == {server_pid()}
 
 
-def test_it_is_on_the_users_own_socket_only(job):
+def test_the_server_listens_only_on_the_users_own_socket(job):
     path = init().url.removeprefix("unix://")
     assert job.stat().st_mode & 0o777 == 0o700
     assert os.stat(path).st_mode & 0o777 == 0o700
@@ -302,7 +302,7 @@ def _init_in_worker(config, queue):
         close()
 
 
-def test_a_config_taken_to_another_process_holds_the_server_there(job, processes):
+def test_a_config_passed_to_another_process_keeps_the_server(job, processes):
     config = init({"server": {"io-threads": 1}, "allow_pickle": True})
     server = server_pid()
     context = multiprocessing.get_context("spawn")
@@ -318,4 +318,4 @@ def test_a_config_taken_to_another_process_holds_the_server_there(job, processes
     other.end()
     wait_gone(server)
     with pytest.raises(ConnectionLost, match=f"no server runs at {config.url}"):
-        init(config)  # an address is never started
+        init(config)  # init() never starts a server for an address

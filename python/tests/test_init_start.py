@@ -1,4 +1,4 @@
-"""How the job's server is started, and what can be in the way."""
+"""How the job's server is started, and how the start can fail."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from sluice.errors import CallTimeout, SluiceError
 from sluice.session import current, init
 
 
-def test_server_options_hold_for_the_one_that_starts_it(job):
+def test_server_options_apply_to_the_process_that_starts_the_server(job):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         init({"server": {"maxmemory": "1gb", "io-threads": 1}})
@@ -21,13 +21,13 @@ def test_server_options_hold_for_the_one_that_starts_it(job):
         init({"server": {"maxmemory": "2gb", "io-threads": 1}})
 
 
-def test_a_server_that_refuses_its_options_says_so(job):
+def test_refused_options_are_reported(job):
     with pytest.raises(SluiceError, match="(?s)ended right after its start.*no-such-option"):
         init({"server": {"no-such-option": 1}})
 
 
 @pytest.mark.parametrize("script", ["#!/bin/sh\necho broken for good; exit 3\n", "no program at all"])
-def test_a_binary_that_does_not_work_says_why(job, tmp_path, monkeypatch, script):
+def test_the_error_of_a_broken_binary_is_reported(job, tmp_path, monkeypatch, script):
     binary = tmp_path / "bad"
     binary.write_text(script)
     binary.chmod(0o755)
@@ -36,7 +36,7 @@ def test_a_binary_that_does_not_work_says_why(job, tmp_path, monkeypatch, script
         init()
 
 
-def test_a_server_that_never_answers_is_given_up(job, tmp_path, monkeypatch):
+def test_a_server_that_never_replies_is_an_error(job, tmp_path, monkeypatch):
     binary = tmp_path / "silent"
     binary.write_text("#!/bin/sh\nexec sleep 1000\n")
     binary.chmod(0o755)
@@ -45,7 +45,7 @@ def test_a_server_that_never_answers_is_given_up(job, tmp_path, monkeypatch):
         init({"timeout_s": 1})
 
 
-def test_the_binarys_places(job, tmp_path, monkeypatch):
+def test_the_binary_is_searched_in_order(job, tmp_path, monkeypatch):
     from sluice import local_server
 
     monkeypatch.setenv("SLUICE_SERVER", "/no/such/server")
@@ -61,7 +61,7 @@ def test_the_binarys_places(job, tmp_path, monkeypatch):
     places = [tmp_path / "project/build/release/server", tmp_path, package / "bin"]
     for part in ("SLUICE_SERVER is not set", f"{package}/bin/sluice-server", "PATH has no sluice-server", str(places[0])):
         assert part in str(caught.value)
-    for place in places:  # each one precedes the last
+    for place in places:  # each one precedes the one before
         place.mkdir(parents=True, exist_ok=True)
         (place / "sluice-server").symlink_to(sys.executable)
         assert local_server.find_server() == str(place / "sluice-server")
@@ -90,7 +90,7 @@ def test_a_folder_of_another_user_is_refused(job, monkeypatch):
         init()
 
 
-def test_a_path_too_long_for_a_socket(job, tmp_path, monkeypatch):
+def test_a_path_too_long_for_a_socket_is_refused(job, tmp_path, monkeypatch):
     deep = tmp_path / ("d" * 100)
     deep.mkdir()
     monkeypatch.setenv("TMPDIR", str(deep))

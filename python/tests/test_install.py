@@ -13,8 +13,8 @@ def test_pip_installs_the_package(tmp_path):
     python = tmp_path / "venv/bin/python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True, timeout=120)
     [packages] = (tmp_path / "venv/lib").glob("python*/site-packages")
-    (packages / "torch.pth").write_text(sysconfig.get_path("purelib"))  # what has torch here
-    source = tmp_path / "source"  # pip builds in the folder itself
+    (packages / "torch.pth").write_text(sysconfig.get_path("purelib"))  # contains torch
+    source = tmp_path / "source"  # pip builds in the source folder
     shutil.copytree(ROOT / "python", source, ignore=shutil.ignore_patterns("__pycache__", ".mypy_cache", ".ruff_cache"))
     pip = [python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", source]
     done = subprocess.run(pip, capture_output=True, text=True, timeout=300)

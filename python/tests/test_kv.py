@@ -1,4 +1,4 @@
-"""The KV interface: what its calls return, refuse and never lose."""
+"""The KV interface: return values, refused calls, and no lost data."""
 
 import json
 
@@ -25,7 +25,7 @@ def raises(error, text):
     return pytest.raises(error, match=text)
 
 
-def test_a_put_returns_what_the_rows_have_now():
+def test_a_put_returns_the_current_fields_and_tags():
     first = put(x=torch.zeros(2, 3), y=[1, "é"])
     assert first == tq.KVBatchMeta(["a", "b"], [{"k": "a"}, {"k": "b"}], "p", ["x", "y"])
     second = tq.kv_put("a", "p", {"z": 0.5}, tag={"n": 1, "k": None})
@@ -42,14 +42,14 @@ def test_a_put_is_one_command():
     assert "cmdstat_kv.mput:calls=2," in stats and "cmdstat_kv.fields" not in stats and "cmdstat_kv.tags" not in stats
 
 
-def test_rows_come_in_the_order_asked():
+def test_rows_are_returned_in_the_requested_order():
     put("abc", x=torch.tensor([10, 20, 30]))
     assert tq.kv_batch_get(["c", "a", "c"], "p")["x"].tolist() == [30, 10, 30]
     got = tq.kv_batch_get("b", "p", "x")
     assert got.batch_size == (1,) and got["x"].tolist() == [20]
 
 
-def test_what_comes_is_writable_and_aliases_nothing():
+def test_returned_tensors_are_writable_and_alias_nothing():
     put(x=torch.zeros(2, 5000), y=torch.zeros(2), z=[torch.zeros(3), torch.zeros(9000)])
     one, two = tq.kv_batch_get(["a", "b"], "p"), tq.kv_batch_get(["a", "b"], "p")
     for name in ("x", "y"):
@@ -59,7 +59,7 @@ def test_what_comes_is_writable_and_aliases_nothing():
     assert not two["z"].values().any()
 
 
-def test_get_by_meta():
+def test_metadata_select_the_rows_and_fields_of_a_get():
     meta = put(x=torch.arange(2), y=torch.arange(2) * 2)
     assert set(tq.kv_batch_get_by_meta(meta).keys()) == {"x", "y"}
     assert list(tq.kv_batch_get_by_meta(meta, "y").keys()) == ["y"]
@@ -71,7 +71,7 @@ def test_get_by_meta():
         tq.kv_batch_get_by_meta(tq.KVBatchMeta(["a"], [{}]))
 
 
-def test_list():
+def test_list_returns_the_tags_of_all_partitions():
     assert tq.kv_list() == {}
     put("ba")
     tq.kv_put("k", "other", tag={"list": [1, {"é": None}], "n": 2**70})
@@ -81,13 +81,13 @@ def test_list():
     assert tq.kv_list("nowhere") == {"nowhere": {}}
 
 
-def test_a_long_list():
+def test_a_long_list_is_complete():
     keys = [f"key-{i}" for i in range(5000)]
     tq.kv_batch_put(keys, "p", tags=[{"i": i} for i in range(5000)])
     assert tq.kv_list("p")["p"] == {key: {"i": i} for i, key in enumerate(keys)}
 
 
-def test_clear():
+def test_clear_removes_rows_and_partitions():
     put("abc")
     tq.kv_clear("a", "p")
     tq.kv_clear(["a", "b", "nope"], "p")
@@ -123,7 +123,7 @@ def test_clear():
         (lambda: tq.kv_put("a", "p", TensorDict({}, batch_size=[2])), "kv_put takes one row"),
     ],
 )
-def test_wrong_calls_are_value_errors_that_name_the_culprit(call, text):
+def test_wrong_calls_are_value_errors_that_name_the_argument(call, text):
     put("ab", x=torch.arange(2))
     tq.kv_put("a", "p", {"half": torch.zeros(2)})
     before = tq.kv_list(), tq.kv_batch_get("a", "p")["x"].tolist()
@@ -145,7 +145,7 @@ def test_wrong_calls_are_value_errors_that_name_the_culprit(call, text):
         (TensorDict({"y": torch.zeros(1)}, batch_size=[1]), "'x' is a TensorDict.*flatten_keys"),
     ],
 )
-def test_what_cannot_be_stored_is_a_type_error(value, text):
+def test_values_that_cannot_be_stored_are_type_errors(value, text):
     with raises(TypeError, text):
         tq.kv_batch_put(["a"], "p", {"x": value})
     assert tq.kv_list() == {}
@@ -169,13 +169,13 @@ def test_kv_put_takes_one_row_s_values():
     assert tq.kv_batch_get(["a", "b", "c"], "p", "tensor")["tensor"].shape == (3, 2, 3)
 
 
-def test_rows_of_a_field_may_mix_strings_and_others():
+def test_rows_of_a_field_may_mix_strings_and_other_values():
     for i, value in enumerate(["text", None, {"a": 1}, 7, ["x"], ""]):
         tq.kv_put(f"k{i}", "p", {"v": value})
     assert tq.kv_batch_get([f"k{i}" for i in range(6)], "p").get("v").tolist() == ["text", None, {"a": 1}, 7, ["x"], ""]
 
 
-def test_strings_go_into_a_text_field_of_another_client(server):
+def test_strings_are_put_into_another_clients_text_field(server):
     with server.client() as client:
         client.execute_command("KV.PUT", "p", "a", "FIELD", "s", "utf8", "BLOB", "é")
         tq.kv_put("b", "p", {"s": "ö", "t": "new"})
@@ -192,7 +192,7 @@ def test_arrays_of_objects_are_rows():
     assert tq.kv_batch_get(["b", "a"], "p").get("s").tolist() == [{"y": 1}, "x"]
 
 
-def test_pickles_only_where_they_are_allowed(sluice_url):
+def test_pickles_need_permission(sluice_url):
     tq.init({"allow_pickle": True})
     values = [{1, 2}, (1, (2, 3))]
     tq.kv_batch_put(["a", "b"], "p", {"v": NonTensorStack(*values), "x": [1, 2]})
@@ -228,7 +228,7 @@ def test_data_parser_must_keep_fields_and_rows(change):
     assert tq.kv_list() == {}
 
 
-def test_rows_that_are_alike_are_stored_once(server):
+def test_equal_rows_are_stored_once(server):
     prompts = torch.arange(4).repeat_interleave(8)[:, None].expand(32, 4000).contiguous()
     keys = [str(i) for i in range(32)]
     tq.kv_batch_put(keys, "p", {"prompt": prompts, "n": torch.arange(32)}, dedup=True)
@@ -240,7 +240,7 @@ def test_rows_that_are_alike_are_stored_once(server):
         assert torch.equal(got["prompt"], prompts) and got["n"].tolist() == list(range(32))
 
 
-def test_a_full_partition(server):
+def test_a_put_into_a_full_partition_is_an_error(server):
     with server.client() as client:
         client.execute_command("PARTITION.CREATE", "p", "MAXROWS", 2)
         put("ab")
@@ -251,7 +251,7 @@ def test_a_full_partition(server):
     assert list(tq.kv_list("p")["p"]) == ["a", "b"]
 
 
-def test_a_tag_and_its_data_come_together(server):
+def test_a_tag_and_its_data_are_written_together(server):
     tq.kv_put("a", "p", {"x": 1}, tag={"s": 1})
     with server.client() as client:
         [tag] = client.execute_command("KV.TAGS", "p", "KEYS", 1, "a")

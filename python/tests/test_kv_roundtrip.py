@@ -1,4 +1,4 @@
-"""Whatever is put comes back as it went in: dtype, shape, layout and bits; sync and async, from forked and spawned workers."""
+"""All values are read back as they were put: dtype, shape, layout and bits; sync and async, from forked and spawned workers."""
 
 import asyncio
 import multiprocessing
@@ -39,7 +39,7 @@ def check(got, each):
 
 @THOROUGH
 @given(batches())
-def test_sync(drawn):
+def test_batches_are_read_back_by_sync_calls(drawn):
     batch, each = drawn
     empty_the_partition()
     meta = tq.kv_batch_put(keys_of(batch), "p", batch)
@@ -51,7 +51,7 @@ def test_sync(drawn):
 
 @QUICK
 @given(batches())
-def test_rows_that_are_alike_are_sent_once(drawn):
+def test_equal_rows_are_sent_once(drawn):
     batch, each = drawn
     doubled = {name: rows + rows for name, rows in each.items()}
     keys = [f"{copy}{key}" for copy in "ab" for key in keys_of(batch)]
@@ -69,7 +69,7 @@ def test_rows_that_are_alike_are_sent_once(drawn):
 
 @QUICK
 @given(batches())
-def test_async_with_a_running_loop(drawn):
+def test_batches_are_read_back_by_async_calls_in_a_running_loop(drawn):
     batch, each = drawn
 
     async def put_and_get():
@@ -92,7 +92,7 @@ def test_async_with_a_running_loop(drawn):
 
 @QUICK
 @given(batches())
-def test_one_row_at_a_time(drawn):
+def test_single_rows_are_read_back(drawn):
     batch, each = drawn
     empty_the_partition()
     for i, key in enumerate(keys_of(batch)):
@@ -102,7 +102,7 @@ def test_one_row_at_a_time(drawn):
 
 @pytest.mark.parametrize("name", sorted(DTYPES))
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (70000,), (3, 0, 2)])
-def test_every_dtype_and_size(name, shape):
+def test_every_dtype_and_size_is_read_back(name, shape):
     tensor = random_tensor(DTYPES[name], (3, *shape), 7)
     tq.kv_batch_put(["a", "b", "c"], "p", TensorDict({"x": tensor}, batch_size=[3]))
     got = tq.kv_batch_get(["c", "a"], "p")["x"]
@@ -122,7 +122,7 @@ def worker(url, name, pipe):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_workers(method, sluice_url):
+def test_workers_put_and_get_batches(method, sluice_url):
     each = {
         "x": [random_tensor(torch.bfloat16, (5000,), i) for i in range(2)],
         "ragged": [torch.arange(3), torch.arange(40000)],
@@ -143,4 +143,4 @@ def test_workers(method, sluice_url):
         assert process.exitcode == 0
     for name in ("w0", "w1", "w2"):
         check(tq.kv_batch_get([f"{name}-a", f"{name}-b"], "p"), each)
-    check(tq.kv_batch_get(["a", "b"], "p"), each)  # and our own connections were not disturbed
+    check(tq.kv_batch_get(["a", "b"], "p"), each)  # and the parent's own connections were not disturbed

@@ -1,4 +1,4 @@
-"""Memory of large replies is used again once their tensors are gone, and never before."""
+"""Memory of large replies is reused once their tensors are freed, and never before."""
 
 import gc
 import os
@@ -19,7 +19,7 @@ def address(array):
     return array.__array_interface__["data"][0]
 
 
-def test_a_block_comes_back_when_its_last_tensor_goes():
+def test_a_block_is_returned_with_its_last_tensor():
     pool = Pool()
     array = pool.take(MIB)
     where = address(array)
@@ -32,7 +32,7 @@ def test_a_block_comes_back_when_its_last_tensor_goes():
 
 
 def values_in(view):
-    """The different bytes that are seen."""
+    """Returns the distinct bytes that are seen."""
     view = view.numpy() if isinstance(view, torch.Tensor) else view
     return set(memoryview(view).cast("B").tolist() if not isinstance(view, np.ndarray) else view.tobytes())
 
@@ -57,7 +57,7 @@ WAYS_TO_SEE = {
 
 
 @pytest.mark.parametrize("see", WAYS_TO_SEE.values(), ids=WAYS_TO_SEE)
-def test_whatever_shares_a_block_keeps_it(see):
+def test_every_object_that_shares_a_block_keeps_it(see):
     pool = Pool()
     array = pool.take(MIB)
     array[:] = 7
@@ -83,7 +83,7 @@ def test_a_pickled_array_is_a_copy(protocol):
 
 
 @pytest.mark.parametrize("nbytes", [1, 65535, 65536, 65537, MIB, MIB + 1, 7 * MIB + 5])
-def test_a_block_is_as_long_as_asked_writable_and_little_longer_in_truth(nbytes):
+def test_a_block_has_the_requested_length_is_writable_and_wastes_little(nbytes):
     pool = Pool()
     array = pool.take(nbytes)
     array[:] = 7
@@ -93,7 +93,7 @@ def test_a_block_is_as_long_as_asked_writable_and_little_longer_in_truth(nbytes)
     assert nbytes <= pool.free_bytes <= max(nbytes * 5 // 4, nbytes + 4096)
 
 
-def test_what_is_kept_has_a_limit():
+def test_kept_memory_is_limited():
     pool = Pool(kept_bytes=3 * MIB)
     arrays = [pool.take(MIB) for _ in range(5)]
     huge = pool.take(4 * MIB)
@@ -101,10 +101,10 @@ def test_what_is_kept_has_a_limit():
     assert pool.free_bytes == 3 * MIB
     other = pool.take(2 * MIB)
     del other
-    assert pool.free_bytes == 3 * MIB  # what was used last is kept
+    assert pool.free_bytes == 3 * MIB  # the block used last is kept
 
 
-def test_blocks_die_in_any_thread_and_within_the_collector():
+def test_blocks_may_be_freed_in_any_thread_and_within_the_collector():
     pool = Pool()
 
     def churn(seed):
@@ -129,7 +129,7 @@ def test_blocks_die_in_any_thread_and_within_the_collector():
     assert pool.free_bytes <= 1 << 30
 
 
-def test_a_forked_child_has_its_own():
+def test_a_forked_child_has_its_own_pool():
     pool = Pool()
     array = pool.take(MIB)
     array[:] = 1

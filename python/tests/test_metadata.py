@@ -1,4 +1,4 @@
-"""BatchMeta: what a batch of rows says of itself, cut, joined and sorted."""
+"""BatchMeta: the description of a batch of rows, cut, joined and sorted."""
 
 import pickle
 
@@ -30,7 +30,7 @@ def four_rows():
     return BatchMeta([7, 3, 5, 1], ["p", "q", "p", "q"], custom_meta=tags, extra_info={"step": 3}).add_fields(data)
 
 
-def test_fields_of_data_are_described_a_row():
+def test_fields_of_data_are_described_per_row():
     batch = four_rows()
     assert batch.field_names == ["ids", "image", "reward", "text"]
     assert batch.field_schema["reward"] == {
@@ -52,7 +52,7 @@ def test_fields_of_data_are_described_a_row():
 
 
 @pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
-def test_rows_of_one_shape_are_no_nested_field(layout):
+def test_rows_of_one_shape_are_not_a_nested_field(layout):
     data = torch.nested.nested_tensor([torch.zeros(2, 3), torch.zeros(2, 3)], layout=layout)
     batch = BatchMeta([0, 1], ["p", "p"]).add_fields(TensorDict({"x": data}, batch_size=2))
     assert batch.field_schema["x"] == {
@@ -79,7 +79,7 @@ def test_samples_show_each_row():
         batch.samples[4]
 
 
-def test_it_is_ready_when_all_rows_are():
+def test_a_batch_is_ready_when_all_rows_are():
     assert four_rows().is_ready
     assert not BatchMeta.empty().is_ready
     batch = BatchMeta([0, 1], ["p", "p"], production_status=[1, 0])
@@ -88,7 +88,7 @@ def test_it_is_ready_when_all_rows_are():
     assert batch.is_ready
 
 
-def test_lengths_that_differ_are_named():
+def test_different_lengths_are_named():
     with pytest.raises(ValueError, match="partition_ids must have 2 entries, one per global index, got 1"):
         BatchMeta([0, 1], ["p"])
     with pytest.raises(ValueError, match="production_status must have 2 entries, one per global index, got 3"):
@@ -106,12 +106,12 @@ def test_data_of_another_size_are_refused():
         four_rows().add_fields(TensorDict({"x": torch.zeros(4)}))
 
 
-def test_fields_can_be_added_that_are_not_written_yet():
+def test_fields_that_are_not_written_yet_can_be_added():
     batch = BatchMeta([0], ["p"]).add_fields(TensorDict({"x": torch.zeros(1)}, batch_size=1), set_all_ready=False)
     assert batch.field_names == ["x"] and not batch.is_ready
 
 
-def test_it_is_pickled_and_compared_in_depth():
+def test_metadata_are_pickled_and_compared_in_depth():
     batch = four_rows()
     batch.set_extra_info("mask", torch.tensor([1, 2]))
     again = pickle.loads(pickle.dumps(batch))
@@ -141,7 +141,7 @@ def test_copies_share_nothing():
     assert made.custom_meta == [{"of": []}]
 
 
-def test_extra_info_helpers():
+def test_extra_info_is_set_read_and_removed():
     batch = BatchMeta.empty({"a": 1})
     batch.set_extra_info("b", [2])
     batch.update_extra_info({"c": 3})
@@ -154,7 +154,7 @@ def test_extra_info_helpers():
     assert batch.extra_info == {}
 
 
-def test_custom_meta_helpers():
+def test_custom_meta_is_set_and_read_per_row():
     batch = BatchMeta([0, 1], ["p", "p"])
     batch.update_custom_meta([{"a": 1}, {"b": 2}])
     batch.update_custom_meta([{"b": 3}, {}])
@@ -168,7 +168,7 @@ def test_custom_meta_helpers():
     assert batch.custom_meta == [{}, {}]
 
 
-def test_selecting_rows():
+def test_rows_are_selected():
     batch = four_rows()
     chosen = batch.select_samples(torch.tensor([2, 0, 2]))
     assert chosen.global_indexes == [5, 7, 5] and chosen.partition_ids == ["p"] * 3
@@ -187,13 +187,13 @@ def test_selecting_rows():
         batch["ids"]
 
 
-def test_selecting_fields():
+def test_fields_are_selected():
     assert four_rows().select_fields(["text", "ids"]).field_names == ["ids", "text"]
     with pytest.raises(ValueError, match=r"no fields \['nope'\]; it has \['ids', 'image', 'reward', 'text'\]"):
         four_rows().select_fields(["ids", "nope"])
 
 
-def test_chunks():
+def test_chunks_cover_all_rows():
     assert [len(part) for part in four_rows().chunk(3)] == [2, 1, 1]
     for chunks in (0, -1, 5):
         with pytest.raises(ValueError, match=f"a batch of 4 cannot be cut into {chunks} chunks"):
@@ -205,7 +205,7 @@ def test_chunks():
     ]
 
 
-def test_concat_refuses_what_does_not_fit():
+def test_concat_refuses_incompatible_batches():
     batch = four_rows()
     with pytest.raises(ValueError, match=r"batch 1 has fields \['ids'\], batch 0 has \['ids', 'image',"):
         BatchMeta.concat([batch, batch.select_fields(["ids"])], validate=False)
@@ -219,7 +219,7 @@ def test_concat_refuses_what_does_not_fit():
         BatchMeta.concat([batch, other])
 
 
-def test_concat_joins():
+def test_concat_joins_rows():
     batch = four_rows()
     other = four_rows()
     other.extra_info = {"tensor": torch.ones(2)}
@@ -237,7 +237,7 @@ def test_concat_of_dense_fields_of_different_shapes_is_nested():
     assert joined.field_schema["x"]["is_nested"] and joined.get_shapes("x") == [(3,), (5,)]
 
 
-def test_union():
+def test_union_joins_fields():
     batch = four_rows()
     other = BatchMeta(batch.global_indexes, batch.partition_ids, custom_meta=[{"n": -1}] * 4, extra_info={"step": 4})
     other.add_fields(TensorDict({"new": torch.zeros(4), "reward": torch.zeros(4, 2)}, batch_size=4))
@@ -257,7 +257,7 @@ def test_union():
         batch.union(elsewhere)
 
 
-def test_reorder_is_in_place_and_wants_each_row_once():
+def test_reorder_is_in_place_and_needs_each_row_once():
     batch = four_rows()
     batch.reorder([3, 0, 1, 2])
     assert batch == four_rows().select_samples([3, 0, 1, 2])
@@ -272,7 +272,7 @@ def test_reorder_is_in_place_and_wants_each_row_once():
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.sampled_from("pq"), st.integers(0, 2)), min_size=1), st.data())
-def test_what_is_cut_is_joined_again(rows, data):
+def test_cut_batches_can_be_joined_again(rows, data):
     batch = BatchMeta([i for i, _, _ in rows], [p for _, p, _ in rows], custom_meta=[{"l": n} for _, _, n in rows])
     batch.add_fields(TensorDict({"x": ragged(*((n,) for _, _, n in rows))}, batch_size=len(rows)))
     chunks = batch.chunk(data.draw(st.integers(1, len(rows))))

@@ -21,7 +21,7 @@ def three_keys(**changed):
     return KVBatchMeta(**values | {"extra_info": {"step": 1}} | changed)
 
 
-def test_it_says_what_is_wrong_with_its_parts():
+def test_errors_name_the_wrong_part():
     with pytest.raises(ValueError, match="expected one tag per key: 3 keys, got 1 tags"):
         three_keys(tags=[{}])
     with pytest.raises(ValueError, match="duplicate key 'a'"):
@@ -32,7 +32,7 @@ def test_it_says_what_is_wrong_with_its_parts():
     assert three_keys().size == len(three_keys()) == 3
 
 
-def test_its_tags_are_its_own():
+def test_tags_are_copied():
     tags = [{"list": [1], "tensor": torch.zeros(1)}]
     info = {"list": [1]}
     batch = KVBatchMeta(["a"], tags, extra_info=info)
@@ -44,7 +44,7 @@ def test_its_tags_are_its_own():
     assert batch.tags[0]["list"] == [1]
 
 
-def test_it_is_pickled_and_compared_in_depth():
+def test_metadata_are_pickled_and_compared_in_depth():
     batch = three_keys(extra_info={"tensor": torch.tensor([1, 2])})
     assert pickle.loads(pickle.dumps(batch)) == batch == copy.deepcopy(batch)
     assert batch != three_keys(extra_info={"tensor": torch.tensor([1, 3])})
@@ -53,7 +53,7 @@ def test_it_is_pickled_and_compared_in_depth():
         hash(batch)
 
 
-def test_selecting_keys():
+def test_keys_are_selected():
     chosen = three_keys().select_keys(["c", "a"])
     assert chosen == three_keys(keys=["c", "a"], tags=[{"n": 2}, {"n": 0}])
     with pytest.raises(ValueError, match=r"the batch has no keys \['z'\]"):
@@ -62,7 +62,7 @@ def test_selecting_keys():
         three_keys().select_keys(["a", "a"])
 
 
-def test_reorder_is_in_place_and_wants_each_position_once():
+def test_reorder_is_in_place_and_needs_each_position_once():
     batch = three_keys()
     batch.reorder([2, 0, 1])
     assert batch == three_keys(keys=["c", "a", "b"], tags=[{"n": 2}, {"n": 0}, {"n": 1}])
@@ -75,14 +75,14 @@ def test_reorder_is_in_place_and_wants_each_position_once():
             batch.reorder(wrong)
 
 
-def test_chunks():
+def test_chunks_cover_all_keys():
     assert [part.keys for part in three_keys().chunk(2)] == [["a", "b"], ["c"]]
     for chunks in (0, 4):
         with pytest.raises(ValueError, match=f"a batch of 3 cannot be cut into {chunks} chunks"):
             three_keys().chunk(chunks)
 
 
-def test_concat_refuses_what_does_not_fit():
+def test_concat_refuses_incompatible_batches():
     batch = three_keys()
     other = {"keys": ["d", "e", "f"]}
     with pytest.raises(ValueError, match="batch 1 is of partition 'q', batch 0 of 'p'"):
@@ -95,7 +95,7 @@ def test_concat_refuses_what_does_not_fit():
         KVBatchMeta.concat([batch, batch])
 
 
-def test_concat_joins():
+def test_concat_joins_keys():
     other = three_keys(keys=["d", "e", "f"], fields=["y", "x"], extra_info={"more": [2]})
     joined = KVBatchMeta.concat([three_keys(), KVBatchMeta(), other])
     assert joined.keys == list("abcdef") and joined.fields == ["x", "y"] and joined.partition_id == "p"
@@ -106,7 +106,7 @@ def test_concat_joins():
 
 
 @given(st.lists(st.text(), min_size=1, unique=True), st.data())
-def test_what_is_cut_is_joined_again(keys, data):
+def test_cut_batches_can_be_joined_again(keys, data):
     batch = KVBatchMeta(keys, [{"key": key} for key in keys], "p")
     chunks = batch.chunk(data.draw(st.integers(1, len(keys))))
     assert max(map(len, chunks)) - min(map(len, chunks)) <= 1

@@ -1,4 +1,4 @@
-"""Samplers without a server, and against it: the same rows, whatever is asked."""
+"""Samplers without a server choose the same rows as the server, for every request."""
 
 import copy
 import json
@@ -21,7 +21,7 @@ from sluice.samplers import (
 )
 
 
-def test_sequential():
+def test_the_sequential_sampler_takes_rows_in_order():
     assert SequentialSampler().sample([5, 1, 9], 2) == ([1, 5], [1, 5])
     assert SequentialSampler()([1, 5], 3) == ([], [])
 
@@ -67,7 +67,7 @@ def test_steps_are_checked():
         SeqlenBalancedSampler(1, 0)
 
 
-def test_balanced_shares_are_settled_by_the_first_that_asks():
+def test_the_first_rank_that_asks_determines_the_balanced_shares():
     class Partition:
         def get_custom_meta(self, rows):
             return {row: {"total_lengths": [900, 100, 500, 480][row]} for row in rows}
@@ -79,7 +79,7 @@ def test_balanced_shares_are_settled_by_the_first_that_asks():
     assert sampler.sample([], 2, dp_rank=0, batch_index=0) == ([0, 1], [0, 1, 2, 3])
 
 
-def test_which_run_on_the_server():
+def test_unchanged_samplers_run_on_the_server():
     class Mine(GRPOGroupNSampler):
         def sample(self, ready_indexes, batch_size, **_):
             return ready_indexes[:1], ready_indexes
@@ -96,7 +96,7 @@ def test_which_run_on_the_server():
         make_sampler(5)
 
 
-def test_per_partition():
+def test_a_sampler_may_differ_by_partition():
     groups, every = GRPOGroupNSampler(2), PerPartition({"train_*": GRPOGroupNSampler(2), "eval": "SequentialSampler"})
     assert server_arguments(every.of_partition("train_7")) == server_arguments(groups)
     assert every.sample([1, 2, 3], 2, partition_id="train_7") == ([2, 3], [2, 3])
@@ -130,11 +130,11 @@ def test_equal_weights_are_dealt_in_equal_numbers():
 
 
 @pytest.mark.parametrize("seed", range(24))
-def test_the_server_takes_the_same(sluice_url, server, seed):
+def test_the_server_chooses_the_same_rows(sluice_url, server, seed):
     print("seed", seed)
     rng = random.Random(seed)
     size, ranks, share = rng.randint(1, 4), rng.randint(1, 4), rng.randint(1, 12)
-    kinds = [None, True, -1, 2.5, 1e3] if seed % 2 else [0, 1, 2, 3]  # the latter: ties
+    kinds = [None, True, -1, 2.5, 1e3] if seed % 2 else [0, 1, 2, 3]  # the latter gives ties
     samplers = [SequentialSampler(), RankAwareSampler(), GRPOGroupNSampler(size), SeqlenBalancedSampler(size, ranks)]
     with server.client() as client:
         for number, sampler in enumerate(samplers):

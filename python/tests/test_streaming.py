@@ -24,7 +24,7 @@ def expect(rows, partition="p"):
     call("PARTITION.CREATE", partition, "EXPECT", rows)
 
 
-def test_batches_come_in_micro_batches_of_which_the_last_may_be_short(config):
+def test_batches_are_split_into_micro_batches_of_which_the_last_may_be_short(config):
     put(range(10))
     expect(10)
     parts = indexes(dataset(config, batch_size=8, micro_batch_size=3, data_fields=FIELDS))
@@ -45,7 +45,7 @@ def test_micro_batches_are_views_of_the_batch(config):
         assert data["ids"]._min_seqlen == 1 + min(row % 4 for row in part.global_indexes)
 
 
-def test_nested_tensors_of_any_kind_are_cut_by_rows(config):
+def test_nested_tensors_of_any_kind_are_split_by_rows(config):
     put(range(3))
     metadata = get_client().get_meta(["row"], 3, "p", task_name="t")
     buffer, offsets, lengths = torch.arange(9), torch.tensor([0, 3, 6, 9]), torch.tensor([2, 1, 3])
@@ -59,7 +59,7 @@ def test_nested_tensors_of_any_kind_are_cut_by_rows(config):
     assert first[0]["same"] == second[0]["same"] == "x" and second[1].global_indexes == [2]
 
 
-def test_reset_replays_the_buffer_and_an_iteration_goes_on_where_the_last_one_was_left(config):
+def test_reset_replays_the_buffer_and_an_iteration_continues_the_last_one(config):
     put(range(12))
     expect(12)
     loader = tq.StreamingDataLoader(dataset(config, micro_batch_size=2))
@@ -74,7 +74,7 @@ def test_reset_replays_the_buffer_and_an_iteration_goes_on_where_the_last_one_wa
     assert indexes(loader) == [[row, row + 1] for row in range(0, 12, 2)]
 
 
-def test_step_goes_to_another_partition_in_the_midst_of_an_iteration(config):
+def test_step_changes_the_partition_during_an_iteration(config):
     put(range(4))
     put(range(4), "q")
     loader = tq.StreamingDataLoader(dataset(config, micro_batch_size=2, should_check_consumption_status=False))
@@ -91,7 +91,7 @@ def test_step_goes_to_another_partition_in_the_midst_of_an_iteration(config):
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_step_from_another_thread_reaches_one_that_waits(config, ends):
+def test_step_from_another_thread_reaches_a_waiting_iteration(config, ends):
     put(range(4), "q")
     stream = dataset(config, should_check_consumption_status=ends)
     had = []
@@ -118,7 +118,7 @@ def test_waiting_for_rows_is_one_command(config):
     assert "cmdstat_task.fetch:calls=1," in stats and "task.status" not in stats
 
 
-def test_an_endless_stream_goes_on_when_more_rows_come_than_were_announced(config):
+def test_an_endless_stream_continues_when_more_rows_come_than_were_announced(config):
     expect(4)
     put(range(4))
     batches = iter(dataset(config, should_check_consumption_status=False))
@@ -128,7 +128,7 @@ def test_an_endless_stream_goes_on_when_more_rows_come_than_were_announced(confi
     later.join(20)
 
 
-def test_the_last_batch_is_one_however_slowly_its_rows_come(config):
+def test_the_last_batch_is_one_batch_however_slowly_its_rows_come(config):
     expect(11)
     put(range(8))
     had = []
@@ -140,7 +140,7 @@ def test_the_last_batch_is_one_however_slowly_its_rows_come(config):
     assert had == [[*range(8)], [8, 9, 10]]
 
 
-def test_without_expect_it_ends_when_all_rows_are_consumed_by_whomever(config):
+def test_without_expect_a_stream_ends_when_all_rows_are_consumed_by_any_client(config):
     put(range(7))
     had = []
     thread = in_thread(lambda: had.extend(indexes(dataset(config))))
@@ -152,7 +152,7 @@ def test_without_expect_it_ends_when_all_rows_are_consumed_by_whomever(config):
 
 
 class Impatient(tq.StreamingDataset):
-    """Says when its wait was looked after so often."""
+    """Counts the checks of its wait."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -165,7 +165,7 @@ class Impatient(tq.StreamingDataset):
         return super()._was_left(stream)
 
 
-def test_a_stream_with_an_end_does_not_ask_for_it_while_it_waits(config, monkeypatch):
+def test_a_waiting_stream_does_not_ask_for_its_end(config, monkeypatch):
     monkeypatch.setattr(wire, "_GIVE_UP_WITHIN_S", 0.001)
     expect(4)
     call("CONFIG", "RESETSTAT")
@@ -177,26 +177,26 @@ def test_a_stream_with_an_end_does_not_ask_for_it_while_it_waits(config, monkeyp
     thread.join(20)
     assert had == [[0, 1, 2, 3]]
     stats = bytes(call("INFO", "commandstats")).decode()
-    assert "cmdstat_task.status:calls=1," in stats  # after the first fetch, which found nothing
+    assert "cmdstat_task.status:calls=1," in stats  # after the first fetch, which found no rows
 
 
 @pytest.mark.parametrize("announced", [False, True])
-def test_a_rank_gets_all_that_another_member_of_it_had_when_everything_is_consumed(config, announced):
+def test_a_rank_gets_all_rows_of_another_member_when_everything_is_consumed(config, announced):
     put(range(8))
     if announced:
         expect(8)
     assert indexes(dataset(config)) == indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_a_wait_that_was_given_up_too_late_loses_nothing(config, monkeypatch):
-    """Another member of the rank may take the last rows, for this step, just when nothing is left to wait for."""
+def test_a_wait_that_is_cancelled_too_late_loses_no_rows(config, monkeypatch):
+    """Another member of the rank may take the last rows, for this step, just when no more rows can be waited for."""
     put(range(8))
     assert indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     monkeypatch.setattr(streaming, "unless", lambda *_, **__: None)
     assert indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_a_worker_leaves_what_is_there_to_the_steps_before_its_own(config, monkeypatch):
+def test_a_worker_leaves_ready_rows_to_earlier_steps(config, monkeypatch):
     monkeypatch.setattr(streaming, "get_worker_info", lambda: types.SimpleNamespace(id=1, num_workers=2))
     put(range(4))
     had = []
@@ -207,11 +207,11 @@ def test_a_worker_leaves_what_is_there_to_the_steps_before_its_own(config, monke
     put(range(4, 8))
     thread.join(20)
     assert had[0].global_indexes == [4, 5, 6, 7]
-    # One that comes when rows of an earlier step are gone.
+    # A worker that starts when rows of an earlier step were removed.
     assert next(iter(dataset(config)))[1].global_indexes == [4, 5, 6, 7]
 
 
-def test_rows_that_were_removed_before_another_member_of_the_rank_had_them_are_an_error(config):
+def test_rows_removed_before_another_member_of_the_rank_had_them_are_an_error(config):
     put(range(4))
     get_client().fetch(["row"], 4, "p", "t", rank=0, step=0)
     tq.kv_clear(keys=["2"], partition_id="p")
@@ -219,7 +219,7 @@ def test_rows_that_were_removed_before_another_member_of_the_rank_had_them_are_a
         next(iter(dataset(config)))
 
 
-def test_groups_stay_whole_and_what_is_left_of_a_torn_one_is_not_waited_for(config):
+def test_groups_stay_whole_and_the_rest_of_a_torn_group_is_not_waited_for(config):
     config = tq.init({"url": config.url, "sampler": samplers.GRPOGroupNSampler(4)})
     expect(13)
     put(range(13))
@@ -227,7 +227,7 @@ def test_groups_stay_whole_and_what_is_left_of_a_torn_one_is_not_waited_for(conf
     assert indexes(dataset(config, batch_size=8, micro_batch_size=8)) == [[0, 1, 2, 3, 8, 9, 10, 11]]
 
 
-def test_a_rank_that_was_restarted_says_where_it_was(config):
+def test_a_restarted_rank_continues_at_its_step(config):
     put(range(12))
     expect(12)
     assert indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
@@ -249,7 +249,7 @@ def test_ranks_share_the_rows(config):
 
 
 def by_hand(tq_client, data_fields, batch_size, partition_id, task_name, sampling_config, batch_index):
-    """As TransferQueue's users write it."""
+    """A fetch function in the style of TransferQueue's users."""
     wanted = {**sampling_config, "batch_index": batch_index, "partition_id": partition_id}
     metadata = tq_client.get_meta(
         data_fields=data_fields,
@@ -262,7 +262,7 @@ def by_hand(tq_client, data_fields, batch_size, partition_id, task_name, samplin
 
 
 @pytest.mark.parametrize("announced", [False, True])
-def test_a_fetch_function_of_transferqueues_kind(config, announced):
+def test_a_fetch_function_of_transferqueue_works(config, announced):
     config = tq.init({"url": config.url, "polling_mode": True})
     steps = []
 
@@ -277,13 +277,13 @@ def test_a_fetch_function_of_transferqueues_kind(config, announced):
     assert steps == [0, 1, 2]
 
 
-def test_a_fetch_function_that_says_that_no_batch_can_come(config):
+def test_a_fetch_function_may_end_the_stream(config):
     put(range(9))
     expect(9)
     assert indexes(dataset(config, fetch_batch_fn=by_hand)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
 
 
-def test_a_fetch_function_without_a_batch_is_asked_again(config):
+def test_a_fetch_function_without_a_batch_is_called_again(config):
     put(range(4))
     answers = [(None, tq.BatchMeta.empty()), (None, tq.BatchMeta.empty())]
 
@@ -294,7 +294,7 @@ def test_a_fetch_function_without_a_batch_is_asked_again(config):
     assert next(stream)[1].global_indexes == [0, 1, 2, 3]
 
 
-def test_a_process_function_cuts_the_batch(config):
+def test_a_process_function_splits_the_batch(config):
     put(range(4))
     expect(4)
 
@@ -307,7 +307,7 @@ def test_a_process_function_cuts_the_batch(config):
 
 
 class Last(samplers.BaseSampler):
-    """The last rows, in twos."""
+    """Chooses the last rows, two at a time."""
 
     def sample(self, ready_indexes, batch_size, **_):
         rows = ready_indexes[-batch_size:] if len(ready_indexes) >= batch_size else []
@@ -315,7 +315,7 @@ class Last(samplers.BaseSampler):
 
 
 @pytest.mark.parametrize("announced", [False, True])
-def test_a_sampler_of_ones_own(config, announced):
+def test_a_custom_sampler_chooses_the_rows(config, announced):
     config = tq.init({"url": config.url, "sampler": Last()})
     put(range(8))
     if announced:
@@ -323,7 +323,7 @@ def test_a_sampler_of_ones_own(config, announced):
     assert indexes(dataset(config)) == [[4, 5, 6, 7], [0, 1, 2, 3]]
 
 
-def test_step_reaches_one_that_waits_with_a_sampler_of_its_own(config):
+def test_step_reaches_an_iteration_that_waits_with_a_custom_sampler(config):
     config = tq.init({"url": config.url, "sampler": Last()})
     put(range(4), "q")
     stream = dataset(config)
@@ -347,12 +347,12 @@ def test_step_reaches_one_that_waits_with_a_sampler_of_its_own(config):
         ({"first_step": -1}, "first_step must be at least 0, got -1"),
     ],
 )
-def test_what_cannot_be_is_refused(config, changes, error):
+def test_wrong_settings_are_refused(config, changes, error):
     with pytest.raises(ValueError, match=error):
         dataset(config, **changes)
 
 
-def test_a_batch_that_no_whole_groups_fit_is_refused(config):
+def test_a_batch_size_without_whole_groups_is_refused(config):
     groups = {"p": samplers.GRPOGroupNSampler(2), "q": samplers.SeqlenBalancedSampler(3, dp_size=2)}
     config = tq.init({"url": config.url, "sampler": samplers.PerPartition(groups)})
     stream = dataset(config)
@@ -363,14 +363,14 @@ def test_a_batch_that_no_whole_groups_fit_is_refused(config):
         dataset(config, batch_size=5)
 
 
-def test_a_mapping_is_a_config(config):
+def test_a_mapping_is_accepted_as_config(config):
     put(range(4))
     expect(4)
     session.close()
     assert indexes(dataset({"url": config.url})) == [[0, 1, 2, 3]]
 
 
-def test_errors_of_the_server_arrive(config):
+def test_errors_of_the_server_are_raised(config):
     put(range(4))
     expect(4)
     get_client().fetch(["row"], 2, "p", "t", rank=0, step=0)
@@ -378,8 +378,8 @@ def test_errors_of_the_server_arrive(config):
         list(dataset(config))
 
 
-def test_rows_that_are_put_are_those_that_come(config):
-    """The helper above would notice."""
+def test_rows_are_read_back_and_wrong_data_are_detected(config):
+    """The helper above detects wrong data."""
     put(range(3))
     [(data, metadata)] = dataset(config, batch_size=3, micro_batch_size=3, data_fields=FIELDS)
     check(data, metadata)

@@ -1,4 +1,4 @@
-"""Ranks and loader workers that are processes, of which some are killed."""
+"""Ranks and loader workers as processes, some of which are killed."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ PUT_ROWS = 50
 
 
 def produce(config, number, seed):
-    """Its share of the rows: the rows of each group are those of GROUP producers."""
+    """Puts its share of the rows: the rows of each group come from GROUP producers."""
     torch.set_num_threads(1)
     tq.init(config)
     rows = list(range(number, ROWS, PRODUCERS))
@@ -35,7 +35,7 @@ def produce(config, number, seed):
 
 
 def train(config, rank, had=0, workers=WORKERS, kill_at=None):
-    """Two ranks a replica. Writes down each micro-batch's rows; kills one of its workers, and goes on with new ones."""
+    """Two ranks per replica. Records each micro-batch's rows; kills one of its workers, and continues with new ones."""
     torch.set_num_threads(1)
     tq.init(config)
     while True:
@@ -53,9 +53,9 @@ def train(config, rank, had=0, workers=WORKERS, kill_at=None):
                 if had == kill_at:
                     os.kill(FORK.active_children()[0].pid, signal.SIGKILL)
             return
-        except (RuntimeError, OSError, EOFError):  # the last two where it died within a batch
+        except (RuntimeError, OSError, EOFError):  # the last two if it died within a batch
             assert kill_at is not None and had >= kill_at
-        # Not in the except clause: as long as that keeps the old workers, torch says a second time that one has died.
+        # Not in the except clause: while it keeps the old workers, torch reports the dead worker a second time.
         call("SET", f"killed {rank}", "yes")
         kill_at = None
 
@@ -82,7 +82,7 @@ def had_by(rank):
 
 
 def batches_of(parts):
-    """Micro-batches put together again."""
+    """Joins micro-batches."""
     return [sum(parts[i : i + PARTS], []) for i in range(0, len(parts), PARTS)]
 
 
@@ -113,7 +113,7 @@ def test_every_row_once_though_a_worker_and_a_rank_are_killed_and_replaced(confi
     assert sorted(rows) == list(range(ROWS))
 
 
-def test_ranks_with_other_numbers_of_workers_get_the_same_to_the_end(config):
+def test_ranks_with_different_numbers_of_workers_get_the_same_rows(config):
     rows = 2_001  # the last batch is short
     call("PARTITION.CREATE", "p", "EXPECT", rows)
     ranks = [start(train, config, rank, 0, workers) for rank, workers in enumerate((0, 1, 3, 2))]
@@ -126,7 +126,7 @@ def test_ranks_with_other_numbers_of_workers_get_the_same_to_the_end(config):
 
 
 def wait_forever(config, workers):
-    """A rank whose workers wait for rows that never come; says who they are."""
+    """A rank whose workers wait for rows that never come; reports their process ids."""
     torch.set_num_threads(1)
     tq.init(config)
     batches = iter(tq.StreamingDataLoader(tq.StreamingDataset(config, 4, 4, ["row"], "p", "t", 0), workers))
@@ -156,9 +156,9 @@ def _gone(pid):
 
 
 @pytest.mark.parametrize("persistent", [False, True])
-def test_a_loader_that_is_left_does_not_wait_for_workers_that_wait(config, persistent, monkeypatch):
-    """Only one batch is there: of two workers that ask at once, the one of the first step gets it."""
-    patience_s = 60  # of torch, for each worker that does not end
+def test_an_abandoned_loader_does_not_wait_for_its_waiting_workers(config, persistent, monkeypatch):
+    """Only one batch exists: of two workers that ask simultaneously, the one of the first step gets it."""
+    patience_s = 60  # torch's time-out for each worker that does not end
     monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", patience_s)
     get_client().put(rows_of(range(4)), partition_id="p")
     for task in ("t", "u", "v"):
@@ -175,7 +175,7 @@ def test_a_loader_that_is_left_does_not_wait_for_workers_that_wait(config, persi
         assert not multiprocessing.active_children()
 
 
-def test_rows_that_a_trainer_removes_are_not_missed_by_its_workers(config):
+def test_workers_do_not_need_rows_that_their_trainer_removes(config):
     call("PARTITION.CREATE", "p", "EXPECT", 40)
     get_client().put(rows_of(range(40)), partition_id="p")
     had = []
@@ -195,7 +195,7 @@ def test_a_collate_function_gets_each_micro_batch(config):
         assert list(loader) == [[0, 1], [2, 3], [4, 5], [6, 7]]
 
 
-def test_a_step_to_another_partition_reaches_workers_that_stay(config):
+def test_a_step_to_another_partition_reaches_persistent_workers(config):
     for partition in ("p", "q"):
         call("PARTITION.CREATE", partition, "EXPECT", 4)
         get_client().put(rows_of(range(4)), partition_id=partition)
@@ -206,7 +206,7 @@ def test_a_step_to_another_partition_reaches_workers_that_stay(config):
 
 
 @pytest.mark.filterwarnings("error")
-def test_spawned_workers_and_no_gpu(config, monkeypatch):
+def test_spawned_workers_run_without_a_gpu(config, monkeypatch):
     call("PARTITION.CREATE", "p", "EXPECT", 6)
     get_client().put(rows_of(range(6)), partition_id="p")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -1,4 +1,4 @@
-"""Connections: what is repeated and what is not, time-outs, cancelled calls, forks, passwords."""
+"""Connections: repeated and unrepeated commands, time-outs, cancelled calls, forks, passwords."""
 
 import asyncio
 import os
@@ -23,7 +23,7 @@ def wire(sluice_url):
 
 
 class Fake:
-    """A server of bytes: answers HELLO and CLIENT as redis-py wants, then does as `script` says with each connection."""
+    """A scripted server: answers HELLO and CLIENT as redis-py expects, then runs `script` on each connection."""
 
     def __init__(self, folder: pathlib.Path, script):
         self.path = str(folder / "fake")
@@ -91,7 +91,7 @@ REPLIES = {
 
 @pytest.mark.parametrize("reply", REPLIES)
 @pytest.mark.parametrize("pieces", [False, True])
-def test_every_kind_of_reply(fake, reply, pieces):
+def test_every_kind_of_reply_is_read(fake, reply, pieces):
     def script(_, connection):
         connection.recv(65536)
         for i in range(len(reply)) if pieces else [0]:
@@ -103,7 +103,7 @@ def test_every_kind_of_reply(fake, reply, pieces):
 
 
 @pytest.mark.parametrize("nbytes", [16383, 16384, 65535, 65536, 65537, 1 << 22])
-def test_bulk_strings_of_any_size(wire, nbytes):
+def test_bulk_strings_of_any_size_are_read(wire, nbytes):
     data = np.random.default_rng(nbytes).integers(0, 256, nbytes, dtype=np.uint8)
     wire.call("SET", "k", data.data)
     replies = wire.pipeline(["GET", "k"], ["PING"], ["GET", "k"])
@@ -111,7 +111,7 @@ def test_bulk_strings_of_any_size(wire, nbytes):
     assert isinstance(replies[0], bytes) == (nbytes < 16384)
 
 
-def test_errors_stand_in_their_places(wire):
+def test_errors_inside_arrays_keep_their_positions(wire):
     good, bad, also = wire.pipeline(["PING"], ["KV.MGET", "p", "KEYS", 1, "k"], ["ECHO", "x"])
     assert good == b"PONG" and also == b"x"
     assert isinstance(bad, RequestError) and bad.code == "NOPARTITION"
@@ -119,27 +119,27 @@ def test_errors_stand_in_their_places(wire):
         wire.call("NOPE")
 
 
-def test_lists_and_numbers(wire):
+def test_lists_and_numbers_are_sent_as_arguments(wire):
     assert wire.call("KV.MPUT", "p", "KEYS", *lines(["a", "é"]), "COLUMN", "x", "float32", "BLOB", b"12345678")[0] == 2
     assert list(wire.call("KV.LIST", "p")) == [b"a", "é".encode()]
     numbers = np.array([5, -1, 2**62])
     assert unpacked(bytes(packed(numbers))).tolist() == unpacked(bytes(packed([5, -1, 2**62]))).tolist() == [5, -1, 2**62]
 
 
-def test_a_server_that_was_restarted_is_found_again(tmp_path):
+def test_a_restarted_server_is_reconnected(tmp_path):
     first = Server(tmp_path)
     wire = Wire(f"unix://{first.path}", timeout_s=20)
     wire.call("SET", "k", "v")
     first.stop()
     second = Server(tmp_path)
-    wire.call("SET", "k", "w")  # not safe to repeat, and need not be: the old connection is seen to be closed
+    wire.call("SET", "k", "w")  # not safe to repeat, and need not be: the client sees that the old connection was closed
     assert wire.call("GET", "k") == b"w"
     second.stop()
     with pytest.raises(ConnectionLost, match=f"no connection to the server at {second.path}"):
         wire.call("GET", "k")
 
 
-def test_idle_connections_that_were_closed_are_not_used(server):
+def test_closed_idle_connections_are_not_used(server):
     wire = Wire(f"redis://localhost:{server.port}", timeout_s=20)
     barrier = threading.Barrier(4, timeout=20)
 
@@ -162,7 +162,7 @@ def test_idle_connections_that_were_closed_are_not_used(server):
     wire.close()
 
 
-def test_what_a_socket_does_not_take_at_once_is_sent_later():
+def test_bytes_that_a_socket_does_not_take_are_sent_later():
     class Dribble:
         taken = b""
 
@@ -178,14 +178,14 @@ def test_what_a_socket_does_not_take_at_once_is_sent_later():
     assert link._socket.taken == b"".join(pieces)
 
 
-def test_what_may_have_been_carried_out_is_not_repeated(fake):
-    server = fake(lambda _, connection: connection.recv(65536))  # takes the command, and goes
+def test_a_command_that_may_have_run_is_not_repeated(fake):
+    server = fake(lambda _, connection: connection.recv(65536))  # takes the command, and closes
     with pytest.raises(Unconfirmed, match="INCR: the connection broke before the reply came .*may have been carried out"):
         Wire(server.url, timeout_s=20).call("INCR", "k")
     assert server.accepted == 1
 
 
-def test_what_may_be_repeated_is_once(fake):
+def test_a_repeatable_command_is_repeated_once(fake):
     server = fake(lambda _, connection: connection.recv(65536))
     with pytest.raises(ConnectionLost, match="GET: the connection broke twice") as raised:
         Wire(server.url, timeout_s=20).call("GET", "k", repeat=True)
@@ -205,7 +205,7 @@ def test_a_command_that_was_not_sent_whole_is_repeated(fake):
 
     def script(fake, connection):
         if fake.accepted == 1:
-            connection.recv(10)  # and goes, with megabytes to come
+            connection.recv(10)  # closes, with megabytes still to come
             return
         while len(got) < 8 << 20:
             got.extend(connection.recv(1 << 20))
@@ -216,29 +216,29 @@ def test_a_command_that_was_not_sent_whole_is_repeated(fake):
     assert server.accepted == 2
 
 
-def test_no_answer_in_time(fake):
+def test_a_missing_reply_is_a_time_out(fake):
     server = fake(lambda _, connection: connection.recv(1 << 20) and connection.recv(1))
     with pytest.raises(CallTimeout, match="GET: no reply within 0.1 s"):
         Wire(server.url, timeout_s=0.1).call("GET", "k")
 
 
-def test_half_a_reply_in_time(fake):
+def test_half_a_reply_is_a_time_out(fake):
     server = fake(answer(b"$100000\r\nabc"))
     with pytest.raises(CallTimeout):
         Wire(server.url, timeout_s=0.1).call("GET", "k")
 
 
-def test_what_waits_has_its_time_besides(wire):
+def test_a_blocked_command_has_its_own_time_in_addition(wire):
     wire.timeout_s = 0.2
     assert wire.call("KV.WAIT", "p", "KEYS", 1, "k", "FIELDS", 1, "x", "TIMEOUT", 500, wait_s=0.5) == 0
 
 
-def test_a_reply_that_is_none(fake):
+def test_an_invalid_reply_is_an_error(fake):
     with pytest.raises(Unconfirmed, match="invalid reply: it begins with b'H'"):
         Wire(fake(answer(b"HTTP/1.1 400\r\n")).url, timeout_s=20).call("SET", "k", "v")
 
 
-def test_a_cancelled_call_is_taken_back(wire, server):
+def test_a_cancelled_call_is_unblocked_on_the_server(wire, server):
     async def fetch_and_cancel():
         fetch = ["TASK.FETCH", "p", "t", "FIELDS", 1, "x", "COUNT", 1, "BLOCK", 0]
         task = asyncio.create_task(in_thread(wire.call, *fetch, wait_s=None))
@@ -256,7 +256,7 @@ def test_a_cancelled_call_is_taken_back(wire, server):
     assert len(wire.call("TASK.READY", "p", "t", "FIELDS", 1, "x")) == 8
 
 
-def test_many_async_calls_wait_at_once(wire, server):
+def test_many_async_calls_wait_concurrently(wire, server):
     async def main():
         fetch = ["TASK.FETCH", "p", "t", "FIELDS", 1, "x", "COUNT", 1, "BLOCK", 0]
         fetches = [asyncio.create_task(in_thread(wire.call, *fetch, wait_s=None)) for _ in range(100)]
@@ -286,7 +286,7 @@ def test_threads_share_a_wire(wire):
     assert wrong == []
 
 
-def test_a_forked_child_makes_connections_of_its_own(wire):
+def test_a_forked_child_opens_its_own_connections(wire):
     mine = wire.call("CLIENT", "ID")
     child = os.fork()
     if child == 0:
@@ -297,7 +297,7 @@ def test_a_forked_child_makes_connections_of_its_own(wire):
     assert wire.call("CLIENT", "ID") == mine
 
 
-def test_passwords(tmp_path):
+def test_passwords_are_sent_and_not_shown(tmp_path):
     server = Server(tmp_path, password="secret")
     assert Wire(f"redis://:secret@localhost:{server.port}").call("PING") == b"PONG"
     for url in (f"redis://:wrong@localhost:{server.port}", f"redis://localhost:{server.port}"):

@@ -2,11 +2,11 @@
 
     scripts/run --demo [--rows N]
 
-It starts a server of its own. Rollout workers put prompts and groups of responses, and wait where the partition is
-full; scorers lease what has a response, and add to the same rows; trainers get whole groups as tensors, compare every
-value bit for bit with what must have been written, and acknowledge them, which frees them: all at the same time, until
-the server says that this was all. In the middle a scorer that holds a lease is killed. At last it looks whether every row
-was trained once, and whether the memory is back. Exit code 0: all of it held.
+It starts its own server. Rollout workers put prompts and groups of responses, and wait while the partition is full;
+scorers lease rows that have a response, and add to the same rows; trainers get whole groups as tensors, compare every
+value bit for bit with the expected one, and acknowledge the rows, which frees them. All of this runs at the same time,
+until the server reports the end. In the middle a scorer that holds a lease is killed. Finally the demo checks that every
+row was trained once, and that the memory is free. Exit code 0: all checks passed.
 """
 
 import argparse
@@ -37,7 +37,7 @@ PIPELINE_ROLES = [
 
 
 def run(roles, stages, *crew_arguments):
-    """`stages`: name -> how many rows; each must do each row once. Returns the table's rows, and who was killed."""
+    """`stages`: name -> number of rows; each must process each row once. Returns the table's rows, and the killed worker."""
     outcomes = {stage: [] for stage in stages}
     progress = Progress(stages)
     with Crew(roles, *crew_arguments) as crew:
@@ -57,13 +57,13 @@ def create(client, rows):
 
 
 def check_memory(client, before):
-    """No row is left; once the empty partitions are gone, no byte is."""
+    """No row is left; once the empty partitions are removed, no byte is."""
     wire.expect(client.execute_command("KV.LIST", ROWS, "FORMAT", "lines"), b"", f"rows left in {ROWS}")
     for partition in (ROWS, LARGE):
         wire.expect(client.execute_command("KV.CLEAR", partition), 0, f"rows left in {partition}")
     client.delete(KILLED)
     wire.expect(client.dbsize(), 0, "DBSIZE at the end")
-    deadline = time.monotonic() + 5  # large blobs go back on a thread of the server's own
+    deadline = time.monotonic() + 5  # another thread of the server frees large blobs
     while (after := client.info("memory")["used_memory"]) > before + (256 << 10):
         if time.monotonic() > deadline:
             raise DemoFailed(f"used_memory was {before:,} bytes at the start, and is {after:,} with no row left")
@@ -86,10 +86,10 @@ def demo(binary, rows, patience_s):
         after = check_memory(client, before)
         print_table(table + more)
         print("Put, score and train run at the same time. Rates are over a stage's wall time, the workers' own work")
-        print("included. Of calls, a put waits for room where training is behind; TASK.FETCH, which waits for rows, is none.")
+        print("included. Calls include puts that wait while training is behind, and exclude TASK.FETCH, which waits for rows.")
     for name, ids in killed.items():
-        print(f"\nKilled: {name}, with SIGKILL, while it had {len(ids)} rows on lease. They went to the other one.")
-    print(f"No row was lost, none done twice: {rows:,} put, {rows:,} scored, {rows:,} trained, each of them once.")
+        print(f"\nKilled: {name}, with SIGKILL, while it had leased {len(ids)} rows. They went to the other one.")
+    print(f"No row was lost or processed twice: {rows:,} put, {rows:,} scored, {rows:,} trained, each of them once.")
     print(f"Verified: every value bit for bit, every tag; memory is back ({before:,} bytes before, {after:,} after).")
 
 

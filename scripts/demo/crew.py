@@ -1,4 +1,4 @@
-"""The demo's worker processes, seen from the parent."""
+"""The demo's worker processes, managed by the parent."""
 
 import contextlib
 import multiprocessing
@@ -13,16 +13,16 @@ class DemoFailed(Exception):
 
 
 class Crew:
-    """Use as `with Crew(...) as crew`: whatever happens inside, no process is left afterwards.
+    """Use as `with Crew(...) as crew`: no process is left afterwards, also after an exception.
 
-    `roles` are (name, function) each; the i-th of a name uses the i-th of `connections`.
+    `roles` are (name, function) pairs; the i-th of a name uses the i-th of `connections`.
     """
 
     def __init__(self, roles, connections, corpus, plan, patience_s):
         self.roles, self.connections = roles, connections
         self.corpus, self.plan, self.patience_s = corpus, plan, patience_s
         self.processes, self.pipes = [], []
-        self.killed = {}  # name -> ids of the rows it had on lease
+        self.killed = {}  # name -> ids of the rows it had leased
 
     def __enter__(self):
         return self
@@ -33,7 +33,7 @@ class Crew:
             process.join()
 
     def outcomes(self):
-        """Sets them to work; what they report, as it comes, until all have ended well, or been killed as they asked."""
+        """Starts the work; yields reports as they arrive, until all workers have ended well, or were killed on request."""
         with stoppers_held():
             for name, role in self.roles:
                 self._start(name, role)
@@ -75,7 +75,7 @@ class Crew:
 
 @contextlib.contextmanager
 def stoppers_held():
-    """Signals that come meanwhile are delivered afterwards: in a fork, Python's hooks would swallow Ctrl-C."""
+    """Signals received meanwhile are delivered afterwards: in a fork, Python's hooks would swallow Ctrl-C."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPERS)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the demo prints: progress bars, and the table at the end."""
+"""The demo's output: progress bars, and the table at the end."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ import numpy
 
 
 class Progress:
-    """Stages that run at the same time. On a terminal one line that is drawn again; elsewhere a line each 10 %."""
+    """Stages that run at the same time. On a terminal one line that is redrawn; elsewhere one line per 10 %."""
 
     def __init__(self, totals):
         self.totals = totals  # stage -> rows

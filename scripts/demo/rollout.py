@@ -1,6 +1,6 @@
-"""Rollout workers: they write prompts and responses, row by row or a batch at once, some responses as a stream.
+"""Rollout workers: they write prompts and responses, row by row or a batch at a time, some responses as a stream.
 
-Where the partition is full they wait for room: so generation is never far ahead of training.
+They wait while the partition is full, so that generation is never far ahead of training.
 """
 
 import json
@@ -39,7 +39,7 @@ def put_whole(worker, row_id, row):
 
 
 def stream(worker, row_id, row):
-    """The prompt first, then the response as it grows; it is ready with its last chunk."""
+    """The prompt first, then the growing response; it is ready with its last chunk."""
     put(worker, row_id, {"prompt_ids": row["prompt_ids"]}, "streaming")
     response = row["response_ids"]
     for end in range(CHUNK_TOKENS, response.size + CHUNK_TOKENS, CHUNK_TOKENS):

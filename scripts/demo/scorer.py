@@ -1,4 +1,4 @@
-"""Scorers: reward and logprobs into the same rows, and a tag, as soon as the prompt and the response are there.
+"""Scorers: write reward and logprobs into the same rows, and a tag, as soon as the prompt and the response are ready.
 
 Rows are leased: those of a scorer that dies go to another one.
 """
@@ -27,6 +27,6 @@ def score(worker, batch):
     wire.expect((new, indexes), (0, batch.rows), f"KV.MPUT of the scores of {worker.at}")
     scored = worker.call("TASK.ACK", ROWS, SCORE, *which, "LEASE", batch.lease)
     if scored == 0:
-        return  # too late: the lease ended, and another one scores these
+        return  # too late: the lease expired, and another scorer gets these rows
     wire.expect(scored, len(rows), f"TASK.ACK of {worker.at}")
     worker.report("score", batch.ids, wire.payload_bytes(rows))

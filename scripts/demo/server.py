@@ -1,4 +1,4 @@
-"""A sluice-server of the demo's own: a free port, a Unix socket and a folder that go with it."""
+"""The demo's own sluice-server: a free port, a Unix socket and a folder that are removed with it."""
 
 import pathlib
 import shutil
@@ -12,11 +12,11 @@ import redis
 
 
 class ServerFailed(Exception):
-    """It did not start, or it did not live until it was stopped, or it did not stop well."""
+    """The server did not start, died early, or did not stop cleanly."""
 
 
 class Server:
-    """Use as `with Server(binary) as server`: it answers PING inside, and is gone afterwards, whatever happens."""
+    """Use as `with Server(binary) as server`: it answers PING inside, and has stopped afterwards in any case."""
 
     def __init__(self, binary):
         self.binary = binary
@@ -27,9 +27,9 @@ class Server:
         self.port = free_port()
         self.path = str(self.folder / "sluice.sock")
         command = [self.binary, "--port", str(self.port), "--unixsocket", self.path, "--unixsocketperm", "700"]
-        if shutil.which("setpriv"):  # so that it goes even if we are killed
+        if shutil.which("setpriv"):  # so that it ends even if the demo is killed
             command = ["setpriv", "--pdeathsig", "TERM", *command]
-        # A session of its own: Ctrl-C reaches the demo alone, and the demo stops the server.
+        # Its own session: Ctrl-C reaches only the demo, which stops the server.
         with open(self.folder / "log", "wb") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -46,15 +46,15 @@ class Server:
         log = self.log()
         status = self._end()
         if died is not None:
-            raise ServerFailed(f"the server ended by itself with status {died}; its last words:\n{log}") from error
+            raise ServerFailed(f"the server ended unexpectedly with status {died}; the end of its log:\n{log}") from error
         if status != 0 and kind is None:
-            raise ServerFailed(f"the server ended with status {status} on SIGTERM; its last words:\n{log}")
+            raise ServerFailed(f"the server ended with status {status} on SIGTERM; the end of its log:\n{log}")
 
     def client(self):
         return redis.Redis(unix_socket_path=self.path)
 
     def connections(self):
-        """What redis-py needs for each kind of connection that workers use in turn."""
+        """Returns redis-py's arguments for each kind of connection that workers use in turn."""
         unix, tcp = {"unix_socket_path": self.path}, {"host": "127.0.0.1", "port": self.port}
         return [unix | {"protocol": 2}, tcp | {"protocol": 3}]
 
@@ -69,9 +69,9 @@ class Server:
                 return
             except redis.RedisError as error:
                 if self.process.poll() is not None:
-                    raise ServerFailed(f"the server did not start; it said:\n{self.log()}") from error
+                    raise ServerFailed(f"the server did not start; its log:\n{self.log()}") from error
                 if time.monotonic() > deadline:
-                    raise ServerFailed(f"no PONG after 10 s ({error}); the server said:\n{self.log()}") from error
+                    raise ServerFailed(f"no PONG after 10 s ({error}); the server's log:\n{self.log()}") from error
             time.sleep(0.005)
 
     def _end(self):

@@ -1,7 +1,7 @@
-"""The demo's input: real text that every Debian machine has, cut into prompts, and the tensors of each row.
+"""The demo's input: real text that every Debian machine has, split into prompts, and the tensors of each row.
 
-Everything is a function of the row's id and of the files, so a trainer can make a row again and compare it
-with what came out of the server, without having been told anything by those who wrote it.
+Everything is a function of the row's id and of the files, so a trainer can recompute a row and compare it with the
+server's, without a message from the workers that wrote it.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ import numpy
 from plan import GROUP_ROWS
 
 FILES = ("/usr/share/common-licenses/*", "/usr/share/doc/*/copyright", "/usr/share/base-files/*")
-TEXT_BYTES_MAX = 8 << 20  # enough for variety, and read in no time
+TEXT_BYTES_MAX = 8 << 20  # enough variety, and quick to read
 PROMPT_TOKENS = (16, 1024)
 RESPONSE_TOKENS = (16, 512)
 LARGE_SHAPE = (256, 1024)  # float32: 1 MiB
@@ -29,7 +29,7 @@ class Prompt:
 
 
 class Corpus:
-    """All text, one token a byte, and the prompts (paragraphs) in it. Immutable once made."""
+    """All text, one token per byte, and the prompts (paragraphs) in it. Immutable once made."""
 
     def __init__(self):
         self.prompts, texts, total = [], [], 0
@@ -42,7 +42,7 @@ class Corpus:
             texts.append(text)
             total += len(text)
         if not self.prompts:
-            raise SystemExit("the demo reads " + ", ".join(FILES) + ", and found no text there")
+            raise SystemExit("the demo reads " + ", ".join(FILES) + ", but found no text there")
         self.files = len(texts)
         self.tokens = numpy.frombuffer(b"".join(texts), numpy.uint8)
         counts = numpy.bincount(self.tokens, minlength=256)
@@ -51,7 +51,7 @@ class Corpus:
         self.logprobs = self.logprob_of_token[enough]
 
     def inputs(self, row_id):
-        """What a rollout makes: a prompt, and as its response the text that follows, for each sample another length."""
+        """Returns a rollout's data: a prompt, and as its response the following text, of a different length for each sample."""
         prompt = self._prompt(row_id)
         low, high = RESPONSE_TOKENS
         length = low + row_id * 7919 % (high - low + 1)
@@ -61,12 +61,12 @@ class Corpus:
         }
 
     def scores(self, prompt_ids, response_ids):
-        """What scorers make of these. The tokens are bytes."""
+        """Returns the scorer's data for these. The tokens are bytes."""
         response = response_ids.astype(numpy.uint8)
         in_prompt = numpy.zeros(256, bool)
         in_prompt[prompt_ids.astype(numpy.uint8)] = True
         return {
-            "reward": numpy.float32(in_prompt[response].mean()),  # scalar: the share of tokens that the prompt has too
+            "reward": numpy.float32(in_prompt[response].mean()),  # scalar: the share of tokens that also occur in the prompt
             "logprobs": self.logprob_of_token[response],  # float32 [R]
         }
 
@@ -75,13 +75,13 @@ class Corpus:
         return inputs | self.scores(**inputs)
 
     def tag(self, row_id, step):
-        """What the rollout worker writes beside the row's data."""
+        """Returns the tag that the rollout worker writes with the row's data."""
         prompt = self._prompt(row_id)
         group = {"id": row_id, "uid": f"prompt-{row_id // GROUP_ROWS}"}
         return group | {"global_steps": step, "source": prompt.path, "offset": prompt.offset}
 
     def large(self, row_id):
-        """Hidden states of a model, 1 MiB of float32: the logprobs of all text, from a place on. A view: no work."""
+        """Hidden states of a model, 1 MiB of float32: the logprobs of all text from a position on. A view: no work."""
         count = LARGE_SHAPE[0] * LARGE_SHAPE[1]
         start = row_id * 4099 % (self.logprobs.size - count)
         return self.logprobs[start : start + count].reshape(LARGE_SHAPE)

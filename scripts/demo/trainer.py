@@ -1,5 +1,5 @@
-"""Trainers: the next batch of whole groups comes padded, from sampler to tensors in one round trip; they compare it bit
-for bit with what must be there, and acknowledge it: its rows are done with, and go.
+"""Trainers: one round trip from sampler to tensors returns the next batch of whole groups, padded. They compare it bit for
+bit with the expected data, and acknowledge it: its rows are consumed and evicted.
 """
 
 import json
@@ -31,7 +31,7 @@ def run(worker):
 
 
 def check_groups(worker, batch):
-    """All samples of each prompt, and every row of them once."""
+    """All samples of each prompt, and each of their rows once."""
     wire.expect(len(batch.ids) % GROUP_ROWS, 0, f"{worker.at}: rows beyond whole groups")
     for at in range(0, len(batch.ids), GROUP_ROWS):
         first = batch.ids[at] // GROUP_ROWS * GROUP_ROWS

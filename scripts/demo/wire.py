@@ -1,4 +1,4 @@
-"""Arguments of KV commands made of numpy arrays, and replies read back. Plain redis-py does the rest."""
+"""Arguments of KV commands from numpy arrays, and replies as arrays. Plain redis-py does the rest."""
 
 import json
 import struct
@@ -9,14 +9,14 @@ SAFETENSORS_DTYPES = {"I64": "int64", "F32": "float32"}
 
 
 class Mismatch(Exception):
-    """What came out of the server is not what went in."""
+    """The server's data differ from the data that were written."""
 
 
 # --- arguments
 
 
 def payload(value):
-    """The bytes of an array, without a copy where redis-py can send them so."""
+    """Returns the bytes of an array, without a copy if redis-py can send them so."""
     if value.nbytes < 4096:
         return value.tobytes()
     return memoryview(numpy.ascontiguousarray(value)).cast("B")
@@ -31,7 +31,7 @@ def packed(numbers):
 
 
 def field_arguments(fields):
-    """FIELD ... BLOB of KV.PUT and KV.APPEND for each field."""
+    """Returns FIELD ... BLOB of KV.PUT and KV.APPEND for each field."""
     arguments = []
     for name, value in fields.items():
         arguments += ["FIELD", name, value.dtype.name, *value.shape, "BLOB", payload(value)]
@@ -39,7 +39,7 @@ def field_arguments(fields):
 
 
 def column_arguments(rows):
-    """KV.MPUT's COLUMN ... BLOB for each field of these rows: dense where all shapes agree, else with SHAPES."""
+    """Returns KV.MPUT's COLUMN ... BLOB for each field of these rows: dense if all shapes agree, else with SHAPES."""
     arguments = []
     for name, first in rows[0].items():
         values = [row[name] for row in rows]
@@ -61,18 +61,18 @@ def unpacked(blob):
 
 
 def pairs(reply):
-    """Of a map: a dict in RESP3, a flat list in RESP2."""
+    """Returns a map's contents: a dict in RESP3, a flat list in RESP2."""
     return reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2])
 
 
 def cells(dtype, shape, shapes, data):
-    """A field of rank 1 in KV.MGET's columns, as an array a row."""
+    """Returns a field of rank 1 in KV.MGET's columns, one array per row."""
     values = numpy.frombuffer(data, dtype.decode())
     return list(values.reshape(shape)) if shapes is None else numpy.split(values, unpacked(shapes).cumsum()[:-1])
 
 
 def safetensors(file):
-    """(columns, metadata) of KV.MGET ... PAD ... FORMAT safetensors; columns: name -> (dtype, shape, shapes, data)."""
+    """Returns (columns, metadata) of KV.MGET ... PAD ... FORMAT safetensors; columns: name -> (dtype, shape, shapes, data)."""
     (size,) = struct.unpack_from("<Q", file)
     header = json.loads(file[8 : 8 + size])
     about = header.pop("__metadata__")
@@ -111,7 +111,7 @@ def check_padded(columns, rows, name_of):
 
 
 def padded(values):
-    """Arrays of rank 0 or 1, or all of one shape: as one array; and their shapes, packed, None if all agree."""
+    """Returns arrays of rank 0 or 1, or all of one shape, as one array; and their shapes, packed, None if all agree."""
     if len({value.shape for value in values}) == 1:
         return numpy.stack(values), None
     dense = numpy.zeros((len(values), max(value.size for value in values)), values[0].dtype)

@@ -18,27 +18,27 @@ STOPPERS = {signal.SIGINT, signal.SIGTERM}  # held while a worker is started
 
 @dataclasses.dataclass
 class Outcome:
-    """What was done for a stage since the last report. Times are of perf_counter(), one clock for all processes."""
+    """The work done for a stage since the last report. Times are of perf_counter(), one clock for all processes."""
 
     stage: str
     ids: list  # or a range: of the rows
     bytes: int
     values_checked: int
     tags_checked: int
-    seconds: list  # of each call; TASK.FETCH, which waits for others, is not in it
+    seconds: list  # of each call, except TASK.FETCH, which waits for others
     start: float
     end: float
 
 
 @dataclasses.dataclass
 class Doomed:
-    """A worker asks to be killed: it holds these rows on lease, and does nothing more."""
+    """A worker's request to be killed: it holds these rows leased, and does nothing more."""
 
     ids: list
 
 
 class Batch:
-    """What TASK.FETCH answered. `rows`: packed, as the server wants them back."""
+    """A reply of TASK.FETCH. `rows`: packed, as in requests to the server."""
 
     def __init__(self, reply):
         reply = {name.decode(): value for name, value in wire.pairs(reply)}
@@ -52,11 +52,11 @@ class Batch:
 
 
 class Worker:
-    """What a role works with. `number` counts the workers of a role from 0."""
+    """State of a role's worker. `number` counts the workers of a role from 0."""
 
     def __init__(self, client, corpus, plan, number, patience_s, send):
         self.client, self.corpus, self.plan, self.number = client, corpus, plan, number
-        self.at = "the start"  # for people, should an error come
+        self.at = "the start"  # for people, if an error occurs
         self.patience_ms = int(patience_s * 1000)
         self._send = send
         self._seconds, self._start = [], time.perf_counter()
@@ -68,7 +68,7 @@ class Worker:
         return reply
 
     def fetch(self, partition, task, fields, *more):
-        """The next Batch of the task, as soon as there is one, or the one that tells the end."""
+        """Returns the task's next Batch, as soon as there is one, or the batch that marks the end."""
         self.at = f"TASK.FETCH for {task}"
         arguments = [partition, task, "FIELDS", len(fields), *fields, "BLOCK", self.patience_ms, *more]
         reply = self.client.execute_command("TASK.FETCH", *arguments)
@@ -88,11 +88,11 @@ class Worker:
 
 
 def live(role, connection, worker_arguments, patience_s, pipe, not_ours):
-    """The life of a worker process. It sends Outcomes, perhaps Doomed, at the end None, or a text: what went wrong."""
+    """The main function of a worker process. It sends Outcomes, perhaps Doomed, at the end None, or an error text."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPERS)
-    for each in not_ours:  # the parent's ends: should it be killed, sending fails, and this ends
+    for each in not_ours:  # the parent's ends: if the parent is killed, sending fails and this process ends
         each.close()
     client = redis.Redis(
         **connection, socket_timeout=patience_s + 30, socket_read_size=1 << 20, retry=Retry(NoBackoff(), 0)
@@ -104,6 +104,6 @@ def live(role, connection, worker_arguments, patience_s, pipe, not_ours):
             pipe.send(None)
         except (wire.Mismatch, redis.RedisError) as error:
             pipe.send(f"at {worker.at}: {error}")
-        except Exception:  # pylint: disable=broad-except  -- whatever it is, the parent has to know
+        except Exception:  # pylint: disable=broad-except  -- every error is reported to the parent
             pipe.send(f"at {worker.at}: {traceback.format_exc()}")
     client.close()

@@ -99,13 +99,13 @@ void ArgReader::List(std::string_view what, std::vector<std::string_view>& items
     std::int64_t count = 0;
     const std::string_view text = Word(what);
     if (ok() && (!ParseInteger(text, count) || count < 1)) {
-      Fail(Status(Code::kError,
-                  fmt::format("{}: a number of at least 1, or LINES, is expected, not '{}'", what,
-                              Printable(text))));
+      Fail(
+          Status(Code::kError, fmt::format("{}: expected a number of at least 1 or LINES, got '{}'",
+                                           what, Printable(text))));
     }
     if (ok() && static_cast<std::uint64_t>(count) > rest_.size()) {
-      Fail(Status(Code::kError, fmt::format("syntax error: {}: {} items are announced, {} follow",
-                                            what, count, rest_.size())));
+      Fail(Status(Code::kError, fmt::format("syntax error: {}: expected {} items, got {}", what,
+                                            count, rest_.size())));
     }
     for (std::int64_t i = 0; ok() && i < count; ++i) {
       items.push_back(Word(what));
@@ -135,7 +135,7 @@ void ArgReader::PackedInts(std::string_view what, std::vector<std::int64_t>& val
   values.clear();
   const std::string_view bytes = Word(what);
   if (bytes.size() % sizeof(std::int64_t) != 0) {
-    Fail(Status(Code::kShape, fmt::format("{}: packed int64 are a multiple of 8 bytes, got {}",
+    Fail(Status(Code::kShape, fmt::format("{}: packed int64 must be a multiple of 8 bytes, got {}",
                                           what, bytes.size())));
     return;
   }

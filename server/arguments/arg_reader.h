@@ -1,8 +1,8 @@
 // Reads a command's arguments in order. The first failure sticks: later reads return a default, so
 // a handler reads everything and checks once, with TRY(args.Finish()).
 //
-// `what` names an argument in messages. The reader borrows the arguments; it must not outlive the
-// request.
+// `what` names an argument in error texts. The reader borrows the arguments and must not outlive
+// the request.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +17,11 @@
 
 namespace sluice::server {
 
-// kError with Redis's text.
+// Returns kError with Redis's text.
 Status SyntaxError();
 
-// Redis's rule: decimal, nothing before or after, no "+", no leading zeros. False otherwise.
+// Redis's rule: decimal, nothing before or after, no "+", no leading zeros. Returns false
+// otherwise.
 bool ParseInteger(std::string_view text, std::int64_t& out);
 
 struct IntegerRange {
@@ -30,41 +31,42 @@ struct IntegerRange {
 
 class ArgReader {
  public:
-  // `args` excludes the command name (and the subcommand's).
+  // `args` excludes the name of the command (and of the subcommand).
   explicit ArgReader(RequestView args) : rest_(args) {}
 
   [[nodiscard]] bool HasMore() const { return status_.ok() && !rest_.empty(); }
   [[nodiscard]] bool ok() const { return status_.ok(); }
   [[nodiscard]] std::size_t Left() const { return status_.ok() ? rest_.size() : 0; }
-  // The next argument's text without consuming it; "" where there is none.
+  // Returns the next argument's text without consuming it; "" if there is none.
   [[nodiscard]] std::string_view Peek() const;
 
   std::string_view Word(std::string_view what);
-  // As Word, with the blob of a large one.
+  // As Word(), with the blob if the argument is large.
   RequestArg Take(std::string_view what);
-  // Consumes the next argument and returns true where it is `token`.
+  // Consumes the next argument and returns true if it is `token`.
   bool Option(std::string_view token);
-  // A name as CheckName wants it.
+  // A name that is valid by CheckName().
   std::string_view Name(std::string_view what);
   // Errors: kError "value is not an integer or out of range", Redis's text.
   std::int64_t Integer(IntegerRange range = {});
-  // Of SCAN and KV.SCAN. Errors: kError "invalid cursor", Redis's text.
+  // For SCAN and KV.SCAN. Errors: kError "invalid cursor", Redis's text.
   std::uint64_t Cursor();
-  // All that is left, maybe none.
+  // Returns all remaining arguments, possibly none.
   RequestView Remaining();
 
   // `<n> <item> ...` or `LINES <blob>`, into `items` (cleared first).
-  // Errors: kError: n is not at least 1 or more than there are; LINES with an empty item, or none.
+  // Errors: kError: n is less than 1 or more than the arguments left; LINES is empty or has an
+  // empty item.
   void List(std::string_view what, std::vector<std::string_view>& items);
   // One argument of packed little-endian int64, into `values` (cleared first).
   // Errors: kShape: not a multiple of 8 bytes.
   void PackedInts(std::string_view what, std::vector<std::int64_t>& values);
 
   void Fail(Status status);
-  // Fails with "syntax error near '...'", the next argument.
+  // Fails with "syntax error near '<next argument>'".
   void Unexpected();
 
-  // Errors: the first failure; kError "syntax error" where arguments are left over.
+  // Errors: the first failure; kError "syntax error" if arguments are left over.
   Status Finish();
 
  private:

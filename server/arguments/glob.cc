@@ -1,6 +1,8 @@
 #include "server/arguments/glob.h"
 
 #include <cstdint>
+#include <new>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -15,7 +17,7 @@ unsigned char Fold(char c, GlobCase mode) {
   return static_cast<unsigned char>(mode == GlobCase::kIgnore ? LowerCase(c) : c);
 }
 
-// Matches `c` against the class that begins behind '[' at `at`; moves `at` behind the class.
+// Matches `c` against the class whose '[' is before `at`; moves `at` behind the class.
 bool ClassMatches(std::string_view pattern, std::size_t& at, char c, GlobCase mode) {
   const bool negated = at < pattern.size() && pattern[at] == '^';
   at += negated ? 1 : 0;
@@ -39,7 +41,7 @@ bool ClassMatches(std::string_view pattern, std::size_t& at, char c, GlobCase mo
   return found != negated;
 }
 
-// Matches one byte; moves `at` behind the element that took it.
+// Matches one byte; moves `at` behind the matching element.
 bool ElementMatches(std::string_view pattern, std::size_t& at, char c, GlobCase mode) {
   const char element = pattern[at++];
   if (element == '?') {
@@ -52,13 +54,13 @@ bool ElementMatches(std::string_view pattern, std::size_t& at, char c, GlobCase 
   return Fold(escaped ? pattern[at++] : element, mode) == Fold(c, mode);
 }
 
-// For long texts: all places in the pattern that the text so far can lead to, as bits of a set: bit
-// i stands for "behind the first i elements, stars not counted". (Baeza-Yates and Gonnet, 1992.)
+// For long texts: the set of pattern positions that the text so far can reach, as bits. Bit i means
+// "behind the first i elements, not counting stars". (Baeza-Yates and Gonnet, 1992.)
 class LongMatch {
  public:
   LongMatch(std::string_view pattern, GlobCase mode) {
-    std::vector<std::size_t> elements;  // where each begins
-    std::vector<std::size_t> stars;     // before which of the elements one stands
+    std::vector<std::size_t> elements;  // start offset of each
+    std::vector<std::size_t> stars;     // the elements that follow a star
     for (std::size_t at = 0; at < pattern.size();) {
       if (pattern[at] == '*') {
         stars.push_back(elements.size());
@@ -112,28 +114,36 @@ class LongMatch {
 
   std::size_t end_ = 0;
   std::size_t words_ = 0;
-  std::vector<std::uint64_t> stays_;    // where a star takes any byte
-  std::vector<std::uint64_t> goes_on_;  // by byte: words_ words: where the next element takes it
+  std::vector<std::uint64_t> stays_;    // positions where a star matches any byte
+  std::vector<std::uint64_t> goes_on_;  // words_ per byte: positions whose next element matches it
 };
+
+// For when the simple algorithm has taken many steps. Returns nullopt if there is no memory for the
+// sets; the simple algorithm continues then.
+std::optional<bool> MatchesLong(std::string_view pattern, std::string_view text, GlobCase mode) {
+  try {
+    return LongMatch(pattern, mode).Matches(text);
+  } catch (const std::bad_alloc&) {
+    return std::nullopt;
+  }
+}
 
 }  // namespace
 
 Status CheckGlob(std::string_view pattern) {
   return pattern.size() <= kGlobBytesMax
              ? Status()
-             : Status(Code::kError, fmt::format("a pattern of at most {} bytes is expected, got {}",
+             : Status(Code::kError, fmt::format("expected a pattern of at most {} bytes, got {}",
                                                 kGlobBytesMax, pattern.size()));
 }
 
 bool GlobMatches(std::string_view pattern, std::string_view text, GlobCase mode) {
-  constexpr std::size_t kLong = std::size_t{1} << 18;  // steps; about 1 ms
-  if (pattern.size() > 1 && pattern.size() * text.size() > kLong) {
-    return LongMatch(pattern, mode).Matches(text);
-  }
+  constexpr std::size_t kStepsMax = std::size_t{1} << 18;  // about 1 ms
+  std::size_t steps = 0;
   std::size_t at = 0;
   std::size_t position = 0;
-  std::size_t star = std::string_view::npos;  // behind the last '*' met
-  std::size_t star_position = 0;              // how much of the text that '*' takes so far
+  std::size_t star = std::string_view::npos;  // behind the last '*' seen
+  std::size_t star_position = 0;              // end of the text that this '*' matches so far
   while (position < text.size()) {
     if (at < pattern.size() && pattern[at] == '*') {
       star = ++at;
@@ -147,7 +157,14 @@ bool GlobMatches(std::string_view pattern, std::string_view text, GlobCase mode)
     if (star == std::string_view::npos) {
       return false;
     }
-    at = star;  // let the last '*' take one byte more
+    steps += position - star_position + 1;
+    if (steps >= kStepsMax) {
+      steps = 0;
+      if (const auto matches = MatchesLong(pattern, text, mode)) {
+        return *matches;
+      }
+    }
+    at = star;  // let the last '*' match one more byte
     position = ++star_position;
   }
   while (at < pattern.size() && pattern[at] == '*') {

@@ -1,5 +1,4 @@
-// One argument of a request as commands see it, the arguments of a request, and a request that is
-// kept.
+// One argument of a request as commands see it, a view of all arguments, and a kept request.
 #pragma once
 
 #include <algorithm>
@@ -13,19 +12,19 @@
 
 namespace sluice::server {
 
-// `text` is valid while the request runs. A large one (resp::kLargeBulkBytes or more) lies in
+// `text` is valid while the request runs. A large argument (resp::kLargeBulkBytes or more) is in
 // `blob`, which a handler may keep; otherwise `blob` is null.
 struct RequestArg {
   std::string_view text;
   store::Blob blob;
 };
 
-// The arguments of a request, its name first, or a part of them; borrows them. A client chooses how
-// many there are, so access is checked in every build: an argument that does not exist is empty.
+// The arguments of a request, command name first, or a part of them; borrows them. Clients choose
+// the number of arguments, so access is checked in every build: a missing argument reads as empty.
 class RequestView {
  public:
   RequestView() = default;
-  // NOLINTBEGIN(google-explicit-constructor): what holds arguments is passed as it is
+  // NOLINTBEGIN(google-explicit-constructor): containers of arguments are passed as they are
   RequestView(std::span<const RequestArg> args) : args_(args) {}
   RequestView(std::span<RequestArg> args) : args_(args) {}
   RequestView(const std::vector<RequestArg>& args) : args_(args) {}
@@ -39,11 +38,11 @@ class RequestView {
     return position < args_.size() ? args_[position] : kNone;
   }
   [[nodiscard]] const RequestArg& front() const { return (*this)[0]; }
-  // The first `count`, or as many as there are.
+  // The first `count` arguments, or all if there are fewer.
   [[nodiscard]] RequestView first(std::size_t count) const {
     return args_.first(std::min(count, args_.size()));
   }
-  // Without the first `count`.
+  // All but the first `count` arguments.
   [[nodiscard]] RequestView subspan(std::size_t count) const {
     return args_.subspan(std::min(count, args_.size()));
   }
@@ -53,7 +52,7 @@ class RequestView {
   std::span<const RequestArg> args_;
 };
 
-// A request that outlives the bytes it came in: one that waits (BLOCK), or stands in a transaction.
+// A request that outlives its input buffer: a blocked one (BLOCK) or one queued in a transaction.
 class KeptRequest {
  public:
   // Errors: std::bad_alloc.
@@ -73,9 +72,9 @@ class KeptRequest {
   }
 
   [[nodiscard]] RequestView Args() const { return args_; }
-  // Of the arguments that lie in no blob.
+  // Bytes of the arguments that are not in blobs.
   [[nodiscard]] std::size_t TextBytes() const { return bytes_; }
-  // That it takes, but for blobs.
+  // Memory used, without blobs.
   [[nodiscard]] std::size_t Bytes() const {
     return sizeof(KeptRequest) + bytes_ + args_.capacity() * sizeof(RequestArg);
   }

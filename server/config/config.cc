@@ -22,8 +22,8 @@ namespace {
 using Kind = Option::Kind;
 
 Status Bad(const Option& option, std::string_view expected, std::string_view value) {
-  return Status(Code::kError, fmt::format("{}: {} is expected, not '{}'", option.name, expected,
-                                          Printable(value)));
+  return Status(Code::kError,
+                fmt::format("{}: expected {}, got '{}'", option.name, expected, Printable(value)));
 }
 
 std::optional<std::int64_t> UnitOf(std::string_view unit) {
@@ -70,7 +70,7 @@ std::vector<std::string> Words(std::string_view text) {
   return {std::istream_iterator<std::string>(stream), {}};
 }
 
-// "normal 0 0 0 pubsub 32mb 8mb 60", either of them or both.
+// "normal 0 0 0 pubsub 32mb 8mb 60", one class or both.
 std::optional<Config::Value> ParseOutputLimit(std::string_view text) {
   const std::vector<std::string> words = Words(text);
   Config::Value value;
@@ -275,7 +275,7 @@ Status Config::ReadCommandLine(std::span<const std::string_view> args) {
   while (!args.empty()) {
     const std::string_view name = args.front();
     if (!name.starts_with("--")) {
-      return Status(Code::kError, fmt::format("an option like --port is expected, not '{}'", name));
+      return Status(Code::kError, fmt::format("expected an option like --port, got '{}'", name));
     }
     std::string value;
     args = args.subspan(1);

@@ -1,11 +1,11 @@
-// Config: the options, from defaults, a file, the command line and CONFIG SET, by one table of
-// rows.
+// Config: the options, set by defaults, a file, the command line and CONFIG SET. One table has a
+// row per option.
 //
-// conf/sluice.conf, CONFIG GET and the tests walk the same table. Names are Redis's where the
-// meaning is.
+// conf/sluice.conf, CONFIG GET and the tests use the same table. An option with the meaning of a
+// Redis option has its name.
 //
-// Thread safety: numbers are atomic and may change by CONFIG SET; texts change under the engine, or
-// not at all once the server runs.
+// Thread safety: numbers are atomic and may change by CONFIG SET; texts change under the engine
+// lock, or not at all once the server runs.
 #pragma once
 
 #include <atomic>
@@ -24,9 +24,9 @@ class Config;
 
 // When a connection that does not read is closed; 0: never.
 struct OutputLimit {
-  std::atomic<std::int64_t> hard_bytes{0};    // so many wait for it
-  std::atomic<std::int64_t> soft_bytes{0};    // so many wait, and it took none of them for
-  std::atomic<std::int64_t> soft_seconds{0};  // so long
+  std::atomic<std::int64_t> hard_bytes{0};    // at this much pending output
+  std::atomic<std::int64_t> soft_bytes{0};    // at this much if the peer read nothing for
+  std::atomic<std::int64_t> soft_seconds{0};  // this long
 };
 
 struct Option {
@@ -39,7 +39,7 @@ struct Option {
   };
   std::string_view name;
   Kind kind = Kind::kText;
-  std::string_view initial;  // the default, as it stands in conf/sluice.conf
+  std::string_view initial;  // the default, as in conf/sluice.conf
   std::string_view summary;  // one sentence, with its period
   bool immutable = false;    // CONFIG SET refuses it
   bool secret = false;       // CONFIG GET hides it
@@ -50,16 +50,16 @@ struct Option {
   std::string Config::*text = nullptr;
 };
 
-// The table, by name.
+// The table, sorted by name.
 std::span<const Option> Options();
-// Case does not matter. Null if there is none.
+// Returns null if there is none. Case-insensitive.
 const Option* FindOption(std::string_view name);
 
 class Config {
  public:
   Config();  // every option at its default
 
-  // What an option is to become, checked.
+  // A checked new value of an option.
   struct Value {
     struct Limit {
       bool given = false;
@@ -68,36 +68,37 @@ class Config {
       std::int64_t soft_seconds = 0;
     };
     std::int64_t number = 0;  // of numbers, memory and bools
-    Limit normal;             // these two of kOutputLimit
+    Limit normal;             // these two for kOutputLimit
     Limit subscriptions;
     std::string text;
   };
   // `value` as in a file or CONFIG SET; words are separated by spaces.
-  // Errors: kError, says what was expected.
+  // Errors: kError with a text that says what was expected.
   static Result<Value> Parse(const Option& option, std::string_view value);
-  // Allocates nothing: of several options all are changed, or (by Parse) none.
+  // Cannot fail: after Parse() of several options, either all are changed or none.
   void Apply(const Option& option, Value value) noexcept;
-  // Both.
+  // Parse() and Apply().
   Status Set(const Option& option, std::string_view value);
-  // As CONFIG GET prints it, but for what is secret.
+  // Returns the value as CONFIG GET prints it, but does not hide secrets.
   [[nodiscard]] std::string Get(const Option& option) const;
 
-  // One line of a file. A name that is empty, or begins with '#', is none.
+  // One line of a file. A line whose name is empty or begins with '#' sets no option.
   struct Line {
     std::string_view name;
     std::string_view value;  // without quotes around it
   };
   static Line SplitLine(std::string_view line);
-  // A file's text: "name value ..." lines, "#" comments. Errors: kError with the line number.
+  // Reads the text of a file: "name value ..." lines, "#" comments. Errors: kError with the line
+  // number.
   Status ReadText(std::string_view text);
-  // Writes what is not as the file says, or by default, into `file`, whose comments and order stay.
-  // The file is replaced at once or not at all. Errors: kError: there is no file, or it can't be
+  // Writes the options that differ from the file, or from the default, into `file`; comments and
+  // order stay. The file is replaced atomically. Errors: kError: there is no file, or it cannot be
   // written.
   [[nodiscard]] Status RewriteFile() const;
-  // Its two halves: the text, as the options are at this moment, and the writing of it.
+  // The two halves of RewriteFile(): the new text for the current options, and writing that text.
   [[nodiscard]] Result<std::string> RewrittenFile() const;
   [[nodiscard]] Status ReplaceFile(std::string_view text) const;
-  // sluice-server's arguments: [file] [--name value ...]... Errors: kError.
+  // Reads the arguments of sluice-server: [file] [--name value ...]... Errors: kError.
   Status ReadCommandLine(std::span<const std::string_view> args);
 
   std::string bind;
@@ -109,7 +110,7 @@ class Config {
   std::atomic<std::int64_t> tcp_keepalive{0};
   std::atomic<std::int64_t> timeout{0};
   std::atomic<std::int64_t> protected_mode{0};
-  std::string requirepass;  // under the engine only
+  std::string requirepass;  // under the engine lock only
   std::atomic<std::int64_t> login_timeout{0};
   std::atomic<std::int64_t> io_threads{0};
   std::atomic<std::int64_t> maxclients{0};
@@ -118,7 +119,7 @@ class Config {
   std::atomic<std::int64_t> proto_max_bulk_len{0};
   std::atomic<std::int64_t> client_query_buffer_limit{0};
   OutputLimit output_normal;
-  OutputLimit output_pubsub;  // of those that subscribe, or watch with MONITOR
+  OutputLimit output_pubsub;  // for connections that subscribe or use MONITOR
   std::atomic<std::int64_t> prealloc{0};
   std::atomic<std::int64_t> arena_keep{0};
   std::atomic<std::int64_t> databases{0};
@@ -132,11 +133,11 @@ class Config {
   std::string logfile;
   std::string libtorch_module;
 
-  // Where the options came from; "" without a file.
+  // The configuration file; "" if there is none.
   std::string file;
 };
 
-// Bytes of memory of this machine, or of its cgroup where that is less.
+// Returns the memory of this machine in bytes, or the limit of its cgroup if that is less.
 std::int64_t MachineMemoryBytes();
 
 }  // namespace sluice::server

@@ -1,4 +1,5 @@
-// The table of options. conf/sluice.conf says the same in the same order; a test compares them.
+// The table of options. conf/sluice.conf has the same options in the same order; a test compares
+// them.
 #include <array>
 
 #include "base/ascii.h"
@@ -21,7 +22,7 @@ constexpr std::int64_t kGiB = std::int64_t{1} << 30;
 constexpr std::array kOptions = {
     Option{.name = "bind",
            .initial = "127.0.0.1 -::1",
-           .summary = "Addresses to listen on; with a '-' in front, one that may be missing.",
+           .summary = "Addresses to listen on; an address with a leading '-' may be missing.",
            .immutable = true,
            .text = &Config::bind},
     Option{.name = "port",
@@ -35,7 +36,7 @@ constexpr std::array kOptions = {
            .kind = Kind::kNumber,
            .initial = "0",
            .summary =
-               "TCP port, on the same addresses, where Prometheus finds GET /metrics, without "
+               "TCP port, on the same addresses, that serves GET /metrics to Prometheus without "
                "a password; 0: none.",
            .immutable = true,
            .max = 65535,
@@ -57,7 +58,7 @@ constexpr std::array kOptions = {
            .number = &Config::protected_mode},
     Option{.name = "requirepass",
            .initial = "",
-           .summary = "Password that clients log in with, by AUTH or HELLO; empty: none is wanted.",
+           .summary = "Password for AUTH and HELLO; empty: no password is required.",
            .secret = true,
            .text = &Config::requirepass},
     Option{
@@ -98,7 +99,7 @@ constexpr std::array kOptions = {
     Option{.name = "maxclients",
            .kind = Kind::kNumber,
            .initial = "10000",
-           .summary = "Connections at a time; one more is refused with an error.",
+           .summary = "Maximum number of connections; further ones are refused with an error.",
            .min = 1,
            .max = 1000000,
            .number = &Config::maxclients},
@@ -124,7 +125,7 @@ constexpr std::array kOptions = {
     Option{.name = "client-query-buffer-limit",
            .kind = Kind::kMemory,
            .initial = "256mb",
-           .summary = "Bytes of one request's small arguments; a client past it is closed. "
+           .summary = "Bytes of one request's small arguments; a connection over it is closed. "
                       "Arguments of 16 KiB "
                       "and more do not count.",
            .min = std::int64_t{1} << 20,
@@ -134,14 +135,13 @@ constexpr std::array kOptions = {
         .kind = Kind::kOutputLimit,
         .initial = "normal 32gb 1mb 60 pubsub 32mb 8mb 60",
         .summary =
-            "normal|pubsub <hard> <soft> <seconds>: a client, or one that subscribes, is closed "
-            "when "
-            "more than <hard> bytes wait for it, or when more than <soft> bytes wait and it took "
-            "none of them for <seconds>; 0: no such limit."},
+            "normal|pubsub <hard> <soft> <seconds>: a connection, or one that subscribes, is "
+            "closed when more than <hard> bytes are pending for it, or when more than <soft> bytes "
+            "are pending and the peer took none of them for <seconds>; 0: no such limit."},
     Option{.name = "prealloc",
            .kind = Kind::kMemory,
            .initial = "64mb",
-           .summary = "Fresh memory kept touched ahead of need, so that a burst of large values "
+           .summary = "Fresh memory that is prefaulted in advance, so that a burst of large values "
                       "does not wait "
                       "for page faults.",
            .number = &Config::prealloc},
@@ -187,7 +187,7 @@ constexpr std::array kOptions = {
     Option{.name = "slowlog-log-slower-than",
            .kind = Kind::kNumber,
            .initial = "10000",
-           .summary = "Microseconds from which on SLOWLOG keeps a command; -1: none.",
+           .summary = "SLOWLOG keeps commands of at least this many microseconds; -1: none.",
            .min = -1,
            .number = &Config::slowlog_us},
     Option{.name = "slowlog-max-len",
@@ -199,7 +199,7 @@ constexpr std::array kOptions = {
     Option{.name = "latency-monitor-threshold",
            .kind = Kind::kNumber,
            .initial = "0",
-           .summary = "Milliseconds from which on LATENCY keeps an event; 0: none.",
+           .summary = "LATENCY keeps events of at least this many milliseconds; 0: none.",
            .number = &Config::latency_threshold_ms},
     Option{.name = "loglevel",
            .initial = "notice",

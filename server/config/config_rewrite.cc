@@ -36,7 +36,7 @@ bool WriteAll(int file, std::string_view text) {
   return fsync(file) == 0;
 }
 
-// By way of a new file beside it.
+// Writes a new file beside the old one and renames it.
 Status Replace(const std::string& path, std::string_view text) {
   const auto failed = [&path](std::string_view what) {
     return Status(Code::kError,

@@ -1,6 +1,6 @@
-// Backlog: what a client sent while its requests do not run, since output waits or a command is
-// blocked. It is kept in blocks, so that a long one is neither copied to grow nor moved as it is
-// used up; then it goes through the parser as if it came from the socket.
+// Backlog: the input that arrives while requests do not run, because output is pending or a command
+// is blocked. It is kept in blocks, so that a long backlog is neither copied when it grows nor
+// moved when it is read. It goes through the parser later, as if it came from the socket.
 //
 // Thread safety: the I/O thread of its connection.
 #pragma once
@@ -22,10 +22,10 @@ class Backlog {
   static constexpr std::size_t kBlockBytes = std::size_t{16} * 1024;
 
   [[nodiscard]] bool Empty() const { return begin_ == end_; }
-  // Memory that it takes.
+  // Memory used.
   [[nodiscard]] std::size_t CapacityBytes() const { return blocks_.size() * kBlockBytes; }
 
-  // Where the next bytes go: never empty. Errors: std::bad_alloc.
+  // Returns where to put the next bytes; never empty. Errors: std::bad_alloc.
   std::span<char> Space() {
     if (end_ == CapacityBytes()) {
       blocks_.Reserve(1);
@@ -34,7 +34,7 @@ class Backlog {
     const std::size_t used = end_ % kBlockBytes;
     return {blocks_.Back().get() + used, kBlockBytes - used};
   }
-  // `count` bytes were put into Room(); 0: its block is not needed now.
+  // `count` bytes were put into Space(); 0: the block is not needed now.
   void Filled(std::size_t count) {
     end_ += count;
     assert(end_ <= CapacityBytes());
@@ -66,7 +66,7 @@ class Backlog {
 
  private:
   resp::Ring<std::unique_ptr<char[]>> blocks_;
-  std::size_t begin_ = 0;  // of what is there, from the first block's first byte
+  std::size_t begin_ = 0;  // offset of the data from the first block's first byte
   std::size_t end_ = 0;
 };
 

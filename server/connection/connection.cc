@@ -21,7 +21,7 @@ using store::Blob;
 using store::Memory;
 using store::OutOfMemory;
 
-constexpr std::int64_t kRunUs = 1000;  // of requests from the backlog, before others have a turn
+constexpr std::int64_t kRunUs = 1000;  // time for backlog requests before other connections run
 
 // Makes ThreadStats::runs odd while it exists.
 class CountedRun {
@@ -55,7 +55,7 @@ Connection::Connection(Server& server, ThreadStats& stats, std::function<void()>
 
 Connection::~Connection() {
   Abandon();
-  server_.connections.Leave(info_);  // from now on nobody finds it
+  server_.connections.Leave(info_);  // from now on no other connection finds it
   server_.subscriptions.UnsubscribeAll(info_);
   server_.monitors.fetch_sub(info_.monitor ? 1 : 0);
   if (!info_.transaction.watched.empty() || info_.has_leases) {
@@ -76,8 +76,7 @@ void Connection::Run() {
   const CountedRun counted(stats_.runs);
   try {
     RunRequests();
-  } catch (const std::bad_alloc&) {  // not even room for an error message: the client must not wait
-                                     // for one
+  } catch (const std::bad_alloc&) {  // no memory even for an error: the client must not wait for it
     closing_ = drop_output_ = true;
   }
   TakeMail();
@@ -89,16 +88,16 @@ void Connection::RunRequests() {
   now_us_ = server_.clock.NowUs();
   held_back_ = false;
   const std::int64_t until_us = now_us_ + kRunUs;
-  // A blocked command goes on even while output waits: what it was served is set aside for it, and
-  // others wait behind it.
+  // A blocked command resumes even while output is pending: what it was offered is reserved for it,
+  // and other waiters wait behind it.
   if (Paused() && rest_ != nullptr) {
     return;
   }
   if (rest_ != nullptr) {
     WriteRest(turn);
   }
-  // While output waits, one request more is received, but not run: its large arguments need not
-  // stay in the backlog.
+  // While output is pending, one more request is received but not run, so that its large arguments
+  // do not stay in the backlog.
   while (!closing_ && rest_ == nullptr && ResumeBlocked(turn)) {
     switch (std::exchange(ready_, false) ? RequestParser::Event::kRequest : parser_.Next()) {
       case RequestParser::Event::kNeedMore:
@@ -107,7 +106,7 @@ void Connection::RunRequests() {
         }
         FeedParser();
         if (now_us_ = server_.clock.NowUs(); now_us_ >= until_us) {
-          held_back_ = true;  // others have their turn
+          held_back_ = true;  // let other connections run
           return;
         }
         break;
@@ -119,11 +118,13 @@ void Connection::RunRequests() {
         if (WaitsForUnpause(turn)) {
           return;
         }
-        WriteMails();  // what came before this request is sent before its reply
-        RunRequest(turn);
+        WriteMails();  // earlier messages are sent before the reply
+        if (!closing_) {
+          RunRequest(turn);
+        }
         break;
       case RequestParser::Event::kBulk:
-        turn.Leave();  // what follows is large: others need not wait for its preparation
+        turn.Leave();  // preparing a large argument does not need the engine lock
         if (!TakeBulk(turn)) {
           return;
         }
@@ -175,8 +176,8 @@ void Connection::RunRequest(Engine::Turn& turn) {
   const resp::Reply::Mark mark = reply_.Prepare();
   Dispatch(context, drained_);
   now_us_ = context.now_us;
-  closing_ = info_.close_after_reply || info_.close_now;
-  drop_output_ = info_.close_now;
+  closing_ = closing_ || info_.close_after_reply || info_.close_now;
+  drop_output_ = drop_output_ || info_.close_now;
   TakeReplyMode(before, mark);
   KeepWhatWaits(context);
   EndRequest();
@@ -185,7 +186,7 @@ void Connection::RunRequest(Engine::Turn& turn) {
   }
 }
 
-// CLIENT REPLY: takes back what is not to be sent.
+// CLIENT REPLY: discards the reply if it is not to be sent.
 void Connection::TakeReplyMode(ReplyMode before, resp::Reply::Mark mark) {
   ReplyMode& mode = info_.reply_mode;
   muted_ = mode != ReplyMode::kOn;
@@ -218,7 +219,7 @@ void Connection::EndRequest() {
   drained_ = {};
 }
 
-// The command that the large argument belongs to, where it can run at all; else null.
+// Returns the command that the large argument belongs to; null if the command cannot run.
 const Command* Connection::CommandOfBulk() {
   std::array<RequestArg, 2> head;
   const std::span<const resp::Argument> args = parser_.Args();
@@ -231,13 +232,13 @@ const Command* Connection::CommandOfBulk() {
   return command != nullptr && ArityMatches(*command, parser_.ArgsExpected()) ? command : nullptr;
 }
 
-// False: the argument waits for memory, as its command wants it.
+// Returns false if the argument waits for memory, as its command (BLOCK) requests.
 bool Connection::TakeBulk(Engine::Turn& turn) {
   large_.emplace_back();
   bulk_filled_ = 0;
   const Command* const command = CommandOfBulk();
   if (command == nullptr) {
-    // The gates will refuse it: the text of this status is never sent.
+    // A gate refuses the command: the text of this status is never sent.
     DrainBulk(Status(Code::kError, "the command cannot run"));
     return true;
   }
@@ -252,9 +253,9 @@ bool Connection::TakeBulk(Engine::Turn& turn) {
   return true;
 }
 
-// Memory for the argument whose header has come. A large one is reserved, and charged as it
-// arrives; one that would wait for room is charged whole, so that nobody takes the room from it
-// half-way.
+// Allocates memory for the argument whose header was received. A large argument is reserved, and
+// charged as it arrives; one that may wait for memory is charged as a whole, so that no other
+// command takes the memory half-way.
 bool Connection::FindPlace(const Command& command) {
   const std::size_t bytes = parser_.BulkBytes();
   const bool whole =
@@ -266,7 +267,7 @@ bool Connection::FindPlace(const Command& command) {
   } catch (const std::bad_alloc&) {
     blob = {};
   }
-  // Some of the bytes may have come with the header; at most as many as the input buffer holds.
+  // Some bytes may have arrived with the header; at most as many as the input buffer holds.
   if (!blob.IsNull() && !blob.ChargeUpTo(std::min(bytes, parser_.BufferBytes()), overdraft_)) {
     blob = {};
   }

@@ -1,12 +1,12 @@
-// Connection: one client's conversation without its socket: bytes in, commands run, bytes out.
+// Connection: one connection without its socket: bytes in, commands run, bytes out.
 //
-//   ReadRoom() -> the socket fills it -> Received(n) -> Run() -> Output() -> the socket sends,
+//   ReadSpace() -> the socket fills it -> Received(n) -> Run() -> Output() -> the socket sends,
 //   Sent(n)
 //
-// While requests do not run (Paused(), Blocked...) input goes on in WatchRoom(), Watched(n).
-// What one connection can make the server hold: HeldBytesMax().
+// While requests do not run (Paused(), Blocked()) input continues by WatchSpace() and Watched(n).
+// HeldBytesMax() is the most that one connection can make the server hold.
 //
-// The socket's side is server/net/session.cc; tests drive this class directly.
+// The socket side is server/net/connection_socket.cc; tests drive this class directly.
 // Thread safety: one caller at a time, always the same I/O thread.
 #pragma once
 
@@ -31,18 +31,18 @@ namespace sluice::server {
 
 class Connection {
  public:
-  // Requests wait while so much output does: bytes of our own scratch memory, and bytes in all.
+  // Requests wait while this much output is pending: bytes of scratch memory, and bytes in total.
   static constexpr std::size_t kPauseScratchBytes = std::size_t{1} << 20;
   static constexpr std::size_t kPauseBytes = std::size_t{64} << 20;
-  // So much input is taken while requests do not run even where memory is short.
+  // Input accepted while requests do not run, even if memory is short.
   static constexpr std::size_t kFreeInputBytes = std::size_t{1} << 20;
-  // No read asks for more at once, so that one connection's payload does not hold up the others.
+  // The most that one read requests, so that a large payload does not delay other connections.
   static constexpr std::size_t kReadBytesMax = std::size_t{1} << 20;
 
-  // `server` and `stats` are borrowed. `wake` is called, from any thread and maybe under the
-  // engine, when Run() or TakeMail() has something to do although nothing was received; not once
-  // the connection has ended. Errors: std::bad_alloc. `peer_gone`: has the peer hung up? From any
-  // thread, while a command is blocked.
+  // `server` and `stats` are borrowed. `wake` is called, from any thread and maybe under the engine
+  // lock, when Run() or TakeMail() has work although nothing was received; not after the connection
+  // has ended. `peer_gone` returns true if the peer has closed the connection; it is called from
+  // any thread while a command is blocked. Errors: std::bad_alloc.
   Connection(
       Server& server, ThreadStats& stats, std::function<void()> wake = [] {},
       ConnectionAddress address = {}, std::function<bool()> peer_gone = [] { return false; });
@@ -50,63 +50,63 @@ class Connection {
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // To be called once, first: from now on others find the client, and `wake` may be called.
-  // Errors: std::bad_alloc.
+  // Registers the connection: others find it from now on, and `wake` may be called.
+  // REQUIRES: called once, first. Errors: std::bad_alloc.
   void Begin() { server_.connections.Join(info_); }
 
-  // Where the next bytes go: the rest of a large argument first, then the input buffer. Either part
-  // may be empty, not both. Errors: std::bad_alloc.
+  // Returns where to put the next bytes: the rest of a large argument, then the input buffer. One
+  // part may be empty, not both. Errors: std::bad_alloc.
   std::array<std::span<char>, 2> ReadSpace();
-  // `count` bytes were read into ReadRoom()'s parts, in order.
+  // `count` bytes were read into the parts of ReadSpace(), in order.
   void Received(std::size_t count);
-  // The same while Run() is Paused() or Blocked(): then the parser's memory stays as it is, but for
-  // a large argument that is being received. Empty: nothing may be read now.
+  // The same while Paused() or Blocked(): the parser's memory stays unchanged, except for a large
+  // argument that is being received. Empty: nothing may be read now.
   // Errors: std::bad_alloc.
   std::array<std::span<char>, 2> WatchSpace();
   void Watched(std::size_t count);
   [[nodiscard]] bool HasWatchSpace();
 
-  // Runs the requests that are complete, until there is none, output must be sent first (Paused()),
-  // a command is blocked (Blocked()), or the connection is to be closed. Where HasMore()
-  // afterwards, the next piece of a long reply is due, or requests were held back by output: call
-  // it again although nothing was received, once it is not Paused() and after a turn of the loop
-  // for others.
+  // Runs complete requests until there are none, output must be sent first (Paused()), a command is
+  // blocked (Blocked()), or the connection is to be closed. If HasMore() afterwards, the next piece
+  // of a long reply is due or output held requests back: call Run() again without new input, once
+  // not Paused() and after one turn of the event loop.
   void Run();
   [[nodiscard]] bool HasMore() const { return rest_ != nullptr || held_back_; }
 
-  // What others have for this client (its mailbox) becomes output, if no reply is half written.
-  // Also while the socket is read into ReadRoom().
+  // Writes the mailbox to the output unless a reply is half written. Allowed while the socket reads
+  // into ReadSpace().
   void TakeMail();
 
-  // A command waits, and Run() does nothing, until it is notified (client.notifier) or ResumeUs()
-  // of the server's clock. REQUIRES: nothing is read into ReadRoom() meanwhile.
+  // Returns true if a command is blocked: Run() does nothing until a notification
+  // (ConnectionInfo::notifier) or until ResumeUs() on the server's clock. REQUIRES: nothing is read
+  // into ReadSpace() while blocked.
   [[nodiscard]] bool Blocked() const { return blocked_ != nullptr; }
-  // It waits for memory for its large argument, whose bytes are not to be read before.
+  // The blocked command waits for memory for its large argument, whose bytes must not be read yet.
   [[nodiscard]] bool BlockedUpload() const {
     return Blocked() && blocked_->GetKind() == BlockedCommand::Kind::kUpload;
   }
   [[nodiscard]] std::int64_t ResumeUs() const;
-  // The blocked command ends without an answer.
+  // Ends the blocked command without a reply.
   void StopWaiting() noexcept;
-  // The same, and what replies hand over and the system did not take is given back. To be called
-  // before the socket is closed.
+  // The same, and gives back the deliveries of replies that the system did not take. Call it before
+  // the socket is closed.
   void Abandon() noexcept;
 
   [[nodiscard]] resp::Reply& Output() { return reply_; }
-  // The first `bytes` of Output() were sent.
-  // How many bytes of the output may be given to the system before Sent() is called: a delivery
-  // that waits for them is done before the client can have its whole reply.
+  // Returns how many bytes of the output may be given to the system before Sent() is called: the
+  // delivery of a reply is completed before the client can have the whole reply.
   [[nodiscard]] std::size_t SendableBytes() const;
+  // The first `bytes` of Output() were sent.
   void Sent(std::size_t bytes) noexcept;
-  // Output must shrink before Run() goes on.
+  // Returns true if output must shrink before Run() continues.
   [[nodiscard]] bool Paused() const;
-  // Send what is in Output(), then close. DropOutput(): close at once.
+  // Closing(): send Output(), then close. DropOutput(): close immediately.
   [[nodiscard]] bool Closing() const { return closing_; }
   [[nodiscard]] bool DropOutput() const { return drop_output_; }
 
-  // What a connection can make the server hold, in bytes, but for values that are stored (each
-  // counts against maxmemory once, as long as anybody holds it): input that is not run yet and what
-  // MULTI keeps, replies made but not sent, and fixed buffers. 0: client-query-buffer-limit is 0.
+  // Returns how many bytes one connection can make the server hold: input not run yet, requests
+  // queued in MULTI, unsent replies and fixed buffers. Stored values are not included: each counts
+  // against maxmemory once, as long as it is referenced. 0 if client-query-buffer-limit is 0.
   [[nodiscard]] static std::int64_t HeldBytesMax(const Config& config);
 
   [[nodiscard]] ConnectionInfo& GetInfo() { return info_; }
@@ -157,27 +157,29 @@ class Connection {
 
   std::vector<store::Blob> large_;  // of the request being received; null: drained
   std::size_t bulk_filled_ = 0;     // bytes received of the last of large_
-  std::int64_t overdraft_ = 0;      // what the request may take beyond maxmemory
-  Status drained_;                  // why a large argument was thrown away
+  std::int64_t overdraft_ = 0;      // bytes that the request may use beyond maxmemory
+  Status drained_;                  // why a large argument was discarded
   std::vector<RequestArg> args_;
   std::unique_ptr<LongReply> rest_;          // of the reply to the last command
-  std::unique_ptr<BlockedCommand> blocked_;  // the last command, which is not answered yet
+  std::unique_ptr<BlockedCommand> blocked_;  // the last command, not answered yet
   std::int64_t blocked_at_us_ = 0;
-  bool muted_ = false;  // what rest_ or blocked_ answers is thrown away: CLIENT REPLY
-  // What replies hand over, by the end of each in the output; and of the reply that rest_ writes.
+  bool muted_ = false;  // the reply of rest_ or blocked_ is discarded: CLIENT REPLY
+  // handovers_: the deliveries of replies, by the end of each reply in the output.
+  // deliveries_: those of the reply that rest_ writes.
   struct Handover {
     std::uint64_t end = 0;  // the delivery is done once the system has taken the output up to here
     std::unique_ptr<Delivery> delivery;
   };
   resp::Ring<Handover> handovers_;
+  std::size_t wanting_taken_ = 0;  // of handovers_: those with WantsTaken()
   std::vector<std::unique_ptr<Delivery>> deliveries_;
   std::vector<Mail> mails_;    // scratch
   std::int64_t charged_ = 0;   // for input
   std::int64_t now_us_ = 0;    // when the last command ended, or the run began
   bool held_back_ = false;     // the last run ended early: there may be more requests
-  bool watches_bulk_ = false;  // WatchRoom() is ReadRoom()
-  bool ready_ = false;         // the parser has a request, which output holds back
-  std::size_t starved_ = 0;    // not 0: rest_ found no room while so much output waited
+  bool watches_bulk_ = false;  // WatchSpace() is ReadSpace()
+  bool ready_ = false;         // the parser has a request that output holds back
+  std::size_t starved_ = 0;    // pending output when rest_ found no space; otherwise 0
   bool closing_ = false;
   bool drop_output_ = false;
 };

@@ -1,6 +1,5 @@
-// What a connection does with a command that waits: one path for what it waits for, its deadline,
-// CLIENT UNBLOCK, CLIENT PAUSE, a peer that hangs up, and the end of the server. And what it does
-// with what its replies hand over.
+// The blocked command of a connection: one path for notifications, its deadline, CLIENT UNBLOCK,
+// CLIENT PAUSE, a closed peer, and server shutdown. Also the deliveries of replies.
 #include <algorithm>
 #include <array>
 #include <new>
@@ -23,7 +22,7 @@ class Upload final : public BlockedCommand, private engine::Waiter {
  public:
   struct Attempts {
     std::function<bool()> try_again;  // there is memory for it now
-    std::function<void()> give_up;    // its bytes will be thrown away
+    std::function<void()> give_up;    // its bytes will be discarded
   };
 
   // Errors: std::bad_alloc.
@@ -47,7 +46,7 @@ class Upload final : public BlockedCommand, private engine::Waiter {
       return Next::kGoOn;
     }
     const bool fits = store::Budget::NeedOfAttempt() <= server_.memory.GetBudget().Limit();
-    if (time_is_up || !fits) {  // maxmemory may have been lowered meanwhile
+    if (time_is_up || !fits) {  // maxmemory may have been lowered
       attempts_.give_up();
       return Next::kGoOn;
     }
@@ -86,7 +85,7 @@ class PausedRequest final : public BlockedCommand, private engine::Waiter {
     server_.wait_queues.Leave(lock, *this);
     server_.wait_queues.Release(lock, queue_);
   }
-  // The connection looks whether it is to wait again.
+  // The connection checks whether it must wait again.
   Result<Next> Resume(Context& /*context*/, bool /*time_is_up*/) override { return Next::kGoOn; }
 
  private:
@@ -105,7 +104,7 @@ std::int64_t Connection::ResumeUs() const {
   return blocked_->ResumeUs();
 }
 
-// True where no command waits any more.
+// Returns true if no command is blocked any more.
 bool Connection::ResumeBlocked(Engine::Turn& turn) {
   if (!Blocked()) {
     return true;
@@ -114,8 +113,8 @@ bool Connection::ResumeBlocked(Engine::Turn& turn) {
   if (!notified && now_us_ < ResumeUs()) {
     return false;
   }
-  if (info_.peer_gone()) {  // it writes nothing more, and gets nothing that others could have
-    closing_ = true;        // what it asked for before is still sent
+  if (info_.peer_gone()) {  // it writes nothing, and gets nothing that other waiters could get
+    closing_ = true;        // earlier replies are still sent
     EndBlocked(turn);
     return false;
   }
@@ -148,8 +147,8 @@ bool Connection::ResumeBlocked(Engine::Turn& turn) {
     if (muted_) {
       reply_.Rewind(mark);
     }
-  } else if (kind == BlockedCommand::Kind::kPause && !WaitsForUnpause(turn)) {
-    RunRequest(turn);
+  } else if (kind == BlockedCommand::Kind::kPause) {
+    ready_ = true;  // it runs or waits again, like a request that was just received
   }
   return !Blocked() && rest_ == nullptr && !closing_;
 }
@@ -159,7 +158,7 @@ void Connection::UnblockWithError(Engine::Turn& turn) {
   const bool upload = BlockedUpload();
   EndBlocked(turn);
   if (upload) {
-    DrainBulk(std::move(error));  // it is answered once its request has come
+    DrainBulk(std::move(error));  // the error is sent once the whole request was received
     return;
   }
   const resp::Reply::Mark mark = reply_.Prepare();
@@ -206,27 +205,35 @@ void Connection::Abandon() noexcept {
   }
 }
 
-// Once the reply is whole.
+// Call it when the reply is complete.
 void Connection::NoteHandovers(Engine::Turn& turn) {
   if (rest_ != nullptr || deliveries_.empty()) {
     return;
   }
   handovers_.Reserve(deliveries_.size());
-  for (auto& delivery : deliveries_) {
-    const std::uint64_t end = reply_.Appended();
-    const bool taken = muted_ || end <= reply_.Consumed() + Delivery::kTakenBytes;
-    if (delivery->WantsTaken() && taken) {
+  const std::uint64_t end = reply_.Appended();
+  const bool taken = muted_ || end <= reply_.Consumed() + Delivery::kTakenBytes;
+  for (auto& delivery : deliveries_) {  // first the deliveries that end before the reply
+    if (!delivery->WantsTaken()) {
+      continue;
+    }
+    if (taken) {
       delivery->OnTaken(turn.Enter());
-    } else if (delivery->WantsTaken()) {
+    } else {
       handovers_.PushBack({.end = end - Delivery::kTakenBytes, .delivery = std::move(delivery)});
-    } else if (!muted_) {  // a client that wants no reply has got it
+      ++wanting_taken_;
+    }
+    delivery = nullptr;
+  }
+  for (auto& delivery : deliveries_) {
+    if (delivery != nullptr && !muted_) {  // without a reply the delivery is complete
       handovers_.PushBack({.end = end, .delivery = std::move(delivery)});
     }
   }
   deliveries_.clear();
 }
 
-// True where CLIENT PAUSE holds the request back; it stays where the parser has it.
+// Returns true if CLIENT PAUSE holds the request back; the request stays in the parser.
 bool Connection::WaitsForUnpause(Engine::Turn& turn) {
   if (!server_.pause.On(now_us_)) {
     return false;
@@ -250,7 +257,7 @@ bool Connection::WaitsForUnpause(Engine::Turn& turn) {
   return true;
 }
 
-// True where the command has BLOCK, and waits now.
+// Returns true if the command has BLOCK and waits now.
 bool Connection::WaitForMemory(Engine::Turn& turn, const Command& command) {
   const auto block_ms = BlockOf(command, parser_.Args());
   if (!block_ms || info_.transaction.active ||

@@ -1,4 +1,4 @@
-// Where a connection's input goes: the parser, large arguments, and, while requests do not run, the
+// The input of a connection: the parser, large arguments and, while requests do not run, the
 // backlog.
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 
 namespace sluice::server {
 
-// Before login a client may make us hold next to nothing.
+// Before login a client can make the server hold almost nothing.
 void Connection::SetLimits() {
   constexpr std::int64_t kArgsBeforeLogin = 10;
   constexpr std::int64_t kBulkBytesBeforeLogin = 16384;
@@ -26,7 +26,7 @@ std::array<std::span<char>, 2> Connection::ReadSpace() {
       DrainBulk(store::OutOfMemory());
       bulk = {};
     } else if (part.size() < bulk.size()) {
-      return {part, {}};  // what follows the argument is not in sight yet
+      return {part, {}};  // the end of the argument is not reached yet
     }
   }
   return {bulk, parser_.Space()};
@@ -45,7 +45,7 @@ void Connection::DrainBulk(Status why) {
   large_.back() = {};
 }
 
-// What came while requests did not run.
+// Feeds the input that arrived while requests did not run.
 void Connection::FeedParser() {
   std::size_t count = 0;
   for (const std::span<char> part : ReadSpace()) {
@@ -60,16 +60,16 @@ void Connection::Filled(std::size_t count) {
   bulk_filled_ += before - parser_.BulkSpace().size();
 }
 
-// A large argument that was begun goes on to where it is kept, whatever the output does.
+// A large argument that was begun is received into its memory even while output is pending.
 bool Connection::WatchesBulk() {
   return backlog_.Empty() && !ready_ && !Blocked() && !parser_.BulkSpace().empty();
 }
 
-// Past client-query-buffer-limit the client is cut; where memory is short it is not read from,
-// either: a little is, so that one that writes before it reads is served all the same.
+// The connection is closed over client-query-buffer-limit, and not read if memory is short. A
+// little is always read, so that a client that writes before it reads is served.
 bool Connection::HasWatchSpace() {
   if (BlockedUpload()) {
-    return false;  // the argument itself would be next
+    return false;  // the argument itself comes next
   }
   const store::Budget& budget = server_.memory.GetBudget();
   return WatchesBulk() || backlog_.CapacityBytes() < kFreeInputBytes ||
@@ -96,7 +96,7 @@ void Connection::Watched(std::size_t count) {
   backlog_.Filled(count);
 }
 
-// What the client sent that we still hold, but for large arguments.
+// Received bytes that are still held, without large arguments.
 std::size_t Connection::BufferedBytes() const {
   return parser_.BufferBytes() + backlog_.CapacityBytes() + info_.transaction.bytes;
 }

@@ -1,4 +1,4 @@
-// What a connection makes of others' mail, and the limits on what a client may make us hold.
+// The mailbox of a connection, and the limits on what a client can make the server hold.
 #include <algorithm>
 #include <limits>
 #include <new>
@@ -22,7 +22,7 @@ struct Kept {
 void Connection::TakeMail() {
   if (info_.mailbox.Killed()) {
     if (info_.mailbox.Overflowed()) {
-      CloseOver(stats_.output_limit_disconnections, "too many messages wait for it");
+      CloseOver(stats_.output_limit_disconnections, "too many pending messages");
     }
     closing_ = drop_output_ = true;
   } else {
@@ -43,14 +43,14 @@ void Connection::WriteMails() {
         WriteMail(mail);
       }
     }
-  } catch (const std::bad_alloc&) {  // it must not miss one
+  } catch (const std::bad_alloc&) {  // the client must not miss a message
     closing_ = drop_output_ = true;
   }
   mails_ = {};
 }
 
-// False: the mail came before the client unsubscribed, which has been confirmed. In RESP2 a message
-// now would be taken for the reply of the next command.
+// Returns false if the client has unsubscribed since the message was published, and the
+// confirmation was sent. In RESP2 a message now would be taken for the reply of the next command.
 bool Connection::Wanted(const Mail& mail) const {
   const Subscriptions& names = info_.subscriptions;
   switch (mail.message->kind) {
@@ -95,6 +95,7 @@ void Connection::Sent(std::size_t bytes) noexcept {
     if (handovers_.Front().delivery->WantsTaken()) {
       engine::Engine::Turn turn(server_.engine, server_.clock);
       handovers_.Front().delivery->OnTaken(turn.Enter());
+      --wanting_taken_;
     }
     handovers_.PopFront();
   }
@@ -102,16 +103,23 @@ void Connection::Sent(std::size_t bytes) noexcept {
 }
 
 std::size_t Connection::SendableBytes() const {
-  if (handovers_.empty() || !handovers_[0].delivery->WantsTaken()) {
+  if (wanting_taken_ == 0) {
     return std::numeric_limits<std::size_t>::max();
   }
-  return static_cast<std::size_t>(handovers_[0].end - reply_.Consumed());
+  std::uint64_t end = 0;
+  for (std::size_t i = 0; i < handovers_.size(); ++i) {  // earlier deliveries are completed first
+    end = std::max(end, handovers_[i].end);
+    if (handovers_[i].delivery->WantsTaken()) {
+      break;
+    }
+  }
+  return static_cast<std::size_t>(end - reply_.Consumed());
 }
 
 std::int64_t Connection::HeldBytesMax(const Config& config) {
   const std::int64_t limit = config.client_query_buffer_limit;
   const std::int64_t mail = config.output_pubsub.hard_bytes;
-  // A buffer that is full doubles before it is found to be over the limit.
+  // A full buffer doubles before the limit is checked.
   const std::int64_t input = 2 * std::max<std::int64_t>(limit, kFreeInputBytes);
   constexpr auto kFixed = static_cast<std::int64_t>(kReadBytesMax);
   constexpr auto kOutput = static_cast<std::int64_t>(OutputBudget::kBytesMax + kPauseBytes);
@@ -125,15 +133,14 @@ void Connection::CheckLimits() {
     return max != 0 && bytes > static_cast<std::size_t>(max);
   };
   if (over(InputBytes(), config.client_query_buffer_limit)) {
-    CloseOver(stats_.query_limit_disconnections, "it sent more than client-query-buffer-limit");
+    CloseOver(stats_.query_limit_disconnections, "input over client-query-buffer-limit");
   }
   const std::size_t output = reply_.PendingBytes();
   const OutputLimit& limit =
       info_.Subscribed() || info_.monitor ? config.output_pubsub : config.output_normal;
   if (over(output, limit.hard_bytes) ||
       (!info_.authenticated && output > kOutputBytesBeforeLogin)) {
-    CloseOver(stats_.output_limit_disconnections,
-              "more waits for it than client-output-buffer-limit");
+    CloseOver(stats_.output_limit_disconnections, "pending output over client-output-buffer-limit");
   }
 }
 

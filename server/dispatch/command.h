@@ -1,5 +1,5 @@
-// Command: one row of the command table, and everything COMMAND, COMMAND DOCS, dispatch and the
-// tests know about a command. Rows live beside their handlers in server/commands/.
+// Command: one row of the command table: everything that COMMAND, COMMAND DOCS, dispatch and the
+// tests know about a command. Rows are beside their handlers in server/commands/.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,10 @@ namespace sluice::server {
 struct Context;
 class ArgReader;
 
-// A handler runs to completion: it never suspends, blocks or touches a socket. It writes its answer
-// into context.reply; where it returns an error instead, what it wrote is taken back and the error
-// is sent.
+// A handler runs to completion: it never suspends, blocks or touches a socket. It writes its reply
+// into context.reply. If it returns an error, what it wrote is discarded and the error is sent.
 //
-//   prepare   read all arguments, check all that needs no state
+//   prepare   read all arguments, check everything that needs no state
 //   act       context.turn.Enter(); look up, change, pin
 //   render    large replies after context.turn.Leave()
 using Handler = Status (*)(Context& context, ArgReader& args);
@@ -31,10 +30,10 @@ enum Flag : std::uint32_t {
   kAdmin = 1U << 5,      // for operators
   kLoading = 1U << 6,    // allowed while data is loaded
   kContainer = 1U << 7,  // has subcommands: rows named "parent|child"
-  kBlocking = 1U << 8,   // may wait
+  kBlocking = 1U << 8,   // may block
   kPubSub = 1U << 9,     // allowed in a RESP2 connection that is subscribed
-  kInMulti = 1U << 10,   // runs in MULTI at once instead of being queued
-  kSecret = 1U << 11,    // its arguments are shown to nobody: SLOWLOG, MONITOR
+  kInMulti = 1U << 10,   // runs immediately in MULTI instead of being queued
+  kSecret = 1U << 11,    // SLOWLOG and MONITOR hide its arguments
 };
 
 // Positions count the command name as 0. A negative `last` counts from the end; {} means no keys.
@@ -67,7 +66,7 @@ struct Command {
   std::span<const Arg> args = {};
 };
 
-// Builds a row, or stops the build at that row. The thrown text is what the compiler prints.
+// Checks a row at compile time. The compiler prints the thrown text.
 consteval Command Row(Command row) {
   for (const char c : row.name) {
     if (c >= 'A' && c <= 'Z') {

@@ -14,9 +14,9 @@
 namespace sluice::server {
 namespace {
 
-constexpr std::size_t kNameBytesMax = 48;  // no row is longer; the index test holds it to that
+constexpr std::size_t kNameBytesMax = 48;  // no row is longer; the index test checks that
 
-// Lower-cases into `buffer`; empty where the name is too long to be a command.
+// Lower-cases into `buffer`; returns "" if the name is too long to be a command.
 std::string_view Lower(std::string_view name, std::array<char, kNameBytesMax>& buffer) {
   if (name.size() > buffer.size()) {
     return {};
@@ -97,7 +97,7 @@ std::size_t CommandCount() {
 }
 
 std::size_t OrdinalOf(const Command& command) {
-  // A few comparisons, where a map would hash: every command asks this.
+  // A few comparisons instead of a hash: every command calls this.
   static const auto kFirsts = [] {
     boost::container::flat_map<const Command*, std::size_t, std::less<>> firsts;
     std::size_t before = 0;

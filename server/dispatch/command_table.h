@@ -44,18 +44,18 @@ std::span<const Command> TransactionCommands();
 
 std::span<const std::span<const Command>> Families();
 
-// Case does not matter. Null if there is no such command. A subcommand is found as "parent|child".
+// Returns null if there is no such command. Case-insensitive. A subcommand is "parent|child".
 const Command* FindCommand(std::string_view name);
-// The subcommand `child` of `parent`; null if there is none.
+// Returns the subcommand `child` of `parent`; null if there is none.
 const Command* FindSubcommand(const Command& parent, std::string_view child);
 // True for a row named "parent|child".
 bool IsSubcommand(const Command& command);
 
-// 0..CommandCount()-1: the row's place in the table, for statistics kept by command.
+// The row's position in the table, 0..CommandCount()-1, for statistics per command.
 std::size_t CommandCount();
 std::size_t OrdinalOf(const Command& command);
 
-// Redis's categories of commands ("@write"), and whether a row is of one, named without the "@".
+// Redis's command categories ("@write"), without the "@".
 std::span<const std::string_view> Categories();
 bool IsOfCategory(const Command& command, std::string_view category);
 

@@ -1,4 +1,4 @@
-// Context: all that a command handler may touch.
+// Context: everything that a command handler may access.
 #pragma once
 
 #include <cstdint>
@@ -22,21 +22,20 @@ struct Context {
   engine::Engine::Turn& turn;
   Scratch& scratch;
   resp::Reply& reply;
-  std::int64_t now_us = 0;  // of the clock, when the current command began
+  std::int64_t now_us = 0;  // clock time at which the current command began
   RequestView request = {};
 
-  // A handler may set one of the two instead of answering, or, the first, after a part of the
-  // answer.
+  // A handler may set one of the two instead of replying; `rest` also after a part of the reply.
   std::unique_ptr<LongReply> rest = nullptr;
   std::unique_ptr<BlockedCommand> blocked = nullptr;
-  // What the reply hands over; several in EXEC.
+  // What the reply hands over; EXEC may have several.
   std::vector<std::unique_ptr<Delivery>> deliveries = {};
-  bool may_block = true;        // false: a command that is resumed, or may not wait
-  bool in_transaction = false;  // EXEC runs it
+  bool may_block = true;        // false for a resumed command or one that may not block
+  bool in_transaction = false;  // run by EXEC
 
-  // Ends what the handler left behind, and gives back what its reply would have handed over.
+  // Ends `rest` and `blocked`, and gives back the deliveries.
   void Forget() noexcept;
-  ~Context() { Forget(); }  // where an exception is thrown; otherwise nothing is left
+  ~Context() { Forget(); }  // has an effect only after an exception
 };
 
 }  // namespace sluice::server

@@ -35,7 +35,7 @@ void ReplyAfterDestruction(Context& context, std::unique_ptr<store::DeferredDest
   }
   try {
     context.rest = std::make_unique<DestructionReply>(std::move(remains), std::move(answer));
-  } catch (const std::bad_alloc&) {  // it is removed, and no error may say otherwise
+  } catch (const std::bad_alloc&) {  // the data is removed, so the reply must not be an error
     while (!remains->TakeApart()) {
     }
     answer(context.reply);

@@ -1,6 +1,6 @@
-// What commands remove in one stroke, and give back piece by piece before they answer: used memory
-// is down when the client hears of it, and meanwhile nobody waits, neither for the engine nor for
-// the I/O thread.
+// Deferred destruction: a command removes data in one step under the engine lock and frees the
+// memory piece by piece before its reply. Used memory is down when the client gets the reply, and
+// neither the engine lock nor the I/O thread is blocked while the memory is freed.
 #pragma once
 
 #include <functional>
@@ -11,8 +11,8 @@
 
 namespace sluice::server {
 
-// Answers by `answer` once nothing of `remains` is left (null: at once). REQUIRES: the engine is
-// not held.
+// Replies by `answer` after `remains` is destroyed (null: immediately). REQUIRES: the engine lock
+// is not held.
 void ReplyAfterDestruction(Context& context, std::unique_ptr<store::DeferredDestruction> remains,
                            std::function<void(resp::Reply&)> answer);
 

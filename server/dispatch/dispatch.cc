@@ -19,8 +19,8 @@ namespace {
 
 constexpr std::size_t kEchoedBytesMax = 128;
 
-// What a client sent, for an error text: a line break becomes a space as in Redis, other bytes that
-// do not print are escaped.
+// Client input for an error text: a line break becomes a space, as in Redis; other non-printing
+// bytes are escaped.
 std::string Echo(std::string_view text, std::size_t bytes_max) {
   std::string out(text.substr(0, bytes_max));
   for (char& c : out) {
@@ -29,7 +29,7 @@ std::string Echo(std::string_view text, std::size_t bytes_max) {
   return Printable(out);
 }
 
-// Redis's text, with all that is echoed cut to about 128 bytes.
+// Redis's text, with the echoed input cut to about 128 bytes.
 Status UnknownCommand(RequestView request) {
   std::string args;
   for (const RequestArg& arg : request.subspan(1)) {
@@ -48,13 +48,13 @@ Status UnknownSubcommand(const Command& parent, RequestView request) {
                             Echo(request[1].text, kEchoedBytesMax), UpperCased(parent.name)));
 }
 
-// The gates: each says why the request does not run, or ok.
+// The gates: each returns why the request does not run, or ok.
 Status KnownGate(const Command* command, RequestView request) {
   if (command != nullptr) {
     return {};
   }
   const Command* const parent = FindCommand(request.front().text);
-  // "client|id" is a name of the table, and none that a client may send.
+  // "client|id" is a name of the table that a client may not send.
   return parent == nullptr || IsSubcommand(*parent) ? UnknownCommand(request)
                                                     : UnknownSubcommand(*parent, request);
 }
@@ -67,7 +67,7 @@ Status ArityGate(const Command& command, RequestView request) {
                 fmt::format("wrong number of arguments for '{}' command", command.name));
 }
 
-// Commands that may wait for room look themselves: see WriteRows() of commands/kv_block.h.
+// Commands that may wait for memory check it themselves: see WriteRows() in commands/kv/kv_block.h.
 Status MemoryGate(const Command& command, const Context& context) {
   if ((command.flags & kDenyOom) == 0 || (command.flags & kBlocking) != 0) {
     return {};
@@ -75,9 +75,9 @@ Status MemoryGate(const Command& command, const Context& context) {
   return CheckMemory(context);
 }
 
-// Inside EXEC a reply cannot wait until output was sent: what only reads is not run where there is
-// no room for one. What writes is, so that it is not left out for what others read: its answer is
-// one that Prepare() has room for, or it looks itself.
+// Inside EXEC a reply cannot wait until output is sent, so a read-only command does not run if
+// there is no space for its reply. A write does run, so that it is not skipped because of other
+// replies: its reply fits into the space of Prepare(), or the command checks the space itself.
 Status OutputGate(const Command& command, const Context& context) {
   const bool runs =
       !context.in_transaction || (command.flags & kWrite) != 0 || context.reply.HasSpace();
@@ -90,7 +90,7 @@ Status LoginGate(const Command* command, const ConnectionInfo& connection) {
   return allowed ? Status() : Status(Code::kNoAuth, "Authentication required.");
 }
 
-// In RESP2 a reply could not be told from a message.
+// In RESP2 a reply cannot be distinguished from a message.
 Status SubscriberGate(const Command& command, const Context& context) {
   if (!context.connection.Subscribed() || context.reply.GetVersion() == resp::Version::k3 ||
       (command.flags & kPubSub) != 0) {
@@ -135,7 +135,7 @@ void Refuse(Context& context, resp::Reply::Mark mark, const Status& status) {
   context.stats.errors[static_cast<std::size_t>(status.GetCode())].Add(1);
 }
 
-// Of its command: what was answered so far is taken back.
+// Discards the partial reply of the command and replies with an error.
 void NoSpace(Context& context, resp::Reply::Mark mark) {
   Refuse(context, mark, ReplyTooLong(context));
 }
@@ -147,7 +147,7 @@ void NoMemory(Context& context, resp::Reply::Mark mark) {
   context.stats.error_replies.Add(1);
 }
 
-// Of a blocked command, by what it did now: that is the connection's last command.
+// Counts this hold for the blocked command, which is the connection's last command.
 void NoteHold(Context& context) {
   const std::int64_t hold_us = context.turn.TakeLongestHold();
   const Command* const command = context.connection.last_command.load(std::memory_order_relaxed);
@@ -162,8 +162,8 @@ Status ReplyTooLong(const Context& context) {
   if (context.reply.CapacityBytes() < OutputBudget::kBytesMax) {
     return store::OutOfMemory();
   }
-  return Status(Code::kOom, fmt::format("the reply would take more than {} MB of the client's "
-                                        "output buffer: ask for less at once",
+  return Status(Code::kOom, fmt::format("the reply would need more than {} MB of output buffer: "
+                                        "request less",
                                         OutputBudget::kBytesMax >> 20));
 }
 
@@ -208,7 +208,7 @@ BlockedCommand::Next ResumeCommand(Context& context, BlockedCommand& blocked, bo
 
 bool Pausable(const Command& command, const ConnectionInfo& connection, bool writes_only) {
   if (command.name.starts_with("client")) {
-    return false;  // how one unpauses
+    return false;  // CLIENT UNPAUSE
   }
   const bool writes =
       (command.flags & kWrite) != 0 || (command.name == "exec" && connection.transaction.writes);
@@ -234,7 +234,7 @@ void Dispatch(Context& context, const Status& drained) {
       ArgReader args(request.subspan(IsSubcommand(*command) ? 2 : 1));
       status = command->handler(context, args);
     } else {
-      context.connection.transaction.failed = true;  // of no effect where none is open
+      context.connection.transaction.failed = true;  // no effect outside MULTI
     }
     if (!status.ok()) {
       Refuse(context, mark, status);

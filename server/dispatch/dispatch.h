@@ -1,5 +1,5 @@
-// From one request to one reply: look up, pass the gates, run, turn a Status into an error reply.
-// No sockets here, so tests drive the whole server through this one function.
+// From one request to one reply: look up, check, run, turn a Status into an error reply. It uses no
+// sockets, so tests drive the whole server through Dispatch().
 #pragma once
 
 #include <span>
@@ -10,26 +10,26 @@
 
 namespace sluice::server {
 
-// Runs context.request[0] with the rest as arguments; appends exactly one reply to context.reply,
-// whatever happens, or leaves what is to be answered later in context.rest or context.blocked.
-// `drained`: why a large argument of the request could not be taken; not ok: the command is not
-// run, and this is its error unless an earlier gate has one. REQUIRES: the request is not empty.
+// Runs context.request[0] with the rest as arguments. Always appends exactly one reply to
+// context.reply, or leaves what is to be answered later in context.rest or context.blocked.
+// `drained`: why a large argument of the request was discarded. If not ok, the command does not run
+// and this is its error, unless an earlier check fails. REQUIRES: the request is not empty.
 void Dispatch(Context& context, const Status& drained);
 
-// Does CLIENT PAUSE hold it back?
+// Returns true if CLIENT PAUSE holds the command back.
 bool Pausable(const Command& command, const ConnectionInfo& connection, bool writes_only);
 
-// The same for a blocked command. kWait: nothing was appended.
+// Resumes a blocked command. kWait: nothing was appended.
 BlockedCommand::Next ResumeCommand(Context& context, BlockedCommand& blocked, bool time_is_up);
 
-// Why a reply found no room (resp::NoRoom): kOom.
+// Returns kOom: there was no space for a reply.
 Status ReplyTooLong(const Context& context);
 
 // Errors: kOom while more memory is used than maxmemory allows.
 Status CheckMemory(const Context& context);
 
-// The row that would run: the command, or the subcommand that request[1] names. Null: there is
-// none. `request` may be incomplete.
+// Returns the row that would run: the command, or the subcommand that request[1] names; null if
+// there is none. `request` may be incomplete.
 const Command* ResolveCommand(RequestView request);
 
 }  // namespace sluice::server

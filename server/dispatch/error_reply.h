@@ -13,7 +13,7 @@ struct ErrorPrefix {
   Code code;
   std::string_view text;  // "ERR", "NOKEY", ...: the first word of the error
 };
-// One for each code but kOk.
+// One for each code except kOk.
 std::span<const ErrorPrefix> ErrorPrefixes();
 
 // Appends the status as an error: "-NOKEY partition 'train' has no row 'nope'".

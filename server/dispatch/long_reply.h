@@ -1,6 +1,6 @@
-// LongReply: a reply that is not small. It is asked for a piece at a time, without the engine;
-// between the pieces the I/O thread serves others, and while the client does not read, nothing is
-// made. What can fail is found out before the first piece.
+// LongReply: a reply that is produced in pieces, without the engine lock. Between two pieces the
+// I/O thread serves other connections. While the client does not read, no piece is produced.
+// Everything that can fail is checked before the first piece.
 //
 // Thread safety: the I/O thread of its connection.
 #pragma once
@@ -18,20 +18,20 @@ class LongReply {
   LongReply& operator=(const LongReply&) = delete;
   virtual ~LongReply() = default;
 
-  // Does at most about a millisecond of work, of which something may be appended. True: call again,
-  // where nothing was appended for want of room (Piece) once output shrank.
-  // Errors: std::bad_alloc; the connection ends then, since a part may be sent already.
+  // Does about a millisecond of work at most and may append output. Returns true if it must be
+  // called again; if nothing was appended for lack of space (Piece), after output has shrunk.
+  // Errors: std::bad_alloc; the connection is closed then, since a part may have been sent.
   virtual bool Write(resp::Reply& reply) = 0;
 };
 
 // How much one Write() appends, in steps:
-//   for (Piece piece(reply, begun); piece.HasRoom();) { a step }
-// `begun`: a part may be sent already, so that a step must not find itself without room.
+//   for (Piece piece(reply, begun); piece.HasSpace();) { a step }
+// `begun`: a part may have been sent, so a step must not run out of space.
 class Piece {
  public:
-  // What a step copies at most: an argument of up to 16 KiB when it has copied less than 8.
+  // The most that a step copies: an argument of up to 16 KiB after less than 8 KiB.
   static constexpr std::size_t kStepBytes = std::size_t{24} * 1024;
-  // No step asks for more.
+  // The most that a step may request.
   static constexpr std::size_t kStepBytesMax = std::size_t{96} * 1024;
 
   Piece(resp::Reply& reply, bool begun, std::size_t step_bytes = kStepBytes)
@@ -41,7 +41,8 @@ class Piece {
         scratch_(reply.ScratchBytes() + kScratchBytes),
         pending_(reply.PendingBytes() + kPendingBytes) {}
 
-  // For the next step. A connection for which nothing waits always has some (OutputBudget).
+  // Returns true if there is space for the next step. A connection without pending output always
+  // has space (OutputBudget).
   [[nodiscard]] bool HasSpace() {
     return steps_++ < kSteps && reply_.ScratchBytes() < scratch_ &&
            reply_.PendingBytes() < pending_ &&
@@ -62,7 +63,7 @@ class Piece {
   int steps_ = 0;
 };
 
-// So many small things, or bytes, make a step.
+// Limits a step to kThings small items or kBytes bytes.
 class Step {
  public:
   explicit Step(const resp::Reply& reply)

@@ -13,14 +13,14 @@ namespace {
 constexpr std::string_view kRedacted = "(redacted)";
 constexpr std::size_t kMonitorArgBytesMax = 1024;  // tensors are not shown whole
 
-// What may be shown: of a secret command its name only.
+// The part that may be shown: of a secret command only its name.
 RequestView Shown(const RanCommand& ran) {
   const std::size_t name = IsSubcommand(ran.command) ? 2 : 1;
   const bool secret = (ran.command.flags & kSecret) != 0;
   return secret ? ran.request.first(name) : ran.request;
 }
 
-// As redis-cli quotes: printable bytes as they are.
+// Quotes as redis-cli does: printable bytes stay as they are.
 void Quote(std::string_view text, std::string& out) {
   out += '"';
   for (const char c : text.substr(0, kMonitorArgBytesMax)) {
@@ -127,7 +127,7 @@ void ObserveBlocked(Context& context, const BlockedTimes& times) noexcept {
   const std::int64_t time_s = server.clock.WallUs() / 1000000;
   try {
     if (slow_us >= 0 && times.worked_us >= slow_us) {
-      const RequestArg name = {.text = command->name, .blob = {}};  // its arguments are gone
+      const RequestArg name = {.text = command->name, .blob = {}};  // the arguments are freed
       AddToSlowLog({.context = context,
                     .command = *command,
                     .request = std::span(&name, 1),

@@ -1,4 +1,4 @@
-// Observe: after each command, what those that look on are told: MONITOR, SLOWLOG, LATENCY.
+// Observe: reports each command to MONITOR, SLOWLOG and LATENCY after it has run.
 //
 // Thread safety: the I/O thread that ran the command.
 #pragma once
@@ -18,13 +18,13 @@ struct RanCommand {
   std::int64_t microseconds;
 };
 
-// Where there is no memory for it, nobody is told.
+// Reports nothing if there is no memory for it.
 void Observe(const RanCommand& ran) noexcept;
 
-// A command that waited was answered: the time that it waited is no work of the server's, and is
-// told apart from that which the answer took.
+// A blocked command was answered. The time that it was blocked is not work of the server and is
+// reported separately from the time that the answer took.
 struct BlockedTimes {
-  std::int64_t before_us = 0;  // it worked before it waited
+  std::int64_t before_us = 0;  // worked before it was blocked
   std::int64_t blocked_us = 0;
   std::int64_t worked_us = 0;
 };

@@ -14,17 +14,17 @@ namespace sluice::server {
 
 class OutputBudget final : public resp::BlockSource {
  public:
-  // So much a connection always gets, so that a full server can still be asked what is the matter.
+  // A connection always gets this many bytes, so that a full server can still be diagnosed.
   static constexpr std::size_t kFreeBytes = std::size_t{128} << 10;
-  // More it never gets: the replies inside EXEC, or one of a command that does not make it in
-  // pieces.
+  // A connection never gets more: a limit on the replies inside EXEC and on a reply that is not
+  // produced in pieces.
   static constexpr std::size_t kBytesMax = std::size_t{64} << 20;
 
-  // Both are borrowed; `clients` counts what all connections' buffers take.
+  // Both are borrowed; `connections` counts the bytes of all connections' buffers.
   OutputBudget(store::Budget& budget, std::atomic<std::int64_t>& connections)
       : budget_(budget), clients_(connections) {}
 
-  // Beyond maxmemory it may go as far as commands that store nothing: a full server is read from.
+  // May exceed maxmemory as far as commands that store nothing, so that a full server can be read.
   bool Take(std::size_t bytes, bool must) noexcept override {
     const auto taken = static_cast<std::int64_t>(bytes);
     if (must || taken_ + bytes <= kFreeBytes) {

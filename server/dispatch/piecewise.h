@@ -1,4 +1,4 @@
-// Long replies that many commands have: things one by one, and long texts.
+// Long replies that many commands share: one item after the other, and long texts.
 #pragma once
 
 #include <cstddef>
@@ -12,7 +12,7 @@
 
 namespace sluice::server {
 
-// A text that is copied, as a part of a payload.
+// A text that is copied as a part of a payload.
 class TextSteps {
  public:
   TextSteps() = default;
@@ -29,7 +29,7 @@ class TextSteps {
   std::string_view rest_;
 };
 
-// `count` things, each appended by each(reply, i), of `bytes_max` bytes at most.
+// `count` items, each appended by each(reply, i), of `bytes_max` bytes at most.
 template <typename Each>
 class EachReply final : public LongReply {
  public:
@@ -56,7 +56,7 @@ class EachReply final : public LongReply {
   bool begun_ = false;
 };
 
-// The first piece now, what is left by `rest`.
+// Writes the first piece now; `rest` writes the others.
 inline void Begin(std::unique_ptr<LongReply> producer, resp::Reply& reply,
                   std::unique_ptr<LongReply>& rest) {
   if (producer->Write(reply)) {
@@ -69,7 +69,8 @@ void ReplyEach(std::size_t count, Each each, resp::Reply& reply, std::unique_ptr
   Begin(std::make_unique<EachReply<Each>>(count, std::move(each), bytes_max), reply, rest);
 }
 
-// One bulk string: a container of bytes or numbers, which it keeps; before it, where given, a name.
+// One bulk string from a container of bytes or numbers, which it owns; preceded by `name`, if
+// given.
 template <typename Container>
 class BulkReply final : public LongReply {
  public:

@@ -3,7 +3,7 @@
 namespace sluice::server {
 namespace {
 
-// What is kept for the next command; a vector that one huge request needed is given back.
+// The capacity kept for the next command; a larger vector is freed.
 constexpr std::size_t kKeptItemsMax = std::size_t{64} * 1024;
 
 template <typename Container>

@@ -1,4 +1,4 @@
-// Scratch: vectors that commands use and that keep their memory from one command to the next.
+// Scratch: vectors for commands, which keep their memory from one command to the next.
 #pragma once
 
 #include <cstddef>
@@ -14,8 +14,8 @@
 
 namespace sluice::server {
 
-// Vectors for a command's arguments and results, kept so that a command allocates nothing in the
-// steady state. Empty between commands.
+// Vectors for a command's arguments and results, so that a command allocates nothing in the steady
+// state. Empty between commands.
 struct Scratch {
   std::vector<std::string_view> keys;
   std::vector<std::string_view> fields;
@@ -24,7 +24,7 @@ struct Scratch {
   std::vector<store::ColumnWrite> columns;
   std::vector<store::TagWrite> tags;
   std::vector<Text> texts;
-  std::deque<std::vector<std::int64_t>> ints;  // dims, shapes, dicts: Ints() hands them out
+  std::deque<std::vector<std::int64_t>> ints;  // dims, shapes, dicts: returned by Ints()
   std::size_t ints_used = 0;
   std::deque<std::string> bytes;  // values parsed from text
   std::size_t bytes_used = 0;
@@ -32,7 +32,7 @@ struct Scratch {
   store::WriteResult write;
   store::ReadResult read;
 
-  std::vector<std::int64_t>& Ints();  // empty; stays where it is until Reset()
+  std::vector<std::int64_t>& Ints();  // returns an empty vector, valid until Reset()
   std::string& Bytes();
   void Reset() noexcept;
 };

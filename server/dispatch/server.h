@@ -1,5 +1,5 @@
-// Server: what all connections share. Built once, by main.cc and by the tests' harness; nothing
-// else is global.
+// Server: the state that all connections share. Created once, by main.cc or by the test harness;
+// nothing else is global.
 #pragma once
 
 #include <atomic>
@@ -29,7 +29,7 @@ class TorchLoader;
 
 namespace sluice::server {
 
-// A connection's place among the `maxclients`: given back when it is dropped.
+// A connection's share of `maxclients`: given back when destroyed.
 struct ReleaseSlot {
   void operator()(std::atomic<std::int64_t>* taken) const { taken->fetch_sub(1); }
 };
@@ -42,15 +42,15 @@ struct Server {
   engine::Guarded<store::Store> store;
   engine::Engine& engine;
   Stats& stats;
-  store::TorchLoader* torch = nullptr;        // null where it was not built
-  std::function<void()> stop = [] {};         // begins an orderly end; any thread
-  std::int64_t started_us = 0;                // of clock
+  store::TorchLoader* torch = nullptr;        // null if it was not built
+  std::function<void()> stop = [] {};         // begins an orderly shutdown; any thread
+  std::int64_t started_us = 0;                // clock time
   std::string run_id = {};                    // 40 hex digits, new at each start
-  std::uint64_t seed{store.Wiring().Seed()};  // of hashes of what clients send
+  std::uint64_t seed{store.Wiring().Seed()};  // for hashes of client data
   std::atomic<std::int64_t> next_client_id{1};
   std::atomic<std::int64_t> slots_taken{0};
   std::atomic<std::int64_t> client_bytes{0};     // charged for connections' buffers
-  std::atomic<std::int64_t> blocked_clients{0};  // whose command waits
+  std::atomic<std::int64_t> blocked_clients{0};  // connections with a blocked command
   engine::WaitQueues wait_queues{engine, store.Wiring(), memory.GetBudget()};
   Connections connections{};
   SubscriptionRegistry subscriptions{};
@@ -66,16 +66,16 @@ struct Server {
   SlowLog slow_log{};
   LatencyEvents latency{};
   std::atomic<bool> wants_password{false};  // requirepass is set
-  std::atomic<int> monitors{0};             // clients of MONITOR
+  std::atomic<int> monitors{0};             // connections in MONITOR
 };
 
-// The address space to reserve for payloads, in bytes: four times the memory of the machine, so
-// that fragmentation cannot use it up.
+// Returns the address space to reserve for payloads, in bytes: four times the machine's memory, so
+// that fragmentation cannot exhaust it.
 std::size_t ArenaReserveBytes();
-// The option arena-keep in bytes; SIZE_MAX where the option is 0.
+// Returns the option arena-keep in bytes; SIZE_MAX if the option is 0.
 std::size_t ArenaKeepBytes(const Config& config);
 
-// Copies options to the parts that keep a copy. Called at the start and after each CONFIG SET.
+// Copies options to the parts that keep a copy. Called at startup and after each CONFIG SET.
 void ApplyConfig(Server& server);
 
 // 40 random hexadecimal digits.

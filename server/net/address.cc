@@ -46,7 +46,7 @@ ConnectionAddress AddressOf(int socket) {
   bytes = sizeof(local);
   getsockname(socket, Generic(local), &bytes);
   const bool is_unix = local.ss_family == AF_UNIX;
-  return {.peer = Text(is_unix ? local : peer),  // a client's end of a Unix socket has no name
+  return {.peer = Text(is_unix ? local : peer),  // the client's end of a Unix socket has no name
           .local = Text(local),
           .descriptor = socket,
           .unix_socket = is_unix};

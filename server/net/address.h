@@ -6,7 +6,7 @@
 
 namespace sluice::server {
 
-// Of a connected socket. Errors: std::bad_alloc.
+// Returns the addresses of a connected socket. Errors: std::bad_alloc.
 ConnectionAddress AddressOf(int socket);
 
 }  // namespace sluice::server

@@ -54,7 +54,7 @@ void ConnectionSocket::Start() {
   Spawn(&ConnectionSocket::Serve);
 }
 
-// The other coroutine may be waiting for this one, so one that throws closes the socket for both.
+// A coroutine that throws closes the socket for both, since the other one may be waiting for it.
 void ConnectionSocket::Spawn(asio::awaitable<void> (ConnectionSocket::*coroutine)()) {
   const auto self = shared_from_this();
   asio::co_spawn(
@@ -86,7 +86,7 @@ asio::awaitable<void> ConnectionSocket::Serve() {
       const auto read = co_await socket_.async_read_some(buffers, kToken);
       const auto& [error, count] = read;
       if (error) {
-        machine_.Ended();  // what it asked for is still sent
+        machine_.Ended();  // earlier requests are still answered
       } else {
         NoteInput();
         connection_.Received(count);
@@ -123,7 +123,7 @@ SocketMachine::Conversation ConnectionSocket::Look() {
           .space = !(paused || blocked) || connection_.HasWatchSpace()};
 }
 
-// Where there is no memory left for the client's input, what it asked for is still answered.
+// If there is no memory for input, earlier requests are still answered.
 ConnectionSocket::Parts ConnectionSocket::Space(Parts (Connection::*space)()) noexcept {
   try {
     return (connection_.*space)();
@@ -138,7 +138,7 @@ void ConnectionSocket::NoteInput() {
   connection_.GetInfo().active_us.store(read_us_, std::memory_order_relaxed);
 }
 
-// Beside requests that do not run: nothing is lent to the system meanwhile.
+// Receives while requests do not run. No buffer is given to the system in the meantime.
 void ConnectionSocket::Receive() {
   for (std::size_t bytes = 0; bytes < kReceiveBytesMax;) {
     const auto space = Space(&Connection::WatchSpace);
@@ -184,7 +184,7 @@ asio::awaitable<void> ConnectionSocket::WaitForProgress() {
       connection_.Blocked() ? connection_.ResumeUs() : BlockedCommand::kNever;
   if (deadline_us != BlockedCommand::kNever) {
     constexpr std::int64_t kLeftUsMax =
-        3'600'000'000;  // then it looks again: Asio's own unit is ns
+        3'600'000'000;  // then it checks again: Asio's own unit is ns
     const std::int64_t left_us =
         std::clamp<std::int64_t>(deadline_us - server_.clock.NowUs(), 0, kLeftUsMax);
     progress_.expires_after(std::chrono::microseconds(left_us));
@@ -193,7 +193,7 @@ asio::awaitable<void> ConnectionSocket::WaitForProgress() {
   progress_.expires_at(asio::steady_timer::time_point::max());
 }
 
-// From any thread, while the connection lives.
+// Any thread, while the connection exists.
 void ConnectionSocket::WakeUp() {
   asio::post(socket_.get_executor(), [weak = weak_from_this()] {
     if (const auto self = weak.lock()) {
@@ -202,7 +202,7 @@ void ConnectionSocket::WakeUp() {
   });
 }
 
-// Maybe while Serve() waits for bytes: of the connection, only what does not touch its input.
+// Serve() may be waiting for bytes, so this uses only what does not touch the connection's input.
 void ConnectionSocket::Woken() {
   if (!socket_.is_open()) {
     return;
@@ -218,8 +218,8 @@ void ConnectionSocket::Woken() {
   progress_.cancel();
 }
 
-// FIN, then wait for the peer's: closing with unread input would make the system reset the
-// connection, and the peer might never see our last reply.
+// Sends FIN, then waits for the peer's FIN: closing with unread input would make the system reset
+// the connection, and the peer might not get the last reply.
 asio::awaitable<void> ConnectionSocket::Linger() {
   boost::system::error_code ignored;
   socket_.shutdown(Socket::shutdown_send, ignored);
@@ -244,7 +244,7 @@ void ConnectionSocket::Tick(std::int64_t now_us) noexcept {
 void ConnectionSocket::LookAfter(std::int64_t now_us) {
   const Config& config = server_.config;
   if (connection_.GetInfo().mailbox.Woken()) {
-    Woken();  // it found no memory to say so itself
+    Woken();  // the wake-up found no memory
     if (!socket_.is_open()) {
       return;
     }
@@ -257,7 +257,7 @@ void ConnectionSocket::LookAfter(std::int64_t now_us) {
   const auto pending = static_cast<std::int64_t>(connection_.Output().PendingBytes());
   const bool stuck = pending > soft_bytes || (machine_.Finishing() && pending > 0);
   if (soft_bytes != 0 && soft_us != 0 && stuck && now_us - written_us_ >= soft_us) {
-    LogNotice("client {} closed: {} bytes wait for it, and it took none of them for {} s", info.id,
+    LogNotice("client {} closed: {} bytes pending, none taken by the peer for {} s", info.id,
               pending, limit.soft_seconds.load());
     stats_.output_limit_disconnections.Add(1);
     CloseSocket();
@@ -283,16 +283,16 @@ void ConnectionSocket::LookAfter(std::int64_t now_us) {
   }
 }
 
-// Bytes that come are read, so that the end is seen at once; but not where nothing more may be.
-// What the peer asked for before is still sent.
+// Reads input so that the end of the connection is noticed immediately, unless nothing more may be
+// read. Earlier requests are still answered.
 void ConnectionSocket::LookAfterBlocked() {
   if (PeerGone()) {
     machine_.Ended();
     progress_.cancel();
   } else if (connection_.GetInfo().notifier->Notified()) {
-    progress_.cancel();  // it found no memory to say so itself
+    progress_.cancel();  // the notification found no memory
   } else if (!machine_.Watching() && connection_.HasWatchSpace()) {
-    progress_.cancel();  // there was no memory for its input, and nobody saw its end
+    progress_.cancel();  // there was no memory for input, so the end was not noticed
   }
 }
 
@@ -308,7 +308,7 @@ void ConnectionSocket::Close() {
 
 void ConnectionSocket::CloseSocket() {
   if (socket_.is_open()) {
-    connection_.Abandon();  // others look at the descriptor of a blocked command
+    connection_.Abandon();  // other threads check the descriptor while a command is blocked
     boost::system::error_code ignored;
     socket_.close(ignored);
     slot_ = nullptr;

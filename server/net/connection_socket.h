@@ -1,7 +1,8 @@
-// Session: a connection's socket side: a coroutine that reads and runs, and while output is stuck a
-// second one that writes. Both, and nobody else, touch the socket, on their I/O thread.
+// ConnectionSocket: the socket side of a connection: one coroutine reads and runs, a second one
+// writes while output cannot be sent immediately. Only these two use the socket, on their I/O
+// thread.
 //
-// What is next is decided by a SessionMachine; here it is done.
+// A SocketMachine decides the next action; this class performs it.
 #pragma once
 
 #include <array>
@@ -31,20 +32,20 @@ class ConnectionSocket : public std::enable_shared_from_this<ConnectionSocket> {
   ConnectionSocket(const ConnectionSocket&) = delete;
   ConnectionSocket& operator=(const ConnectionSocket&) = delete;
 
-  // Spawns the coroutine, which keeps the session alive until the connection ends. Where either
-  // coroutine finds no memory the connection ends.
+  // Spawns the coroutine, which keeps this object alive until the connection ends. If either
+  // coroutine finds no memory, the connection ends.
   void Start();
-  // From the I/O thread, a few times a second: closes a client that is idle or does not read for
-  // too long. Where there is no memory the connection ends.
+  // Called on the I/O thread a few times per second: closes a connection that is idle or does not
+  // read for too long. If there is no memory, the connection ends.
   void Tick(std::int64_t now_us) noexcept;  // NOLINT(bugprone-exception-escape): see Guarded()
-  // Closes now; what waits to be sent is tried once more.
+  // Closes now, after one more attempt to send pending output.
   void Close();
   [[nodiscard]] bool Open() const { return socket_.is_open(); }
-  // Has the peer hung up, or said its last? From any thread while a command is blocked: that ends
-  // before the socket is closed.
+  // Returns true if the peer has closed the connection or its sending side. Any thread while a
+  // command is blocked: the command ends before the socket is closed.
   [[nodiscard]] bool PeerGone() const;
 
-  // For the flush queue: the end of the turn has come.
+  // Called by the flush queue at the end of the loop's turn.
   void FlushDeferred() noexcept;  // NOLINT(bugprone-exception-escape): see Guarded()
 
   Connection& GetConnection() { return connection_; }
@@ -55,7 +56,7 @@ class ConnectionSocket : public std::enable_shared_from_this<ConnectionSocket> {
   boost::asio::awaitable<void> Serve();
   boost::asio::awaitable<void> WriteRest();
   boost::asio::awaitable<void> Linger();
-  // Until something happens that the machine was told of, or the time of a blocked command is up.
+  // Waits for an event that changes the machine, or for the timeout of a blocked command.
   boost::asio::awaitable<void> WaitForProgress();
   [[nodiscard]] SocketMachine::Conversation Look();
   using Parts = std::array<std::span<char>, 2>;
@@ -67,19 +68,19 @@ class ConnectionSocket : public std::enable_shared_from_this<ConnectionSocket> {
   void Woken();
   void LookAfter(std::int64_t now_us);
   void LookAfterBlocked();
-  // Sends what the socket takes at once, at most about 1 MiB.
+  // Sends what the socket takes without blocking, at most about 1 MiB.
   void Flush();
-  // Sends what waits: now, or at the end of the turn.
+  // Sends pending output: now, or at the end of the turn.
   void Send();
-  // Flush(), and the rest in the background.
+  // Flush(), then sends the rest in the background.
   void FlushNow();
   [[nodiscard]] std::size_t SendBytesMax() const;
   void Sent(std::size_t bytes);
   void CloseSocket();
   void Spawn(boost::asio::awaitable<void> (ConnectionSocket::*coroutine)());
-  // Calls it; where it throws (no memory, an error of the system) the connection ends.
+  // Calls the function. If it throws (no memory, a system error), the connection ends.
   template <typename Function>
-  // NOLINTNEXTLINE(bugprone-exception-escape): what cancels a timer of ours does not fail
+  // NOLINTNEXTLINE(bugprone-exception-escape): cancelling our timer does not fail
   void Guarded(const Function& function) noexcept {
     try {
       function();
@@ -96,10 +97,10 @@ class ConnectionSocket : public std::enable_shared_from_this<ConnectionSocket> {
   FlushQueue<ConnectionSocket>& flushes_;
   Connection connection_;
   SocketMachine machine_;
-  // Cancelled whenever something happens: output shrank, what waits was woken, bytes came.
+  // Cancelled at every event: output shrank, a blocked command was notified, bytes arrived.
   boost::asio::steady_timer progress_;
-  std::int64_t read_us_ = 0;     // when bytes last came in
-  std::int64_t written_us_ = 0;  // when the peer last took some, or output began to wait
+  std::int64_t read_us_ = 0;     // when bytes last arrived
+  std::int64_t written_us_ = 0;  // when the peer last took bytes, or output became pending
 };
 
 }  // namespace sluice::server

@@ -1,4 +1,4 @@
-// The half of Session that sends.
+// The sending half of ConnectionSocket.
 #include <array>
 #include <cerrno>
 #include <span>
@@ -17,13 +17,13 @@ namespace asio = boost::asio;
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 
 constexpr std::size_t kWriteBytesMax = std::size_t{1} << 20;
-constexpr std::size_t kDeferBytesMax = std::size_t{16} << 10;  // larger output is sent at once
+constexpr std::size_t kDeferBytesMax = std::size_t{16} << 10;  // larger output is not deferred
 constexpr std::size_t kWriteBuffersMax = 64;
 
 }  // namespace
 
-// Runs while the socket does not take all of the output at once. Appending meanwhile is fine: what
-// is being written stays where it is (resp::Reply).
+// Runs while the socket does not take all output immediately. Output may be appended in the
+// meantime: the bytes being written do not move (resp::Reply).
 asio::awaitable<void> ConnectionSocket::WriteRest() {
   const auto self = shared_from_this();
   std::array<iovec, kWriteBuffersMax> parts;  // NOLINT(cppcoreguidelines-pro-type-member-init)
@@ -82,7 +82,7 @@ void ConnectionSocket::Flush() {
 void ConnectionSocket::Send() {
   const std::size_t pending = connection_.Output().PendingBytes();
   if (pending == 0 || machine_.GetOutput() == SocketMachine::Output::kWriting) {
-    return;  // WriteRest() goes on until nothing is left
+    return;  // WriteRest() continues until nothing is left
   }
   if (pending >= kDeferBytesMax || connection_.Closing()) {
     FlushNow();

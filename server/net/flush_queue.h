@@ -1,8 +1,8 @@
-// FlushQueue: the sessions of one I/O thread whose small replies wait for the end of the loop's
-// turn.
+// FlushQueue: the connections of one I/O thread whose small replies are sent at the end of the
+// loop's turn.
 //
-// All connections that became readable together are served first, then all their replies are sent
-// back to back: a client with many connections is woken once, not once a reply (measured: see
+// All connections that became readable together are served first, then all their replies are sent:
+// a client with many connections is woken once, not once per reply (measured: see
 // docs/architecture.md).
 //
 // Thread safety: its I/O thread only.
@@ -22,10 +22,10 @@ class FlushQueue {
  public:
   explicit FlushQueue(boost::asio::io_context& context) : context_(context) {}
 
-  // Calls session->FlushDeferred(), which may not throw, when what is ready now has run.
-  // One that is added twice is called twice. Errors: std::bad_alloc.
+  // Calls session->FlushDeferred(), which must not throw, after all handlers that are ready now.
+  // A connection that is added twice is called twice. Errors: std::bad_alloc.
   void Add(std::shared_ptr<ConnectionSocket> session) {
-    if (waiting_.empty()) {  // first what may throw: nobody may wait for a call that never comes
+    if (waiting_.empty()) {  // post() may throw: before an entry waits for its call
       boost::asio::post(context_, [this] { FlushAll(); });
     }
     waiting_.push_back(std::move(session));
@@ -43,7 +43,7 @@ class FlushQueue {
   boost::asio::io_context& context_;
   std::vector<std::shared_ptr<ConnectionSocket>> waiting_;
   std::vector<std::shared_ptr<ConnectionSocket>>
-      flushing_;  // empty but in FlushAll(); keeps its capacity
+      flushing_;  // empty except in FlushAll(); keeps its capacity
 };
 
 }  // namespace sluice::server

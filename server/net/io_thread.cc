@@ -19,7 +19,7 @@ constexpr std::chrono::milliseconds kTick{250};
 IoThread::IoThread(Server& server, ThreadStats& stats)
     : server_(server), stats_(stats), work_(context_.get_executor()), tick_(context_) {}
 
-// NOLINTNEXTLINE(bugprone-exception-escape): the end of the process, where nothing can be done
+// NOLINTNEXTLINE(bugprone-exception-escape): at process exit an exception cannot be handled
 IoThread::~IoThread() {
   Stop();
   Join();
@@ -57,7 +57,8 @@ void IoThread::Start() {
   thread_ = std::thread([this] { Run(); });
 }
 
-// What throws is the work of one connection, which ends with it, or the tick, which is armed again.
+// Exceptions come from the work of one connection, which is closed, or from the tick, which is
+// armed again.
 void IoThread::Run() {
   for (;;) {
     try {
@@ -95,7 +96,7 @@ void IoThread::Adopt(Descriptor socket, int family, ConnectionSlot slot, std::st
     boost::system::error_code error;
     adopted.assign({family, 0}, socket.Number(), error);
     if (error) {
-      return;  // the system has no room to watch it
+      return;  // the system has no resources to watch it
     }
     socket.Release();
     stats_.accepted_connections.Add(1);

@@ -1,4 +1,4 @@
-// IoThread: one thread of the server's I/O: an event loop and the sessions that live on it.
+// IoThread: one I/O thread of the server: an event loop and its connections.
 //
 // Thread safety: Adopt() from any thread; the rest happens on the thread itself.
 #pragma once
@@ -25,17 +25,17 @@ class IoThread {
   IoThread& operator=(const IoThread&) = delete;
 
   void Start();
-  // From now on this thread serves those that wait for memory, when some was freed by a thread that
-  // does not hold the engine lock.
+  // From now on this thread serves the waiters for memory when a thread without the engine lock
+  // frees memory.
   void ServeWaitersHere();
-  // Closes the sessions of all of them and ends all threads; then destroys them. Until then they
-  // may post to one another.
+  // Closes all connections and ends all threads, then destroys them. Until all have ended they may
+  // post to one another.
   static void StopAll(std::vector<std::unique_ptr<IoThread>>& threads);
 
   boost::asio::io_context& GetContext() { return context_; }
   ThreadStats& GetStats() { return stats_; }
-  // Takes a connected socket of this address family for a session that has `seat`. Without one it
-  // gets the error line `refusal`, a literal, instead.
+  // Serves a connected socket of this address family, counted by `slot`. If `slot` is null, the
+  // peer gets the error line `refusal`, a literal, instead.
   void Adopt(Descriptor socket, int family, ConnectionSlot slot, std::string_view refusal);
 
  private:

@@ -30,7 +30,7 @@ using Local = asio::local::stream_protocol;
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kAcceptPause{100};
-constexpr int kAcceptsMax = 64;  // in one turn of the loop
+constexpr int kAcceptsMax = 64;  // per turn of the loop
 
 constexpr std::string_view kDenied =
     "-DENIED Sluice is running in protected mode and has no password: it accepts connections from "
@@ -38,7 +38,7 @@ constexpr std::string_view kDenied =
     "machine only. Set 'protected-mode no' and a 'bind' address in its configuration if others may "
     "reach it.\r\n";
 
-// Of this machine. A Unix socket always is.
+// Returns true for peers on this machine, and always for a Unix socket.
 bool IsLocal(const Peer& peer) {
   if (peer.family() == AF_UNIX) {
     return true;
@@ -49,8 +49,8 @@ bool IsLocal(const Peer& peer) {
   return IsLoopback(endpoint.address());
 }
 
-// Of a Unix socket, so that we and the client work at once and not in turns. A get of 302 MB from
-// Python takes 45 ms instead of 48; 256 KiB and 1 MiB do the same, the system's default is 208 KiB.
+// For a Unix socket, so that server and client work in parallel. A get of 302 MB from Python takes
+// 45 ms instead of 48; 256 KiB and 1 MiB have the same effect. The system's default is 208 KiB.
 constexpr int kUnixSendBytes = 512 << 10;
 
 template <typename Value>
@@ -61,8 +61,8 @@ void SetOption(int socket, int level, int name, const Value& value) {
 void Prepare(int socket, bool local, std::int64_t keepalive_seconds) {
   SetOption(socket, IPPROTO_TCP, TCP_NODELAY, 1);
   if (local) {
-    // Where the system sends by BBR, which guesses a pace, a connection within the machine loses up
-    // to half of its speed: nothing is congested there. Where there is no Reno, nothing changes.
+    // If the system uses BBR, which estimates a pace, a connection within the machine loses up to
+    // half of its speed, although nothing is congested. Without Reno nothing changes.
     constexpr std::string_view kUnpaced = "reno";
     setsockopt(socket, IPPROTO_TCP, TCP_CONGESTION, kUnpaced.data(), kUnpaced.size());
   }
@@ -79,7 +79,7 @@ Status Failed(std::string_view what, const boost::system::error_code& error) {
   return Status(Code::kError, fmt::format("can't listen on {}: {}", what, error.message()));
 }
 
-// Removes the socket file of a server that is gone. False where one still answers there.
+// Removes the socket file of a server that no longer runs. Returns false if a server answers there.
 bool RemoveStale(asio::io_context& context, const std::string& path) {
   Local::socket probe(context);
   boost::system::error_code error;
@@ -147,7 +147,7 @@ Status Listener::OpenUnix(const std::string& path) {
   const auto parsed = std::from_chars(text.data(), text.data() + text.size(), mode, 8);
   if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || mode > 0777) {
     return Status(Code::kError,
-                  fmt::format("unixsocketperm: an octal mode is expected, not '{}'", text));
+                  fmt::format("unixsocketperm: expected an octal mode, got '{}'", text));
   }
   auto acceptor = std::make_unique<Local::acceptor>(context);
   boost::system::error_code error;
@@ -157,7 +157,7 @@ Status Listener::OpenUnix(const std::string& path) {
   }
   if (!error) {
     unix_path_ = path;
-    if (chmod(path.c_str(), mode) != 0) {  // before listen: nobody could connect until now
+    if (chmod(path.c_str(), mode) != 0) {  // before listen: no client can connect until now
       error.assign(errno, boost::system::system_category());
     }
   }
@@ -174,12 +174,12 @@ Status Listener::OpenUnix(const std::string& path) {
   return {};
 }
 
-// It asks for readiness and accepts by itself: Asio's own accept takes memory for the new socket
-// when it completes, and a failure there would end this coroutine, and all accepting with it.
+// Waits for readiness and calls accept() itself: Asio's accept allocates memory for the new socket
+// on completion, and a failure there would end this coroutine and thereby all accepting.
 template <typename Acceptor>
 asio::awaitable<void> Listener::Accept(Acceptor& acceptor) {
   asio::steady_timer pause(acceptor.get_executor());
-  bool failed = false;  // out of descriptors or memory, say: wait instead of spinning
+  bool failed = false;  // e.g. out of descriptors or memory: wait instead of spinning
   while (acceptor.is_open()) {
     try {
       if (std::exchange(failed, false)) {
@@ -227,7 +227,7 @@ void Listener::Deal(Descriptor socket, const Peer& peer) {
                                                     std::move(slot), refusal);
 }
 
-// Counted here, not where the session begins: connections that come all at once begin later.
+// Counted here, not when the connection starts: of a burst of connections, many start later.
 ConnectionSlot Listener::TakeSlot() {
   if (server_.slots_taken.fetch_add(1) >= server_.config.maxclients) {
     server_.slots_taken.fetch_sub(1);

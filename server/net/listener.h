@@ -1,8 +1,7 @@
-// Listener: accepts connections on TCP and on a Unix socket and deals them to the I/O threads in
+// Listener: accepts connections on TCP and on a Unix socket and assigns them to the I/O threads in
 // turn.
 //
-// Thread safety: Open() before the threads run; Close() on the first I/O thread; the rest runs
-// there.
+// Thread safety: Open(): before the threads run; Close() and the rest: the first I/O thread.
 #pragma once
 
 #include <memory>
@@ -21,7 +20,7 @@
 
 namespace sluice::server {
 
-// Who connects, as the system says it.
+// The address of a connecting peer, as the system reports it.
 struct Peer {
   sockaddr_storage address = {};
   socklen_t bytes = sizeof(address);
@@ -36,8 +35,9 @@ class Listener {
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
-  // Binds everything that the configuration names and starts to accept.
-  // Errors: kError naming the address and the system's reason; nothing to listen on.
+  // Binds all configured addresses and starts to accept.
+  // Errors: kError naming the address and the system's reason; kError if there is nothing to listen
+  // on.
   Status Open();
   void Close();
 
@@ -45,10 +45,10 @@ class Listener {
   Status OpenUnix(const std::string& path);
   template <typename Acceptor>
   boost::asio::awaitable<void> Accept(Acceptor& acceptor);
-  // Accepts those that wait, a bounded number of them. False where the system could not.
+  // Accepts a bounded number of waiting connections. Returns false if the system reports an error.
   bool AcceptWaiting(int acceptor);
   void Deal(Descriptor socket, const Peer& peer);
-  // Null where `maxclients` are there.
+  // Returns null if there are `maxclients` connections.
   ConnectionSlot TakeSlot();
 
   Server& server_;

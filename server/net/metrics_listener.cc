@@ -36,15 +36,15 @@ using Response = http::response<http::string_body>;
 
 constexpr auto kToken = asio::as_tuple(asio::use_awaitable);
 constexpr std::chrono::milliseconds kAcceptPause{100};
-// For the whole of a request, since the answer before; and to take an answer. As long as Prometheus
-// waits for one by default.
+// Timeout for receiving a whole request since the last response, and for sending a response. Equal
+// to the default timeout of Prometheus.
 constexpr std::chrono::seconds kPatience{10};
 constexpr std::chrono::seconds kLinger{2};
 constexpr std::size_t kLingerBytesMax = std::size_t{1} << 20;
 constexpr std::size_t kHeaderBytesMax = std::size_t{8} << 10;
-constexpr std::size_t kBodyBytesMax = std::size_t{8} << 10;  // nobody has a use for one
+constexpr std::size_t kBodyBytesMax = std::size_t{8} << 10;  // bodies are not used
 
-// What the peer sent is at fault, not the connection, and the peer still waits for an answer.
+// Returns true if the request is at fault, not the connection: the peer still waits for a response.
 bool IsMalformed(const error_code& error) {
   return error.category() == http::make_error_code(http::error::bad_method).category() &&
          error != http::error::end_of_stream && error != http::error::partial_message;
@@ -70,10 +70,10 @@ Response Answer(Server& server, const Request& request, const asio::ip::address&
                    "the server is in protected mode and has no password: this machine only\n");
   }
   if (request.target() != "/metrics") {
-    return Refusal(http::status::not_found, request, "there is only /metrics\n");
+    return Refusal(http::status::not_found, request, "only /metrics is served\n");
   }
   if (request.method() != http::verb::get) {
-    return Refusal(http::status::method_not_allowed, request, "there is only GET\n");
+    return Refusal(http::status::method_not_allowed, request, "only GET is supported\n");
   }
   Response response(http::status::ok, request.version());
   response.keep_alive(request.keep_alive());
@@ -83,8 +83,8 @@ Response Answer(Server& server, const Request& request, const asio::ip::address&
   return response;
 }
 
-// FIN, then wait for the peer's: closing with unread input would make the system reset the
-// connection, and the peer might never see the answer.
+// Sends FIN, then waits for the peer's FIN: closing with unread input would make the system reset
+// the connection, and the peer might not get the response.
 asio::awaitable<void> Linger(beast::tcp_stream& stream) {
   error_code ignored;
   stream.socket().shutdown(tcp::socket::shutdown_send, ignored);
@@ -123,7 +123,7 @@ Status MetricsListener::Open() {
   TRY_ASSIGN(acceptors_, ListenOnTcp(context_, server_.config, port));
   if (acceptors_.empty()) {
     return Status(Code::kError,
-                  fmt::format("no address of 'bind' is there for metrics-port {}", port));
+                  fmt::format("no address of 'bind' is available for metrics-port {}", port));
   }
   for (tcp::acceptor& acceptor : acceptors_) {
     asio::co_spawn(context_, Accept(acceptor), asio::detached);
@@ -132,7 +132,7 @@ Status MetricsListener::Open() {
   return {};
 }
 
-// What throws is the work of one connection, which ends with it.
+// Exceptions come from the work of one connection, which is closed.
 void MetricsListener::Run() {
   for (;;) {
     try {
@@ -143,10 +143,10 @@ void MetricsListener::Run() {
   }
 }
 
-// Asio's own asynchronous accept takes memory when it completes; see server/net/listener.cc.
+// Asio's own asynchronous accept allocates memory on completion; see server/net/listener.cc.
 asio::awaitable<void> MetricsListener::Accept(tcp::acceptor& acceptor) {
   asio::steady_timer pause(context_);
-  bool failed = false;  // out of descriptors or memory, say: wait instead of spinning
+  bool failed = false;  // e.g. out of descriptors or memory: wait instead of spinning
   for (;;) {
     try {
       if (std::exchange(failed, false)) {
@@ -176,7 +176,7 @@ void MetricsListener::Take(tcp::socket socket) {
     }
     connections_.pop_front();
   }
-  asio::co_spawn(context_, Talk(connection), asio::detached);  // what it throws ends it
+  asio::co_spawn(context_, Talk(connection), asio::detached);  // an exception ends it
 }
 
 asio::awaitable<void> MetricsListener::Talk(std::shared_ptr<Connection> connection) {

@@ -1,8 +1,8 @@
 // MetricsListener: serves GET /metrics on `metrics-port`, by HTTP/1.1, to Prometheus.
 //
-// It has a thread of its own, a few connections at a time and a limit on all that a peer may send
-// or wait for, so that clients of the server never notice it. It asks for no password; as long as
-// the server refuses clients from other machines (protected-mode), so does it.
+// It has its own thread, few connections, and limits on what a peer may send and on how long it may
+// wait, so that clients of the server do not notice it. It needs no password. While protected-mode
+// refuses connections from other machines, the metrics port refuses them, too.
 //
 // Thread safety: one caller at a time; never from its own thread.
 #pragma once
@@ -23,7 +23,7 @@ namespace sluice::server {
 
 class MetricsListener {
  public:
-  static constexpr std::size_t kConnectionsMax = 8;  // the oldest goes when one more comes
+  static constexpr std::size_t kConnectionsMax = 8;  // a new one replaces the oldest
   static constexpr std::size_t kDescriptorsMax = kConnectionsMax + 8;  // its loop, its acceptors
 
   explicit MetricsListener(Server& server) : server_(server) {}
@@ -31,10 +31,10 @@ class MetricsListener {
   MetricsListener(const MetricsListener&) = delete;
   MetricsListener& operator=(const MetricsListener&) = delete;
 
-  // Binds and begins to serve; does nothing where `metrics-port` is 0. REQUIRES: server.stats has
-  // all its threads. Errors: kError naming the address and the system's reason.
+  // Binds and begins to serve; does nothing if `metrics-port` is 0. REQUIRES: server.stats has all
+  // its threads. Errors: kError naming the address and the system's reason.
   Status Open();
-  // Its thread's loop.
+  // The loop of its thread.
   boost::asio::io_context& GetContext() { return context_; }
 
  private:
@@ -47,7 +47,7 @@ class MetricsListener {
   Server& server_;
   boost::asio::io_context context_{1};
   std::vector<boost::asio::ip::tcp::acceptor> acceptors_;
-  std::deque<std::weak_ptr<Connection>> connections_;  // in the order in which they came
+  std::deque<std::weak_ptr<Connection>> connections_;  // oldest first
   std::thread thread_;
 };
 

@@ -1,16 +1,16 @@
-// SessionMachine: what a session does next, without its socket. It is told what happened, and
-// answers with an action; server/net/session.cc does the I/O, tests need none.
+// SocketMachine: decides what a connection does next, without its socket. The caller reports events
+// and gets an action; server/net/connection_socket.cc does the I/O, tests need none.
 //
-//   serving --(the peer said its last)--> last requests --+
-//      |                                                  +--> finishing --> closed
-//      +--(close after this reply; blocked, peer gone)----+   (what waits is sent)
+//   serving --(peer sends no more)-----------> last requests --+
+//      |                                                       +--> finishing --> closed
+//      +--(close after this reply; blocked and peer gone)------+   (pending output is sent)
 //
-// Input is read whatever the output does; what stops while output waits, or a command is blocked,
-// is running. Then a read may not use the parser's memory, so the socket is watched (kWatch) and
-// taken from without waiting (kReceive) instead of read (kRead).
+// Input is always read, whatever the output does; requests do not run while output is pending or a
+// command is blocked. A read may not use the parser's memory then, so the socket is watched
+// (kWatch) and read without waiting (kReceive) instead of read normally (kRead).
 //
-// What can throw is done through a function here, which takes back what it noted: nobody waits for
-// something that did not begin.
+// An operation that can throw is started through a function here that restores the state, so that
+// nothing waits for an operation that did not begin.
 #pragma once
 
 #include <cstddef>
@@ -21,27 +21,27 @@ namespace sluice::server {
 class SocketMachine {
  public:
   enum class Action : std::uint8_t {
-    kRead,         // wait for bytes in the parser's room
-    kReceive,      // take what is there now, then let others have their turn
-    kWatch,        // wait until there are bytes, or something else happens
-    kWait,         // wait until something else happens
-    kYield,        // let others have their turn
-    kStopWaiting,  // the blocked command ends without an answer
-    kLinger,       // say that nothing more comes, and wait for the peer to close
+    kRead,         // wait for bytes and read them into the parser's memory
+    kReceive,      // read what is available now, then yield
+    kWatch,        // wait for bytes or another event
+    kWait,         // wait for another event
+    kYield,        // let other connections run
+    kStopWaiting,  // end the blocked command without a reply
+    kLinger,       // shut down sending, and wait for the peer to close
     kClose,
   };
-  // After a run.
+  // The state of the connection after a run.
   struct Conversation {
-    bool drop_output = false;  // close at once
-    bool closing = false;      // send what waits, then close
+    bool drop_output = false;  // close immediately
+    bool closing = false;      // send pending output, then close
     bool paused = false;       // output must shrink first
-    bool more = false;         // Run() has something to do although nothing was received
-    bool blocked = false;      // a command waits
-    bool space = true;         // for input that is not run yet
+    bool more = false;         // Run() has work although nothing was received
+    bool blocked = false;      // a command is blocked
+    bool space = true;         // there is space for input that is not run yet
   };
   enum class Output : std::uint8_t { kIdle, kDeferred, kWriting };
 
-  // What Run() may still do: nothing once it is finishing.
+  // Returns true if Run() may still be called.
   [[nodiscard]] bool Serving() const { return !finishing_; }
   [[nodiscard]] bool Finishing() const { return finishing_; }
   [[nodiscard]] bool HasEnded() const { return ended_; }
@@ -67,17 +67,17 @@ class SocketMachine {
     return now.closing ? Action::kLinger : Action::kClose;
   }
 
-  // Facts.
-  void Ended() { ended_ = true; }           // the peer has nothing more to say
-  void Broke() { broken_ = true; }          // the connection is of no use
-  void Emptied() { readable_ = false; }     // nothing to be received now
-  void Sent() { output_ = Output::kIdle; }  // what was deferred, or written, is done with
+  // Events.
+  void Ended() { ended_ = true; }           // the peer sends no more
+  void Broke() { broken_ = true; }          // the connection is broken
+  void Emptied() { readable_ = false; }     // nothing can be received now
+  void Sent() { output_ = Output::kIdle; }  // the deferred send or the write has ended
   void WatchEnded() {
     watching_ = false;
     readable_ = true;
   }
 
-  // `begin` may throw: then nothing was begun.
+  // `begin` starts the operation. If it throws, nothing was started.
   template <typename Begin>
   void Watch(const Begin& begin) {
     if (!watching_) {
@@ -95,7 +95,7 @@ class SocketMachine {
   }
 
  private:
-  // kClose: nothing more is to be done but to send what waits.
+  // kClose: only pending output is left to send.
   [[nodiscard]] Action Serve(const Conversation& now) const {
     if (now.blocked && ended_) {
       return Action::kStopWaiting;
@@ -111,7 +111,7 @@ class SocketMachine {
     }
     return ended_ ? Action::kClose : Action::kRead;
   }
-  // First the state: what begins may end at once.
+  // Sets the state first: the operation may end immediately.
   template <typename Begin>
   void To(Output output, const Begin& begin) {
     const Output before = output_;

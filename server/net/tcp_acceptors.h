@@ -1,4 +1,4 @@
-// What the listener of clients and that of metrics share: sockets on the addresses of `bind`.
+// Shared by Listener and MetricsListener: sockets on the addresses of `bind`.
 //
 // Thread safety: any thread.
 #pragma once
@@ -13,14 +13,14 @@
 
 namespace sluice::server {
 
-// Listens on this port of each address that `bind` names; they do not block. An address with a '-'
-// in front may be missing from the machine.
+// Listens on this port of each address of `bind`, with non-blocking sockets. An address with a
+// leading '-' may be missing from the machine.
 // Errors: kError naming the address, the port and the system's reason.
 Result<std::vector<boost::asio::ip::tcp::acceptor>> ListenOnTcp(boost::asio::io_context& context,
                                                                 const Config& config,
                                                                 std::uint16_t port);
 
-// Of this machine, also where IPv4 is spelled as IPv6.
+// Returns true for a loopback address, also for IPv4 mapped to IPv6.
 bool IsLoopback(const boost::asio::ip::address& address);
 
 }  // namespace sluice::server

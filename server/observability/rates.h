@@ -1,4 +1,4 @@
-// Rates: what INFO tells as instantaneous_*: how much there was a second, lately.
+// Rates: the recent rates per second that INFO reports as instantaneous_*.
 //
 // Thread safety: Sample(): one caller at a time; the numbers: any thread.
 #pragma once
@@ -12,7 +12,7 @@ namespace sluice::server {
 
 class Rates {
  public:
-  // To be called a few times a second.
+  // Call it a few times per second.
   void Sample(const Stats& stats, std::int64_t now_us) {
     const std::int64_t passed_us = now_us - sampled_us_;
     if (passed_us < kPeriodUs) {

@@ -1,5 +1,4 @@
-// SlowLog: the commands that took long, as SLOWLOG tells them. LatencyEvents: when something took
-// long, as LATENCY does.
+// SlowLog: slow commands, for SLOWLOG. LatencyEvents: slow events, for LATENCY.
 //
 // Thread safety: any thread.
 #pragma once
@@ -23,19 +22,19 @@ struct SlowCommand {
   std::int64_t id = 0;
   std::int64_t time_s = 0;  // since 1970
   std::int64_t microseconds = 0;
-  std::vector<std::string> args;  // at most 32, of at most 128 bytes
+  std::vector<std::string> args;  // at most 32, of at most 128 bytes each
   std::string address;
-  std::string name;  // of the client
+  std::string name;  // of the connection
 };
 
-// The arguments as SLOWLOG keeps them.
+// Returns the arguments as SLOWLOG keeps them.
 std::vector<std::string> CutArgs(RequestView request);
 
 class SlowLog {
  public:
-  // Gives it an id; forgets the oldest beyond `entries_max`. Errors: std::bad_alloc.
+  // Assigns an id and drops the oldest entries beyond `entries_max`. Errors: std::bad_alloc.
   void Add(SlowCommand command, std::size_t entries_max);
-  // The last `count`, newest first. Errors: std::bad_alloc.
+  // Returns the last `count` entries, newest first. Errors: std::bad_alloc.
   [[nodiscard]] std::vector<SlowCommand> Last(std::size_t count);
   [[nodiscard]] std::size_t Size();
   void Reset();
@@ -58,12 +57,12 @@ class LatencyEvents {
     std::int64_t max_ms = 0;
   };
 
-  // Of one second the longest is kept. Errors: std::bad_alloc.
+  // Keeps the longest sample of each second. Errors: std::bad_alloc.
   void Add(std::string_view event, Sample sample);
   [[nodiscard]] std::vector<Latest> GetLatest();
-  // At most 160, oldest first.
+  // Returns at most 160 samples, oldest first.
   [[nodiscard]] std::vector<Sample> History(std::string_view event);
-  // How many events were forgotten. None named: all.
+  // Forgets these events; if empty, all. Returns how many were forgotten.
   std::int64_t Reset(RequestView events);
 
  private:

@@ -5,7 +5,7 @@
 namespace sluice::server {
 namespace {
 
-// All but those of now, such as connected clients.
+// All counters except current values, such as open connections.
 constexpr Counter ThreadStats::*kCounters[] = {&ThreadStats::commands,
                                                &ThreadStats::input_bytes,
                                                &ThreadStats::output_bytes,

@@ -1,6 +1,6 @@
-// What the server counts. Each I/O thread counts for itself; INFO adds them up.
+// The server's counters. Each I/O thread has its own; INFO adds them up.
 //
-// Thread safety: one writer each, any reader. Sums: under the engine.
+// Thread safety: one writer each, any reader. Sums: under the engine lock.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@ class Counter {
   std::atomic<std::int64_t> value_{0};
 };
 
-// The largest value that there was.
+// The largest value added.
 class Maximum {
  public:
   void Add(std::int64_t value) {
@@ -38,7 +38,7 @@ class Maximum {
     }
   }
   [[nodiscard]] std::int64_t Get() const { return value_.load(std::memory_order_relaxed); }
-  // Any thread. A value that is added meanwhile may be kept or lost.
+  // Any thread. A value added during the call may be kept or lost.
   void Reset() { value_.store(0, std::memory_order_relaxed); }
 
  private:
@@ -47,14 +47,14 @@ class Maximum {
 
 struct CommandStats {
   Counter calls;
-  Counter microseconds;     // of those that were answered; without the time that they waited
-  Counter rejected;         // by a gate: arity, memory
+  Counter microseconds;     // of answered calls, without the time that they were blocked
+  Counter rejected;         // by a check before the handler: arity, memory
   Counter failed;           // by the handler
-  Maximum longest_hold_us;  // of the engine, in one piece
-  // Those calls by time: [i] took less than 2^i microseconds, and not less than half of it.
+  Maximum longest_hold_us;  // longest uninterrupted hold of the engine lock
+  // Answered calls by time: [i] took less than 2^i microseconds, and at least half of that.
   std::array<Counter, 40> histogram;
 
-  // Of one call, all of it at once: the histogram's sum is `microseconds`.
+  // Call it once per call with the whole time: the histogram's sum is `microseconds`.
   void AddTime(std::int64_t us) {
     microseconds.Add(us);
     const auto width =
@@ -63,12 +63,12 @@ struct CommandStats {
   }
 };
 
-// Of one I/O thread.
+// The counters of one I/O thread.
 struct ThreadStats {
   explicit ThreadStats(std::size_t command_count) : by_command(command_count) {}
 
-  // Odd while a connection of this thread runs commands, except while CLIENT PAUSE waits for those
-  // of other threads: see WaitForCommands() in commands/client.cc.
+  // Odd while a connection of this thread runs commands, except while CLIENT PAUSE waits for
+  // commands of other threads: see WaitForCommands() in commands/admin/client.cc.
   std::atomic<std::uint64_t> runs{0};
 
   Counter commands;
@@ -84,11 +84,11 @@ struct ThreadStats {
   std::array<Counter, 32> errors;  // by Code
   Counter keyspace_hits;
   Counter keyspace_misses;
-  Maximum disconnect_hold_us;            // of the engine, at the end of a connection
+  Maximum disconnect_hold_us;            // holds of the engine lock when a connection ends
   std::vector<CommandStats> by_command;  // by OrdinalOf()
 };
 
-// Of one command, added up.
+// The totals of one command.
 struct CommandTotals {
   std::int64_t calls = 0;
   std::int64_t microseconds = 0;
@@ -107,12 +107,12 @@ struct CommandTotals {
   }
 };
 
-// All of them, since the last Reset(). The threads are fixed once they run.
+// All counters, since the last Reset(). `threads` does not change once they run.
 struct Stats {
   std::vector<std::unique_ptr<ThreadStats>> threads;
-  Maximum housekeeper_hold_us;          // of the engine
-  Maximum metrics_hold_us;              // of the engine, by a scrape of the metrics page
-  std::unique_ptr<ThreadStats> before;  // what was counted before Reset(); null: nothing
+  Maximum housekeeper_hold_us;          // holds of the engine lock by the housekeeper
+  Maximum metrics_hold_us;              // the same by a scrape of the metrics page
+  std::unique_ptr<ThreadStats> before;  // totals at the last Reset(); null if there was none
 
   [[nodiscard]] std::int64_t Sum(Counter ThreadStats::*member) const {
     return Total(member) - (before == nullptr ? 0 : ((*before).*member).Get());
@@ -143,7 +143,7 @@ struct Stats {
     return TotalErrors(code) - (before == nullptr ? 0 : before->errors[at].Get());
   }
 
-  // These three as if Reset() had never been called. Any thread.
+  // These three ignore Reset(). Any thread.
   [[nodiscard]] std::int64_t Total(Counter ThreadStats::*member) const {
     std::int64_t sum = 0;
     for (const auto& thread : threads) {
@@ -166,8 +166,8 @@ struct Stats {
     return sum;
   }
 
-  // Counters have one writer each, so they go on, and what they were is taken off from now on.
-  // REQUIRES: the engine. Errors: std::bad_alloc.
+  // Counters have one writer each, so they continue, and their values at the reset are subtracted
+  // from now on. REQUIRES: the engine lock is held. Errors: std::bad_alloc.
   void Reset();
 };
 

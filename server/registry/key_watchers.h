@@ -1,4 +1,4 @@
-// KeyWatchers: WATCH: which clients are to be told when what a name stands for changes.
+// KeyWatchers: WATCH: the connections to notify when the value of a name changes.
 //
 // Thread safety: the holder of the engine lock.
 #pragma once
@@ -18,14 +18,14 @@ struct ConnectionInfo;
 
 class KeyWatchers final : public store::Listener {
  public:
-  // Until it is forgotten, a change of `name` makes the client's transaction dirty. False: it was
-  // watched already. Errors: std::bad_alloc; nothing changed then.
+  // From now until Forget(), a change of `name` makes the connection's transaction dirty. Returns
+  // false if the connection already watches it. Errors: std::bad_alloc; nothing changed then.
   bool Watch(engine::EngineLock& lock, std::string_view name, ConnectionInfo& connection)
       REQUIRES(engine::engine_role);
-  // REQUIRES: the client watches it.
+  // REQUIRES: the connection watches `name`.
   void Forget(engine::EngineLock& lock, std::string_view name, ConnectionInfo& connection) noexcept
       REQUIRES(engine::engine_role);
-  // Forgets some hundred of the names that the client watches. True: there are more.
+  // Forgets some hundred of the names that the connection watches. Returns true if there are more.
   bool ForgetSome(engine::EngineLock& lock, ConnectionInfo& connection) noexcept
       REQUIRES(engine::engine_role);
 

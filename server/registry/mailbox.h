@@ -1,8 +1,8 @@
-// Mailbox: what other threads have for a connection: messages of PUBLISH and lines of MONITOR, and
-// that it is to end. Its own I/O thread takes them between two replies, so that a push never stands
-// inside one.
+// Mailbox: what other threads send to a connection: messages of PUBLISH, lines of MONITOR, and the
+// request to close. Its I/O thread takes them between two replies, so that a push is never inside a
+// reply.
 //
-// Thread safety: any thread; Take() is its connection's.
+// Thread safety: any thread; Take(): the connection's I/O thread.
 #pragma once
 
 #include <atomic>
@@ -20,28 +20,28 @@
 
 namespace sluice::server {
 
-// One message, shared by all that get it.
+// One message, shared by all its receivers.
 struct Message {
   enum class Kind : std::uint8_t { kChannel, kShard, kMonitor };
   Kind kind = Kind::kChannel;
   std::string channel;
-  std::string text;  // of kMonitor: the line
-  store::Blob blob;  // not null: the payload instead of text
+  std::string text;  // kMonitor: the line
+  store::Blob blob;  // if not null, the payload instead of `text`
   [[nodiscard]] std::string_view Payload() const { return blob.IsNull() ? text : blob.View(); }
 };
 
 struct Mail {
   std::shared_ptr<const Message> message;
-  std::shared_ptr<const std::string> pattern;  // through which it came; null: none
+  std::shared_ptr<const std::string> pattern;  // the pattern that matched; null if none
 };
 
 class Mailbox {
  public:
-  // `wake` as that of Connection.
+  // `wake`: see Connection.
   explicit Mailbox(std::function<void()> wake) : wake_(std::move(wake)) {}
 
-  // Where there is no memory for it, or more than `bytes_max` would wait (0: no limit), the
-  // connection ends: it would miss one. A publisher is never told.
+  // If there is no memory, or more than `bytes_max` would wait (0: no limit), the connection is
+  // closed, since it would miss a message. The publisher gets no error.
   void Put(Mail mail, std::int64_t bytes_max) noexcept {
     const auto bytes = static_cast<std::int64_t>(mail.message->Payload().size() + sizeof(Message));
     try {
@@ -57,7 +57,7 @@ class Mailbox {
     }
     Wake();
   }
-  // Into `mails`, which is empty. False: there was none.
+  // Moves all mails into `mails`, which must be empty. Returns false if there were none.
   bool Take(std::vector<Mail>& mails) noexcept {
     if (!woken_.exchange(false)) {
       return false;
@@ -68,14 +68,14 @@ class Mailbox {
     return !mails.empty();
   }
 
-  // The connection is to end now.
+  // Closes the connection.
   void Kill() noexcept {
     killed_ = true;
     Wake();
   }
   [[nodiscard]] bool Killed() const noexcept { return killed_ || overflowed_; }
   [[nodiscard]] bool Overflowed() const noexcept { return overflowed_; }
-  // Something was put since Take(), or it was killed.
+  // Returns true if there was a Put() or Kill() since the last Take().
   [[nodiscard]] bool Woken() const noexcept { return woken_; }
 
  private:
@@ -85,7 +85,7 @@ class Mailbox {
     }
     try {
       wake_();
-    } catch (const std::bad_alloc&) {  // the thread's next look at its connections finds it
+    } catch (const std::bad_alloc&) {  // the thread's next check of its connections finds it
     }
   }
 

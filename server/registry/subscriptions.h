@@ -1,6 +1,7 @@
-// PubSub: who gets what is published: subscribers by channel, by shard channel, and by pattern.
+// SubscriptionRegistry: the subscribers by channel, by shard channel, and by pattern.
 //
-// Thread safety: any thread. A client's own lists (Client::subscriptions) are its I/O thread's.
+// Thread safety: any thread. A connection's own lists (ConnectionInfo::subscriptions): its I/O
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -24,22 +25,22 @@ enum class Channels : std::uint8_t { kPlain, kPattern, kShard };
 
 class SubscriptionRegistry {
  public:
-  // No effect where it is, or is not. `name` of a pattern: at most kGlobBytesMax bytes.
-  // Errors: std::bad_alloc; nothing changed then.
+  // Both have no effect if the connection is, or is not, subscribed. A pattern has at most
+  // kGlobBytesMax bytes. Errors: std::bad_alloc; nothing changed then.
   void Subscribe(Channels kind, std::string_view name, ConnectionInfo& connection);
   void Unsubscribe(Channels kind, std::string_view name, ConnectionInfo& connection) noexcept;
   void UnsubscribeAll(ConnectionInfo& connection) noexcept;
 
-  // How many clients get it, one that has several fitting patterns counted for each. A client for
-  // which more than `waiting_bytes_max` (0: no limit) would wait is closed instead.
-  // Errors: std::bad_alloc; nobody got it then.
+  // Returns how many connections get the message; a connection with several matching patterns
+  // counts once per pattern. A connection for which more than `waiting_bytes_max` (0: no limit)
+  // would be pending is closed instead. Errors: std::bad_alloc; no connection got it then.
   std::int64_t Publish(Channels kind, std::string_view channel, const RequestArg& payload,
                        std::int64_t waiting_bytes_max);
 
-  // Of kPlain or kShard: names with a subscriber that fit `glob` (empty: all).
+  // kPlain or kShard: returns the names that have a subscriber and match `glob` (empty: all).
   [[nodiscard]] std::vector<std::string> Names(Channels kind, std::string_view glob);
   [[nodiscard]] std::int64_t Subscribers(Channels kind, std::string_view name);
-  // How many channels, or patterns, have a subscriber.
+  // Returns how many channels or patterns have a subscriber.
   [[nodiscard]] std::int64_t Count(Channels kind);
 
  private:

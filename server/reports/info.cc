@@ -89,7 +89,7 @@ void MemorySection(const Context& context, Lines& out) {
   Line(out, "maxmemory", memory.limit);
   Line(out, "maxmemory_human", Human(memory.limit));
   Line(out, "maxmemory_policy", context.server.config.maxmemory_policy);
-  // Of what we know of: an idle server has little but memory that it touched ahead.
+  // Relative to all known memory: most memory of an idle server is touched ahead.
   const std::int64_t known = memory.used + memory.arena_free + memory.arena_touched_ahead;
   Line(out, "mem_fragmentation_ratio",
        fmt::format(
@@ -224,7 +224,7 @@ constexpr Section kSections[] = {
 };
 
 bool Wanted(std::string_view section, RequestView names) {
-  const bool by_command = section == "Commandstats" || section == "Holds";  // a line a command
+  const bool by_command = section == "Commandstats" || section == "Holds";  // one line per command
   if (names.empty()) {
     return !by_command;
   }

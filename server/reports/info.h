@@ -12,13 +12,13 @@
 
 namespace sluice::server {
 
-// Two of the sections. REQUIRES: the engine is held.
+// Append the sections Partitions and Tasks. REQUIRES: the engine lock is held.
 void PartitionsSection(const Context& context, fmt::memory_buffer& out);
 void TasksSection(const Context& context, fmt::memory_buffer& out);
 
-// The sections named ("all", "everything", "default" or none: all of them), in our order: "#
-// Section" and lines "name:value", each ending in CRLF. An unknown section adds nothing. REQUIRES:
-// the engine is held.
+// Returns the named sections in the order of the server: "# Section" and lines "name:value", each
+// ending in CRLF. "all" and "everything" select all sections; "default" or no name selects all
+// except Commandstats and Holds. Unknown sections are ignored. REQUIRES: the engine lock is held.
 std::string InfoText(const Context& context, RequestView sections);
 
 }  // namespace sluice::server

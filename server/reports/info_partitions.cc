@@ -1,4 +1,4 @@
-// INFO's sections of partitions and tasks: the first of them by name.
+// The sections Partitions and Tasks of INFO: the first partitions, by name.
 #include <cstdint>
 #include <iterator>
 #include <string>
@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t kListedMax = 64;
 
-// Clients cut the line at these.
+// Escapes the characters at which clients split the line.
 std::string Escaped(std::string_view name) {
   std::string out;
   for (const char c : name) {
@@ -24,7 +24,7 @@ std::string Escaped(std::string_view name) {
   return out;
 }
 
-// Calls function(partition) for the first ones.
+// Calls function(partition) for the first kListedMax partitions.
 template <typename Function>
 void ForFirst(const Context& context, const Function& function) {
   std::string from;
@@ -36,7 +36,7 @@ void ForFirst(const Context& context, const Function& function) {
     }
     function(*partition);
     from = partition->Name().View();
-    from += '\0';  // the next name that there could be
+    from += '\0';  // the smallest name after this one
   }
 }
 

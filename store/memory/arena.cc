@@ -9,21 +9,21 @@ namespace sluice::store {
 namespace {
 
 constexpr std::size_t kHugeBytes = std::size_t{2} << 20;
-constexpr PageIndex kTrimPages = 16384;  // 64 MiB: the system takes them in milliseconds
+constexpr PageIndex kTrimPages = 16384;  // 64 MiB: releasing them takes milliseconds
 constexpr std::size_t kReserveMax = RunTable::kPagesMax * Arena::kPageBytes;
 
 std::size_t RoundUp(std::size_t bytes, std::size_t unit) {
   return (std::min(bytes, SIZE_MAX - (unit - 1)) + unit - 1) / unit * unit;
 }
 
-// More than any arena has stands for all that is too much.
+// Saturates at a count that no arena has.
 PageIndex PagesOf(std::size_t bytes) {
   const std::size_t pages = Arena::RunBytes(bytes) / Arena::kPageBytes;
   return static_cast<PageIndex>(std::min<std::size_t>(pages, RunTable::kNone));
 }
 
-// Makes the system back each page with memory. The pages may be given out and written meanwhile: an
-// atomic "or 0" changes nothing, whoever else writes there.
+// Makes the system back each page with memory. The pages may be allocated and written concurrently:
+// an atomic "or 0" changes nothing.
 __attribute__((no_sanitize("address", "thread"))) void Touch(char* begin, std::size_t bytes) {
   for (std::size_t at = 0; at < bytes; at += Arena::kPageBytes) {
     __atomic_fetch_or(begin + at, 0, __ATOMIC_RELAXED);
@@ -44,7 +44,7 @@ Result<std::unique_ptr<Arena>> Arena::Make(const Options& options) {
       return arena;
     }
   }
-  return Status(Code::kOom, "the system has no address space for the arena");
+  return Status(Code::kOom, "cannot reserve address space for the arena");
 }
 
 Arena::Arena(std::size_t reserve_bytes) noexcept
@@ -56,7 +56,7 @@ Arena::Arena(std::size_t reserve_bytes) noexcept
   void* base = region_.data();
   std::size_t space = reserve_bytes + kHugeBytes;
   base_ = static_cast<char*>(std::align(kHugeBytes, reserve_bytes, base, space));
-  madvise(base_, reserve_bytes, MADV_HUGEPAGE);  // helps where it can; any failure is fine
+  madvise(base_, reserve_bytes, MADV_HUGEPAGE);  // an optimization; failure is harmless
   Poison(base_, kHugeBytes);
 }
 
@@ -82,8 +82,8 @@ char* Arena::Allocate(std::size_t bytes) noexcept {
   }
   if (runs_.Frontier() != frontier) {
     touched_end_ = std::max(touched_end_, runs_.Frontier());
-    // Fresh memory is poisoned as the frontier comes near: the shadow of all of it would be too
-    // much.
+    // Only fresh memory near the frontier is poisoned: shadow memory for all of it would be too
+    // large.
     const std::size_t left = (runs_.Size() - runs_.Frontier()) * kPageBytes;
     Poison(AddressOf(runs_.Frontier()), std::min(left, kHugeBytes));
   }
@@ -125,7 +125,7 @@ bool Arena::TouchAhead() noexcept {
   lock.unlock();
   Touch(AddressOf(begin), bytes);
   lock.lock();
-  if (touched_end_ >= begin) {  // else it was trimmed meanwhile
+  if (touched_end_ >= begin) {  // else it was trimmed concurrently
     touched_end_ = std::max(touched_end_, begin + static_cast<PageIndex>(bytes / kPageBytes));
   }
   return true;
@@ -150,9 +150,9 @@ std::size_t Arena::Purge() noexcept {
   return purged;
 }
 
-// Gives a free run back, and adds what it had touched to `purged`. Returns where the free run that
-// it is part of afterwards ends. The run counts as used while the system takes its pages, so that
-// nobody is given it meanwhile.
+// Releases a free run to the system and adds its touched bytes to `purged`. Returns the end of the
+// joined free run that contains it. The run counts as used during the system call, so that it is
+// not allocated.
 PageIndex Arena::PurgeRun(Run run, MutexLock& lock,
                           std::size_t& purged) noexcept NO_THREAD_SAFETY_ANALYSIS {
   purged += runs_.TakeFree(run) * kPageBytes;
@@ -174,7 +174,7 @@ void Arena::GiveBack(Run run) const noexcept {
   madvise(AddressOf(run.begin), run.length * kPageBytes, MADV_DONTNEED);
 }
 
-// Gives back what was touched ahead beyond what is to be kept ready.
+// Returns to the system the pages touched ahead in excess of prealloc_bytes_.
 std::size_t Arena::TrimAhead() noexcept {
   const std::size_t ready = (touched_end_ - runs_.Frontier()) * kPageBytes;
   const std::size_t wanted = std::min(ready, RoundUp(prealloc_bytes_, kPageBytes));

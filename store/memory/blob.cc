@@ -11,7 +11,7 @@ constexpr std::size_t RoundUpToStep(std::size_t bytes) {
   return bytes / step * step + (bytes % step == 0 ? 0 : step);
 }
 
-// Adds `add` to `sum` unless that passes `most`.
+// Adds `add` to `sum` unless the result would exceed `most`.
 bool AddUpTo(std::atomic<std::size_t>& sum, std::size_t add, std::size_t most) {
   std::size_t now = sum.load(std::memory_order_relaxed);
   do {
@@ -57,7 +57,7 @@ bool Blob::ClaimTail(std::size_t offset, std::size_t bytes) noexcept {
 
 void Blob::AddLive(std::int64_t bytes) noexcept {
   if (rep_ != nullptr) {
-    rep_->live += static_cast<std::size_t>(bytes);  // wraps around where negative
+    rep_->live += static_cast<std::size_t>(bytes);  // unsigned: a negative `bytes` wraps around
   }
 }
 

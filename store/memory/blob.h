@@ -1,10 +1,10 @@
-// Blob: a run of the arena, shared by count, charged to the budget. Memory: what hands them out.
+// Blob: a reference-counted run of the arena, charged to the memory budget. Memory allocates blobs.
 //
-// Whoever drops the last copy gives the run back. Bytes are written by the one who made it, before
-// it is shared, and never change after.
+// The last copy frees the run. The creator writes the bytes before it shares the blob; afterwards
+// they never change.
 //
-// Thread safety: copies may be used and dropped on different threads; filling one is for its maker
-// alone.
+// Thread safety: copies may be used and destroyed on different threads; only the creator may write
+// the bytes.
 #pragma once
 
 #include <atomic>
@@ -34,30 +34,30 @@ class Blob {
 
   [[nodiscard]] bool IsNull() const { return rep_ == nullptr; }
   [[nodiscard]] char* data() const;
-  [[nodiscard]] std::size_t size() const;  // as asked for, not rounded
+  [[nodiscard]] std::size_t size() const;  // as requested, not rounded up
   [[nodiscard]] std::string_view View() const { return {data(), size()}; }
 
-  // For uploads: charges what the first `bytes` of the blob need, if they are not charged yet, in
-  // steps of 1 MiB. False where the budget says no; then nothing changed. REQUIRES: not null.
+  // For uploads: charges the first `bytes` of the blob, unless charged already, in steps of 1 MiB.
+  // Returns false and changes nothing if the memory budget is exceeded. REQUIRES: not null.
   [[nodiscard]] bool ChargeUpTo(std::size_t bytes, std::int64_t overdraft) noexcept;
 
-  // Bookkeeping of the store, under the engine lock: how many bytes of the blob cells point at, and
-  // how many chunks and strings of the store hold it. Null: no effect.
+  // Bookkeeping of the store: the bytes of the blob that cells point at, and the number of chunks
+  // and strings of the store that hold the blob. No effect if null. REQUIRES: engine lock held.
   void AddLive(std::int64_t bytes) noexcept;
   void AddHolder(int count) noexcept;
-  // A blob that a value may grow in: nobody has written behind its first `bytes` yet. Of a blob
-  // that was not told so, nothing can be claimed. Under the engine lock, as the next.
+  // Marks the bytes after the first `bytes` as unwritten, so that a value can grow into them. In
+  // other blobs nothing can be claimed. REQUIRES: engine lock held.
   void SetClaimed(std::size_t bytes) noexcept { rep_->claimed = bytes; }
-  // Claims `bytes` from `offset` on, for the caller to write. False where others have it, or there
-  // is no room. REQUIRES: not null.
+  // Claims `bytes` from `offset` on for the caller to write. Returns false if they are already
+  // claimed or do not fit. REQUIRES: not null; engine lock held.
   [[nodiscard]] bool ClaimTail(std::size_t offset, std::size_t bytes) noexcept;
   [[nodiscard]] std::size_t LiveBytes() const { return rep_ == nullptr ? 0 : rep_->live; }
 
-  // This handle's count, to be released with ReleasePin(); the handle is null afterwards. Of a null
-  // handle: null.
+  // Returns this handle's reference, to be released with ReleasePin(), and makes the handle null.
+  // Returns null for a null handle.
   [[nodiscard]] void* Detach() noexcept { return std::exchange(rep_, nullptr); }
   static void ReleasePin(void* detached) noexcept {
-    const Blob last(static_cast<Rep*>(detached));  // drops the count
+    const Blob last(static_cast<Rep*>(detached));  // its destructor drops the reference
   }
 
  private:
@@ -69,7 +69,7 @@ class Blob {
     char* data = nullptr;
     std::size_t size;
     std::size_t charged = 0;  // of RunBytes(size)
-    std::size_t claimed;      // these three under the engine lock
+    std::size_t claimed;      // guarded, like the next two, by the engine lock
     std::size_t live = 0;
     std::uint32_t holders = 0;
   };
@@ -84,20 +84,21 @@ class Memory {
  public:
   static constexpr std::size_t kChargeStepBytes = std::size_t{1} << 20;
 
-  // REQUIRES: outlives every blob. `announced_max`: how many bytes of reserved but not yet charged
-  // blobs there may be at a time, all uploads together.
+  // `announced_max`: limit on the bytes of all blobs that are reserved but not charged yet.
+  // REQUIRES: the Memory outlives every blob.
   Memory(std::unique_ptr<Arena> arena, std::size_t announced_max);
 
-  // A blob of `bytes`, charged whole. Null where budget or arena say no. Errors: std::bad_alloc.
+  // Returns a fully charged blob; null if the memory budget or the arena has no space for `bytes`.
+  // Errors: std::bad_alloc.
   [[nodiscard]] Blob Allocate(std::size_t bytes, std::int64_t overdraft = 0);
-  // As Allocate, but charged as ChargeUpTo() asks for it. Null also where the budget's limit is
-  // smaller than `bytes`, or the sum of what is announced would pass `announced_max`.
+  // As Allocate, but only ChargeUpTo() charges the blob. Also returns null if `bytes` exceeds the
+  // budget's limit, or if the announced bytes would exceed `announced_max`.
   [[nodiscard]] Blob Reserve(std::size_t bytes);
 
-  // Bytes of the runs that the store holds; the others are in requests and replies.
+  // Bytes of the runs that the store holds; other runs belong to requests and replies.
   [[nodiscard]] std::size_t StoredBytes() const { return stored_.load(std::memory_order_relaxed); }
 
-  // Bytes of runs that are reserved for uploads and not charged yet.
+  // Bytes of runs reserved for uploads and not charged yet.
   [[nodiscard]] std::size_t AnnouncedBytes() const {
     return announced_.load(std::memory_order_relaxed);
   }
@@ -111,8 +112,7 @@ class Memory {
 
   std::unique_ptr<Arena> arena_;
   Budget budget_;
-  std::atomic<std::size_t> announced_{
-      0};  // RunBytes of the blobs reserved, less what they are charged
+  std::atomic<std::size_t> announced_{0};  // RunBytes of reserved blobs minus the bytes charged
   std::size_t announced_max_;
   std::atomic<std::size_t> stored_{0};
 };

@@ -32,7 +32,8 @@ void Budget::Charge(std::int64_t bytes) noexcept {
 }
 
 void Budget::Release(std::int64_t bytes) noexcept {
-  // In one order with SetListener(): who sets it and looks at Used() then sees this, or is told.
+  // Sequentially consistent with SetListener(): a thread that sets the listener and then reads
+  // Used() either sees this release, or its listener is notified.
   [[maybe_unused]] const std::int64_t before = used_.fetch_sub(bytes);
   assert(before >= bytes);
   attempt.held -= bytes;

@@ -1,5 +1,5 @@
-// Budget: how much memory the server has taken, against maxmemory. One number, exact to the byte by
-// our own rules: blobs by their runs of pages, bookkeeping by what was asked of malloc.
+// Budget: the memory budget: how much of maxmemory the server uses. The count is exact to the byte:
+// blobs count their runs of pages, bookkeeping counts the bytes requested from malloc.
 //
 // Thread safety: any thread.
 #pragma once
@@ -14,8 +14,8 @@ namespace sluice::store {
 
 class MemoryListener {
  public:
-  // Some memory was released, or the limit was raised. Called on any thread, with the engine lock
-  // or without.
+  // Memory was released, or the limit was raised. Called on any thread, with or without the engine
+  // lock.
   virtual void OnMemoryFreed() noexcept {}
 
  protected:
@@ -25,13 +25,13 @@ class MemoryListener {
 class Budget {
  public:
   static constexpr std::int64_t kNoLimit = std::numeric_limits<std::int64_t>::max();
-  // What commands that store nothing (KV.CLEAR with a long list of keys) may take beyond the limit.
+  // How far commands that store nothing (KV.CLEAR with a long list of keys) may exceed the limit.
   static constexpr std::int64_t kOverdraftBytes = std::int64_t{64} << 20;
 
-  // Takes `bytes`, or changes nothing and returns false where that would pass the limit +
-  // `overdraft`.
+  // Charges `bytes`, or changes nothing and returns false if the limit + `overdraft` would be
+  // exceeded.
   [[nodiscard]] bool TryCharge(std::int64_t bytes, std::int64_t overdraft = 0) noexcept;
-  // Takes `bytes` whatever the limit: for what exists already.
+  // Charges `bytes` regardless of the limit, for memory that is already allocated.
   void Charge(std::int64_t bytes) noexcept;
   void Release(std::int64_t bytes) noexcept;
 
@@ -40,14 +40,14 @@ class Budget {
   [[nodiscard]] std::int64_t Limit() const noexcept {
     return limit_.load(std::memory_order_relaxed);
   }
-  // Lowering it below Used() refuses new charges until enough is released.
+  // With a limit below Used(), new charges fail until enough memory is released.
   void SetLimit(std::int64_t bytes) noexcept;
-  // Who is notified when memory is freed; null: nobody waits for it. The listener must outlive
-  // every other call.
+  // Sets the listener that is notified when memory is freed; null if there are no waiters. The
+  // listener must outlive every other call.
   void SetListener(MemoryListener* listener) noexcept { listener_.store(listener); }
 
-  // What an attempt of this thread needs: set to 0 when it begins; after it was refused, the bytes
-  // that it held then and those that it was refused.
+  // The need of this thread's current attempt: 0 at its start; after a failed charge, the bytes it
+  // held plus the bytes it was refused.
   static void BeginAttempt() noexcept { attempt = {}; }
   [[nodiscard]] static std::int64_t NeedOfAttempt() noexcept { return attempt.need; }
 
@@ -56,7 +56,7 @@ class Budget {
   void NotifyListener() noexcept;
 
   struct Attempt {
-    std::int64_t held = 0;  // net, of all budgets: a server has one
+    std::int64_t held = 0;  // net, over all budgets: a server has one
     std::int64_t need = 0;
   };
   // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables): of the thread's one command
@@ -68,7 +68,7 @@ class Budget {
   std::atomic<MemoryListener*> listener_{nullptr};
 };
 
-// kOom with Redis's own text.
+// Returns kOom with Redis's error text.
 Status OutOfMemory();
 
 }  // namespace sluice::store

@@ -7,12 +7,12 @@
 namespace sluice::store {
 namespace {
 
-// How far a list is searched for the tightest run, and how many that fit are compared: within a
-// class lengths differ by 3 %, so there is little to win.
+// Limits on the search of a list for the tightest run: runs visited, and fitting runs compared.
+// Lengths within a class differ by 3 %, so a longer search gains little.
 constexpr int kVisitsMax = 256;
 constexpr int kFitsMax = 16;
 
-// Calls visit(word, mask) for the words of a bit map that a run has bits in.
+// Calls visit(word, mask) for each word of a bit map that contains bits of the run.
 template <typename Visit>
 void ForWords(Run run, Visit visit) {
   for (std::size_t at = run.begin; at < run.end();) {
@@ -91,7 +91,7 @@ Run RunTable::NextTouchedFree(PageIndex from) const noexcept {
 
 Run RunTable::LongTouchedFree() const noexcept {
   const std::size_t last = lists_[0].LastFilled();
-  if (last == kClasses) {  // rare: only runs that are mostly untouched are left
+  if (last == kClasses) {  // rare: all free runs are mostly untouched
     return NextTouchedFree(0);
   }
   const PageIndex head = lists_[0].heads[last];
@@ -145,7 +145,7 @@ std::size_t RunTable::FreeLists::LastFilled() const {
   return kClasses;
 }
 
-// In the class of `length` some runs may be too short; in the ones above all fit.
+// In the class of `length` some runs may be too short; in the classes above all fit.
 PageIndex RunTable::FindFree(const FreeLists& lists, PageIndex length) const {
   const std::size_t own = ClassOf(length);
   const PageIndex found = Tightest(lists.heads[own], length);
@@ -173,7 +173,7 @@ PageIndex RunTable::Tightest(PageIndex head, PageIndex length) const {
   return best;
 }
 
-// The front of a free run is in use now; the rest, if any, stays free.
+// Allocates the front of a free run; the rest, if any, stays free.
 void RunTable::SplitFree(Run wanted) {
   const Page whole = pages_[wanted.begin];
   Unlink(wanted.begin);
@@ -190,7 +190,7 @@ void RunTable::SplitFree(Run wanted) {
   }
 }
 
-// Moves the frontier, no further than must be: a free run that ends there is used first.
+// Moves the frontier as little as possible: uses a free run that ends at the frontier first.
 PageIndex RunTable::TakeFresh(PageIndex length) {
   const bool after_free = frontier_ > 0 && pages_[frontier_ - 1].free;
   const PageIndex last = after_free ? pages_[frontier_ - 1].length : 0;
@@ -216,7 +216,7 @@ void RunTable::Describe(Run run, bool free) {
   }
 }
 
-// Recently freed first: its bytes may still be in the cache.
+// Inserts at the head: recently freed bytes may still be in the CPU cache.
 void RunTable::Link(PageIndex head) {
   Page& page = pages_[head];
   FreeLists& lists = ListsOf(page);

@@ -1,12 +1,12 @@
-// RunTable: which pages of a range are in runs given out, which in free runs, which were never
-// used. It knows pages by their number only; Arena gives them memory.
+// RunTable: records which pages of a range are in allocated runs, in free runs, or never used. It
+// handles page numbers only; Arena provides the memory.
 //
-//   frontier     where the pages begin that were in no run yet
+//   frontier     the first page that was never in a run; all later pages were not either
 //   touched      a page that the system has backed with memory. Every page in use counts as touched
 //
-// Each run is described by the entries of its first and its last page, so that the neighbours of a
-// run are found without a search. Free runs hang in lists by size class, a bit a class telling
-// which are not empty.
+// The entries of its first and last page describe a run, so adjacent runs are found without a
+// search. Free runs are in lists by size class; one bit per class marks the lists that are not
+// empty.
 //
 // Thread safety: one caller at a time.
 #pragma once
@@ -32,27 +32,26 @@ class RunTable {
   static constexpr PageIndex kNone = UINT32_MAX;
   static constexpr PageIndex kPagesMax = PageIndex{1} << 31;
 
-  // Of `pages` pages. REQUIRES: pages is a multiple of 64, 64..kPagesMax.
+  // A table of `pages` pages. REQUIRES: pages is a multiple of 64, 64..kPagesMax.
   explicit RunTable(PageIndex pages) noexcept;
-  [[nodiscard]] bool Mapped()
-      const;  // false: the system had no room; then nothing else may be called
+  [[nodiscard]] bool Mapped() const;  // false: mapping the table failed; then call nothing else
 
-  // The first of `length` pages that are in use now; kNone where there is no such run.
+  // Allocates a run of `length` pages. Returns its first page, or kNone if no run fits.
   // REQUIRES: length > 0.
   [[nodiscard]] PageIndex Take(PageIndex length) noexcept;
-  // A run in use becomes free, touched or not. Returns the free run it is part of now.
-  // REQUIRES: Take() or TakeFree() gave the run, whole.
+  // Frees a run, touched or not. Returns the joined free run that contains it.
+  // REQUIRES: `run` is a whole run from Take() or TakeFree().
   Run Return(Run run, bool touched) noexcept;
 
-  // The first free run with touched pages that begins at `from` or later; length 0: none.
-  // REQUIRES: a run begins at `from`, or it is the frontier.
+  // The first free run with touched pages that begins at `from` or later; length 0 if none.
+  // REQUIRES: a run begins at `from`, or `from` is the frontier.
   [[nodiscard]] Run NextTouchedFree(PageIndex from) const noexcept;
-  // A long free run with touched pages, without a search. REQUIRES: there is one.
+  // Returns a long free run with touched pages, without a search. REQUIRES: one exists.
   [[nodiscard]] Run LongTouchedFree() const noexcept;
-  // The front of a free run: as short as it can be with `touched` pages that are touched; all of it
-  // where it has no more than that.
+  // The shortest front of a free run with `touched` touched pages; the whole run if it has no more
+  // touched pages than that.
   [[nodiscard]] Run FrontWithTouched(Run run, PageIndex touched) const noexcept;
-  // Takes a free run, or its front. Returns how many of the pages taken were touched.
+  // Allocates a free run or its front. Returns the number of allocated pages that were touched.
   PageIndex TakeFree(Run run) noexcept;
 
   [[nodiscard]] PageIndex Size() const { return size_; }
@@ -63,21 +62,21 @@ class RunTable {
  private:
   struct Page {
     PageIndex length;   // of the run
-    PageIndex touched;  // pages of the run; first page only
-    PageIndex prev;     // in its list; first page of a free run only
+    PageIndex touched;  // number of touched pages of the run; first page only
+    PageIndex prev;     // in its free list; first page of a free run only
     PageIndex next;
     bool free;
   };
-  // Lengths below kExact have a size class each; from there on, each power of two has kExact / 2.
+  // Each length below kExact has its own size class; above, each power of two has kExact / 2.
   static constexpr PageIndex kExact = 64;
   static constexpr std::size_t kClasses = 896;
   static std::size_t ClassOf(PageIndex length);
 
   struct FreeLists {
     std::array<PageIndex, kClasses> heads;
-    std::array<std::uint64_t, kClasses / 64> filled;  // a bit a class
+    std::array<std::uint64_t, kClasses / 64> filled;  // one bit per class
     [[nodiscard]] std::size_t FirstFilled(std::size_t from) const;
-    [[nodiscard]] std::size_t LastFilled() const;  // kClasses: none is
+    [[nodiscard]] std::size_t LastFilled() const;  // kClasses if all are empty
   };
 
   [[nodiscard]] PageIndex FindFree(const FreeLists& lists, PageIndex length) const;
@@ -97,12 +96,12 @@ class RunTable {
   Mapping table_;
   Mapping touched_map_;
   Page* pages_;
-  std::uint64_t* touched_bits_;  // a bit a page below the frontier
+  std::uint64_t* touched_bits_;  // one bit per page below the frontier
   PageIndex size_;
   PageIndex frontier_ = 0;
   PageIndex used_ = 0;
   PageIndex free_touched_ = 0;
-  std::array<FreeLists, 2> lists_;  // runs that are mostly touched, and the others
+  std::array<FreeLists, 2> lists_;  // mostly touched runs, other runs
 };
 
 }  // namespace sluice::store

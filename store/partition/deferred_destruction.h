@@ -1,5 +1,5 @@
-// Remains: what was removed from the store at once, and is still to be given back to the system.
-// Nobody can find it any more, so that is done without the engine, a little at a time.
+// DeferredDestruction: objects that were removed from the store in one step and are freed later.
+// They are unreachable, so they are freed without the engine lock, in small steps.
 //
 // Thread safety: one caller at a time, any thread.
 #pragma once
@@ -11,9 +11,9 @@ class DeferredDestruction {
   DeferredDestruction() = default;
   DeferredDestruction(const DeferredDestruction&) = delete;
   DeferredDestruction& operator=(const DeferredDestruction&) = delete;
-  virtual ~DeferredDestruction() = default;  // gives back what is left
+  virtual ~DeferredDestruction() = default;  // frees what is left
 
-  // Gives back some thousand rows or names. True when nothing is left.
+  // Frees some thousand rows or names. Returns true when nothing is left.
   virtual bool TakeApart() noexcept = 0;
 };
 

@@ -24,7 +24,7 @@ std::uint32_t Field::Add(ChunkRef chunk) {
   }
   if (chunks_.size() == chunks_.capacity()) {
     const std::size_t capacity = std::max<std::size_t>(4, chunks_.capacity() * 2);
-    free_.reserve(capacity);  // so that giving a number back never fails
+    free_.reserve(capacity);  // so that freeing a number cannot fail
     chunks_.reserve(capacity);
   }
   chunks_.push_back(std::move(chunk));
@@ -75,7 +75,7 @@ void Field::Unhold(std::uint32_t chunk) noexcept {
   }
   for (Open* const open : {&dense_, &ragged_}) {
     if (open->chunk == chunk) {
-      open->chunk = Cell::kNoChunk;  // a reader may know its slots: they are not written again
+      open->chunk = Cell::kNoChunk;  // its slots may be in use by readers: never rewritten
     }
   }
   chunks_[chunk]->HoldBlob(-1);
@@ -146,7 +146,7 @@ void Field::UncountShape(const Chunk& chunk) noexcept {
 
 std::optional<std::vector<std::int64_t>> Field::CommonDims() const {
   if (IsByteString(dtype_) && ready_cells > 0) {
-    return std::vector<std::int64_t>{-1};  // always, whatever the lengths happen to be
+    return std::vector<std::int64_t>{-1};  // even if all lengths are equal
   }
   CommonShape common;
   for (const auto& [dims, chunks] : dense_shapes_) {

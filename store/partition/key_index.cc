@@ -5,15 +5,15 @@
 namespace sluice::store {
 namespace {
 
-constexpr std::size_t kKeysPerTable = 1024;  // on average, when another table is made
-constexpr int kTablesAtOnce = 4;             // to be taken apart
+constexpr std::size_t kKeysPerTable = 1024;  // on average, when a table is split
+constexpr int kTablesAtOnce = 4;             // freed per TakeApart()
 
 }  // namespace
 
-// The tables before the one to be split next have been split in this round: their keys are told
-// apart by one bit more.
+// Tables before the next one to split have already been split in this round, so one more bit
+// selects among them.
 std::size_t KeyIndex::TableOf(std::string_view key) const {
-  // Not the bits that a table itself uses.
+  // Different bits from those that a table itself uses.
   const std::size_t bits = hash_(key) >> 20;
   const std::size_t table = bits & (2 * round_ - 1);
   return table < tables_.size() ? table : bits & (round_ - 1);
@@ -50,7 +50,7 @@ bool KeyIndex::TakeApart() noexcept {
   return tables_.empty();
 }
 
-// Splits one table in two. All that can fail comes before the table is replaced.
+// Splits one table in two. Everything that can fail is done before the table is replaced.
 void KeyIndex::Grow() {
   auto added = std::make_unique<Table>(0, hash_);
   if (tables_.empty()) {

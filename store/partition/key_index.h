@@ -1,8 +1,8 @@
-// KeyIndex: a partition's rows by key. A hash table whose growth never stops the world: it is made
-// of many small ones, and grows by splitting one of them at a time in two, as linear hashing does
-// (Litwin, 1980). One table of ten million keys would take a second to grow, under the engine.
+// KeyIndex: a partition's rows by key. A hash table that grows incrementally: it consists of many
+// small tables and splits one of them at a time, as linear hashing does (Litwin, 1980). Growing a
+// single table of ten million keys would hold the engine lock for a second.
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time, which holds the engine lock.
 #pragma once
 
 #include <cstddef>
@@ -21,14 +21,14 @@ class KeyIndex {
   explicit KeyIndex(std::uint64_t seed) : hash_{seed} {}
 
   [[nodiscard]] std::size_t size() const { return size_; }
-  // kNoRow where there is no such key.
+  // Returns kNoRow if the key does not exist.
   [[nodiscard]] RowIndex Find(std::string_view key) const;
-  // REQUIRES: the key is new. Errors: std::bad_alloc; nothing changed then.
+  // REQUIRES: the key does not exist. Errors: std::bad_alloc; nothing has changed then.
   void Add(Text key, RowIndex index);
-  // No effect where there is no such key.
+  // No effect if the key does not exist.
   void Remove(std::string_view key) noexcept;
 
-  // Forgets some thousand keys, whichever. True when none is left.
+  // Removes some thousand arbitrary keys. Returns true when none is left.
   bool TakeApart() noexcept;
 
  private:
@@ -39,7 +39,7 @@ class KeyIndex {
 
   TextHash hash_;
   std::vector<std::unique_ptr<Table>> tables_;
-  std::size_t round_ = 1;  // a power of two: the tables there were when this round of splits began
+  std::size_t round_ = 1;  // number of tables when this round of splits began, a power of 2
   std::size_t size_ = 0;
 };
 

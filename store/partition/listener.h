@@ -1,7 +1,7 @@
-// Listener: who wants to know what changes in the store: tasks and their waiting fetches, WATCH,
-// KV.WAIT, blocked writes. The one channel of events: commands notify nobody themselves.
+// Listener: receives the store's changes: for tasks and their waiting fetches, WATCH, KV.WAIT and
+// blocked writes. This is the only event channel: commands do not notify directly.
 //
-// Thread safety: called by the store's one caller, under the engine lock.
+// Thread safety: called by the caller of the store, which holds the engine lock.
 #pragma once
 
 #include <span>
@@ -17,33 +17,33 @@ struct RowReference;
 
 class Listener : public MemoryListener {
  public:
-  // Rows were made or written, or lost a cell; they are as they will be.
+  // Rows were created or written, or lost a cell. Called after the change.
   virtual void OnRowsChanged(Partition& /*partition*/,
                              std::span<const RowReference> /*rows*/) noexcept {}
-  // Rows are removed; `rows` has their indexes only.
+  // Rows were removed. Only the indexes of `rows` are set.
   virtual void OnRowsRemoved(Partition& /*partition*/,
                              std::span<const RowReference> /*rows*/) noexcept {}
-  // Nobody finds the partition any more; its rows are still there, for now.
+  // The partition was removed from the store; its rows still exist.
   virtual void OnPartitionRemoved(Partition& /*partition*/) noexcept {}
-  // Something was written to `name` or removed from it, or it was made or removed, or its expiry
-  // was set by a command. Borrowed for the call. A name that expires is told when it is removed.
+  // `name` was written, created or removed, lost rows or cells, or a command set its expiry. An
+  // expired name is notified when it is removed. `name` is borrowed for the call.
   virtual void OnNameChanged(std::string_view /*name*/) noexcept {}
-  // Whatever there is in `before` is removed next.
+  // Everything in `before` will be removed next.
   virtual void OnAllRemoved(Store& /*before*/) noexcept {}
 
  protected:
   ~Listener() = default;
 };
 
-// What somebody keeps with a partition; it ends with it.
+// Data of another component that belongs to a partition and is destroyed with it.
 class Attachment {
  public:
   Attachment() = default;
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
-  virtual ~Attachment() = default;  // on any thread
+  virtual ~Attachment() = default;  // called on any thread
 
-  // Somebody waits for the partition's rows, or works on them: it does not become idle.
+  // True if there are waiters for the partition's rows, or leases on them: it is not idle then.
   [[nodiscard]] virtual bool InUse() const noexcept = 0;
 };
 

@@ -51,7 +51,7 @@ void Partition::Prefetch(RowIndex index) const noexcept {
   }
 }
 
-// Most partitions have all of theirs, from the first to the last.
+// Fast path: most partitions have no gaps between their segments.
 Partition::Segments::const_iterator Partition::FindSegment(RowIndex number) const noexcept {
   if (segments_.empty() || number < segments_.begin()->first) {
     return segments_.end();
@@ -96,7 +96,7 @@ void Partition::AddKey(const Text& key, RowIndex number, RowIndex index) {
     return;
   }
   indexes_.Add(key, index);
-  named_numbers_end_ = std::max(named_numbers_end_, number + 1);  // kNoRow: none
+  named_numbers_end_ = std::max(named_numbers_end_, number + 1);  // no effect for kNoRow
 }
 
 void Partition::ForgetKey(std::string_view key, RowIndex index) noexcept {
@@ -138,7 +138,7 @@ Status Partition::MakeWritable(RowReference& place, std::int64_t overdraft) {
   return {};
 }
 
-// Of places_. A copy is memory that a command which removes may take beyond the limit.
+// Makes all places_ writable. Commands that remove may exceed the memory limit for the copies.
 Status Partition::MakeAllWritable() {
   for (RowReference& place : places_) {
     if (place.segment == nullptr) {
@@ -150,9 +150,9 @@ Status Partition::MakeAllWritable() {
   return {};
 }
 
-// Fills places_. Errors, where strict: kNoKey for the first that is missing.
-// Rows of a large partition lie far apart, each a wait for memory: so it is asked for some rows
-// before it is looked at.
+// Fills places_. Errors: kNoKey for the first missing row, if strict.
+// Rows of a large partition are far apart in memory, so each access is a cache miss. Prefetching
+// some rows ahead hides the latency.
 void Partition::PrefetchAhead(const RowSet& rows, std::size_t position) const noexcept {
   constexpr std::size_t kAhead = 16;
   if (rows.kind == RowSet::Kind::kIndexes && position + kAhead < rows.indexes.size()) {
@@ -226,7 +226,7 @@ Status Partition::Read(const ReadRequest& request, ReadResult& result) {
   return {};
 }
 
-// Strict: those that are ready in all rows; otherwise every field.
+// Strict: the fields that are ready in all rows; otherwise every field.
 Status Partition::ReadAllFields(bool strict, ReadResult& result) {
   for (Field* const field : order_) {
     const bool wanted = !strict || ReadyInAll(*field);
@@ -329,7 +329,7 @@ void Partition::TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot)
   if (request.removals && snapshot.complete) {
     snapshot.removals = removals_.After(request.since);
   }
-  std::size_t rows = 0;  // beyond the first segment, of which some may lie before `from`
+  std::size_t rows = 0;  // without the first segment's, which may be before `from`
   auto it = segments_.lower_bound(request.from / Segment::kRows);
   for (; it != segments_.end() && rows <= request.rows_max; ++it) {
     if (it->second->Newest() > snapshot.since) {

@@ -1,10 +1,10 @@
 // Partition: a named table: rows by key and by index, fields by name.
 //
-// A write is a WritePlan: Reserve() fills it, doing all that can fail; Apply() carries it out and
-// cannot. A plan that is dropped unapplied takes back whatever Reserve() did, so that nobody can
-// tell. Segments that a reader has pinned are replaced by copies before anything in them changes.
+// A write has two phases. Reserve() does everything that can fail and fills a WritePlan; Apply()
+// executes the plan and cannot fail. Destroying an unapplied plan undoes Reserve() completely.
+// Segments pinned by a reader are replaced by copies before they are changed.
 //
-// Thread safety: one caller at a time (the engine).
+// Thread safety: one caller at a time, which holds the engine lock.
 #pragma once
 
 #include <cstdint>
@@ -29,14 +29,14 @@ namespace sluice::store {
 
 class Partition;
 
-// Where a row is. REQUIRES for use: no row was written or removed since.
+// Location of a row. REQUIRES for use: no row was written or removed since.
 struct RowReference {
-  Segment* segment = nullptr;  // null: no such row
+  Segment* segment = nullptr;  // null if the row does not exist
   std::uint32_t offset = 0;
   RowIndex index = kNoRow;
 };
 
-// One write, reserved. Made once by the store and reused: Release() keeps the vectors' capacity.
+// A reserved write. The store reuses one plan: Release() keeps the vectors' capacity.
 class WritePlan {
  public:
   WritePlan() = default;
@@ -44,9 +44,9 @@ class WritePlan {
   WritePlan(const WritePlan&) = delete;
   WritePlan& operator=(const WritePlan&) = delete;
 
-  // After Reserve() failed with kFull.
+  // REQUIRES: Reserve() failed with kFull.
   [[nodiscard]] const WriteResult::Wants& Wants() const { return wants_; }
-  // Takes back what is reserved and not applied.
+  // Undoes what is reserved and not applied.
   void Release() noexcept;
 
  private:
@@ -63,25 +63,25 @@ class WritePlan {
   std::int64_t charged_ = 0;
   std::vector<RowReference> rows_;
   std::vector<Segment*> segments_;  // of rows_, in their order; neighbours differ
-  std::vector<Text> keys_;          // of row i where it is new, else null
-  std::vector<Text> tags_;          // what row i's tag becomes; empty: no tags
-  std::vector<Field*> fields_;      // by column
-  std::vector<Cell> cells_;         // cells_[column * rows + row], pointed at already
-  std::size_t pointed_ = 0;         // so many of them
-  std::vector<Cell> slots_;         // of one column while it is reserved
-  WriteResult::Wants wants_;        // where Reserve() failed with kFull
+  std::vector<Text> keys_;          // key of row i if the row is new, else null
+  std::vector<Text> tags_;          // new tag of row i; empty: no tags
+  std::vector<Field*> fields_;      // one per column
+  std::vector<Cell> cells_;         // cells_[column * rows + row]
+  std::size_t pointed_ = 0;         // number of cells_ counted by Field::Point()
+  std::vector<Cell> slots_;         // of the column being reserved
+  WriteResult::Wants wants_;        // set if Reserve() failed with kFull
 };
 
 class Partition final : public DeferredDestruction {
  public:
   static constexpr std::size_t kFieldsMax = 65535;
 
-  // `made`: the store's revision now; no other partition of this name, ever, has the same.
+  // `made`: the current revision of the store, unique among partitions of this name over time.
   struct Birth {
     Revision made = 0;
     std::uint64_t seed = 0;  // for the hash maps
     std::int64_t now_ms = 0;
-    const std::vector<Listener*>* listeners = nullptr;  // of its rows; borrowed
+    const std::vector<Listener*>* listeners = nullptr;  // of changes of rows; borrowed
   };
   Partition(Text name, Memory& memory, const Birth& birth);
   ~Partition() override;
@@ -89,39 +89,39 @@ class Partition final : public DeferredDestruction {
   [[nodiscard]] const Text& Name() const { return name_; }
   [[nodiscard]] Revision Made() const { return made_; }
   [[nodiscard]] std::size_t Rows() const { return indexes_.size() + numbered_rows_; }
-  [[nodiscard]] std::int64_t RowsMade() const { return rows_made_; }  // ever
-  [[nodiscard]] RowIndex NextIndex() const { return next_index_; }    // of the next row made
+  [[nodiscard]] std::int64_t RowsMade() const { return rows_made_; }  // total
+  [[nodiscard]] RowIndex NextIndex() const { return next_index_; }    // of the next new row
   [[nodiscard]] std::int64_t CreatedMs() const { return created_ms_; }
 
-  // A command named it.
+  // Records a use by a command.
   void Touch(std::int64_t now_ms) noexcept { touched_ms_ = now_ms; }
   [[nodiscard]] std::int64_t TouchedMs() const { return touched_ms_; }
-  // It has a TTL, and was not used for longer; what is used at this moment is touched.
+  // True if the partition has a TTL and was unused for longer. Touches a partition that is in use.
   [[nodiscard]] bool IsIdle(std::int64_t now_ms) noexcept;
 
   [[nodiscard]] const PartitionTerms& Terms() const { return terms_; }
-  // Errors: kDType, where a field has another dtype than the schema says.
+  // Errors: kDType if a field's dtype differs from the schema.
   Status SetTerms(PartitionTerms terms);
 
-  // Null: nobody attached anything.
+  // Null if there is none.
   [[nodiscard]] Attachment* GetAttachment() const { return attachment_.get(); }
   void Attach(std::unique_ptr<Attachment> attachment) { attachment_ = std::move(attachment); }
 
-  // Fills the fields and tags of `result`, where they are asked for.
+  // Fills the fields and tags of `result` if requested.
   // Errors: as Store::Write; `plan` is released then.
   Status Reserve(const WriteRequest& request, WritePlan& plan, WriteResult& result);
-  // Carries out what was reserved; fills the rest of `result`. REQUIRES: result.indexes has
-  // capacity for all rows.
+  // Executes the plan and fills the rest of `result`. REQUIRES: result.indexes has capacity for all
+  // rows.
   void Apply(WritePlan& plan, Revision revision, WriteResult& result) noexcept;
 
   // Errors: as Store::Read.
   Status Read(const ReadRequest& request, ReadResult& result);
-  // Errors: kNoKey, where `strict`.
+  // Errors: kNoKey if `strict`.
   Status Tags(const RowSet& rows, bool strict, std::vector<Text>& tags);
   // Errors: kDType.
   Result<GrowingCell> CellToGrow(const AppendRequest& request);
-  // KV.APPEND, before anything is copied: may the row's cell grow so far? Fills `wants`.
-  // Errors: kNoField, kDType, kShape, kFull, as Reserve() would say.
+  // KV.APPEND: checks, before anything is copied, that the cell may grow. Fills `wants`.
+  // Errors: kNoField, kDType, kShape, kFull, as Reserve() would return.
   struct Growth {
     std::string_view key;
     std::string_view field;
@@ -131,19 +131,19 @@ class Partition final : public DeferredDestruction {
     std::int64_t new_bytes = 0;
   };
   Status CheckGrowth(const Growth& growth, WriteResult::Wants& wants);
-  // The position of the first of `rows` from `from` on that is missing or lacks one of `fields`;
-  // rows.size() where there is none.
+  // Position of the first row in `rows`, from `from` on, that is missing or lacks one of `fields`;
+  // rows.size() if there is none.
   [[nodiscard]] std::size_t FirstUnready(const RowSet& rows, std::size_t from,
                                          std::span<const std::string_view> fields);
   [[nodiscard]] const Row* FindRow(RowIndex index);
-  // The row will be looked at soon, after others.
+  // Prefetches the row into the CPU cache.
   void Prefetch(RowIndex index) const noexcept;
   [[nodiscard]] RowReference Locate(RowIndex index);
   [[nodiscard]] RowReference Locate(std::string_view key);
-  // Whoever knows ids of fields asks again where this differs.
+  // Changes when field ids change. Callers that cache field ids must look them up again then.
   [[nodiscard]] std::uint64_t FieldsVersion() const { return fields_version_; }
   [[nodiscard]] std::optional<std::uint32_t> FieldId(std::string_view name);
-  // Calls function(segment) for each, in order.
+  // Calls function(segment) for each segment, in order.
   template <typename Function>
   void ForEachSegment(const Function& function) const {
     for (const auto& [number, segment] : segments_) {
@@ -154,19 +154,19 @@ class Partition final : public DeferredDestruction {
   // Errors: std::bad_alloc.
   void TakeSnapshot(const SnapshotRequest& request, Snapshot& snapshot);
   void Summarize(std::vector<FieldSummary>& fields) const;
-  // Of values: what rows share counts once.
+  // Bytes of values; a shared value counts once.
   [[nodiscard]] std::int64_t ValueBytes() const;
-  // Of these and of bookkeeping.
+  // Bytes of values and bookkeeping.
   [[nodiscard]] std::int64_t Bytes() const;
 
-  // How many rows or cells were removed. Errors: kOom; std::bad_alloc; nothing changed then.
+  // Return the number of rows or cells removed. Errors: kOom; std::bad_alloc; nothing has changed.
   Result<std::int64_t> ClearRows(const RowSet& rows, Revision revision);
   Result<std::int64_t> ClearCells(const RowSet& rows, std::span<const std::string_view> fields,
                                   Revision revision);
 
   bool TakeApart() noexcept override;
 
-  // Some value was replaced or removed since compaction looked last.
+  // A value was replaced or removed since the last compaction.
   bool has_garbage = false;
 
  private:
@@ -174,7 +174,7 @@ class Partition final : public DeferredDestruction {
   friend class Compaction;
   Status ReserveRows(const WriteRequest& request, WritePlan& plan);
   Status ReserveRow(const WriteRequest& request, std::size_t position, WritePlan& plan);
-  // As AddKey(). The segment gets room for `count` rows, this one the first, where it can.
+  // As AddKey(). Reserves the segment's arrays for `count` rows from this one on, if they fit.
   Status ReserveNewRow(Text key, RowIndex number, std::size_t count, WritePlan& plan);
   [[nodiscard]] Text NextNumberedKey(NumberedKeys* ahead);
   static Status EnsureCells(const Field& field, const WritePlan& plan);
@@ -184,7 +184,7 @@ class Partition final : public DeferredDestruction {
   Result<RowReference> RowOfSame(std::string_view key);
   static void PointFromPlan(Field& field, Cell cell, WritePlan& plan);
   Status ReserveSame(Field& field, const RowReference& row, WritePlan& plan) const;
-  // What the schema says. Errors: kNoField, kDType; kShape.
+  // Check against the schema. Errors: kNoField, kDType; kShape.
   [[nodiscard]] Status CheckDType(std::string_view field, DType dtype) const;
   [[nodiscard]] Status CheckShape(const FieldTerms& terms, Dims dims) const;
   Status CheckShapes(const Field& field, const WritePlan& plan) const;
@@ -201,15 +201,15 @@ class Partition final : public DeferredDestruction {
   using Segments = boost::container::flat_map<RowIndex, SegmentRef>;
   [[nodiscard]] Segments::const_iterator FindSegment(RowIndex number) const noexcept;
   [[nodiscard]] RowReference Locate(const RowSet& rows, std::size_t position);
-  // The same row in a segment that may be changed.
+  // Replaces the row's segment by a copy if it is pinned, and updates `place`.
   Status MakeWritable(RowReference& place, std::int64_t overdraft);
   Status MakeAllWritable();
   Status LocateAll(const RowSet& rows, bool strict);
   void PrefetchAhead(const RowSet& rows, std::size_t position) const noexcept;
   void PrefetchPlaces() const noexcept;
-  // Of a key that is the text of a number, as std::to_chars writes it; else kNoRow.
+  // The number that `key` spells as std::to_chars does; kNoRow for other keys.
   static RowIndex NumberOf(std::string_view key) noexcept;
-  // `number`: NumberOf(key). Errors: std::bad_alloc; nothing changed then.
+  // `number`: NumberOf(key). Errors: std::bad_alloc; nothing has changed then.
   void AddKey(const Text& key, RowIndex number, RowIndex index);
   void ForgetKey(std::string_view key, RowIndex index) noexcept;
   [[nodiscard]] Field* FindField(std::string_view name);
@@ -232,12 +232,12 @@ class Partition final : public DeferredDestruction {
   Revision made_;
   Revision last_removal_ = 0;
   RemovalLog removals_;
-  // Of rows by key. A row whose key is its own index, as KV.MPUT NEW makes it, is not in there: the
-  // key says where it is.
+  // Rows by key, without numbered rows. A numbered row's key is its own index (KV.MPUT NEW), so no
+  // lookup is needed.
   KeyIndex indexes_;
-  std::size_t numbered_rows_ = 0;   // that are not
-  RowIndex named_numbers_end_ = 0;  // no key in indexes_ is the text of this number or a larger
-  // By index / Segment::kRows; in one piece, so that pinning all of them is a walk without jumps.
+  std::size_t numbered_rows_ = 0;   // rows not in indexes_
+  RowIndex named_numbers_end_ = 0;  // keys in indexes_ that are numbers are less than this
+  // By index / Segment::kRows. Contiguous, so that pinning all segments is a sequential walk.
   Segments segments_;
   RowIndex next_index_ = 0;
   std::int64_t rows_made_ = 0;
@@ -248,10 +248,10 @@ class Partition final : public DeferredDestruction {
   std::unique_ptr<Attachment> attachment_;
   std::uint64_t fields_version_ = 1;
   std::vector<std::unique_ptr<Field>> fields_;  // by id; null: free
-  std::vector<Field*> order_;                   // as they were made
+  std::vector<Field*> order_;                   // in creation order
   boost::unordered_flat_map<Text, Field*, TextHash, TextEqual> fields_by_name_;
   std::int64_t row_bytes_ = 0;        // BookkeepingBytes() of all rows
-  std::vector<RowReference> places_;  // scratch: of the rows of one read or clear
+  std::vector<RowReference> places_;  // scratch: rows of one read or clear
 };
 
 }  // namespace sluice::store

@@ -1,4 +1,4 @@
-// The removing half of Partition.
+// Partition: removal of rows and cells.
 #include <algorithm>
 #include <utility>
 
@@ -15,7 +15,7 @@ Result<std::int64_t> Partition::ClearRows(const RowSet& rows, Revision revision)
   const std::size_t before = Rows();
   PrefetchPlaces();
   for (const RowReference& place : places_) {
-    // A row that is named twice is gone by now, and its segment with it, if it was the last.
+    // A duplicate row is already removed, and its segment too if it was the last row.
     if (place.segment != nullptr && Locate(place.index).segment != nullptr) {
       RemoveRow(place, revision, logged);
     }
@@ -35,7 +35,7 @@ Result<std::int64_t> Partition::ClearRows(const RowSet& rows, Revision revision)
   return static_cast<std::int64_t>(removed);
 }
 
-// Rows of a large partition lie far apart: what removing them looks at is fetched for all at once.
+// Rows of a large partition are far apart in memory: prefetches what RemoveRow() reads of all rows.
 void Partition::PrefetchPlaces() const noexcept {
   for (const RowReference& place : places_) {
     if (place.segment != nullptr) {
@@ -112,13 +112,13 @@ void Partition::RemoveRow(const RowReference& place, Revision revision, bool log
   }
 }
 
-// A field that no row holds is forgotten, and its dtype with it.
+// Removes a field without cells, with its dtype.
 void Partition::DropFieldIfEmpty(Field& field) noexcept {
   if (field.held_cells != 0) {
     return;
   }
   for (const auto& [number, segment] : segments_) {
-    if (segment->IsMine()) {  // else the cells stay: nobody finds one that is ready
+    if (segment->IsMine()) {  // else the cells stay; none of them is ready
       segment->DropField(field.Id());
     }
   }

@@ -1,4 +1,4 @@
-// What PARTITION.CREATE says of a partition, kept: limits, schema, TTL.
+// Partition: enforcement of the PARTITION.CREATE options: limits, schema, TTL.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -57,7 +57,7 @@ Status Partition::CheckShape(const FieldTerms& terms, Dims dims) const {
                                    fmt::join(dims, ", ")));
 }
 
-// Of the values in plan.slots_, by the schema.
+// Checks the shapes of the values in plan.slots_ against the schema.
 Status Partition::CheckShapes(const Field& field, const WritePlan& plan) const {
   const FieldTerms* const terms = terms_.FindField(field.Name().View());
   if (terms == nullptr) {
@@ -69,7 +69,7 @@ Status Partition::CheckShapes(const Field& field, const WritePlan& plan) const {
   return {};
 }
 
-// MAXROWS, MAXBYTES. What the write replaces is there until it is applied, and does not count.
+// Checks MAXROWS and MAXBYTES. Values that the write replaces still exist, but do not count.
 Status Partition::CheckLimits(std::int64_t bytes_before, WritePlan& plan) const {
   WriteResult::Wants wants;
   for (const Text& key : plan.keys_) {
@@ -96,9 +96,10 @@ Status Partition::CheckLimits(std::int64_t bytes_before, WritePlan& plan) const 
     }
   }
   wants.bytes = added - replaced;
+  wants.alone = added;
   if (wants.bytes > 0 && bytes_before + wants.bytes > *terms_.bytes_max) {
     plan.wants_ = wants;
-    plan.wants_.never_fits = added > *terms_.bytes_max;  // alone, whatever it replaces
+    plan.wants_.never_fits = added > *terms_.bytes_max;  // regardless of the bytes replaced
     return FullOfBytes(bytes_before, wants.bytes);
   }
   return {};
@@ -119,6 +120,7 @@ Status Partition::CheckGrowth(const Growth& growth, WriteResult::Wants& wants) {
     }
   }
   wants.bytes = growth.new_bytes - growth.old_bytes;
+  wants.alone = growth.new_bytes;
   if (terms_.bytes_max && wants.bytes > 0 && ValueBytes() + wants.bytes > *terms_.bytes_max) {
     wants.never_fits = growth.new_bytes > *terms_.bytes_max;
     return FullOfBytes(ValueBytes(), wants.bytes);

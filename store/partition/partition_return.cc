@@ -1,11 +1,11 @@
-// What a write returns of its rows, found out while it is only reserved: then it may still fail.
+// Partition: the rows' data that a write returns, collected in the reserve phase, which may fail.
 #include <algorithm>
 
 #include "store/partition/partition.h"
 
 namespace sluice::store {
 
-// How the plan's rows will be.
+// Describes the plan's rows as they will be after the write.
 void Partition::Describe(const WriteRequest& request, const WritePlan& plan,
                          WriteResult& result) const {
   for (const Field* const field : order_) {

@@ -1,4 +1,4 @@
-// The writing half of Partition: Reserve() and Apply().
+// Partition: writes: Reserve() and Apply().
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -28,7 +28,7 @@ void WritePlan::Release() noexcept {
     }
     auto& segments = partition.segments_;
     while (!segments.empty() && std::prev(segments.end())->second->live_rows == 0) {
-      segments.erase(std::prev(segments.end()));  // made for new rows, so the last
+      segments.erase(std::prev(segments.end()));  // segments for new rows are the last ones
     }
     partition.next_index_ = old_next_index_;
     partition.memory_.GetBudget().Release(charged_);
@@ -45,7 +45,7 @@ void WritePlan::Release() noexcept {
 }
 
 Status Partition::Reserve(const WriteRequest& request, WritePlan& plan, WriteResult& result) {
-  struct Guard {  // for a Status as for std::bad_alloc
+  struct Guard {  // covers both a Status and std::bad_alloc
     WritePlan* plan;
     ~Guard() {
       if (plan != nullptr) {
@@ -109,11 +109,11 @@ Status Partition::ReserveRow(const WriteRequest& request, std::size_t position, 
   return ReserveNewRow(Text(key), NumberOf(key), 1, plan);
 }
 
-// The next index as text; an index whose text is the key of another row is skipped.
+// The next index as text. Skips indexes whose text is the key of another row.
 Text Partition::NextNumberedKey(NumberedKeys* ahead) {
   if (ahead != nullptr && next_index_ >= named_numbers_end_) {
     const auto place = static_cast<std::uint64_t>(next_index_ - ahead->first);
-    if (place < ahead->keys.size() && !ahead->keys[place].IsNull()) {  // null: used before
+    if (place < ahead->keys.size() && !ahead->keys[place].IsNull()) {  // null: already used
       return std::move(ahead->keys[place]);
     }
   }
@@ -141,7 +141,7 @@ Status Partition::ReserveNewRow(Text key, RowIndex number, std::size_t count, Wr
   const std::size_t last = std::min<std::size_t>(offset + count, Segment::kRows) - 1;
   TRY(place.segment->EnsureRow(static_cast<std::uint32_t>(last)));
   AddKey(key, number, index);
-  plan.keys_.push_back(std::move(key));  // capacity was reserved: what is in the map is in the plan
+  plan.keys_.push_back(std::move(key));  // does not throw, so key index and plan agree
   plan.AddRow(place);
   ++next_index_;
   return {};
@@ -230,7 +230,7 @@ void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) n
   result.revision = revision;
   row_bytes_ += plan.charged_ - replaced_bytes;
   memory_.GetBudget().Release(replaced_bytes);
-  plan.partition_ = nullptr;  // all of it is the partition's now
+  plan.partition_ = nullptr;  // the partition owns everything now
   NotifyChanged(plan.rows_);
   plan.Release();
 }

@@ -1,4 +1,4 @@
-// The columns of a write: which field each is for, and where its values lie, before it is applied.
+// Partition: reserves the columns of a write: their fields and the slots of their values.
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -9,7 +9,7 @@
 
 namespace sluice::store {
 
-// Than the rows of the plan.
+// True if only rows of the plan have cells of the field.
 bool Partition::HeldByNoOther(const Field& field, const WritePlan& plan) {
   std::int64_t held = 0;
   for (const RowReference& row : plan.rows_) {
@@ -39,7 +39,7 @@ Result<Field*> Partition::FieldForWrite(const ColumnWrite& column, const WritePl
   }
   if (id >= kFieldsMax) {
     return Status(Code::kError,
-                  fmt::format("partition '{}' has {} fields already", name_.View(), kFieldsMax));
+                  fmt::format("partition '{}' already has {} fields", name_.View(), kFieldsMax));
   }
   order_.reserve(order_.size() + 1);
   if (id == fields_.size()) {
@@ -54,7 +54,7 @@ Result<Field*> Partition::FieldForWrite(const ColumnWrite& column, const WritePl
   return fields_[id].get();
 }
 
-// Every segment of the plan's rows gets cells of the field.
+// Creates the field's cells in every segment of the plan's rows.
 Status Partition::EnsureCells(const Field& field, const WritePlan& plan) {
   for (Segment* const segment : plan.segments_) {
     TRY(segment->EnsureField(field.Id()));
@@ -64,7 +64,7 @@ Status Partition::EnsureCells(const Field& field, const WritePlan& plan) {
 
 Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
   RowReference same_row;
-  if (column.same) {  // before the field is looked up: the order of errors is that of a read
+  if (column.same) {  // before the field lookup: same error order as a read
     TRY_ASSIGN(same_row, RowOfSame(column.same_key));
   }
   TRY_ASSIGN(Field* const field, FieldForWrite(column, plan));
@@ -78,7 +78,7 @@ Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
   }
   const bool one_chunk = static_cast<bool>(column.chunk);
   TRY(ReserveSlots(*field, column, plan));
-  struct Guard {  // the slots' chunks are held until cells point at them: one chunk once
+  struct Guard {  // holds the slots' chunks, each once, until cells point at them
     Field* field;
     std::vector<Cell>* slots;
     bool one_chunk;
@@ -106,11 +106,11 @@ Status Partition::ReserveColumn(ColumnWrite& column, WritePlan& plan) {
 
 void Partition::PointFromPlan(Field& field, Cell cell, WritePlan& plan) {
   field.Point(cell);
-  plan.cells_.push_back(cell);  // there is capacity
+  plan.cells_.push_back(cell);  // capacity was reserved
   ++plan.pointed_;
 }
 
-// Fills plan.slots_, the chunk of each held. Where this fails, none is.
+// Fills plan.slots_ and holds their chunks. On failure, no chunk is held.
 Status Partition::ReserveSlots(Field& field, ColumnWrite& column, WritePlan& plan) {
   plan.slots_.clear();
   plan.slots_.reserve(column.source.slots);
@@ -133,7 +133,7 @@ Status Partition::ReserveSlots(Field& field, ColumnWrite& column, WritePlan& pla
 
 // Copies the values to open chunks.
 Status Partition::ReserveSmallSlots(Field& field, const ColumnSource& source, WritePlan& plan) {
-  struct Undo {  // until all slots are there
+  struct Undo {  // active until all slots are appended
     Field* field;
     std::vector<Cell>* slots;
     ~Undo() {
@@ -161,7 +161,7 @@ Status Partition::ReserveSmallSlots(Field& field, const ColumnSource& source, Wr
 
 Result<RowReference> Partition::RowOfSame(std::string_view key) {
   const RowReference row = Locate(key);
-  // A row that this very write makes is in the index already, but not in its segment.
+  // A row that this write creates is already in the key index, but not in its segment.
   if (row.segment == nullptr || row.segment->Find(row.offset) == nullptr) {
     return Status(Code::kNoKey, fmt::format("partition '{}' has no row '{}'", name_.View(), key));
   }

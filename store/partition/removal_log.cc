@@ -50,7 +50,7 @@ void RemovalLog::Add(Text key, Revision revision) noexcept {
   }
 }
 
-// A whole block, or as much of it as is filled.
+// Removes the oldest block, full or partly filled.
 void RemovalLog::ForgetOldest() noexcept {
   const std::size_t filled = std::min(count_, kBlockRemovals);
   for (std::size_t i = 0; i < filled; ++i) {
@@ -63,7 +63,7 @@ void RemovalLog::ForgetOldest() noexcept {
 }
 
 RemovalLog::Pinned RemovalLog::After(Revision since) const {
-  std::size_t first = 0;  // by halving: revisions do not fall
+  std::size_t first = 0;  // binary search: revisions do not decrease
   for (std::size_t end = count_; first < end;) {
     const std::size_t middle = first + (end - first) / 2;
     if (At(middle).revision > since) {

@@ -1,12 +1,12 @@
-// RemovalLog: the keys of the rows that were removed from a partition, each with the revision of
-// its removal; the last 100,000 or so. What KV.CHANGES tells a poller.
+// RemovalLog: the keys of about the last 100,000 rows removed from a partition, each with the
+// revision of its removal. KV.CHANGES returns them.
 //
 //   blocks_:  | 256 removals | 256 removals | ... | the last one, being filled |     oldest first
 //
-// A reader pins blocks under the engine and reads them without it: what is in a block never
-// changes, and what is appended later lies behind what the reader knows.
+// A reader pins blocks under the engine lock and reads them without it: entries of a block never
+// change, and later entries are beyond the reader's range.
 //
-// Thread safety: one caller at a time (the engine); a Pinned may be read on any thread.
+// Thread safety: one caller at a time, which holds the engine lock. Any thread may read a Pinned.
 #pragma once
 
 #include <array>
@@ -37,22 +37,22 @@ class RemovalLog {
   RemovalLog(const RemovalLog&) = delete;
   RemovalLog& operator=(const RemovalLog&) = delete;
 
-  // Makes sure that the next `count` calls of Add() take no memory. REQUIRES: count <= kKept.
+  // Ensures that the next `count` calls of Add() do not allocate. REQUIRES: count <= kKept.
   // Errors: std::bad_alloc.
   void Reserve(std::size_t count);
-  // REQUIRES: Reserve(); revisions do not fall.
+  // REQUIRES: Reserve() was called; revisions do not decrease.
   void Add(Text key, Revision revision) noexcept;
 
-  // Instead of more than kKept at once: nothing up to this revision is remembered.
+  // Forgets all removals up to this revision. Replaces more than kKept calls of Add().
   void ForgetAll(Revision revision) noexcept;
 
-  // Forgets some thousand removals. True when none is left.
+  // Frees some thousand removals. Returns true when none is left.
   bool TakeApart() noexcept;
 
-  // Removals up to this revision may be forgotten.
+  // Removals up to this revision may be missing.
   [[nodiscard]] Revision Forgotten() const { return forgotten_; }
 
-  // The removals after a revision that are remembered, oldest first.
+  // The recorded removals after a revision, oldest first.
   class Pinned {
    public:
     [[nodiscard]] std::size_t size() const { return count_; }
@@ -78,7 +78,7 @@ class RemovalLog {
   void ForgetOldest() noexcept;
 
   Budget& budget_;
-  std::deque<std::shared_ptr<Block>> blocks_;  // the last ones may be empty: reserved
+  std::deque<std::shared_ptr<Block>> blocks_;  // the last ones may be reserved and empty
   std::size_t count_ = 0;
   Revision forgotten_ = 0;
 };

@@ -1,4 +1,4 @@
-// What a row is charged for its key and its tag, beside the arrays of its segment.
+// Bytes charged for a row's key and tag, in addition to the arrays of its segment.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 
 namespace sluice::store {
 
-// The key's block on the heap and its place in the index; a tag's block.
+// Heap block of the key and its index entry.
 inline constexpr std::int64_t kKeyOverheadBytes = 64;
 
 inline std::int64_t KeyBytes(const Text& key) {

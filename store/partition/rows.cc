@@ -7,7 +7,7 @@
 namespace sluice::store {
 namespace {
 
-// What is kept for the next command; what one huge read needed is given back.
+// Capacity kept for the next command; memory of a larger result is freed.
 constexpr std::size_t kKeptItemsMax = std::size_t{64} * 1024;
 
 template <typename Vector>

@@ -14,7 +14,7 @@ std::int64_t Segment::BytesFor(std::size_t rows, std::size_t fields) const {
   return static_cast<std::int64_t>(sizeof(Segment) + rows * (sizeof(Row) + fields * sizeof(Cell)));
 }
 
-// Takes what is missing to `bytes`.
+// Charges the difference to `bytes`.
 Status Segment::Charge(std::int64_t bytes, std::int64_t overdraft) {
   if (bytes > charged_) {
     if (!budget_.TryCharge(bytes - charged_, overdraft)) {

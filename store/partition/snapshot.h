@@ -1,8 +1,8 @@
-// Snapshot: rows of a partition as they were at one moment: keys, tags, revisions, and which fields
-// are ready. Taken under the engine in microseconds, read without it, whatever happens to the rows
-// meanwhile (store/partition/segment.h says how).
+// Snapshot: rows of a partition at one point in time: keys, tags, revisions, and which fields are
+// ready. It is taken under the engine lock in microseconds and read without the lock, even while
+// the rows change (see store/partition/segment.h).
 //
-// Thread safety: as a vector.
+// Thread safety: as std::vector.
 #pragma once
 
 #include <algorithm>
@@ -19,29 +19,29 @@ namespace sluice::store {
 
 struct SnapshotRequest {
   std::string_view partition;
-  std::span<const std::string_view> fields = {};  // ForEach() tells whether these are ready
-  Revision since = 0;               // only segments in which something changed after it
-  RowIndex from = 0;                // only rows from this index on
-  std::size_t rows_max = SIZE_MAX;  // enough segments for so many rows, and one row more
-  bool removals = false;            // with those since `since`
+  std::span<const std::string_view> fields = {};  // ForEach() reports whether these are ready
+  Revision since = 0;                             // only segments changed after this revision
+  RowIndex from = 0;                              // only rows from this index on
+  std::size_t rows_max = SIZE_MAX;                // segments for this many rows plus one
+  bool removals = false;                          // include the removals after `since`
 };
 
 struct Snapshot {
-  Revision revision = 0;  // of the store at that moment
-  Revision made = 0;      // when the partition was made; 0: there is none
-  // Everything since `since` is here. False: it is from before the partition was made, from the
-  // future (another server's), or too long ago: then the snapshot is of all rows.
+  Revision revision = 0;  // the store's revision at that time
+  Revision made = 0;      // the partition's creation; 0 if it does not exist
+  // True if the snapshot has all changes after `since`. False if `since` is before the partition's
+  // creation, in the future (from another server) or too old; then the snapshot has all rows.
   bool complete = true;
-  bool removed = false;  // some row was, after the `since` that was asked for
+  bool removed = false;  // a row was removed after the requested `since`
   Revision since = 0;
   RowIndex from = 0;
-  std::vector<SegmentRef> segments;  // in the order of their rows
+  std::vector<SegmentRef> segments;  // in row order
   std::vector<std::uint32_t> field_ids;
-  bool has_fields = true;  // false: one of the fields does not exist, so no row has all of them
+  bool has_fields = true;  // false: a field does not exist, so no row is ready
   RemovalLog::Pinned removals;
 
-  // Calls function(index, row, ready) for the rows of segment number `segment` of this snapshot
-  // that were written after `since`: `ready`: all fields asked for are.
+  // Calls function(index, row, ready) for the rows of segments[segment] that were written after
+  // `since`. `ready`: all requested fields are ready.
   template <typename Function>
   void ForEach(std::size_t segment, const Function& function) const {
     const Segment& rows = *segments[segment];

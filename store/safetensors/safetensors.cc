@@ -63,12 +63,12 @@ class ColumnReader {
     return Find(std::string(base).append(suffix));
   }
 
-  // The other half of a ragged field, if `tensor` is the .values of one.
+  // The .shapes tensor of a ragged field if `tensor` is its .values, else null.
   const SafetensorsEntry* ShapesOf(const SafetensorsEntry& tensor) const {
     const std::string_view name = tensor.name;
     return name.ends_with(kValues) ? Find(Base(name), kShapes) : nullptr;
   }
-  // A .shapes whose .values, or whose dense tensor, is there. (Not one that is no field's name.)
+  // True for a .shapes tensor whose .values, or whose dense tensor with a valid name, exists.
   bool GoesWithAnother(const SafetensorsEntry& tensor) const {
     const std::string_view name = tensor.name;
     if (!name.ends_with(kShapes)) {
@@ -106,7 +106,7 @@ class ColumnReader {
     TRY(CheckFieldName(column.field));
     if (Find(column.field) != nullptr) {
       return SafetensorsError(Code::kError, column.field,
-                              "it is there both dense and as .values and .shapes");
+                              "present both as a dense tensor and as .values and .shapes");
     }
     if (values.shape.size() != 1) {
       return SafetensorsError(Code::kShape, values.name,
@@ -136,7 +136,7 @@ class ColumnReader {
   Result<std::vector<std::int64_t>> DimsOf(const SafetensorsEntry& shapes) const {
     if (shapes.dtype != DType::kInt64 || shapes.shape.size() != 2) {
       return SafetensorsError(Code::kShape, shapes.name,
-                              fmt::format("{} {} is not I64 of two dims: rows, rank",
+                              fmt::format("expected I64 [rows, rank], got {} {}",
                                           SafetensorsDType(shapes.dtype), ShapeText(shapes.shape)));
     }
     TRY(CheckRows(shapes));
@@ -147,7 +147,7 @@ class ColumnReader {
     const std::string_view bytes = layout_.BytesOf(shapes);
     std::vector<std::int64_t> dims(bytes.size() / sizeof(std::int64_t));
     if (!dims.empty()) {
-      std::memcpy(dims.data(), bytes.data(), bytes.size());  // they may lie anywhere
+      std::memcpy(dims.data(), bytes.data(), bytes.size());  // the bytes may be unaligned
     }
     return dims;
   }
@@ -159,7 +159,7 @@ class ColumnReader {
           Code::kShape, shapes.name,
           fmt::format("{} has rank 1 (its length), not {}", NameOf(column.dtype), column.rank));
     }
-    // Rows of rank 0 are one element each, and so many that may be as there are bytes.
+    // Rows of rank 0 have one element each.
     std::optional<std::int64_t> need =
         column.rank != 0
             ? 0

@@ -1,4 +1,4 @@
-// What safetensors calls the dtypes.
+// The safetensors names of the dtypes.
 #pragma once
 
 #include <optional>
@@ -8,10 +8,10 @@
 
 namespace sluice::store {
 
-// "F32"; the byte-string types are "U8".
+// Returns for example "F32"; "U8" for the byte-string types.
 std::string_view SafetensorsDType(DType dtype);
 
-// nullopt: one that the store lacks, or no dtype.
+// Returns nullopt if `text` is not a dtype or not a supported one.
 std::optional<DType> ParseSafetensorsDType(std::string_view text);
 
 }  // namespace sluice::store

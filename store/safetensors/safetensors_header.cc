@@ -19,11 +19,11 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t kHeaderDepthMax = 8;  // 3 are ours; others' members may nest
-constexpr std::size_t kWordBytesMax = 64;   // no dtype is so long
+constexpr std::size_t kHeaderDepthMax = 8;  // the format needs 3; unknown members may nest
+constexpr std::size_t kWordBytesMax = 64;   // longer than any dtype name
 constexpr std::size_t kShapeDimsMax = kRankMax + 1;
 
-// What a tensor's object has, as bits: which have been there.
+// Members of a tensor's object, as bits of a set.
 enum Member : unsigned { kOther = 0, kDTypeMember = 1, kShapeMember = 2, kOffsetsMember = 4 };
 struct MemberName {
   std::string_view name;
@@ -35,8 +35,8 @@ constexpr std::array<MemberName, 3> kMembers = {{
     {"data_offsets", kOffsetsMember},
 }};
 
-// Builds the layout while the parser walks: a tree of values would be many times the header, and
-// would not tell of names that stand there twice.
+// Builds the layout while parsing. A tree of values would be many times the size of the header and
+// would hide duplicate names.
 //
 //   depth 1  { name: ...      depth 2  { member: ...      depth 3  [ a number ...
 class HeaderVisitor : public JsonVisitor {
@@ -105,7 +105,7 @@ class HeaderVisitor : public JsonVisitor {
   bool on_int64(std::int64_t value, View, Error& error) { return AddNumber(value, error); }
   bool on_uint64(std::uint64_t, View, Error& error) { return AddNumber({}, error); }
   bool on_double(double value, View, Error& error) {
-    constexpr double kPastInt64 = 9223372036854775808.0;  // from there on, integers come as doubles
+    constexpr double kPastInt64 = 9223372036854775808.0;  // larger integers are parsed as doubles
     const bool too_large = value >= kPastInt64 || value <= -kPastInt64;
     return too_large ? AddNumber({}, error) : Accept(Kind::kOther, error);
   }
@@ -116,26 +116,26 @@ class HeaderVisitor : public JsonVisitor {
  private:
   enum class Kind : std::uint8_t { kObject, kArray, kString, kInteger, kOther };
 
-  // REQUIRES: inside of a tensor's object.
+  // REQUIRES: inside a tensor's object.
   SafetensorsEntry& Tensor() { return layout.tensors.back(); }
 
   bool Fail(Status status, Error& error) {
     failure = std::move(status);
-    error = json::make_error_code(json::error::exception);  // any: `failure` is what counts
+    error = json::make_error_code(json::error::exception);  // any: `failure` has the cause
     return false;
   }
   bool Fail(Code code, std::string_view why, Error& error) {
     return Fail(SafetensorsError(code, name_, why), error);
   }
 
-  // May a value of this kind begin here?
+  // Returns true if a value of this kind is allowed here.
   bool Accept(Kind kind, Error& error) {
     if (depth_ == 0) {
       return kind == Kind::kObject ||
              Fail({Code::kError, "safetensors: the header is not a JSON object"}, error);
     }
     if (depth_ == 1) {
-      return kind == Kind::kObject || Fail(Code::kError, "it is not an object", error);
+      return kind == Kind::kObject || Fail(Code::kError, "not a JSON object", error);
     }
     if (in_metadata_ || member_ == kOther) {
       return true;
@@ -155,12 +155,13 @@ class HeaderVisitor : public JsonVisitor {
       layout.tensors.push_back({.name = name_, .shape = {}});
       return true;
     }
-    return !std::exchange(had_metadata_, true) || Fail(Code::kError, "it is there twice", error);
+    return !std::exchange(had_metadata_, true) ||
+           Fail(Code::kError, "duplicate __metadata__", error);
   }
   bool EndTensor(Error& error) {
     for (const MemberName& row : kMembers) {
       if ((seen_ & row.member) == 0) {
-        return Fail(Code::kError, fmt::format("it has no {}", row.name), error);
+        return Fail(Code::kError, fmt::format("missing {}", row.name), error);
       }
     }
     return offsets_ == 2 || Fail(Code::kError, "data_offsets are not two integers", error);
@@ -170,7 +171,7 @@ class HeaderVisitor : public JsonVisitor {
                                          [&](const MemberName& m) { return m.name == key_; });
     member_ = row == kMembers.end() ? kOther : row->member;
     if ((seen_ & member_) != 0) {
-      return Fail(Code::kError, fmt::format("it has two {}", row->name), error);
+      return Fail(Code::kError, fmt::format("duplicate {}", row->name), error);
     }
     seen_ |= member_;
     offsets_ = member_ == kOffsetsMember ? 0 : offsets_;
@@ -184,12 +185,12 @@ class HeaderVisitor : public JsonVisitor {
   bool SetDType(std::string_view word, Error& error) {
     const std::optional<DType> dtype = ParseSafetensorsDType(word);
     if (!dtype) {
-      return Fail(Code::kDType, fmt::format("dtype '{}' is none of ours", Printable(word)), error);
+      return Fail(Code::kDType, fmt::format("unsupported dtype '{}'", Printable(word)), error);
     }
     Tensor().dtype = *dtype;
     return true;
   }
-  // nullopt: past the range.
+  // nullopt: out of range.
   bool AddNumber(std::optional<std::int64_t> value, Error& error) {
     if (!Accept(Kind::kInteger, error)) {
       return false;
@@ -198,7 +199,7 @@ class HeaderVisitor : public JsonVisitor {
       return true;
     }
     if (!value) {
-      return Fail(Code::kShape, "a number is past 2^63-1", error);
+      return Fail(Code::kShape, "a number exceeds 2^63-1", error);
     }
     if (member_ == kOffsetsMember) {
       (offsets_ == 0 ? Tensor().begin : Tensor().end) = *value;
@@ -206,7 +207,7 @@ class HeaderVisitor : public JsonVisitor {
       return true;
     }
     if (Tensor().shape.size() == kShapeDimsMax) {
-      return Fail(Code::kShape, fmt::format("its rank is over {}", kShapeDimsMax), error);
+      return Fail(Code::kShape, fmt::format("rank exceeds {}", kShapeDimsMax), error);
     }
     Tensor().shape.push_back(*value);
     return true;
@@ -237,7 +238,7 @@ Result<SafetensorsLayout> ParseSafetensorsHeader(std::string_view header) {
     return *std::move(visitor.failure);
   }
   if (error || end < header.size()) {
-    const std::string why = error ? error.message() : "more text behind it";
+    const std::string why = error ? error.message() : "trailing text";
     return Status(Code::kError,
                   fmt::format("safetensors: the header is not JSON: {} at byte {}", why, end));
   }
@@ -246,7 +247,7 @@ Result<SafetensorsLayout> ParseSafetensorsHeader(std::string_view header) {
   const auto twice = std::adjacent_find(
       notes.begin(), notes.end(), [](const auto& a, const auto& b) { return a.first == b.first; });
   if (twice != notes.end()) {
-    return SafetensorsError(Code::kError, twice->first, "it is twice in __metadata__");
+    return SafetensorsError(Code::kError, twice->first, "duplicate in __metadata__");
   }
   return std::move(visitor.layout);
 }

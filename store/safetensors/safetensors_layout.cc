@@ -23,7 +23,7 @@ Status HeaderError(std::string_view why) {
 
 Result<std::string_view> HeaderOf(std::string_view file) {
   if (file.size() < kLengthBytes) {
-    return HeaderError(fmt::format("{} bytes are too short for a file", file.size()));
+    return HeaderError(fmt::format("a file of {} bytes is too short", file.size()));
   }
   std::uint64_t length = 0;
   std::memcpy(&length, file.data(), kLengthBytes);
@@ -33,12 +33,12 @@ Result<std::string_view> HeaderOf(std::string_view file) {
   }
   file.remove_prefix(kLengthBytes);
   if (length > file.size()) {
-    return HeaderError(fmt::format("the header is cut off: {} bytes of {}", file.size(), length));
+    return HeaderError(fmt::format("the header is truncated: {} bytes of {}", file.size(), length));
   }
   return file.substr(0, length);
 }
 
-// Of equal names, any but the first in order of name.
+// Returns the alphabetically first duplicate name; null if there is none.
 const std::string* Duplicate(const std::vector<SafetensorsEntry>& tensors) {
   std::vector<const std::string*> names;
   names.reserve(tensors.size());
@@ -53,7 +53,7 @@ const std::string* Duplicate(const std::vector<SafetensorsEntry>& tensors) {
   return found == names.end() ? nullptr : *found;
 }
 
-// Zeros count as ones, so that a dim of 0 does not excuse an overflow of the others.
+// Counts a dim of 0 as 1, so that an overflow of the other dims is still an error.
 Status CheckBytes(const SafetensorsEntry& tensor) {
   std::optional<std::int64_t> bytes = static_cast<std::int64_t>(SizeOf(tensor.dtype));
   bool empty = false;
@@ -84,12 +84,12 @@ Status CheckOffsets(const SafetensorsEntry& tensor, std::size_t payload_bytes) {
                       std::cmp_less_equal(tensor.end, payload_bytes);
   return inside ? Status()
                 : SafetensorsError(Code::kShape, tensor.name,
-                                   fmt::format("data_offsets [{}, {}] do not lie in the {} bytes "
-                                               "behind the header",
+                                   fmt::format("data_offsets [{}, {}] are outside the {} bytes "
+                                               "after the header",
                                                tensor.begin, tensor.end, payload_bytes));
 }
 
-// Errors: kShape where the tensors overlap, or leave bytes between them or at the end.
+// Errors: kShape if the tensors overlap, or leave gaps or trailing bytes.
 Status CheckCover(const SafetensorsLayout& layout) {
   std::vector<const SafetensorsEntry*> order;
   order.reserve(layout.tensors.size());
@@ -104,15 +104,14 @@ Status CheckCover(const SafetensorsLayout& layout) {
     if (tensor->begin != covered) {
       return SafetensorsError(
           Code::kShape, tensor->name,
-          fmt::format("data_offsets [{}, {}] {}: the bytes before end at {}", tensor->begin,
-                      tensor->end, tensor->begin < covered ? "overlap" : "leave a hole", covered));
+          fmt::format("data_offsets [{}, {}] {}: expected to begin at {}", tensor->begin,
+                      tensor->end, tensor->begin < covered ? "overlap" : "leave a gap", covered));
     }
     covered = tensor->end;
   }
   if (std::cmp_not_equal(covered, layout.payload.size())) {
-    return {Code::kShape,
-            fmt::format("safetensors: {} bytes behind the header, the tensors have {}",
-                        layout.payload.size(), covered)};
+    return {Code::kShape, fmt::format("safetensors: {} bytes after the header, the tensors have {}",
+                                      layout.payload.size(), covered)};
   }
   return {};
 }
@@ -124,7 +123,7 @@ Result<SafetensorsLayout> ReadSafetensorsLayout(std::string_view file) {
   TRY_ASSIGN(SafetensorsLayout layout, ParseSafetensorsHeader(header));
   layout.payload = file.substr(kLengthBytes + header.size());
   if (const std::string* const name = Duplicate(layout.tensors); name != nullptr) {
-    return SafetensorsError(Code::kError, *name, "it stands twice in the header");
+    return SafetensorsError(Code::kError, *name, "duplicate in the header");
   }
   for (const SafetensorsEntry& tensor : layout.tensors) {
     TRY(CheckOffsets(tensor, layout.payload.size()));

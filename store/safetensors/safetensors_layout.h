@@ -1,7 +1,7 @@
-// SafetensorsLayout: what the header of a safetensors file says, checked against the file: which
-// tensors there are and which bytes are theirs. What they mean as fields is safetensors.h's matter.
+// SafetensorsLayout: the tensors of a safetensors file and their bytes, from its header, checked
+// against the file. safetensors.h interprets them as fields.
 //
-// Thread safety: functions of their arguments.
+// Thread safety: any thread; there is no shared state.
 #pragma once
 
 #include <cstddef>
@@ -19,14 +19,14 @@ namespace sluice::store {
 struct SafetensorsEntry {
   std::string name;
   DType dtype = DType::kBool;
-  std::vector<std::int64_t> shape;  // at most kRankMax + 1 dims: a value's and the row's
+  std::vector<std::int64_t> shape;  // at most kRankMax + 1 dims: rows and a value's dims
   std::int64_t begin = 0;           // in the payload
   std::int64_t end = 0;
 };
 
 struct SafetensorsLayout {
-  std::vector<SafetensorsEntry> tensors;  // in the header's order, of distinct names
-  // What __metadata__ says in one of the words utf8, json and bytes; sorted.
+  std::vector<SafetensorsEntry> tensors;  // in header order; names are distinct
+  // The __metadata__ entries with the value utf8, json or bytes; sorted.
   std::vector<std::pair<std::string, DType>> byte_strings;
   std::string_view payload;
 
@@ -36,8 +36,9 @@ struct SafetensorsLayout {
   }
 };
 
-// Afterwards every tensor has as many bytes as dtype and shape say, and the tensors cover the
-// payload, each byte once. Errors: as ReadSafetensors, as far as no field is meant.
+// In the result, the byte count of every tensor matches its dtype and shape, and every byte of the
+// payload belongs to exactly one tensor. Errors: those of ReadSafetensors that do not concern
+// fields.
 Result<SafetensorsLayout> ReadSafetensorsLayout(std::string_view file);
 
 }  // namespace sluice::store

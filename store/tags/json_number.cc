@@ -12,7 +12,7 @@ namespace {
 constexpr double kPastUint64 = 18446744073709551616.0;
 constexpr std::uint64_t kInt64MinMagnitude = std::uint64_t{1} << 63U;
 
-// Of a number past a double's range: is it past its large end?
+// For a number outside a double's range: true if it overflows, false if it underflows.
 bool IsHuge(std::string_view text) {
   const std::size_t e = std::min(text.find_first_of("eE"), text.size());
   const std::string_view digits = text.substr(0, e);
@@ -70,7 +70,7 @@ bool IsDigit(char c) {
   return c >= '0' && c <= '9';
 }
 
-// Drops the digits at the front of `text`; false: there are none.
+// Removes the digits at the front of `text`. Returns false if there are none.
 bool DropDigits(std::string_view& text) {
   std::size_t digits = 0;
   while (digits < text.size() && IsDigit(text[digits])) {
@@ -126,7 +126,7 @@ JsonNumber ReadJsonNumber(std::string_view text) noexcept {
   JsonNumber number;
   const char* const end = text.data() + text.size();
   const auto read = std::from_chars(text.data() + (minus ? 1 : 0), end, number.magnitude);
-  // As whoever reads JSON: an integer that neither int64 nor uint64 holds is a double.
+  // As in JSON parsers, an integer outside int64 and uint64 is a double.
   if (read.ec != std::errc() || read.ptr != end ||
       (minus && number.magnitude > kInt64MinMagnitude)) {
     return ReadReal(text);

@@ -1,5 +1,5 @@
-// JsonNumber: the number that a JSON text says, for comparing: an integer of int64 or uint64
-// exactly, anything else as the nearest double (past its range: infinite, or 0).
+// JsonNumber: the value of a JSON number, for comparison: exact for an integer of int64 or uint64,
+// else the nearest double (out of range: infinite, or 0).
 #pragma once
 
 #include <compare>
@@ -11,19 +11,19 @@ namespace sluice::store {
 
 struct JsonNumber {
   bool integer = true;
-  bool negative = false;  // of an integer; 0 is not
+  bool negative = false;  // of an integer; false for 0
   std::uint64_t magnitude = 0;
-  double real = 0;  // of what is not an integer; never NaN
+  double real = 0;  // if not an integer; never NaN
 
-  // By value: 1 and 1.0, 0 and -0.0 are equivalent; an integer and a double are not rounded to
-  // meet each other.
+  // Compares by value: 1 and 1.0, 0 and -0.0 are equivalent. Comparing an integer with a double
+  // rounds neither.
   friend std::weak_ordering operator<=>(const JsonNumber& a, const JsonNumber& b) noexcept;
 };
 
 // REQUIRES: `text` is a JSON number.
 JsonNumber ReadJsonNumber(std::string_view text) noexcept;
 
-// nullopt: `text` is not a JSON number and nothing else ("+1", "01", ".5", " 1" and "nan" are not).
+// Returns nullopt if `text` is not exactly a JSON number ("+1", "01", ".5", " 1", "nan" are not).
 std::optional<JsonNumber> ParseJsonNumber(std::string_view text) noexcept;
 
 }  // namespace sluice::store

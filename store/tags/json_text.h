@@ -1,5 +1,5 @@
-// What the writers and readers of JSON text share: how a string is written, and a visitor for
-// those who need no tree of values.
+// Shared functions for JSON text: writes strings, and a base class for parsers that build no tree
+// of values.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +12,14 @@
 
 namespace sluice::store {
 
-// Appends `text` as a JSON string, quotes included: " \ and what is below U+0020 are escaped, the
-// rest passes through. Each byte has one spelling, and no spelling begins another: two strings
-// are the same, and one begins the other, exactly where their spellings (without the closing
-// quote) do. REQUIRES, for the result to be JSON: valid UTF-8.
+// Appends `text` as a JSON string with its quotes. Escapes " \ and characters below U+0020; other
+// bytes are unchanged. Each byte has one spelling, and no spelling is a prefix of another. So two
+// strings are equal, or one is a prefix of the other, exactly if that holds for their spellings
+// (without the closing quote). REQUIRES, for the result to be JSON: valid UTF-8.
 void AppendJsonString(std::string_view text, std::string& out);
 
-// A handler for boost::json::basic_parser that lets everything pass. Derive, and hide the calls
-// that matter: the parser's calls are not virtual. See Boost.JSON's page of basic_parser.
+// A handler for boost::json::basic_parser that accepts everything. Derive from it and hide the
+// functions of interest: they are not virtual. See Boost.JSON's documentation of basic_parser.
 //
 // NOLINTBEGIN(readability-identifier-naming): Boost.JSON's names
 struct JsonVisitor {

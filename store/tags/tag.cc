@@ -22,12 +22,12 @@ namespace {
 
 namespace json = boost::json;
 
-// A usual tag is parsed without the heap.
+// Most tags are parsed without heap allocation.
 constexpr std::size_t kParseBufferBytes = 4096;
 constexpr std::size_t kStackBytes = 1024;
 
-// Builds the value as Boost's own parser does, but reads floats exactly: Boost 1.81 is off by one
-// unit in the last place for one of ten.
+// Builds the value as Boost's own parser does, but parses floats exactly: Boost 1.81 is off by one
+// unit in the last place for one in ten.
 // NOLINTBEGIN(readability-identifier-naming): Boost.JSON's names
 struct ValueBuilder : JsonVisitor {
   bool on_object_end(std::size_t count, Error&) { return stack->push_object(count), true; }
@@ -68,7 +68,7 @@ class Document {
       error = json::error::extra_data;
     }
     if (error == json::error::too_deep) {
-      return Status(Code::kBadTag, fmt::format("the tag is more than {} deep", kTagDepthMax));
+      return Status(Code::kBadTag, fmt::format("the tag is nested over {} deep", kTagDepthMax));
     }
     if (error) {
       return Status(Code::kBadTag, fmt::format("the tag is not a JSON object: {} at byte {}",
@@ -82,7 +82,7 @@ class Document {
   json::object& Object() { return value_->get_object(); }
 
  private:
-  std::array<unsigned char, kParseBufferBytes> buffer_;  // first: the resource takes from it
+  std::array<unsigned char, kParseBufferBytes> buffer_;  // first, because resource_ uses it
   json::monotonic_resource resource_{buffer_.data(), buffer_.size()};
   std::array<unsigned char, kStackBytes> stack_buffer_;
   json::value_stack stack_{json::storage_ptr(&resource_), stack_buffer_.data(),
@@ -97,7 +97,7 @@ void Merge(json::object& target,
     const json::string_view name = member.key();
     if (member.value().is_null()) {
       if (auto* const it = target.find(name); it != target.end()) {
-        target.stable_erase(it);  // the order stays as people wrote it
+        target.stable_erase(it);  // keeps the order of the names
       }
       continue;
     }
@@ -113,9 +113,9 @@ void Merge(json::object& target,
   }
 }
 
-// Shortest text that reads back the same, and reads back as a float.
+// Appends the shortest text that parses to the same value and as a float.
 void AppendDouble(double value, std::string& out) {
-  if (!std::isfinite(value)) {  // a number past the range: JSON has no other way to say so
+  if (!std::isfinite(value)) {  // out of range; JSON has no literal for infinity
     out += value > 0 ? "1e999" : "-1e999";
     return;
   }

@@ -3,11 +3,11 @@
 namespace sluice::store {
 namespace {
 
-// Where the string that begins at `at` ends: behind its closing quote.
+// Returns the end, after the closing quote, of the string that begins at `at`.
 std::size_t StringEnd(std::string_view text, std::size_t at) {
   std::size_t quote = text.find('"', at + 1);
   while (quote != std::string_view::npos) {
-    std::size_t first = quote;  // of the backslashes before it; an even number escape themselves
+    std::size_t first = quote;  // of the backslashes before it; in pairs they escape themselves
     while (text[first - 1] == '\\') {
       --first;
     }
@@ -54,7 +54,7 @@ unsigned char HexDigit(char c) {
   return static_cast<unsigned char>(c <= '9' ? c - '0' : c - 'a' + 10);
 }
 
-// The byte that the front of `spelled` stands for, which is dropped. REQUIRES: not empty.
+// Removes the first character of `spelled` and returns its byte. REQUIRES: not empty.
 unsigned char TakeByte(std::string_view& spelled) {
   const std::size_t size = spelled[0] != '\\' ? 1 : spelled.substr(1).starts_with('u') ? 6 : 2;
   const std::string_view front = spelled.substr(0, size);
@@ -77,7 +77,7 @@ unsigned char TakeByte(std::string_view& spelled) {
 }  // namespace
 
 bool TagMembers::Next() noexcept {
-  const std::size_t begin = at_ + 1;  // behind { or ,
+  const std::size_t begin = at_ + 1;  // after { or ,
   if (begin >= tag_.size() || tag_[begin] != '"') {
     return false;
   }

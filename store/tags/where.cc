@@ -24,8 +24,8 @@ std::string Quoted(std::string_view text) {
   return quoted;
 }
 
-// Takes the items of a JSON array: numbers as their texts say, the rest as canonical text. What
-// is inside of an item is passed over.
+// Collects the items of a JSON array: numbers by value, other items as canonical text. Ignores the
+// contents of nested items.
 class ArrayItems : public JsonVisitor {
  public:
   std::vector<std::string> texts;
@@ -66,7 +66,7 @@ class ArrayItems : public JsonVisitor {
   }
   bool on_int64(std::int64_t, View part, Error&) { return AddNumber(part); }
   bool on_uint64(std::uint64_t, View part, Error&) { return AddNumber(part); }
-  bool on_double(double, View part, Error&) { return AddNumber(part); }  // its double is rounded
+  bool on_double(double, View part, Error&) { return AddNumber(part); }  // `value` may be rounded
   bool on_bool(bool value, Error&) {
     AddText(value ? "true" : "false");
     return true;
@@ -140,7 +140,7 @@ Result<Where::Test> Where::MakeTest(const Condition& condition) {
   });
   if (found == kOps.end()) {
     return Status(Code::kError,
-                  fmt::format("WHERE: '{}' is not an operator: = != < <= > >= PREFIX IN are",
+                  fmt::format("WHERE: unknown operator '{}', expected = != < <= > >= PREFIX IN",
                               Printable(condition.op)));
   }
   TRY(CheckName("tag", condition.tag));
@@ -157,7 +157,7 @@ Result<Where::Test> Where::MakeTest(const Condition& condition) {
   } else if (found->op == Op::kAmong || found->op == Op::kNotAmong) {
     test.texts = {Quoted(value)};
     if (value == "true" || value == "false" || value == "null") {
-      test.texts.emplace_back(value);  // sorted: a quote is before every letter
+      test.texts.emplace_back(value);  // stays sorted: a quote sorts before every letter
     }
     if (test.number) {
       test.numbers = {*test.number};
@@ -208,7 +208,7 @@ bool Where::IsInOrder(const Test& test, std::string_view value) noexcept {
 }
 
 bool Where::Holds(const Test& test, std::string_view value) noexcept {
-  if (value.empty()) {  // no tag of ours has such a member
+  if (value.empty()) {  // not in a canonical tag
     return test.op == Op::kNotAmong;
   }
   switch (test.op) {

@@ -1,17 +1,16 @@
 // Where: conditions on a row's tag, all of which must hold (docs/protocol.md, section 4). A
-// condition names a member at the top level of the tag, and the member's JSON type decides what is
-// compared:
+// condition names a top-level member of the tag. The member's JSON type selects the comparison:
 //
-//   number            with the argument where that is a JSON number; int64 and uint64 exactly
-//   string            its bytes, unescaped, with the argument's, as unsigned
-//   true false null   their text, by = != and IN alone
+//   number            with the argument if it is a JSON number; int64 and uint64 exactly
+//   string            unescaped, with the argument, as unsigned bytes
+//   true false null   by text; only with = != and IN
 //
-// Anything else is false, and so is a condition on a name that is not there. != is the negation
-// of = in every case. IN takes a JSON array, whose items compare as =: a number with a number, a
-// string with a string, true, false and null with themselves, a nested array or object never.
+// Other comparisons are false, as is a condition on a missing name. != is always the negation of =.
+// IN takes a JSON array and compares each item as = does: a number with a number, a string with a
+// string, true, false and null with themselves; a nested array or object never matches.
 //
-// Rows are many and a tag is looked at on each: Matches() walks the text as it lies and allocates
-// nothing; what can be made ready beforehand, Make() makes.
+// Matches() runs once per row, so it walks the text directly and allocates nothing; Make() prepares
+// everything else.
 //
 // Thread safety: immutable after Make().
 #pragma once
@@ -33,12 +32,12 @@ class Where {
  public:
   struct Condition {
     std::string_view tag;
-    std::string_view op;  // = != < <= > >= PREFIX IN, the words in any case
+    std::string_view op;  // = != < <= > >= PREFIX IN; words in any case
     std::string_view value;
   };
 
-  // Copies what it needs; no conditions: every tag matches.
-  // Errors: kError: an unknown op; a name that CheckName refuses; IN without a JSON array.
+  // Copies the conditions. Without conditions, every tag matches.
+  // Errors: kError: an unknown op; a name that CheckName rejects; IN without a JSON array.
   static Result<Where> Make(std::span<const Condition> conditions);
 
   // REQUIRES: `tag` is a tag's canonical text, as tag.h makes it ("" for {}).
@@ -56,14 +55,14 @@ class Where {
   };
   struct OpName;
   struct Test {
-    std::string name;  // as the canonical text spells it, with its quotes
+    std::string name;  // as in the canonical text, with its quotes
     Op op = Op::kAmong;
-    // kAmong, kNotAmong: sorted, spelled as in the canonical text: "abc" with its quotes, true.
+    // kAmong, kNotAmong: sorted, as in the canonical text: "abc" with its quotes, true.
     std::vector<std::string> texts;
-    std::vector<JsonNumber> numbers;  // the same for numbers: sorted
-    // < <= > >=: the argument; kPrefix: as it is spelled, with the opening quote alone.
+    std::vector<JsonNumber> numbers;  // kAmong, kNotAmong: sorted
+    // < <= > >=: the argument; kPrefix: the argument's spelling with only the opening quote.
     std::string text;
-    std::optional<JsonNumber> number;  // < <= > >=: the argument, where it is one
+    std::optional<JsonNumber> number;  // < <= > >=: the argument, if it is a number
   };
 
   static Result<Test> MakeTest(const Condition& condition);
@@ -73,7 +72,7 @@ class Where {
   static bool IsInOrder(const Test& test, std::string_view value) noexcept;
 
   std::vector<Test> tests_;
-  std::size_t named_ = 0;  // how many of them are false where their name is not there
+  std::size_t named_ = 0;  // number of tests that fail if their name is missing
 };
 
 }  // namespace sluice::store

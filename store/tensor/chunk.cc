@@ -10,11 +10,11 @@ namespace {
 
 constexpr std::size_t kOpenSlotsMax = 4096;  // of a dense open chunk
 constexpr std::size_t kOpenRaggedSlotsMax =
-    1024;  // of a ragged one, whose numbers lie in the chunk
+    1024;  // of a ragged open chunk, which stores offsets and dims
 constexpr std::size_t kOpenRaggedSlotsMin = 16;
 
 std::size_t CapacityOf(const Chunk::OpenShape& shape, std::size_t slot_bytes) {
-  if (shape.ragged) {  // no more numbers than payload
+  if (shape.ragged) {  // limits offsets and dims to the payload's size
     const std::size_t number_bytes = sizeof(std::int64_t) * (1 + shape.rank);
     return std::clamp(shape.bytes / number_bytes, kOpenRaggedSlotsMin, kOpenRaggedSlotsMax);
   }

@@ -1,18 +1,18 @@
-// Chunk: the bytes that one write brought for one field: `slots` values in a row in one blob.
+// Chunk: the values that one write brings for one field: `slots` consecutive values in one blob.
 //
 //   dense    every slot has the same dims:  slot i is blob[base + i*slot_bytes, + slot_bytes)
-//   ragged   each slot its own dims of the same rank; offsets and dims by slot lie in the chunk
+//   ragged   each slot has its own dims of the same rank; the chunk stores offsets and dims by slot
 //
-// A byte-string value is a slot of rank 1: [its length]. An *open* chunk is the column's place for
-// values under kSmallBytes: slots are appended until it is full. A slot is written before any cell
-// points at it and never changes after, so readers need no lock for the slots they know. Several
-// chunks may lie in one blob: the columns of a safetensors file, the stages of a growing cell.
+// A byte-string value is a slot of rank 1: [its length]. An *open* chunk collects values under
+// kSmallBytes: slots are appended until it is full. A slot is written before any cell points at it
+// and never changes afterwards, so readers need no lock for the slots they know. Several chunks may
+// share one blob: the columns of a safetensors file, the stages of a growing cell.
 //
-// A slot is *live* while a cell points at it. The chunk keeps count, so that the bytes that nobody
-// can reach any more are known: of a field (KV.FIELDS), and of a blob (compaction).
+// A slot is *live* while a cell points at it. The chunk counts live bytes, so the unreachable bytes
+// of a field (KV.FIELDS) and of a blob (compaction) are known.
 //
-// Ownership: ChunkRef counts; the last one gives memory back, and the blob's run with it.
-// Thread safety: as Blob; Append and what is said of live slots under the engine lock only.
+// Ownership: ChunkRef is a counted reference. The last one frees the chunk and its blob reference.
+// Thread safety: as Blob; Append and the functions about live slots require the engine lock.
 #pragma once
 
 #include <atomic>
@@ -39,25 +39,25 @@ using ChunkRef = boost::intrusive_ptr<Chunk>;
 
 class Chunk {
  public:
-  // A closed chunk of all slots of `source`; takes its blob, or copies its bytes to one.
-  // REQUIRES: CheckColumn(source).ok(). Errors: kOom; std::bad_alloc.
+  // Returns a closed chunk of all slots of `source`. Shares its blob, or copies its bytes to a new
+  // one. REQUIRES: CheckColumn(source).ok(). Errors: kOom; std::bad_alloc.
   static Result<ChunkRef> Make(Memory& memory, const ColumnSource& source);
-  // An open, empty chunk for values of this dtype and rank: dense with `dims`, or ragged.
+  // Returns an open, empty chunk for values of this dtype and rank: dense with `dims`, or ragged.
   // Errors: kOom; std::bad_alloc.
   struct OpenShape {
     DType dtype = DType::kBool;
     bool ragged = false;
     Dims dims;  // dense only
     std::size_t rank = 0;
-    std::size_t bytes = 0;  // room for payload
+    std::size_t bytes = 0;  // capacity for payload
   };
   static Result<ChunkRef> MakeOpen(Memory& memory, const OpenShape& shape);
 
   Chunk(const Chunk&) = delete;
   Chunk& operator=(const Chunk&) = delete;
 
-  // Appends a slot to an open chunk. False where it does not fit: no room, other dims (dense),
-  // other rank.
+  // Appends a slot to an open chunk. Returns false if the chunk is full, or if dims (dense) or rank
+  // differ.
   [[nodiscard]] bool Append(Dims dims, std::string_view bytes) noexcept;
   [[nodiscard]] DType GetDType() const;
   [[nodiscard]] std::size_t Slots() const;
@@ -66,16 +66,16 @@ class Chunk {
   [[nodiscard]] Dims DimsOf(std::size_t slot) const;
   [[nodiscard]] std::string_view BytesOf(std::size_t slot) const;
 
-  // A cell begins or ends to point at the slot. Both return how many bytes of payload became live
-  // (0: others point at it already), or ceased to be. Errors: std::bad_alloc.
+  // Count or uncount a cell that points at the slot. Return the payload bytes that became live (0
+  // if other cells point at the slot) or ceased to be live. Errors: std::bad_alloc.
   std::size_t PointAt(std::uint32_t slot);
-  // At each of the first `slots`. REQUIRES: no cell points at any.
+  // PointAt() for the first `slots` slots. REQUIRES: no cell points at any of them.
   std::size_t PointAtAll(std::size_t slots) noexcept;
   std::size_t UnpointAt(std::uint32_t slot) noexcept;
   [[nodiscard]] bool IsLive(std::uint32_t slot) const;
-  // What UnpointAt(slot) would return. REQUIRES: a cell points at it.
+  // The value that UnpointAt(slot) would return. REQUIRES: a cell points at the slot.
   [[nodiscard]] std::size_t BytesHeldAlone(std::uint32_t slot) const;
-  // A field of the store begins (1) or ends (-1) to hold the chunk: see Blob::AddHolder.
+  // A field of the store starts (1) or stops (-1) holding the chunk: see Blob::AddHolder.
   void HoldBlob(int count) noexcept { blob_.AddHolder(count); }
   [[nodiscard]] Blob& GetBlob() { return blob_; }
 
@@ -87,29 +87,29 @@ class Chunk {
       Destroy(chunk);
     }
   }
-  // For a Pin: releases the count that ChunkRef::detach() gave away.
+  // For a Pin: releases the reference returned by ChunkRef::detach().
   static void ReleasePin(void* chunk) noexcept {
     intrusive_ptr_release(static_cast<Chunk*>(chunk));
   }
 
-  // How many cells, and the field itself for a moment, hold on to the chunk: kept by the field. At
-  // 0 the field lets go of it.
+  // Number of cells that point at the chunk, plus Field::Hold() calls. Maintained by the field,
+  // which releases the chunk at 0.
   std::uint32_t holds = 0;
-  // How many ready cells point here; kept by the field.
+  // Number of ready cells that point here; maintained by the field.
   std::uint32_t ready_cells = 0;
 
  private:
-  // What is known of a chunk before its bytes are there.
+  // The properties of a chunk that are known before its bytes.
   struct Plan {
     DType dtype = DType::kBool;
     bool ragged = false;
     std::uint8_t rank = 0;
     std::uint32_t capacity = 0;  // slots
-    // Behind the chunk lie its numbers: `rank` dims, or, ragged, capacity + 1 offsets and then
-    // capacity * rank dims; and behind them a bit a slot: is it live?
+    // Memory after the Chunk object: `rank` dims (dense), or capacity + 1 offsets and then
+    // capacity * rank dims (ragged); then one bit per slot, set if the slot is live.
     [[nodiscard]] std::size_t NumberCount() const;
     [[nodiscard]] std::size_t LiveWords() const;
-    [[nodiscard]] std::size_t HeapBytes() const;  // of all this: what the budget is charged
+    [[nodiscard]] std::size_t HeapBytes() const;  // total, charged to the memory budget
   };
 
   Chunk(Memory& memory, const Plan& plan) noexcept;
@@ -126,13 +126,13 @@ class Chunk {
   [[nodiscard]] std::size_t DimsBefore(std::size_t slot) const;
 
   std::atomic<std::uint32_t> count_{0};
-  std::atomic<std::uint32_t> slots_{0};  // atomic, for a reader may ask while a slot is appended
+  std::atomic<std::uint32_t> slots_{0};  // atomic: read while a slot is appended
   Plan plan_;
   std::size_t slot_bytes_ = 0;  // dense
   Memory& memory_;
   Blob blob_;
   const char* base_ = nullptr;
-  // How many cells beyond the first point at a slot (DICT, SAME); null: no slot has more than one.
+  // Number of cells beyond the first per slot (DICT, SAME); null if no slot has more than one.
   using Sharers = boost::unordered_flat_map<std::uint32_t, std::uint32_t>;
   std::unique_ptr<Sharers> sharers_;
 };

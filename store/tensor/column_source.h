@@ -1,7 +1,6 @@
-// ColumnSource: what a write says of one column before it is stored: `slots` values (n, or m with
-// DICT).
+// ColumnSource: one column of a write before it is stored: `slots` values (n, or m with DICT).
 //
-// Borrows what it names. Thread safety: a value type.
+// Borrows its views. Thread safety: a value type.
 #pragma once
 
 #include <cstddef>
@@ -21,13 +20,13 @@ struct ColumnSource {
   bool ragged = false;
   std::size_t rank = 0;
   Dims dims;               // dense: `rank` of them; ragged: slots * rank
-  std::string_view bytes;  // the slots one after another
-  Blob blob;               // what `bytes` lies in, or null: then it is copied
+  std::string_view bytes;  // the slots concatenated
+  Blob blob;               // the blob that contains `bytes`; null: `bytes` is copied
 };
 
-// Errors: kShape: dims (see TensorBytes); "field 'x': int64 [2] needs 16 bytes, got 3", for more
-// than one
-//         slot with their number; a byte-string type has rank 1. REQUIRES: slots < 2^31.
+// Checks dims, byte count, and rank 1 for byte-string types. REQUIRES: slots < 2^31.
+// Errors: kShape: dims (see TensorBytes); "field 'x': int64 [2] needs 16 bytes, got 3", with the
+//         number of slots if more than one.
 Status CheckColumn(const ColumnSource& source);
 
 }  // namespace sluice::store

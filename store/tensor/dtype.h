@@ -1,4 +1,4 @@
-// DType: what one element of a tensor is. Names are torch's; RedisAI's are understood too.
+// DType: the type of a tensor's elements. Names are PyTorch's; RedisAI's names are accepted, too.
 #pragma once
 
 #include <cstddef>
@@ -22,16 +22,16 @@ enum class DType : std::uint8_t {
   kFloat64,
   kFloat8E4M3FN,
   kFloat8E5M2,
-  kUtf8,  // the byte-string types: a value is some bytes, its shape is [their number]
+  kUtf8,  // from here on the byte-string types: a value is a byte string, its shape is [length]
   kJson,
   kBytes,
 };
 inline constexpr std::size_t kDTypes = 15;
 
-// "int64"; never fails.
+// Returns for example "int64"; never fails.
 std::string_view NameOf(DType dtype);
 
-// Case does not matter; FLOAT DOUBLE BOOL STRING are float32 float64 bool utf8.
+// Ignores case; FLOAT DOUBLE BOOL STRING are float32 float64 bool utf8.
 // Errors: kDType "unknown dtype 'x'".
 Result<DType> ParseDType(std::string_view name);
 
@@ -39,7 +39,7 @@ Result<DType> ParseDType(std::string_view name);
 std::size_t SizeOf(DType dtype);
 
 bool IsByteString(DType dtype);
-// float16, bfloat16 and the two 8-bit floats: their text goes through libtorch.
+// True for float16, bfloat16 and the two 8-bit floats, which libtorch converts to and from text.
 bool IsSmallFloat(DType dtype);
 
 }  // namespace sluice::store

@@ -54,7 +54,7 @@ Result<std::int64_t> TensorBytes(std::string_view field, DType dtype, Dims dims)
   if (dims.size() > kRankMax) {
     return fail(fmt::format("rank {} is more than {}", dims.size(), kRankMax));
   }
-  // Zeros count as ones here, so that what comes after them is checked too.
+  // Counts a dim of 0 as 1, so that an overflow of the other dims is still an error.
   std::optional<std::int64_t> bytes = static_cast<std::int64_t>(SizeOf(dtype));
   bool empty = false;
   for (const std::int64_t dim : dims) {

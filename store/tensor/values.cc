@@ -30,7 +30,7 @@ std::optional<bool> ParseBool(std::string_view text) {
   return std::nullopt;
 }
 
-// As Python's float(), without spaces and underscores.
+// Parses as Python's float(), without spaces and underscores.
 template <typename Float>
 std::optional<Float> ParseFloat(std::string_view text) {
   const bool negative = text.starts_with('-');
@@ -39,10 +39,10 @@ std::optional<Float> ParseFloat(std::string_view text) {
   const char* const end = digits.data() + digits.size();
   const auto [stop, error] = std::from_chars(digits.data(), end, value);
   if (stop != end || digits.starts_with('-') || digits.ends_with(')') || digits.empty()) {
-    return std::nullopt;  // the bracket: from_chars takes "nan(1)"
+    return std::nullopt;  // ')': from_chars accepts "nan(1)"
   }
   if (error == std::errc::result_out_of_range) {
-    // Towards 0 or inf: from_chars does not say.
+    // Underflow or overflow: from_chars does not distinguish them.
     const std::string terminated(digits);
     value = sizeof(Float) == sizeof(float)
                 ? static_cast<Float>(std::strtof(terminated.c_str(), nullptr))
@@ -63,7 +63,7 @@ Status ParseInteger(std::string_view field, DType dtype, std::string_view text, 
                                             Printable(text), NameOf(dtype)));
   }
   if (stop != end || error != std::errc()) {
-    std::int64_t wide = 0;  // "-1" for an unsigned one is a number, out of range
+    std::int64_t wide = 0;  // "-1" for an unsigned dtype is out of range
     const auto signed_result = std::from_chars(text.data(), end, wide);
     const bool is_number = !text.empty() && signed_result.ptr == end &&
                            signed_result.ec != std::errc::invalid_argument;
@@ -137,7 +137,7 @@ void FormatFloat(Float value, std::string& out) {
   fmt::format_to(std::back_inserter(out), "{}", value);
 }
 
-// The shortest decimal that libtorch rounds to the same bits.
+// Formats the shortest decimal that libtorch rounds to the same bits.
 void FormatSmallFloat(DType dtype, const char* value, const SluiceTorchApi& torch,
                       std::string& out) {
   const auto type = static_cast<SluiceDType>(dtype);
@@ -146,7 +146,7 @@ void FormatSmallFloat(DType dtype, const char* value, const SluiceTorchApi& torc
     FormatFloat(wide, out);
     return;
   }
-  std::string exact;  // 448, where "450" would do as well
+  std::string exact;  // "448" is preferred to an equally short "450"
   FormatFloat(wide, exact);
   std::string text;
   for (int digits = 1; digits <= kSmallFloatDigitsMax; ++digits) {

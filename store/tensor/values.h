@@ -1,8 +1,8 @@
-// Values as text: what VALUES brings and FORMAT values gives back.
+// Values as text: parses VALUES and formats FORMAT values.
 //
-// Numbers are decimal; floats are read as Python writes them (1.5, 1e-05, nan, inf), and written as
-// the shortest text that reads back the same (1, 0.5, 1e-05); bool is 0 or 1. The small floats
-// (IsSmallFloat) go through libtorch.
+// Numbers are decimal. Floats are parsed in Python's notation (1.5, 1e-05, nan, inf) and formatted
+// as the shortest text that parses to the same value (1, 0.5, 1e-05). bool is 0 or 1. libtorch
+// converts the small floats (IsSmallFloat).
 #pragma once
 
 #include <span>
@@ -15,11 +15,10 @@
 
 namespace sluice::store {
 
-// Writes texts.size() elements to `out`, which has room for them and needs no alignment.
-// REQUIRES: `dtype` is no byte string; for a small float `torch` is not null.
-// Errors: kError: a text that is no such number, an integer out of range. A float past its range
-// becomes inf
-//         (float8_e4m3fn, which has none: nan).
+// Writes texts.size() elements to `out`, which has space for them and needs no alignment. A float
+// out of range becomes inf (nan for float8_e4m3fn, which has no inf).
+// REQUIRES: `dtype` is not a byte-string type; for a small float `torch` is not null.
+// Errors: kError: a text is not a number of this dtype, or an integer is out of range.
 Status ParseValues(std::string_view field, DType dtype, std::span<const std::string_view> texts,
                    const SluiceTorchApi* torch, char* out);
 

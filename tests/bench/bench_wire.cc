@@ -1,5 +1,5 @@
-// Measures the server against a bare program and redis-server, in one run, in turns; prints a table
-// and exits 0 only if every row with a bound holds. Ratios count, not absolute times.
+// Measures the server, a bare program and redis-server in one run, in turns; prints a table and
+// exits 0 only if every row with a bound holds. Ratios count, not absolute times.
 
 #include <cstdio>
 #include <exception>
@@ -80,7 +80,7 @@ Options ParseOptions(int argc, char** argv) {
   return options;
 }
 
-// Puts and gets with contents compared, over both kinds of socket; throws on a difference.
+// Puts and gets over both kinds of socket, with contents compared; throws on a difference.
 int SelfTest(const Options& options) {
   Lineup lineup(options.programs);
   const Contestant bare = lineup.StartBare();

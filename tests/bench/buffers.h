@@ -10,7 +10,7 @@
 
 namespace sluice::bench {
 
-// Head, payload, tail: what one request or reply consists of on either side.
+// Head, payload, tail: the parts of one request or reply.
 using Buffers = std::array<iovec, 3>;
 
 inline iovec BufferOf(std::string_view bytes) {
@@ -31,7 +31,7 @@ inline void Advance(Buffers& buffers, std::size_t bytes) {
   }
 }
 
-// The message of the first `count` buffers, which must outlive it.
+// The message made of the first `count` buffers, which must outlive it.
 inline msghdr MessageOf(Buffers& buffers, std::size_t count = 3) {
   msghdr message{};
   message.msg_iov = buffers.data();

@@ -38,7 +38,7 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   return pointers;
 }
 
-// What runs between fork and exec: system calls only.
+// Runs between fork and exec: system calls only.
 [[noreturn]] void Become(char* const* arguments, char* const* environment, const char* log) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   const int output = ::open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
@@ -129,7 +129,7 @@ void Child::AwaitPong(const Endpoint& endpoint) {
 
 double Child::CpuSeconds() const {
   const std::string stat = ReadAll(fmt::format("/proc/{}/stat", pid_));
-  // Fields are counted behind the name, which stands in parentheses and may hold anything.
+  // Fields are counted after the name, which is in parentheses and may contain any byte.
   std::istringstream fields(stat.substr(stat.rfind(')') + 1));
   std::string skipped;
   for (int i = 3; i < 14; ++i) {

@@ -10,7 +10,7 @@
 
 namespace sluice::bench {
 
-// A folder of its own for sockets and logs, removed with everything in it at the end.
+// A temporary folder for sockets and logs; the destructor removes it with its contents.
 class ScratchFolder {
  public:
   ScratchFolder();
@@ -24,25 +24,25 @@ class ScratchFolder {
   std::string path_;
 };
 
-// A running program, stopped at the end whatever happens: asked by the destructor, then killed; and
-// killed by the kernel if this process dies first. One caller at a time.
+// A running program. The destructor asks it to stop, then kills it; the kernel kills it if this
+// process dies first. One caller at a time.
 class Child {
  public:
   struct Spec {
     std::string name;                      // for messages
     std::vector<std::string> command;      // found by PATH, as a shell does
-    std::vector<std::string> environment;  // NAME=value, added to ours
-    std::string log;                       // file that takes its output
+    std::vector<std::string> environment;  // NAME=value, added to this process's environment
+    std::string log;                       // file that receives its output
   };
 
-  // Throws std::system_error when it cannot be started.
+  // Throws std::system_error if the program cannot be started.
   explicit Child(Spec spec);
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
   ~Child();
 
   // Returns once it answers PING at `endpoint`. Throws std::runtime_error with the end of its log
-  // when it ends, or has not answered within 10 s.
+  // if it exits, or has not answered within 10 s.
   void AwaitPong(const Endpoint& endpoint);
 
   // CPU time of all its threads so far.

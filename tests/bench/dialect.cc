@@ -18,7 +18,7 @@ std::string PutHead(Dialect dialect, const std::string& key, std::size_t bytes) 
     arguments = {"KV.PUT", "p", key, "FIELD", "x", "uint8", std::to_string(bytes), "BLOB"};
   }
   std::string text = Request(arguments);
-  text[1] = static_cast<char>(text[1] + 1);  // one argument more: the value, "*2" or "*8" before
+  text[1] = static_cast<char>(text[1] + 1);  // one more argument, the value: "*2" becomes "*3"
   return text + fmt::format("${}\r\n", bytes);
 }
 
@@ -39,7 +39,7 @@ std::string GetRequest(Dialect dialect, const std::string& key) {
 std::string GetReplyHead(Dialect dialect, std::size_t bytes) {
   std::string text;
   if (dialect == Dialect::kTensor) {
-    // One field: name, dtype, shape [1, bytes], shapes nil, and then the data.
+    // One field: name, dtype, shape [1, bytes], shapes nil, then the data.
     text = fmt::format("*1\r\n*5\r\n$1\r\nx\r\n$5\r\nuint8\r\n*2\r\n:1\r\n:{}\r\n$-1\r\n", bytes);
   }
   return text + fmt::format("${}\r\n", bytes);

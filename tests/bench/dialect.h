@@ -7,22 +7,22 @@
 
 namespace sluice::bench {
 
-// How a value is put and got: as a byte string, which every side understands, or as the uint8 field
-// `x` of a row of partition `p`, which is what the server is for.
+// How a value is put and got: as a byte string, which every program supports, or as the uint8 field
+// `x` of a row of partition `p`, which is the server's main purpose.
 enum class Dialect { kString, kTensor };
 
 // A RESP array of bulk strings.
 std::string Request(const std::vector<std::string>& arguments);
 
-// The request that puts `bytes` bytes under `key`, up to where they begin. Behind them: CRLF.
+// The request that puts `bytes` bytes under `key`, up to the bytes. CRLF follows them.
 std::string PutHead(Dialect dialect, const std::string& key, std::size_t bytes);
 
-// What answers a put of a key that is new, or was there.
+// The reply to a put of a key that is new or exists.
 std::string_view PutReply(Dialect dialect, bool is_new);
 
 std::string GetRequest(Dialect dialect, const std::string& key);
 
-// The reply to it, up to where the bytes begin. Behind them: CRLF.
+// The reply to a get, up to the bytes. CRLF follows them.
 std::string GetReplyHead(Dialect dialect, std::size_t bytes);
 
 }  // namespace sluice::bench

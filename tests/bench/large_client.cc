@@ -65,7 +65,7 @@ void LargeClient::Get(std::size_t key) {
     if (got <= 0) {
       ThrowErrno("receiving the reply to a get");
     }
-    // An error is shorter than a value: waiting for the rest of it would hang.
+    // An error is shorter than a value: waiting for the full length would hang.
     const auto head = std::string_view(head_received_).substr(0, static_cast<std::size_t>(got));
     if (first && !get_reply_head_.starts_with(head)) {
       ThrowUnexpected("get", head);

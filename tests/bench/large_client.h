@@ -12,11 +12,11 @@
 namespace sluice::bench {
 
 // One blocking connection that puts and gets values of one size under a few keys, one request at a
-// time, at the least cost a client can have: requests are formatted beforehand and sent in one call
-// from memory it touched before, replies are received into one reused buffer.
+// time, at the lowest possible client cost: requests are formatted beforehand and sent in one call
+// from touched memory; replies are received into one reused buffer.
 //
-// Every reply's head, length and end is checked. All of it throws std::runtime_error when a reply
-// is not the expected one, std::system_error when the connection fails. One caller at a time.
+// The head, length and end of every reply are checked. All methods throw std::runtime_error if a
+// reply is unexpected, std::system_error if the connection fails. One caller at a time.
 class LargeClient {
  public:
   struct Spec {
@@ -26,13 +26,13 @@ class LargeClient {
     std::size_t keys = 1;
   };
 
-  // Connects and puts every key once, so that all sides begin with the memory they need.
+  // Connects and puts every key once, so that all servers begin with the memory that they need.
   explicit LargeClient(const Spec& spec);
 
   void Put(std::size_t key);
   void Get(std::size_t key);
 
-  // Gets every key and compares all of its bytes with what was put.
+  // Gets every key and compares all of its bytes with those that were put.
   void CheckContents();
 
  private:
@@ -41,7 +41,7 @@ class LargeClient {
 
   Spec spec_;
   Fd socket_;
-  TouchedMemory pattern_;  // key k's value begins k * 64 bytes into it, so no two are alike
+  TouchedMemory pattern_;  // key k's value begins k * 64 bytes into it, so all values differ
   TouchedMemory received_;
   std::string get_reply_head_;
   std::string head_received_;

@@ -29,7 +29,7 @@ Contestant Lineup::StartRedis() {
 }
 
 Contestant Lineup::StartTunedRedis() {
-  // By itself Redis forbids huge pages where the machine gives them to everybody.
+  // Redis forbids huge pages by default, even if the machine always enables them.
   return Start(
       {.name = "redis tuned",
        .command = {programs_.redis, "--save", "", "--appendonly", "no", "--disable-thp", "no"},

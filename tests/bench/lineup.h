@@ -10,35 +10,35 @@
 
 namespace sluice::bench {
 
-// Where the programs lie, as on a command line.
+// Paths of the programs, as on a command line.
 struct Programs {
-  std::string server;  // empty: bare takes our place, which shows the most that can be reached
+  std::string server;  // empty: bare replaces the server, which shows the upper bound
   std::string bare;
   std::string redis = "redis-server";
 };
 
-// A program that runs, listens and answers.
+// A running program that listens and replies.
 struct Contestant {
   std::string name;
-  Dialect dialect = Dialect::kString;  // the one it is measured in
+  Dialect dialect = Dialect::kString;  // the dialect used for its measurements
   Endpoint tcp;
   Endpoint unix_socket;
   std::unique_ptr<Child> child;
 };
 
-// Starts programs, each on a free port and a socket of its own in one scratch folder, where their
-// logs go too. All stop with it. Throws when one cannot be started. One caller at a time.
+// Starts programs, each on a free port and its own socket in one scratch folder, which also holds
+// the logs. The destructor stops all. Throws if one cannot be started. One caller at a time.
 class Lineup {
  public:
   explicit Lineup(Programs programs) : programs_(std::move(programs)) {}
 
   bool HasServer() const { return !programs_.server.empty(); }
 
-  // Ours, or bare in its place. `options` go to our server only.
+  // The server, or bare in its place. Only the server gets `options`.
   Contestant StartOurs(const std::vector<std::string>& options = {});
   Contestant StartBare();
   Contestant StartRedis();
-  // The fair fight: with an allocator that keeps and reuses what it touched, as our arena does.
+  // A fair comparison: its allocator keeps and reuses touched memory, as our arena does.
   Contestant StartTunedRedis();
 
  private:

@@ -21,7 +21,7 @@ std::string CpuModel() {
   return "unknown CPU";
 }
 
-// The file marks the choice that holds: "always [madvise] never".
+// The file marks the active choice: "always [madvise] never".
 std::string HugePages() {
   std::ifstream file("/sys/kernel/mm/transparent_hugepage/enabled");
   std::string line;

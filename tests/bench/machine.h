@@ -4,7 +4,7 @@
 
 namespace sluice::bench {
 
-// One line about this machine: CPU model, cores, memory, kernel, transparent huge pages.
+// Returns one line about this machine: CPU model, cores, memory, kernel, transparent huge pages.
 std::string DescribeMachine();
 
 }  // namespace sluice::bench

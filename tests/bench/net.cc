@@ -18,7 +18,7 @@
 namespace sluice::bench {
 namespace {
 
-// Room for either kind of address, with the length the kernel wants beside it.
+// Holds either kind of address, with the length for the kernel.
 struct Address {
   explicit Address(const Endpoint& endpoint) {
     if (endpoint.path.empty()) {
@@ -52,15 +52,15 @@ Fd MakeSocket(const Address& address) {
   return socket;
 }
 
-// Fails without harm on a Unix socket, which has no delay to switch off.
+// Fails harmlessly on a Unix socket, which has no delay to switch off.
 void SetNoDelay(const Fd& socket) {
   const int on = 1;
   (void)::setsockopt(socket.number(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
-// A machine may be set to send by BBR, which guesses a pace for each connection. On a loopback,
-// where nothing can be congested, that halves the rate of some connections for all of their life.
-// Nothing changes where Reno is missing.
+// A machine may be configured to send with BBR, which estimates a pace for each connection. On a
+// loopback, where no congestion is possible, that halves the rate of some connections for their
+// whole lifetime. Has no effect if Reno is missing.
 void SetUnpaced(const Fd& socket) {
   constexpr std::string_view kName = "reno";
   (void)::setsockopt(socket.number(), IPPROTO_TCP, TCP_CONGESTION, kName.data(), kName.size());

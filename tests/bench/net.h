@@ -25,28 +25,28 @@ class Fd {
   int number_ = -1;
 };
 
-// Where a program listens: the Unix socket `path` if it is set, else TCP `port` on the loopback.
+// Where a program listens: the Unix socket `path` if set, else TCP `port` on the loopback.
 struct Endpoint {
   int port = 0;
   std::string path;
 };
 
-// All of these throw std::system_error.
+// These functions throw std::system_error.
 
-// A blocking connection with TCP_NODELAY that does not pace what it sends. A receive that waits 20
-// s for a byte fails, so that a server which stops answering ends the run instead of hanging it.
+// A blocking connection with TCP_NODELAY and without pacing. A receive fails after 20 s without a
+// byte, so that an unresponsive server ends the run instead of hanging it.
 Fd Connect(const Endpoint& endpoint);
 
 // A non-blocking listener.
 Fd Listen(const Endpoint& endpoint);
 
-// Accepts one such connection, but non-blocking and without the time-out; number() is -1 when none
-// is waiting.
+// Accepts such a connection, but non-blocking and without the time-out; number() is -1 if none is
+// pending.
 Fd Accept(const Fd& listener);
 
 void SetNonBlocking(const Fd& socket);
 
-// A port that was free a moment ago.
+// Returns a port that was free a moment ago.
 int FreePort();
 
 // Throws std::system_error with errno and `what`.

@@ -9,30 +9,30 @@
 
 namespace sluice::bench {
 
-// One line of the result: `work` done by us against `other`. Figures are text, ready to print.
+// One line of the result: `work` done by Sluice compared with `other`. Figures are text.
 struct Row {
   std::string work;
   std::string ours;
   std::string other;
   std::optional<Spread> ratio;
-  std::optional<double> needed;  // the median must reach it
+  std::optional<double> needed;  // minimum of the median
 
   bool Holds() const { return !needed || (ratio && ratio->median >= *needed); }
 };
 
-// Rows as they are measured, and remarks that belong to them. One caller at a time.
+// Rows in the order of measurement, and remarks about them. One caller at a time.
 class Report {
  public:
   explicit Report(std::regex only) : only_(std::move(only)) {}
 
-  // Whether the row of this name is wanted; what is not need not be measured.
+  // Returns whether the row of this name is selected; others need not be measured.
   bool Wants(const std::string& work) const { return std::regex_search(work, only_); }
 
-  // Adds it and prints it at once: a run takes minutes.
+  // Adds the row and prints it immediately: a run takes minutes.
   void Add(Row row);
   void Remark(std::string text);
 
-  // A Markdown table, and below it the remarks as a list.
+  // Returns a Markdown table, followed by the remarks as a list.
   std::string Markdown() const;
 
   std::size_t size() const { return rows_.size(); }
@@ -44,7 +44,7 @@ class Report {
   std::vector<std::string> remarks_;
 };
 
-// "8.25 GB/s" of a rate in bytes per second.
+// Returns "8.25 GB/s" for a rate in bytes per second.
 std::string FormatRate(double bytes_per_second);
 
 }  // namespace sluice::bench

@@ -10,7 +10,7 @@
 namespace sluice::bench {
 namespace {
 
-// A signal handler has nowhere else to write to.
+// A signal handler can write only to a global.
 // NOLINTNEXTLINE(cppcoreguidelines-avoid-non-const-global-variables)
 volatile std::sig_atomic_t interrupted = 0;
 
@@ -44,7 +44,7 @@ Spread RatioOf(const std::vector<double>& a, const std::vector<double>& b) {
 void CatchInterrupts() {
   struct sigaction action {};
   action.sa_handler =
-      NoteInterrupt;  // no SA_RESTART: a waiting call returns, and its error ends us
+      NoteInterrupt;  // no SA_RESTART: a blocking call returns, and its error ends the run
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
 }

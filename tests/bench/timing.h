@@ -18,7 +18,7 @@ class Stopwatch {
 // CPU time of the calling thread.
 double OwnCpuSeconds();
 
-// How long to measure. `rounds` is odd, so that a median is a measurement.
+// Duration of the measurements. `rounds` is odd, so that a median is a measurement.
 struct Plan {
   double slice_seconds = 0;
   int rounds = 0;
@@ -33,14 +33,14 @@ struct Spread {
 // REQUIRES: at least one value.
 Spread SpreadOf(std::vector<double> values);
 
-// Of the quotients a[i] / b[i]: what lies in one round was measured in one short time.
-// REQUIRES: as many of one as of the other, at least one.
+// Median of the quotients a[i] / b[i]: the values of one round were measured shortly after another.
+// REQUIRES: both have the same size, at least one.
 Spread RatioOf(const std::vector<double>& a, const std::vector<double>& b);
 
-// From now on SIGINT and SIGTERM end the run in order, with its children stopped.
+// From now on SIGINT and SIGTERM end the run in an orderly way, with its children stopped.
 void CatchInterrupts();
 
-// Throws std::runtime_error once one of them came.
+// Throws std::runtime_error if one of them was received.
 void ThrowIfInterrupted();
 
 }  // namespace sluice::bench

@@ -27,7 +27,7 @@ TouchedMemory::TouchedMemory(std::size_t bytes)
   const std::size_t misfit = reinterpret_cast<std::uintptr_t>(mapping) % kHugePage;
   data_ = static_cast<char*>(mapping) + (kHugePage - misfit);
   const std::size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage;
-  // Without huge pages the benchmark still runs, for all sides alike.
+  // Without huge pages the benchmark still runs; all programs are affected equally.
   (void)::madvise(data_, rounded, MADV_HUGEPAGE);
   std::memset(data_, 0, bytes);
 }

@@ -1,11 +1,11 @@
-// Hundreds of connections do random things at once for a while: commands that wait, limits that
-// move, clients that are paused, unblocked, killed, or go. Then the limits are lifted, and
-//   - every command is answered, and no client is blocked;
+// Hundreds of connections do random things at the same time: commands that block, limits that
+// change, clients that are paused, unblocked, killed, or disconnect. Then the limits are lifted:
+//   - every command gets its reply, and no client is blocked;
 //   - every acknowledged write that its thread did not remove is found, with its bytes;
-//   - after FLUSHALL and the end of all connections used memory is what it was before.
+//   - after FLUSHALL and the end of all connections used memory is back at its start value.
 //
-// SLUICE_SEED: the first seed, SLUICE_SEEDS: how many, SLUICE_CHAOS_SECONDS: how long each of them
-// goes on. A seed fixes what each thread chooses, not how the threads meet: repeat it a few times.
+// SLUICE_SEED: first seed; SLUICE_SEEDS: number of seeds; SLUICE_CHAOS_SECONDS: duration of each. A
+// seed determines the choices of each thread, not their interleaving: repeat it a few times.
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -45,27 +45,27 @@ class Run {
     }
   }
 
-  ~Run() { scene_.closing = true; }  // where a check has thrown, too
+  ~Run() { scene_.closing = true; }  // also if a check has thrown
   Run(const Run&) = delete;
   Run& operator=(const Run&) = delete;
 
   void Play(seconds duration) {
     const auto until = Clock::now() + duration;
     while (Clock::now() < until) {
-      std::this_thread::sleep_for(milliseconds(20));  // what is tested goes on meanwhile
+      std::this_thread::sleep_for(milliseconds(20));  // the workers run during this sleep
       const std::int64_t blocked = server_.Parts().Get().blocked_clients;
       blocked_most_ = std::max(blocked_most_, blocked);
     }
   }
 
-  // Every command gets its answer once nothing holds it back.
+  // Every command gets its reply once nothing holds it back.
   void Settle() {
     scene_.ending = true;
     SocketClient client = server_.Unix();
     const auto until = Clock::now() + kAnswerPatience;
     int waiting = 1;
     while (waiting > 0 && Clock::now() < until) {
-      Lift(client);  // again and again: requests that set a limit may still wait for their turn
+      Lift(client);  // repeatedly: requests that set a limit may still be queued
       std::this_thread::sleep_for(milliseconds(20));
       waiting = 0;
       for (const auto& worker : workers_) {
@@ -85,7 +85,7 @@ class Run {
     });
   }
 
-  // Every row is what its thread knows of it.
+  // Every row has a state that its thread allows.
   void CheckRows() {
     SocketClient client = server_.Tcp();
     for (const auto& worker : workers_) {
@@ -154,14 +154,14 @@ class Run {
   std::int64_t rows_ = 0;
 };
 
-TEST_CASE("hundreds of clients do random things at once", "[chaos]") {
+TEST_CASE("hundreds of clients doing random things get all replies and lose no write", "[chaos]") {
   const unsigned first = FromEnvironment("SLUICE_SEED", 1);
   const unsigned seeds = FromEnvironment("SLUICE_SEEDS", 1);
   const unsigned duration = FromEnvironment("SLUICE_CHAOS_SECONDS", 3);
   for (unsigned seed = first; seed < first + seeds; ++seed) {
     CAPTURE(seed);
     std::printf("chaos: seed %u for %u s\n", seed, duration);
-    static_cast<void>(std::fflush(stdout));  // it is there where the process ends
+    static_cast<void>(std::fflush(stdout));  // printed even if the process ends
     Run run(seed);
     run.Play(seconds(duration));
     run.Settle();

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kWritableRows = 24;
 constexpr std::size_t kRowsMax = 400;
-constexpr std::size_t kPieceBytes = 300;  // of a row that grows
+constexpr std::size_t kPieceBytes = 300;  // of a growing row
 
 std::uint64_t Mix(std::uint64_t z) {
   z += 0x9E3779B97F4A7C15U;
@@ -19,7 +19,7 @@ std::uint64_t Mix(std::uint64_t z) {
   return z ^ (z >> 31);
 }
 
-// Most are small; some are received straight into a blob; a few take several reads.
+// Most are small; some are received directly into a blob; a few take several reads.
 std::size_t SizeOf(std::uint64_t random) {
   if (random % 300 == 0) {
     return 2000000 + random % 100000;
@@ -94,7 +94,7 @@ void Ledger::Abandoned(const Promise& promise) {
   }
 }
 
-// After FLUSHALL a row that grows has lost its first pieces.
+// After FLUSHALL a growing row has lost its first pieces.
 bool Ledger::Fits(std::size_t row, const std::vector<int>& pieces, std::string_view bytes) const {
   for (std::size_t left = pieces.size(); left > 0 && !bytes.empty(); --left) {
     const std::string piece = Bytes(row, pieces[left - 1]);
@@ -132,7 +132,7 @@ bool Ledger::Check(std::size_t row, const std::string* bytes) {
     return true;
   }
   const Row& known = rows_[row];
-  int last = 0;  // the last write whose bytes these end in
+  int last = 0;  // the last write whose bytes are a suffix of these
   for (int sequence = known.sent; bytes != nullptr && sequence > 0 && last == 0; --sequence) {
     last = bytes->ends_with(Bytes(row, sequence)) ? sequence : 0;
   }

@@ -23,7 +23,7 @@ bool Link::Pump(short events) {
   if (!output_.empty() && (events & POLLOUT) != 0) {
     output_.erase(0, client_.SendSome(output_, milliseconds(0)));
   }
-  constexpr int kReadsMax = 16;  // then others have their turn
+  constexpr int kReadsMax = 16;  // then the other connections are served
   bool readable = (events & (POLLIN | POLLHUP | POLLERR)) != 0;
   for (int i = 0; readable && i < kReadsMax; ++i) {
     if (!client_.ReceiveSome(input_, milliseconds(0))) {
@@ -46,7 +46,7 @@ std::optional<std::pair<Asked, Value>> Link::Take() {
   }
   input_.erase(0, *used);
   if (waiting_.empty()) {
-    throw std::runtime_error("a reply that nobody asked for: " + value.text.substr(0, 200));
+    throw std::runtime_error("a reply without a request: " + value.text.substr(0, 200));
   }
   std::pair<Asked, Value> taken(std::move(waiting_.front()), std::move(value));
   waiting_.pop_front();

@@ -1,5 +1,5 @@
-// Link: one connection of a thread that has many: requests go out and replies come in as the socket
-// lets them, nothing blocks, and each reply is handed over together with what was asked.
+// Link: one of a thread's many non-blocking connections. Requests and replies move as far as the
+// socket allows; each reply is returned together with its request.
 //
 // Thread safety: one thread.
 #pragma once
@@ -20,14 +20,14 @@ namespace sluice::tests::chaos {
 using Clock = std::chrono::steady_clock;
 using Words = std::vector<std::string>;
 
-// What a reply will answer.
+// The request that a reply belongs to.
 struct Asked {
   std::string text = {};               // the first words
-  std::vector<Promise> promises = {};  // about the thread's own rows
-  std::size_t exec_item = 0;           // of EXEC: where in its reply these are answered, from 1
+  std::vector<Promise> promises = {};  // on the thread's own rows
+  std::size_t exec_item = 0;           // of EXEC: index, from 1, of their reply in EXEC's array
   bool flush = false;                  // FLUSHALL
-  bool write = false;                  // it may wait for room
-  Clock::time_point due = Clock::time_point::max();  // max: it may wait for ever
+  bool write = false;                  // it may wait for memory or a full partition
+  Clock::time_point due = Clock::time_point::max();  // max: it may wait forever
   std::string partition = {};                        // of TASK.FETCH
   std::string task = {};
 };
@@ -37,12 +37,12 @@ class Link {
   Link(SocketClient client, std::size_t slot) : slot_(slot), client_(std::move(client)) {}
 
   void Send(const Words& words, Asked asked);
-  // What poll() is to look for. `now`: whether it reads again.
+  // The events for poll(). `now`: decides whether the link reads again.
   [[nodiscard]] short Events(Clock::time_point now) const;
   [[nodiscard]] int Descriptor() const { return client_.Descriptor(); }
-  // After poll(). False once the connection has ended; replies may be there still.
+  // After poll(). Returns false once the connection has ended; replies may be left.
   bool Pump(short events);
-  // The next reply that is whole. Throws std::runtime_error for what no server may send.
+  // Returns the next complete reply. Throws std::runtime_error for an invalid one.
   std::optional<std::pair<Asked, Value>> Take();
 
   void ReadLaterThan(Clock::time_point until) { deaf_until_ = until; }

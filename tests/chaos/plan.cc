@@ -37,7 +37,7 @@ struct Choices {
   static std::string Tag(Plan& plan) {
     return "{\"g\":" + Number(plan.Pick(5)) + ",\"w\":" + Number(1 + plan.Pick(9)) + "}";
   }
-  // BLOCK, mostly.
+  // Usually with BLOCK.
   static Request Write(Plan& plan, Words words) {
     Request request = {.words = std::move(words), .write = true};
     if (plan.Chance(85)) {

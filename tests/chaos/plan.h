@@ -1,6 +1,6 @@
-// Plan: the random choice of what a client asks: commands on the wild partitions and on a few
-// strings, and what an operator does: limits that move, pauses, clients unblocked and killed. It
-// knows no socket; a new command is a row in one of the tables of plan.cc.
+// Plan: the random choice of a client's requests (commands on the wild partitions and on a few
+// strings) and of an operator's (changed limits, pauses, clients unblocked and killed). It uses no
+// socket; a new command is a row in one of the tables of plan.cc.
 //
 // Thread safety: one thread.
 #pragma once
@@ -17,8 +17,8 @@ namespace sluice::tests::chaos {
 
 struct Request {
   std::vector<std::string> words = {};
-  std::optional<std::int64_t> block_ms = {};  // it may wait so long; 0: for ever
-  bool write = false;                         // for room
+  std::optional<std::int64_t> block_ms = {};  // it may wait this long; 0: forever
+  bool write = false;                         // it may wait for memory or a full partition
   bool flush = false;                         // FLUSHALL
   std::string partition = {};                 // of TASK.FETCH
   std::string task = {};
@@ -28,14 +28,14 @@ class Plan : public RandomPicks {
  public:
   Plan(Scene& scene, unsigned seed) : RandomPicks(seed), scene_(scene) {}
 
-  // What any client does.
+  // A request of any client.
   Request Any();
-  // What an operator does, on a connection that nobody kills.
+  // A request of the operator, on a connection that is never killed.
   Request Operator();
 
   [[nodiscard]] bool Chance(unsigned percent) { return Pick(100) < percent; }
-  std::int64_t BlockMs();  // mostly short; sometimes a minute, or 0
-  // A lease that a reply has told of.
+  std::int64_t BlockMs();  // usually short; sometimes a minute, or 0
+  // Remembers a lease that a reply has named.
   void Remember(std::string partition, std::string task, std::string lease);
 
  private:

@@ -1,6 +1,6 @@
-// What all threads of the chaos test share: the server, whether the end has come, how far the
-// replies have come (the watchdog looks at it), and what has failed. Catch2 is not thread-safe, so
-// failures are texts here until the main thread reports them.
+// State shared by all threads of the chaos test: the server, whether the test is ending, the number
+// of replies (for the watchdog), and failures. Catch2 is not thread-safe, so failures are texts
+// until the main thread reports them.
 //
 // Thread safety: any thread.
 #pragma once
@@ -17,15 +17,15 @@
 
 namespace sluice::tests::chaos {
 
-// Rows of this partition belong to one thread each: they are what a Ledger can check. Its limits
-// move; nothing but FLUSHALL removes another thread's rows.
+// Each row of this partition belongs to one thread: a Ledger can check it. Its limits change; only
+// FLUSHALL removes another thread's rows.
 inline constexpr const char* kKept = "kept";
 inline constexpr std::size_t kThreads = 8;
 inline constexpr std::size_t kLinks = 40;  // connections of each
-inline constexpr int kWilds = 3;  // partitions "w0", "w1", ..., with which everybody does anything
+inline constexpr int kWilds = 3;  // partitions "w0", "w1", ..., which all threads may change
 
 struct Scene {
-  static constexpr std::size_t kFailuresMax = 20;  // one cause usually gives many
+  static constexpr std::size_t kFailuresMax = 20;  // one cause usually produces many
 
   explicit Scene(LiveServer& live) : server(live) {}
 
@@ -37,14 +37,14 @@ struct Scene {
   }
 
   LiveServer& server;
-  std::atomic<bool> ending{false};   // nobody starts anything new
-  std::atomic<bool> closing{false};  // all is answered: threads may end
+  std::atomic<bool> ending{false};   // no thread starts a new request
+  std::atomic<bool> closing{false};  // all requests have replies: threads may end
   std::atomic<std::int64_t> replies{0};
-  std::atomic<int> dumps{0};  // how often each thread is to print what its connections wait for
-  // FLUSHALL: a row that was written after `flushes_done` of them is there while no other began.
+  std::atomic<int> dumps{0};  // how often each thread must print what its connections wait for
+  // A row written after `flushes_done` FLUSHALLs exists as long as no further one began.
   std::atomic<std::int64_t> flushes_begun{0};
   std::atomic<std::int64_t> flushes_done{0};
-  // The numbers of clients that may be killed and unblocked; 0: not known yet.
+  // Ids of the clients that may be killed and unblocked; 0 if not known yet.
   std::array<std::atomic<std::int64_t>, kThreads * kLinks> victims{};
 
   std::mutex mutex;

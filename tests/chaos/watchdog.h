@@ -1,5 +1,5 @@
-// Watchdog: ends the process with a message where no connection gets a reply for a minute, so that
-// a hang of the server is a failure that says who waits for what.
+// Watchdog: ends the process with a message if no connection gets a reply for a minute, so that a
+// hang of the server becomes a failure that lists what each connection waits for.
 #pragma once
 
 #include <condition_variable>

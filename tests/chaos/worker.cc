@@ -108,7 +108,7 @@ void Worker::Serve(LinkPtr& link, short events) {
   }
 }
 
-// Also finds those that have waited longer than they may.
+// Also finds requests that have waited longer than allowed.
 void Worker::CountWaiting(Clock::time_point now) {
   int waiting = operator_ != nullptr && !operator_->Waiting().empty() ? 1 : 0;
   for (const LinkPtr& link : links_) {
@@ -208,7 +208,7 @@ void Worker::Judge(const Asked& asked, const Value& value, std::size_t slot) {
 void Worker::JudgeOwn(const Asked& asked, const Value& value) {
   const Value* own = &value;
   if (asked.exec_item > 0) {
-    own = value.type == '*' ? &value.items.at(asked.exec_item - 1) : nullptr;  // null: a watch
+    own = value.type == '*' ? &value.items.at(asked.exec_item - 1) : nullptr;  // null: WATCH failed
   }
   for (const Promise& promise : asked.promises) {
     if (own == nullptr || own->type == '-') {

@@ -1,7 +1,6 @@
-// Worker: a thread with many connections. On those that are idle it begins something: commands on
-// its own rows, which its ledger checks, commands on the wild partitions, transactions, large
-// replies that are not read for a while; some connections end abruptly. One more connection is the
-// operator's.
+// Worker: a thread with many connections. On idle connections it starts commands on its own rows,
+// which its ledger checks, commands on the wild partitions, transactions, and large replies that it
+// reads late; some connections end abruptly. One more connection belongs to the operator.
 #pragma once
 
 #include <array>
@@ -25,11 +24,11 @@ class Worker {
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
-  // Connections with requests that have no reply yet. Any thread.
+  // Returns the number of connections with unanswered requests. Any thread.
   [[nodiscard]] int Waiting() const { return waiting_; }
   void Join();  // REQUIRES: the scene is closing
 
-  // Once joined.
+  // REQUIRES: joined.
   [[nodiscard]] std::string ShowWaiting();
   Ledger& Kept() { return ledger_; }
   [[nodiscard]] const std::map<std::string, std::int64_t>& Replies() const { return replies_; }
@@ -44,7 +43,7 @@ class Worker {
   void CountWaiting(Clock::time_point now);
 
   void Connect(LinkPtr& link, std::size_t slot);
-  void End(LinkPtr& link);  // nobody will answer what it has asked
+  void End(LinkPtr& link);  // its requests will not get replies
   void EndAbruptly(LinkPtr& link);
 
   void Begin(Link& link, Clock::time_point now);

@@ -1,4 +1,4 @@
-// Worker: what it begins on a connection that is idle.
+// Worker: the requests that it starts on an idle connection.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -11,7 +11,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr seconds kPatience{60};  // beyond what a command may wait
+constexpr seconds kPatience{60};  // beyond the longest wait of a command
 
 }  // namespace
 
@@ -34,7 +34,7 @@ void Worker::Begin(Link& link, Clock::time_point now) {
   }
 }
 
-// A reply comes when those of the requests before it have come, at the latest.
+// A reply is due at the latest when the replies before it have come.
 void Worker::Send(Link& link, const Request& request, Asked asked) {
   constexpr auto kNever = Clock::time_point::max();
   asked.due = Clock::now() + kPatience;
@@ -54,7 +54,7 @@ void Worker::Operate() {
   if (operator_ == nullptr) {
     Connect(operator_, SIZE_MAX);
   }
-  // Several at once: who is woken by one meets what the next has changed.
+  // Several together: a waiter woken by one finds the changes of the next.
   for (std::size_t left = 1 + plan_.Pick(3); left > 0; --left) {
     const Request request = plan_.Operator();
     scene_.flushes_begun += request.flush ? 1 : 0;
@@ -62,7 +62,7 @@ void Worker::Operate() {
   }
 }
 
-// What waits for rows, which may never come. A write needs no help once there is room.
+// Fetches may wait forever for rows. A write needs no help once there is memory.
 void Worker::UnblockFetches() {
   for (const LinkPtr& link : links_) {
     const bool waits = link != nullptr && !link->Waiting().empty();
@@ -104,7 +104,7 @@ void Worker::OwnCommand(Link& link) {
   }
 }
 
-// KV.MPUT of several rows at once.
+// KV.MPUT of several rows.
 void Worker::OwnPuts(Link& link) {
   std::vector<Promise> promises;
   Words keys;
@@ -147,7 +147,7 @@ void Worker::Read(Link& link, const std::vector<std::size_t>& rows) {
   Send(link, {.words = std::move(words)}, std::move(asked));
 }
 
-// Many of its rows at once, several times, which it begins to read later.
+// Many of its rows in one request, several times, read late.
 void Worker::ReadMuch(Link& link, Clock::time_point now) {
   std::vector<std::size_t> rows;
   for (int tries = 0; tries < 20; ++tries) {

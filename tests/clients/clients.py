@@ -1,7 +1,7 @@
-"""The clients that talk to the server in these tests: what they are, how they are run, what is checked of each.
+"""The clients that talk to the server in these tests: their names, commands and tests.
 
-A new one: its installation in scripts/lib.sh (need_clients), its script beside those here, a line in TALKERS, and the
-table in docs/clients.md, which test_page.py prints.
+To add one: install it in scripts/lib.sh (need_clients), add its script beside those here and a line in TALKERS, and
+update the table in docs/clients.md, which test_page.py prints.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from live_server import ROOT, server_binary
 
 HERE = pathlib.Path(__file__).parent
-PACKAGES = HERE / "packages"  # scripts/lib.sh fills it; each folder goes into PYTHONPATH alone
+PACKAGES = HERE / "packages"  # scripts/lib.sh fills it; each folder is added to PYTHONPATH alone
 
 
 def debian(package):
@@ -42,11 +42,11 @@ def pypi(package, folder=None):
 class Client:
     name: str
     version: Callable[[], str]
-    protocol: str  # of RESP; the one it chooses by itself, where it may choose
+    protocol: str  # of RESP; the client's default if it supports both
     checks: str
-    script: tuple[str, ...] = ()  # what holds the conversation of test_clients.py
-    last: str = ""  # its last argument, behind PORT, FOLDER and PASSWORD
-    packages: str = ""  # of PyPI, beside those of .venv
+    script: tuple[str, ...] = ()  # runs the conversation of test_clients.py
+    last: str = ""  # its last argument, after PORT, FOLDER and PASSWORD
+    packages: str = ""  # of PyPI, in addition to those of .venv
 
     def command(self, port, folder, password):
         return [*self.script, str(port), str(folder), password, *([self.last] if self.last else [])]

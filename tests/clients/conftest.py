@@ -1,4 +1,4 @@
-"""A server of its own for each test, with and without a password; and the table at the end of the run."""
+"""A new server for each test, with and without a password; and the table at the end of the run."""
 
 import clients
 import pytest
@@ -12,7 +12,7 @@ def server(request, tmp_path):
     running.stop()
 
 
-outcomes = {}  # of each client: whether each test of it passed
+outcomes = {}  # for each client: whether each of its tests passed
 
 
 def pytest_configure(config):

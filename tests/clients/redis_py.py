@@ -1,6 +1,6 @@
 """The conversation of test_clients.py by redis-py, sync: redis_py.py PORT FOLDER PASSWORD [PROTOCOL]
 
-It also runs with Debian's redis-py 4.3.4, which knows one protocol.
+It also runs with Debian's redis-py 4.3.4, which supports one protocol.
 """
 
 import json
@@ -53,7 +53,7 @@ def message(client):
 
 
 def pool(pool_class):
-    """Threads share two connections; each command is preceded by the PING of a health check."""
+    """Threads share two connections; a health check sends PING before each command."""
     connections = pool_class(max_connections=2, timeout=60, health_check_interval=1e-9, **options)
 
     def work():

@@ -50,7 +50,7 @@ async def message(client):
 
 
 async def pool():
-    """Tasks share two connections, which are idle for a time that calls for the PING of a health check."""
+    """Tasks share two connections, which are idle long enough for the PING of a health check."""
     connections = redis.asyncio.BlockingConnectionPool(
         max_connections=2, timeout=60, health_check_interval=0.5, **options
     )

@@ -1,4 +1,4 @@
-"""What test_redisai.py checks, by redisai-py: redisai_py.py PORT FOLDER PASSWORD"""
+"""The script of test_redisai.py, by redisai-py: redisai_py.py PORT FOLDER PASSWORD"""
 
 import json
 
@@ -32,7 +32,7 @@ def error(client):
 
 
 def round_trip(client, array):
-    """All tensors are of one field, so of one dtype at a time."""
+    """All tensors are in one field, so of one dtype at a time."""
     client.execute_command("KV.CLEAR", "ai")
     client.tensorset("other", array)
     return client.tensorget("other")
@@ -45,7 +45,7 @@ stored = [client.tensorset(name, ARRAYS[name]) for name in ("small", "large")]
 for name in ("small", "large"):
     keep(name, client.tensorget(name).tobytes())
 
-# By values, and back as values.
+# Written as values, and read back as values.
 client.tensorset("values", [1.5, 2, -0.5, 4], shape=[2, 2], dtype="float")
 values = client.tensorget("values", as_numpy=False)
 

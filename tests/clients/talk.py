@@ -1,4 +1,4 @@
-"""What the Python scripts of the conversation share: `script PORT FOLDER PASSWORD [PROTOCOL]`."""
+"""Shared code of the Python scripts of the conversation: `script PORT FOLDER PASSWORD [PROTOCOL]`."""
 
 import pathlib
 import sys
@@ -15,5 +15,5 @@ def text(value):
 
 
 def keep(name, data):
-    """Leaves what came back where the test looks for it."""
+    """Writes the received bytes to the file that the test reads."""
     FOLDER.joinpath(name + ".got").write_bytes(data)

@@ -1,10 +1,10 @@
-"""Every client holds the same conversation, each in its own language, from its handshake to its farewell:
+"""Every client holds the same conversation, each in its own language, from its handshake to its disconnect:
 
   PING, CLIENT INFO; 1,000 INCR and a GET in one pipeline; MULTI ... EXEC, with a KV.PUT in it; EXEC after the watched
   key was changed by another connection; an error; two tensors by KV.PUT and KV.MGET, whose bytes it reads from FOLDER
   and leaves there (NAME.got); one message of a channel it subscribes to, which the test publishes.
 
-It prints what it saw as a line of JSON.
+It prints its results as a line of JSON.
 """
 
 import json
@@ -29,7 +29,7 @@ SAW = {
     "tensors": {name: [1, "x", "float32", [1, *shape], None] for name, shape in SHAPES.items()},
     "message": MESSAGE,
 }
-# What the clients make of Redis's answer to CLUSTER SLOTS.
+# The clients' errors for Redis's reply to CLUSTER SLOTS.
 CLUSTER_REFUSED = (
     r"cluster support disabled|Cluster mode is not enabled|Couldn't map cluster keyspace|No topology views found"
 )
@@ -41,7 +41,7 @@ def small_tensor():
 
 
 def hold_conversation(client, server, folder):
-    """What the script printed, as an object. Its message is published once it listens."""
+    """Returns the script's output as an object. The test publishes the message once the script listens."""
     command = client.command(server.port, folder, server.password)
     with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err, server.client() as publisher:
         process = subprocess.Popen(command, cwd=HERE, env=client.environment(), stdout=out, stderr=err)
@@ -59,7 +59,7 @@ def hold_conversation(client, server, folder):
 
 
 def protocol_of(client_info):
-    """RESP's version in the reply of CLIENT INFO, which some clients take apart."""
+    """Returns RESP's version in the reply of CLIENT INFO, which some clients parse."""
     if isinstance(client_info, dict):
         return client_info["resp"].strip()
     return re.search(r" resp=(\d)", client_info)[1]
@@ -88,9 +88,9 @@ def test_conversation(client, server, tmp_path):
     assert saw == SAW
     for name, data in tensors.items():
         assert (tmp_path / f"{name}.got").read_bytes() == data, name
-    # Another client reads the same.
+    # Another client reads the same bytes.
     with server.client() as r:
         for name, data in tensors.items():
             [[*_, read]] = r.execute_command("KV.MGET", "clients", "KEYS", 1, name)
             assert read == data, name
-        wait_until(lambda: r.info("clients")["connected_clients"] == 1, "it has not left")
+        wait_until(lambda: r.info("clients")["connected_clients"] == 1, "the client is still connected")

@@ -1,4 +1,4 @@
-"""prometheus-redis-exporter: one scrape of it shows the server up, and what it does."""
+"""prometheus-redis-exporter: one scrape reports that the server is up, and its activity."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from live_server import free_port
 
 
 def scrape(process, port):
-    """The metrics as {name with its labels: value}, once the exporter listens."""
+    """Returns the metrics as {name with its labels: value}, once the exporter listens."""
     deadline = time.monotonic() + 60
     while True:
         try:

@@ -1,4 +1,4 @@
-"""docs/clients.md: its snippets run, and its table is the one that these tests print."""
+"""docs/clients.md: its snippets run, and its table equals the table printed by these tests."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""redis-benchmark: every request is answered, in both protocols, and what it leaves is there."""
+"""redis-benchmark: every request gets its reply in both protocols, and its keys exist afterwards."""
 
 import subprocess
 
@@ -15,7 +15,7 @@ def benchmark(server, *words):
 
 
 @pytest.mark.parametrize("protocol", [[], ["-3"]], ids=["resp2", "resp3"])
-def test_benchmark(server, protocol):
+def test_redis_benchmark_runs_in_both_protocols(server, protocol):
     tests = ["-t", "ping_inline,ping_mbulk,set,get,mset", "-n", "2000", "-P", "16", "--csv"]
     done = benchmark(server, *tests, *protocol)
     assert done.returncode == 0, done.stdout + done.stderr

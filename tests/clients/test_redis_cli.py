@@ -1,4 +1,4 @@
-"""What redis-cli does besides sending a command: its modes, and hints in a terminal."""
+"""redis-cli's modes, and hints in a terminal."""
 
 import fcntl
 import os
@@ -63,7 +63,7 @@ class Terminal:
             self.seen = COLOURS.sub("", self.seen + os.read(self.ours, 65536).decode())
 
 
-PROMPT = r"127\.0\.0\.1:\d+> $"  # what is typed before it is discarded
+PROMPT = r"127\.0\.0\.1:\d+> $"  # text typed before it is discarded
 
 
 def test_a_terminal_shows_hints_and_completes_names(server):
@@ -95,7 +95,7 @@ def fill(server):
             r.execute_command("KV.PUT", name, "row", "FIELD", "x", "uint8", size, "BLOB", bytes(size))
 
 
-def test_scan(server):
+def test_scan_lists_all_names_and_those_of_a_pattern(server):
     fill(server)
     every = [*(f"string:{i}" for i in range(29)), "string:large", "p:1", "p:2", "p:large"]
     assert sorted(cli(server, "--scan").split()) == sorted(every)
@@ -103,7 +103,7 @@ def test_scan(server):
     assert sorted(cli(server, "--scan", "--pattern", "p:*").split()) == ["p:1", "p:2", "p:large"]
 
 
-def test_bigkeys(server):
+def test_bigkeys_finds_the_largest_names(server):
     fill(server)
     out = cli(server, "--bigkeys")
     assert "Sampled 33 keys in the keyspace!" in out
@@ -112,7 +112,7 @@ def test_bigkeys(server):
     assert re.search(r"3 partitions with 0 .*\(09\.09% of keys", out)
 
 
-def test_memkeys(server):
+def test_memkeys_finds_the_largest_names(server):
     fill(server)
     out = cli(server, "--memkeys")
     assert "Sampled 33 keys in the keyspace!" in out
@@ -122,8 +122,8 @@ def test_memkeys(server):
     assert 40000 <= int(partitions[1]) < 100000
 
 
-def test_pipe(server):
-    # An inline command a line, then RESP with bytes that a line cannot hold.
+def test_pipe_sends_inline_commands_and_resp(server):
+    # One inline command per line, then RESP with bytes that a line cannot contain.
     lines = b"".join(b"KV.PUT p k%d FIELD x int64 VALUES %d\r\n" % (i, i) for i in range(10000))
     blob = bytes(range(256)) * 16
     words = [b"KV.PUT", b"p", b"blob", b"FIELD", b"b", b"bytes", b"BLOB", blob]
@@ -145,7 +145,7 @@ def test_pipe_counts_errors(server):
     assert b"errors: 1, replies: 3" in done.stdout
 
 
-def test_the_last_argument_from_a_file(server):
+def test_the_last_argument_is_read_from_a_file(server):
     data = bytes(range(256)) + b"\r\n"
     put = ["-x", "KV.PUT", "p", "k", "FIELD", "x", "uint8", str(len(data)), "BLOB"]
     assert cli(server, *put, input=data, text=False) == b"1\n"
@@ -154,7 +154,7 @@ def test_the_last_argument_from_a_file(server):
         assert stored == data
 
 
-def test_stat(server):
+def test_stat_shows_the_numbers_of_the_server(server):
     fill(server)
     with Terminal(server, "--stat", "-i", "0.05") as terminal:
         # keys, memory, clients, blocked, requests, connections; the second line counts requests since the first
@@ -163,8 +163,8 @@ def test_stat(server):
 
 
 @pytest.mark.parametrize("mode", [["--latency", "--raw"], ["-3", "--latency", "--raw"]])
-def test_latency(server, mode):
-    """min, max and mean of milliseconds, and how many PINGs it sent in a fifth of a second."""
+def test_latency_modes_measure_ping(server, mode):
+    """min, max and mean in milliseconds, and the number of PINGs sent in a fifth of a second."""
     least, most, mean, count = map(float, cli(server, *mode, "-i", "0.2").split())
     assert 0 <= least <= mean <= most
     assert count >= 1

@@ -11,7 +11,7 @@ from test_clients import small_tensor
 
 
 @pytest.mark.client(REDISAI_PY)
-def test_tensors(server, tmp_path):
+def test_tensors_are_stored_and_read_back(server, tmp_path):
     tensors = {"small": small_tensor(), "large": random.Random(0).randbytes(1024 * 512 * 4)}
     for name, data in tensors.items():
         (tmp_path / name).write_bytes(data)

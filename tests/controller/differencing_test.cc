@@ -12,7 +12,7 @@ namespace {
 
 using Weights = std::vector<double>;
 
-// The heaviest rank's sum less the lightest one's.
+// The heaviest rank's sum minus the lightest rank's.
 double Spread(const std::vector<double>& sums) {
   const auto [least, most] = std::minmax_element(sums.begin(), sums.end());
   return *most - *least;
@@ -37,7 +37,7 @@ std::vector<double> Dealt(const Weights& weights, std::size_t ranks) {
   return sums;
 }
 
-// The least spread of all deals in equal numbers.
+// The smallest spread over all deals in equal numbers.
 double Best(const Weights& weights, std::size_t ranks, std::size_t next, std::vector<double>& sums,
             std::vector<std::size_t>& counts) {
   if (next == weights.size()) {
@@ -56,7 +56,8 @@ double Best(const Weights& weights, std::size_t ranks, std::size_t next, std::ve
   return best;
 }
 
-TEST_CASE("groups are dealt in equal numbers, and known cases at their best", "[differencing]") {
+TEST_CASE("groups are dealt in equal numbers, and known cases are dealt optimally",
+          "[differencing]") {
   CHECK(DealEqually(Weights(), 3) == std::vector<std::vector<std::size_t>>(3));
   CHECK(Spread(Dealt({8, 7, 6, 5}, 2)) == 0);
   CHECK(Spread(Dealt({1, 2, 3, 4, 5, 6}, 2)) == 1);
@@ -67,7 +68,7 @@ TEST_CASE("groups are dealt in equal numbers, and known cases at their best", "[
   CHECK(Dealt({1, 1e300, 1, 1e300}, 2) == std::vector<double>{1e300, 1e300});
 }
 
-TEST_CASE("a deal is never worse than dealing round by weight, and near the best",
+TEST_CASE("a deal is never worse than dealing round by weight, and close to the best",
           "[differencing]") {
   const auto seed = GENERATE(range(1U, 30U));
   CAPTURE(seed);
@@ -94,7 +95,7 @@ TEST_CASE("a deal is never worse than dealing round by weight, and near the best
   CHECK(spread - best <= falling.front() / 2);
 }
 
-TEST_CASE("many groups are dealt to within a small part of one", "[differencing]") {
+TEST_CASE("many groups are dealt with a small spread", "[differencing]") {
   std::mt19937_64 random(5);
   Weights weights(1024);
   for (double& weight : weights) {

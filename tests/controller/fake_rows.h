@@ -1,5 +1,5 @@
-// Rows for tests of samplers: their tags, and which are ready; a sampler over them is told of every
-// change, as a View tells it.
+// Rows for tests of samplers: their tags, and which are ready. A sampler over them is notified of
+// every change, as a View notifies it.
 #pragma once
 
 #include <limits>
@@ -33,49 +33,49 @@ class FakeRows final : public RowSource {
   [[nodiscard]] Choosable Choose() const {
     return {.ready = ready, .existing = existing, .gone = gone, .rows = *this};
   }
-  // Each tells `told`, a sampler or groups, too.
-  template <typename Told>
-  void Write(RowIndex row, const std::string& tag, Told& told) {
+  // Each change also notifies `listener`, a sampler or groups.
+  template <typename Listener>
+  void Write(RowIndex row, const std::string& tag, Listener& listener) {
     tags[row] = tag;
     existing.Insert(row);
-    told.RowWritten(row);
+    listener.RowWritten(row);
   }
-  template <typename Told>
-  void MakeReady(RowIndex row, Told& told) {
+  template <typename Listener>
+  void MakeReady(RowIndex row, Listener& listener) {
     if (gone.Erase(row)) {
-      told.RowWritten(row);
+      listener.RowWritten(row);
     }
     if (ready.Insert(row)) {
-      told.RowReady(row);
+      listener.RowReady(row);
     }
   }
-  template <typename Told>
-  void Take(RowIndex row, Told& told) {
+  template <typename Listener>
+  void Take(RowIndex row, Listener& listener) {
     if (ready.Erase(row)) {
-      told.RowTaken(row);
+      listener.RowTaken(row);
     }
   }
-  template <typename Told>
-  void Consume(RowIndex row, Told& told) {
+  template <typename Listener>
+  void Consume(RowIndex row, Listener& listener) {
     ready.Erase(row);
     gone.Insert(row);
-    told.RowTaken(row);
+    listener.RowTaken(row);
   }
-  template <typename Told>
-  void Remove(RowIndex row, Told& told) {
+  template <typename Listener>
+  void Remove(RowIndex row, Listener& listener) {
     gone.Erase(row);
-    Take(row, told);
+    Take(row, listener);
     existing.Erase(row);
     tags.erase(row);
-    told.RowGone(row);
+    listener.RowGone(row);
   }
 
-  // Tells one that is new of all rows, some at a time.
-  template <typename Told>
-  void Tell(Told& told, std::int64_t at_once = 3) const {
+  // Notifies a new `listener` of all rows, in steps.
+  template <typename Listener>
+  void Tell(Listener& listener, std::int64_t step_rows = 3) const {
     for (RowIndex next = 0; next != std::numeric_limits<RowIndex>::max();) {
-      std::int64_t rows = at_once;
-      next = NotifyOfRows(told, Choose(), next, rows);
+      std::int64_t rows = step_rows;
+      next = NotifyOfRows(listener, Choose(), next, rows);
     }
   }
 

@@ -1,4 +1,4 @@
-// Groups by neighbours and by tag against a slow model that looks at all rows each time.
+// Groups by neighbors and by tag compared with a slow model that scans all rows each time.
 #include "controller/samplers/groups.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 using Rows = std::vector<RowIndex>;
 
-// All groups that are full, whole or not, by their lowest index.
+// All full groups, whole or not, by their lowest index.
 std::vector<Rows> AllGroups(const FakeRows& rows, const SamplerChoice& choice) {
   std::map<std::string, Rows> lists;
   rows.existing.ForEach([&](RowIndex row) {
@@ -59,7 +59,7 @@ void CheckSame(const FakeRows& rows, const SamplerChoice& choice, Groups& groups
         }));
 }
 
-TEST_CASE("groups are those of the model, whatever happens to the rows", "[groups]") {
+TEST_CASE("groups agree with a slow model under random changes of the rows", "[groups]") {
   const std::string by = GENERATE("", "u");
   const auto seed = GENERATE(range(1U, 9U));
   CAPTURE(by, seed);
@@ -71,7 +71,7 @@ TEST_CASE("groups are those of the model, whatever happens to the rows", "[group
   auto groups = MakeGroups(choice, rows.Choose());
   RowIndex next = 0;
   for (int i = 0; i < 1500; ++i) {
-    const auto value = random() % 4;  // one of three, or none
+    const auto value = random() % 4;  // one of three values, or no value
     const std::string tag = value == 0 ? "" : R"({"u":)" + std::to_string(value) + "}";
     const RowIndex row =
         next == 0 ? 0 : static_cast<RowIndex>(random() % static_cast<std::uint64_t>(next));
@@ -93,11 +93,11 @@ TEST_CASE("groups are those of the model, whatever happens to the rows", "[group
     } else {
       rows.Remove(row, *groups);
     }
-    if (random() % 4 == 0) {  // some of what has piled up
+    if (random() % 4 == 0) {  // some of the accumulated changes
       std::int64_t work = 2;
       groups->Work(work);
     }
-    if (random() % 3 == 0) {  // not each time: changes pile up
+    if (random() % 3 == 0) {  // not each time: changes accumulate
       CheckSame(rows, choice, *groups);
     }
     if (i % 500 == 499) {
@@ -108,7 +108,7 @@ TEST_CASE("groups are those of the model, whatever happens to the rows", "[group
   }
 }
 
-TEST_CASE("what is torn is explained", "[groups]") {
+TEST_CASE("torn groups are explained", "[groups]") {
   const std::string by = GENERATE("", "u");
   CAPTURE(by);
   SamplerChoice choice;

@@ -11,7 +11,7 @@ Leases::Loan For(std::int64_t ms, std::int64_t client = 0, std::optional<RankSte
   return {.terms = {.ms = ms, .connection = client}, .step = step, .now_us = 1000};
 }
 
-TEST_CASE("a lease holds its rows until it ends or they are dropped", "[leases]") {
+TEST_CASE("a lease holds its rows until it expires or they are dropped", "[leases]") {
   Leases leases;
   leases.Lend(7, Rows{3, 1, 2}, For(5, 0, RankStep{.rank = 1, .step = 4}));
   CHECK(leases.HolderOf(1) == 7);
@@ -33,7 +33,7 @@ TEST_CASE("a lease holds its rows until it ends or they are dropped", "[leases]"
   CHECK(leases.End(7).rows.empty());
 }
 
-TEST_CASE("a row that was dropped and lent again is another lease's", "[leases]") {
+TEST_CASE("a row that was dropped and leased again belongs to the new lease", "[leases]") {
   Leases leases;
   leases.Lend(1, Rows{1, 2}, For(5));
   leases.Drop(1);
@@ -42,7 +42,7 @@ TEST_CASE("a row that was dropped and lent again is another lease's", "[leases]"
   CHECK(leases.HolderOf(1) == 2);
 }
 
-TEST_CASE("a lease without rows is over", "[leases]") {
+TEST_CASE("a lease without rows ends", "[leases]") {
   Leases leases;
   leases.Lend(1, Rows{1, 2}, For(5));
   leases.Drop(1);
@@ -52,7 +52,7 @@ TEST_CASE("a lease without rows is over", "[leases]") {
   CHECK(leases.FirstDue(Leases::kNever - 1) == 0);
 }
 
-TEST_CASE("leases are due in the order in which they end", "[leases]") {
+TEST_CASE("leases expire in the order of their deadlines", "[leases]") {
   Leases leases;
   leases.Lend(1, Rows{1}, For(50));
   leases.Lend(2, Rows{2}, For(5));
@@ -69,7 +69,7 @@ TEST_CASE("leases are due in the order in which they end", "[leases]") {
   CHECK(leases.FirstDue(Leases::kNever - 1) == 0);
 }
 
-TEST_CASE("a client's leases are found, and a renewal binds only where it says so", "[leases]") {
+TEST_CASE("the leases of a client are found, and a renewal binds only if asked to", "[leases]") {
   Leases leases;
   leases.Lend(1, Rows{1}, For(5, 9));
   leases.Lend(2, Rows{2}, For(5));
@@ -86,7 +86,7 @@ TEST_CASE("a client's leases are found, and a renewal binds only where it says s
   CHECK(leases.BoundTo(8, 2) == 3);
 }
 
-TEST_CASE("a lease of many rows ends in parts, one for a step at once", "[leases]") {
+TEST_CASE("a lease of many rows ends in parts, a lease of a step in one", "[leases]") {
   Leases leases;
   leases.Lend(1, Rows{1, 2, 3, 4, 5}, For(5));
   leases.Lend(2, Rows{6, 7, 8}, For(5, 0, RankStep{.rank = 0, .step = 1}));
@@ -103,7 +103,7 @@ TEST_CASE("a lease of many rows ends in parts, one for a step at once", "[leases
   CHECK(leases.Rows() == 0);
 }
 
-TEST_CASE("the rows that are lent are gone through in order", "[leases]") {
+TEST_CASE("leased rows are listed in order", "[leases]") {
   Leases leases;
   leases.Lend(1, Rows{5000, 1}, For(5));
   leases.Lend(2, Rows{70}, For(5));

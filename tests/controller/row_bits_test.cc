@@ -12,7 +12,7 @@ namespace {
 
 using Model = std::set<RowIndex>;
 
-// Places where words and chunks end are more likely than others.
+// Positions near the ends of words and chunks are more likely than others.
 RowIndex PickRow(std::mt19937_64& random) {
   constexpr RowIndex kEdges[] = {0, 1, 63, 64, 4095, 4096, 8191, 8192, 1 << 20};
   const RowIndex near = kEdges[random() % std::size(kEdges)];
@@ -35,7 +35,7 @@ void CheckAround(const RowBits& bits, const Model& model, RowIndex row) {
   CHECK(bits.LastUpTo(row) == (after == model.begin() ? kNoRow : *std::prev(after)));
 }
 
-TEST_CASE("a set of rows is a set, whatever is done to it", "[row_bits]") {
+TEST_CASE("RowBits agrees with a set under random operations", "[row_bits]") {
   const auto seed = GENERATE(range(1U, 9U));
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -58,7 +58,7 @@ TEST_CASE("a set of rows is a set, whatever is done to it", "[row_bits]") {
   CheckSame(bits, {});
 }
 
-TEST_CASE("rows are added and asked for by the range, and a set is copied", "[row_bits]") {
+TEST_CASE("rows are added and queried by range, and a set is copied", "[row_bits]") {
   const auto seed = GENERATE(range(1U, 9U));
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -91,7 +91,7 @@ TEST_CASE("rows are added and asked for by the range, and a set is copied", "[ro
   CheckSame(copy, model);
 }
 
-TEST_CASE("rows are found by their ranks, and by what another set has not", "[row_bits]") {
+TEST_CASE("rows are found by rank, and by difference from another set", "[row_bits]") {
   const auto seed = GENERATE(range(1U, 9U));
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -122,7 +122,7 @@ TEST_CASE("rows are found by their ranks, and by what another set has not", "[ro
   CHECK(bits.FirstNotIn(other) == kNoRow);
 }
 
-TEST_CASE("a set has no negative rows, and gives back memory of rows that are gone", "[row_bits]") {
+TEST_CASE("a set refuses negative rows, and frees the memory of removed rows", "[row_bits]") {
   RowBits bits;
   const std::int64_t empty = bits.Bytes();
   for (RowIndex row = 0; row < 3 * RowBits::kChunkRows; ++row) {

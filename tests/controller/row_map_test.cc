@@ -24,7 +24,7 @@ void CheckSame(const RowMap<std::int64_t>& map, const Model& model) {
   CHECK(rows == expected);
 }
 
-TEST_CASE("a map of rows is a map, whatever is done to it", "[row_map]") {
+TEST_CASE("RowMap agrees with a map under random operations", "[row_map]") {
   const auto seed = GENERATE(range(1U, 9U));
   CAPTURE(seed);
   std::mt19937_64 random(seed);

@@ -1,4 +1,4 @@
-// What holds for every sampler of the table: a new row is tested before its author writes a test.
+// The contract of every sampler of the table: a new sampler is tested without a test of its own.
 #include <algorithm>
 #include <set>
 
@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int64_t kSize = 2;
 
-// As a fetch would ask for it, with all options that it takes.
+// Made as for a fetch, with all options that the sampler takes.
 SamplerChoice ChoiceOf(const SamplerRow& row) {
   SamplerChoice choice;
   choice.row = &row;
@@ -34,7 +34,7 @@ void Fill(FakeRows& rows, Sampler& sampler) {
   }
 }
 
-// All that was picked; checks that they are ready rows, none twice, `count` a rank.
+// Returns the picked rows; checks that they are ready, distinct, and `count` per rank.
 std::vector<RowIndex> PickChecked(const FakeRows& rows, const SamplerChoice& choice,
                                   Sampler& sampler, std::int64_t count) {
   Random random(7);
@@ -57,7 +57,7 @@ std::vector<RowIndex> PickChecked(const FakeRows& rows, const SamplerChoice& cho
   return all;
 }
 
-TEST_CASE("a sampler picks ready rows, none twice, and as many as asked", "[sampler]") {
+TEST_CASE("a sampler picks the requested number of ready rows, each once", "[sampler]") {
   for (const SamplerRow& row : Samplers()) {
     DYNAMIC_SECTION(row.name) {
       const SamplerChoice choice = ChoiceOf(row);
@@ -71,12 +71,12 @@ TEST_CASE("a sampler picks ready rows, none twice, and as many as asked", "[samp
       CHECK(available * choice.ranks <= rows.ready.Count());
       PickChecked(rows, choice, *sampler, choice.size);
       PickChecked(rows, choice, *sampler, available);
-      CHECK(sampler->Available() == available);  // a pick takes nothing
+      CHECK(sampler->Available() == available);  // a pick consumes nothing
     }
   }
 }
 
-TEST_CASE("what is taken is not picked again, to the last row", "[sampler]") {
+TEST_CASE("consumed rows are not picked again, down to the last row", "[sampler]") {
   for (const SamplerRow& row : Samplers()) {
     DYNAMIC_SECTION(row.name) {
       const SamplerChoice choice = ChoiceOf(row);
@@ -92,14 +92,14 @@ TEST_CASE("what is taken is not picked again, to the last row", "[sampler]") {
         }
         REQUIRE(sampler->Available() == available - choice.size);
       }
-      CHECK(rows.ready.Count() < choice.size * choice.ranks + 2);  // 12, whose neighbour is not
+      CHECK(rows.ready.Count() < choice.size * choice.ranks + 2);  // 12: neighbor not ready
       rows.MakeReady(*taken.begin(), *sampler);
       CHECK(sampler->Available() == (choice.size * choice.ranks == 1 ? 1 : 0));
     }
   }
 }
 
-TEST_CASE("rows that are removed are not offered, and a sampler made later knows the same",
+TEST_CASE("removed rows are not offered, and a sampler made later offers the same rows",
           "[sampler]") {
   for (const SamplerRow& row : Samplers()) {
     DYNAMIC_SECTION(row.name) {
@@ -119,7 +119,7 @@ TEST_CASE("rows that are removed are not offered, and a sampler made later knows
   }
 }
 
-TEST_CASE("a sampler's possible rows are at least those that it has", "[sampler]") {
+TEST_CASE("a sampler's possible rows include its available rows", "[sampler]") {
   for (const SamplerRow& row : Samplers()) {
     DYNAMIC_SECTION(row.name) {
       const SamplerChoice choice = ChoiceOf(row);
@@ -145,7 +145,7 @@ TEST_CASE("a sampler is found by its name in any case", "[sampler]") {
   CHECK(FindSampler("nosuch") == nullptr);
 }
 
-TEST_CASE("random and priority take rows as often as they should", "[sampler]") {
+TEST_CASE("random and priority pick rows with the right frequency", "[sampler]") {
   const std::string_view name = GENERATE("random", "priority");
   SamplerChoice choice;
   choice.row = FindSampler(name);

@@ -32,7 +32,7 @@ TEST_CASE("a rank's last 1,024 steps by number are remembered, and older ones ar
   }
   CHECK(Knows(steps, 0, 0));
   CHECK_FALSE(steps.IsForgotten({.rank = 0, .step = 0}));
-  CHECK_FALSE(steps.IsForgotten({.rank = 0, .step = 1}));  // it never was, and is not older
+  CHECK_FALSE(steps.IsForgotten({.rank = 0, .step = 1}));  // never asked for, and not older
   Add(steps, 0, 2 * kKept);
   Add(steps, 0, 2 * kKept + 2);
   CHECK_FALSE(Knows(steps, 0, 0));
@@ -43,10 +43,10 @@ TEST_CASE("a rank's last 1,024 steps by number are remembered, and older ones ar
   }
   CHECK_FALSE(steps.IsForgotten({.rank = 0, .step = 3}));
   CHECK_FALSE(steps.IsForgotten({.rank = 0, .step = 4}));
-  CHECK_FALSE(steps.IsForgotten({.rank = 1, .step = 0}));  // each rank has its own memory
+  CHECK_FALSE(steps.IsForgotten({.rank = 1, .step = 0}));  // each rank has a memory of its own
 }
 
-TEST_CASE("what is forgotten on purpose was never there", "[steps]") {
+TEST_CASE("a step that was forgotten on purpose is as if never asked for", "[steps]") {
   Steps steps;
   Add(steps, 0, 5, {1, 2});
   Add(steps, 0, 6, {3});
@@ -80,8 +80,7 @@ void ForgetRow(Model& model, RowIndex row) {
   });
 }
 
-TEST_CASE("rows are forgotten with their deals, as in a model that looks at every step",
-          "[steps]") {
+TEST_CASE("rows are forgotten with their deals, as in a model that scans every step", "[steps]") {
   const auto seed = GENERATE(range(1U, 9U));
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -96,7 +95,7 @@ TEST_CASE("rows are forgotten with their deals, as in a model that looks at ever
       }
       Rows rows;
       for (std::size_t i = 0; i < 1 + random() % 5; ++i) {
-        rows.push_back(static_cast<RowIndex>(random() % 500));  // KEEP: others have it, too
+        rows.push_back(static_cast<RowIndex>(random() % 500));  // KEEP: other steps have it, too
       }
       steps.Add({.rank = rank, .step = number},
                 {.rows = rows, .weights = {}, .sampler = {}, .deal = deal, .returned = {}});
@@ -130,7 +129,7 @@ TEST_CASE("rows are forgotten with their deals, as in a model that looks at ever
   CHECK(steps.Bytes() == 0);
 }
 
-TEST_CASE("to forget one row does not look at the other steps", "[steps]") {
+TEST_CASE("forgetting one row does not scan the other steps", "[steps]") {
   Steps steps;
   constexpr std::int64_t kRanks = 32;
   for (std::int64_t step = 0; step < kKept; ++step) {
@@ -151,7 +150,7 @@ TEST_CASE("to forget one row does not look at the other steps", "[steps]") {
   CHECK(Knows(steps, 31, 6));
 }
 
-TEST_CASE("all of the memory is counted", "[steps]") {
+TEST_CASE("all memory of steps is counted", "[steps]") {
   Steps steps;
   for (std::int64_t step = 0; step < kKept + 10; ++step) {
     Add(steps, 0, step, {1, 2, 3});
@@ -165,7 +164,7 @@ TEST_CASE("all of the memory is counted", "[steps]") {
   CHECK_FALSE(steps.IsForgotten({.rank = 0, .step = 0}));
 }
 
-TEST_CASE("a step learns what came back of its last lease, and of no other", "[steps]") {
+TEST_CASE("a step records the rows returned by its last lease, and not by another", "[steps]") {
   Steps steps;
   const RankStep at = {.rank = 0, .step = 1};
   Add(steps, 0, 1, {1, 2});

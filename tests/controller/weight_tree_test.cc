@@ -8,7 +8,7 @@
 namespace sluice::controller {
 namespace {
 
-TEST_CASE("weights are kept, added up and found as in a plain list", "[weight_tree]") {
+TEST_CASE("weights are stored, summed and found as in a plain list", "[weight_tree]") {
   const auto seed = GENERATE(range(1U, 6U));
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -18,7 +18,7 @@ TEST_CASE("weights are kept, added up and found as in a plain list", "[weight_tr
   for (int i = 0; i < 2000; ++i) {
     const RowIndex row = kEdges[random() % std::size(kEdges)] + static_cast<RowIndex>(random() % 9);
     const auto weight =
-        static_cast<double>(random() % 3 * (random() % 100));  // whole: sums are exact
+        static_cast<double>(random() % 3 * (random() % 100));  // integers: sums are exact
     tree.Set(row, weight);
     model[row] = weight;
     CHECK(tree.Get(row) == weight);
@@ -46,7 +46,7 @@ TEST_CASE("weights are kept, added up and found as in a plain list", "[weight_tr
   CHECK(tree.Count() == 0);
 }
 
-TEST_CASE("a place behind the end is the last row's that weighs something", "[weight_tree]") {
+TEST_CASE("a position past the end finds the last row with a weight above 0", "[weight_tree]") {
   WeightTree tree;
   tree.Set(3, 0.1);
   tree.Set(70, 0.2);
@@ -58,7 +58,7 @@ TEST_CASE("a place behind the end is the last row's that weighs something", "[we
   CHECK(tree.At(1e9) == 70);
 }
 
-TEST_CASE("very large and very small weights do not hide each other for good", "[weight_tree]") {
+TEST_CASE("very large and very small weights do not hide each other permanently", "[weight_tree]") {
   WeightTree tree;
   tree.Set(1, 1e-300);
   tree.Set(2, 1e300);

@@ -14,7 +14,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(params=["tcp-resp2", "tcp-resp3", "unix-resp2", "unix-resp3"])
 def r(request, server):
-    """A redis-py client by each transport and protocol version; the server is empty before and after."""
+    """A redis-py client for each transport and protocol version; the server is empty before and after."""
     transport, resp = request.param.split("-resp")
     where = {"port": server.port} if transport == "tcp" else {"unix_socket_path": server.path}
     with redis.Redis(**where, protocol=int(resp)) as client:

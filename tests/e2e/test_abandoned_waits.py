@@ -12,7 +12,7 @@ from live_server import wait_until
 from proxy import Proxy, reset
 
 ROUNDS = 5
-LIVE = 4  # clients that go on waiting, before and behind those that do not
+LIVE = 4  # waiting clients, before and after the closed ones
 
 WORKER = """
 import signal, socket, sys
@@ -34,13 +34,13 @@ def admin(server):
 
 
 def waiting(port, command):
-    """A connection that has sent this."""
+    """Opens a connection and sends this."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=20)
     connection.sendall(packed(command))
     return connection
 
 
-# Each sends the commands over a connection of its own each, and when they wait, abandons them.
+# Each sends every command over a new connection, and abandons the commands once they are blocked.
 
 
 @contextlib.contextmanager
@@ -65,7 +65,7 @@ def half_closed(server, commands):
     yield
     for connection in connections:
         connection.shutdown(socket.SHUT_WR)
-    kept.extend(connections)  # else they would be closed whole
+    kept.extend(connections)  # else the connections would be closed in both directions
 
 
 @contextlib.contextmanager
@@ -100,7 +100,7 @@ def close_kept():
 
 @pytest.mark.parametrize("lease_ms", [None, 60000])
 @pytest.mark.parametrize("abandoned", WAYS)
-def test_rows_go_to_those_who_still_wait_and_the_others_stay(server, admin, abandoned, lease_ms):
+def test_rows_go_to_live_waiters_and_the_others_stay(server, admin, abandoned, lease_ms):
     for _ in range(ROUNDS):
         with contextlib.ExitStack() as live:
             with abandoned(server, [fetch(lease_ms)] * WAITS):
@@ -109,13 +109,13 @@ def test_rows_go_to_those_who_still_wait_and_the_others_stay(server, admin, aban
                 wait_for_blocked(admin, WAITS + LIVE)
             put_rows(admin, WAITS + LIVE)
             for connection in there:
-                assert connection.recv(1) == b"*", "a client that waits is passed over"
+                assert connection.recv(1) == b"*", "a waiter was passed over"
         check_rows_left(admin, WAITS)
         admin.flushall()
 
 
 @pytest.mark.parametrize("abandoned", WAYS)
-def test_a_write_whose_client_is_gone_is_not_carried_out(server, admin, abandoned):
+def test_a_write_of_a_closed_connection_does_not_run(server, admin, abandoned):
     admin.execute_command("PARTITION.CREATE", "p", "MAXROWS", 1)
     admin.execute_command("KV.PUT", "p", "full", "TAG", "{}")
     with abandoned(server, [("KV.PUT", "p", f"k{i}", "BLOCK", 0, "TAG", "{}") for i in range(WAITS)]):

@@ -1,4 +1,4 @@
-"""Which rows there are, asked for while others write: KV.CHANGES, KV.SCAN and KV.LIST on a second connection."""
+"""Which rows exist, asked while others write: KV.CHANGES, KV.SCAN and KV.LIST on a second connection."""
 
 import contextlib
 import json
@@ -28,12 +28,12 @@ def as_map(reply):
     if isinstance(reply, dict):
         return reply
     pairs = dict(zip(reply[::2], reply[1::2], strict=True))
-    assert len(pairs) == len(reply) // 2, "a key stands twice in the map"
+    assert len(pairs) == len(reply) // 2, "duplicate key in the map"
     return pairs
 
 
 class Writer:
-    """Random changes, the same each time; it remembers which rows they were about."""
+    """Random changes, the same in each run; remembers the affected rows."""
 
     def __init__(self, client, seed):
         self.client = client
@@ -80,7 +80,7 @@ class Writer:
         return ["KV.CLEAR", "p"]
 
     def flood(self, at_once):
-        """More removals than are remembered, of rows that a poller hears of in no other way."""
+        """Makes more removals than are remembered, of rows that a poller cannot learn of otherwise."""
         count = REMOVALS_KEPT + 512
         for begin in range(0, count, at_once):
             keys = "\n".join(f"flood-{i}" for i in range(begin, min(begin + at_once, count)))
@@ -91,13 +91,13 @@ class Writer:
 class Poller:
     def __init__(self, client, leaves_out=None):
         self.client = client
-        self.leaves_out = leaves_out  # one of these, once: "removal", "change"
+        self.leaves_out = leaves_out  # skips one of these, once: "removal", "change"
         self.copy = {}
         self.revision = 0
         self.polls_of_all = 0
 
     def poll(self):
-        """What changed and what was removed (None: everything may have been)."""
+        """Returns changed and removed keys (removed is None if any may have been removed)."""
         self.revision, changed, removed = self.client.execute_command("KV.CHANGES", "p", self.revision)
         changed = as_map(changed)
         assert removed is None or len(set(removed)) == len(removed)
@@ -123,7 +123,7 @@ class Poller:
 
 
 def follow(writer, poller, changes, floods=()):
-    """The poller's copy is the partition, however many changes there are from one poll to the next."""
+    """The poller's copy equals the partition, however many changes occur between two polls."""
     client = poller.client
     floods = dict(floods)
     while writer.changes < changes:
@@ -138,7 +138,7 @@ def follow(writer, poller, changes, floods=()):
         if after is not None:
             assert removed is None
         elif removed is not None:
-            assert set(changed) | set(removed) <= writer.touched, "nothing is told that did not happen"
+            assert set(changed) | set(removed) <= writer.touched, "reported a change that did not happen"
             assert not set(changed) & set(removed)
         if writer.random.random() < 0.3:
             ready = as_map(client.execute_command("KV.LIST", "p", "FIELDS", 2, "x", "y"))
@@ -151,18 +151,18 @@ def follow(writer, poller, changes, floods=()):
 def test_changes_keeps_a_pollers_copy_equal_to_the_partition_through_100000_random_changes(clients):
     writer, poller = Writer(clients[0], 7), Poller(clients[1])
     follow(writer, poller, 100_000, floods={30_000: 1000, 70_000: 200_000})
-    assert poller.polls_of_all >= 3  # at first, and after each flood; also after the partition was made again
+    assert poller.polls_of_all >= 3  # at first, and after each flood; also after the partition was recreated
 
 
 @pytest.mark.parametrize("what", ["removal", "change"])
-def test_a_poller_that_leaves_out_one_thing_is_found_out(clients, what):
+def test_a_poller_that_skips_one_change_is_detected(clients, what):
     poller = Poller(clients[1], leaves_out=what)
     with pytest.raises(AssertionError, match=r"after \d+ changes"):
         follow(Writer(clients[0], 8), poller, 20_000)
     assert poller.leaves_out is None
 
 
-def test_changes_that_are_polled_for_while_they_happen_are_not_lost(clients):
+def test_changes_polled_while_they_happen_are_not_lost(clients):
     writer, poller = Writer(clients[0], 9), Poller(clients[1])
     with meanwhile(lambda: writer.write(200)) as rounds:
         while len(rounds) < 100:
@@ -171,7 +171,7 @@ def test_changes_that_are_polled_for_while_they_happen_are_not_lost(clients):
     assert poller.copy == as_map(clients[0].execute_command("KV.LIST", "p"))
 
 
-def test_the_last_100000_removals_are_told_and_more_are_not(clients):
+def test_the_last_100000_removals_are_reported_and_no_more(clients):
     writer, reader = clients
     keys = [f"k{i}" for i in range(REMOVALS_KEPT)]
     writer.execute_command("KV.MPUT", "p", "KEYS", "LINES", "stays\n" + "\n".join(keys))
@@ -188,7 +188,7 @@ def test_the_last_100000_removals_are_told_and_more_are_not(clients):
 
 @contextlib.contextmanager
 def meanwhile(write):
-    """Calls write() again and again on another thread while the body runs; gives a list that grows with each call."""
+    """Calls write() repeatedly on another thread while the body runs; yields a list that grows with each call."""
     rounds, stop, failures = [], threading.Event(), []
 
     def run():
@@ -196,9 +196,9 @@ def meanwhile(write):
             while not stop.is_set():
                 write()
                 rounds.append(len(rounds))
-        except Exception as failure:  # shown below, on the thread of the test
+        except Exception as failure:  # raised below, on the thread of the test
             failures.append(failure)
-            rounds.extend(range(1 << 20))  # whoever waits for rounds goes on
+            rounds.extend(range(1 << 20))  # so that a wait for rounds ends
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -226,7 +226,7 @@ def test_scan_sees_each_row_that_stays_exactly_once_while_others_come_and_go(cli
         writer.execute_command("KV.MPUT", "p", "KEYS", 50, *(f"stays-{i}" for i in range(begin, begin + 50)))
         write()
     stays = {b"stays-%d" % i for i in range(3000)}
-    # Few a round: rows that come faster than they are looked at would make the scan endless.
+    # Few per round: if rows were added faster than they are scanned, the scan would never end.
     with meanwhile(lambda: write(3)) as rounds:
         for count in (20, 50, 333, 4096, 100_000):
             seen, cursor, before = [], b"0", len(rounds)
@@ -237,10 +237,10 @@ def test_scan_sees_each_row_that_stays_exactly_once_while_others_come_and_go(cli
                 seen += page
                 if cursor == b"0":
                     break
-            assert len(set(seen)) == len(seen)  # those that came and went were there once, too
+            assert len(set(seen)) == len(seen)  # rows that came and went appear at most once, too
             assert stays <= set(seen)
             if count == 20:
-                assert len(rounds) > before + 10, "nothing was written meanwhile"
+                assert len(rounds) > before + 10, "no writes during the scan"
 
 
 @pytest.mark.parametrize("command", [["KV.LIST", "p"], ["KV.CHANGES", "p", 0]], ids=["list", "changes"])
@@ -248,7 +248,7 @@ def test_a_listing_is_the_state_of_one_moment(clients, command):
     writer, reader = clients
     groups, size = 60, 500
     keys = [[f"{row}-{group}" for row in range(size)] for group in range(groups)]
-    order = []  # which group round r wrote
+    order = []  # the group that round r wrote
     generator = random.Random(3)
 
     def write(group=None):
@@ -257,7 +257,7 @@ def test_a_listing_is_the_state_of_one_moment(clients, command):
         tags = ['{"round":%d,"text":"%s"}' % (len(order) - 1, "t" * 100)] * size
         writer.execute_command("KV.MPUT", "p", "KEYS", size, *keys[group], "TAGS", size, *tags)
 
-    # Rows of all groups lie side by side, so that each write is about all parts of the partition.
+    # Rows of all groups are interleaved, so that each write affects all parts of the partition.
     for row in range(size):
         writer.execute_command("KV.MPUT", "p", "KEYS", groups, *(keys[group][row] for group in range(groups)))
     for group in range(groups):
@@ -270,10 +270,10 @@ def test_a_listing_is_the_state_of_one_moment(clients, command):
             listed = as_map(reply if command[0] == "KV.LIST" else reply[1])
             assert len(listed) == groups * size
             seen = [{listed[key.encode()] for key in keys[group]} for group in range(groups)]
-            assert [len(tags) for tags in seen] == [1] * groups, "a part of an MPUT"
+            assert [len(tags) for tags in seen] == [1] * groups, "part of an MPUT"
             rounds = [json.loads(tag)["round"] for (tag,) in seen]
             moment = max(rounds)
             expected = {group: number for number, group in enumerate(order[: moment + 1])}
             assert rounds == [expected[group] for group in range(groups)], "a later MPUT, but not an earlier one"
             moments.add(moment)
-    assert len(moments) > 6, "hardly anything was written meanwhile"
+    assert len(moments) > 6, "too few writes during the listings"

@@ -1,4 +1,4 @@
-"""What sluice-server says to a shell."""
+"""The command line of sluice-server."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ OPTION = re.compile(r"^  --(\S+) (.*)\n      (.*)$", re.MULTILINE)
 
 
 def options_of_the_file():
-    """name: (default, sentence), as conf/sluice.conf has them."""
+    """Returns {name: (default, sentence)} from conf/sluice.conf."""
     blocks = (ROOT / "conf/sluice.conf").read_text().split("\n\n")
     options = {}
     for block in blocks:
@@ -21,7 +21,7 @@ def options_of_the_file():
     return options
 
 
-def test_help_has_every_option_with_its_default_and_a_sentence():
+def test_help_shows_every_option_with_its_default_and_a_sentence():
     run = subprocess.run([server_binary(), "--help"], capture_output=True, text=True, timeout=60, check=True)
     assert run.stderr == ""
     assert run.stdout.startswith("Usage: sluice-server [file.conf] [--option value ...]...\n")

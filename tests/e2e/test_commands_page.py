@@ -1,4 +1,4 @@
-"""docs/commands.md says what the command table and the server say; and the script that compares them can say no."""
+"""docs/commands.md agrees with the command table and the server; and the script that compares them detects faults."""
 
 import re
 import subprocess
@@ -17,12 +17,12 @@ def commands_page(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_page_holds():
+def test_the_page_agrees_with_the_command_table():
     done = commands_page("--check")
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_its_examples_hold():
+def test_its_examples_are_true():
     done = transcript("--check", PAGE)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -36,7 +36,7 @@ def test_every_kv_command_has_text_and_an_example(server):
         assert f"127.0.0.1:6390> {name.upper()}" in texts[name], f"no example of {name}"
 
 
-def test_a_wrong_line_is_noticed_and_corrected_and_texts_are_kept(tmp_path):
+def test_a_wrong_line_is_detected_and_corrected_and_texts_are_kept(tmp_path):
     right = PAGE.read_text()
     wrong = right.replace("    KV.SHOW partition row-key [field]\n", "    KV.SHOW partition [field]\n")
     wrong = wrong.replace("<!-- text: quit -->\n", "<!-- text: quit -->\nGoodbye.\n")
@@ -50,7 +50,7 @@ def test_a_wrong_line_is_noticed_and_corrected_and_texts_are_kept(tmp_path):
     assert page.read_text() == right.replace("<!-- text: quit -->\n", "<!-- text: quit -->\nGoodbye.\n")
 
 
-def test_the_text_of_a_command_that_is_gone_is_not_lost(tmp_path):
+def test_the_text_of_a_removed_command_is_not_lost(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(PAGE.read_text() + "<!-- text: kv.old -->\nWords.\n<!-- /text -->\n")
     before = page.read_text()

@@ -1,4 +1,4 @@
-"""The demo, small: it succeeds though a scorer is killed, and it notices a server that loses or changes a row."""
+"""The demo, small: it succeeds though a scorer is killed, and it detects a server that loses or changes a row."""
 
 import os
 import re
@@ -8,7 +8,7 @@ import sys
 import pytest
 from live_server import ROOT, server_binary
 
-# A server that does harm: a client of its own gets at the first rows as soon as they are there.
+# A faulty server: a client of its own changes the first rows as soon as they exist.
 HARM = """#!{python}
 import os, sys, redis
 if os.fork() == 0:
@@ -28,7 +28,7 @@ if os.fork() == 0:
     os._exit(0)
 os.execv({binary!r}, [{binary!r}, *sys.argv[1:]])
 """
-# Either may come too late for one row, once a trainer has read it: CHANGE goes on to the next ones, LOSE if it must.
+# Either may be too late for one row, once a trainer has read it: CHANGE continues with the next ones, LOSE if it must.
 LOSE = 'do("KV.CLEAR", "demo.rows", "KEYS", 1, key) == 1'
 CHANGE = 'do("KV.PUT", "demo.rows", key, "FIELD", "response_ids", "int64", 1, "VALUES", 7) < 0'
 
@@ -46,8 +46,8 @@ def test_the_demo_moves_400_rows_and_checks_them():
     for stage in ("put", "score", "train"):
         assert re.match(rf"{stage} +400 ", table[stage])
     assert table["train"].endswith("1,600 values, 400 tags")
-    assert re.search(r"^Killed: scorer [01], with SIGKILL, while it had \d+ rows on lease", done.stdout, re.MULTILINE)
-    assert "No row was lost, none done twice: 400 put, 400 scored, 400 trained" in done.stdout
+    assert re.search(r"^Killed: scorer [01], with SIGKILL, while it had leased \d+ rows", done.stdout, re.MULTILINE)
+    assert "No row was lost or processed twice: 400 put, 400 scored, 400 trained" in done.stdout
     assert "Verified: every value bit for bit, every tag; memory is back" in done.stdout
 
 

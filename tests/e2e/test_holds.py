@@ -14,7 +14,7 @@ SMALL = bench_holds.Size(rows=20_000, steps=128, leases=500)
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """A server of its own with the partition of bench_holds.py."""
+    """A new server with the partition of bench_holds.py."""
     server = Server(tmp_path_factory.mktemp("holds"))
     with server.client() as client:
         bench_holds.build(client, server.port, SMALL)
@@ -29,7 +29,7 @@ def test_every_command_has_a_case(built):
     assert bench_holds.without_case(commands | {"kv.brandnew"}) == ["kv.brandnew"]
 
 
-def test_info_shows_the_longest_hold_of_a_command_when_it_is_asked_for(built):
+def test_info_shows_the_longest_hold_of_a_command_on_request(built):
     _, client = built
     client.config_resetstat()
     assert "kv.put" not in bench_holds.holds_of(client)
@@ -42,9 +42,9 @@ def test_info_shows_the_longest_hold_of_a_command_when_it_is_asked_for(built):
     assert "kv.mput" not in bench_holds.holds_of(client)
 
 
-def test_to_release_one_row_of_a_remembered_step_holds_nobody_up(built):
-    """The cost follows what is released, not the steps that 32 ranks remember: the least of some calls, since a loaded
-    machine may take the processor away for longer than that."""
+def test_releasing_one_row_of_a_remembered_step_delays_no_other_client(built):
+    """The cost depends on the released rows, not on the steps that 32 ranks remember: the minimum of several calls, since
+    a loaded machine may take the processor away for longer than that."""
     server, client = built
     commands = bench_holds.commands_of(client)
     held = []
@@ -54,8 +54,8 @@ def test_to_release_one_row_of_a_remembered_step_holds_nobody_up(built):
     assert min(held) < 1, held
 
 
-def test_the_fields_that_somebody_asked_for_once_are_forgotten(built):
-    """Each name was kept for ever: 20,000 of them, and a look-up of a field goes through all."""
+def test_field_names_that_were_only_asked_for_are_forgotten(built):
+    """Each name was kept forever: 20,000 of them, and every look-up of a field scans all of them."""
     server, _ = built
     with redis.Redis(port=server.port) as client:
         client.execute_command("KV.PUT", "fields", "a", "FIELD", "x", "float32", "VALUES", 1)

@@ -22,7 +22,7 @@ def memory(client):
 
 @pytest.mark.parametrize("protocol", [2, 3])
 @pytest.mark.parametrize("dtype", TORCH)
-def test_a_value_of_1_gb(server, gigabyte, dtype, protocol):
+def test_a_value_of_1_gb_is_stored_and_read_without_a_copy(server, gigabyte, dtype, protocol):
     count = GIB // item_size(dtype)
     with redis.Redis(unix_socket_path=server.path, protocol=protocol) as client:
         client.flushall()
@@ -35,6 +35,6 @@ def test_a_value_of_1_gb(server, gigabyte, dtype, protocol):
         assert np.array_equal(np.frombuffer(data, np.uint8), gigabyte)
         held = memory(client)
         assert GIB <= held["used_memory_payload"] <= GIB + (2 << 20)
-        assert held["used_memory_rss"] - before["used_memory_rss"] < GIB + (32 << 20)  # it exists once
+        assert held["used_memory_rss"] - before["used_memory_rss"] < GIB + (32 << 20)  # one copy of the value exists
         client.execute_command("KV.CLEAR", "p")
         assert memory(client)["used_memory_payload"] == 0

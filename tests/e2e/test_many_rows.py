@@ -1,4 +1,4 @@
-"""Commands over so many rows that they work without the engine, or in steps: more than 1,024."""
+"""Commands over more than 1,024 rows, which work without the engine lock, or in steps."""
 
 import json
 import threading
@@ -40,7 +40,7 @@ def test_new_rows_have_the_text_of_their_index_as_key(r):
     assert r.execute_command("KV.TAGS", "p", "ROWS", packed([7, ROWS])) == [None, b'{"again":1}']
 
 
-def test_a_number_that_is_the_key_of_another_row_is_passed_over(r):
+def test_an_index_whose_text_is_another_rows_key_is_skipped(r):
     for key in ("5", "2500", "007", "-1", "+8", "9999999999999999999", "1e3"):
         assert r.execute_command("KV.PUT", "p", key, "TAG", "{}") == 1
     _, rows = put_new(r)
@@ -52,7 +52,7 @@ def test_a_number_that_is_the_key_of_another_row_is_passed_over(r):
     assert len(r.execute_command("KV.LIST", "p")) in (ROWS + 7, 2 * (ROWS + 7))
 
 
-def test_a_write_that_fails_leaves_nothing(r):
+def test_a_failed_write_changes_nothing(r):
     r.execute_command("PARTITION.CREATE", "p", "FIELD", "x", "int32", 2)
     r.execute_command("KV.PUT", "p", "first", "FIELD", "x", "int32", 2, "VALUES", 1, 2)
     before = r.info("memory")["used_memory_payload"], r.execute_command("KV.FIELDS", "p")
@@ -71,7 +71,7 @@ def test_a_write_that_fails_leaves_nothing(r):
     assert r.execute_command("KV.TAGS", "p", "ROWS", packed([1])) == [b"{}"]
 
 
-def test_tags_are_merged_with_what_others_write_meanwhile(r, server):
+def test_tags_are_merged_with_concurrent_writes(r, server):
     put_new(r, *lines([{"made": row} for row in range(ROWS)]))
     rounds, stop = 30, threading.Event()
     every = [{"all": number} for number in range(rounds)]
@@ -119,18 +119,18 @@ def test_a_claim_by_where_has_one_lease(r):
 
 
 @pytest.mark.parametrize("ms", [1, 5])
-def test_a_lease_that_ends_while_the_claim_goes_on_gives_all_rows_back(r, ms):
+def test_a_lease_that_expires_during_its_claim_returns_all_rows(r, ms):
     put_new(r, count=20_000)
     claim = ["TASK.CLAIM", "p", "t", "WHERE", 1, "none", "!=", 1, "FIELDS", 1, "x"]
     r.execute_command("KV.MPUT", "p", "ROWS", packed(range(20_000)), *lines([{"none": 0}] * 20_000))
     for _ in range(10):
         r.execute_command(*claim, "LEASE", ms)
     ready = ["TASK.READY", "p", "t", "FIELDS", 1, "x"]
-    wait_until(lambda: len(r.execute_command(*ready)) == 8 * 20_000, "rows are lent for ever")
+    wait_until(lambda: len(r.execute_command(*ready)) == 8 * 20_000, "rows are leased forever")
 
 
-def test_no_write_that_began_before_a_pause_commits_after_its_answer(r, server):
-    """CLIENT PAUSE waits for a write that another thread prepares without the engine."""
+def test_no_write_that_began_before_a_pause_commits_after_its_reply(r, server):
+    """CLIENT PAUSE waits for a write that another thread prepares without the engine lock."""
     rows = 20_000
     put_new(r, count=rows)
     writers = [redis.Redis(port=server.port) for _ in range(2)]  # one of them on another thread of the server
@@ -140,7 +140,7 @@ def test_no_write_that_began_before_a_pause_commits_after_its_answer(r, server):
         done.start()
         r.execute_command("CLIENT", "PAUSE", 10_000, "WRITE")
         before = tags_of(r, 1)
-        r.execute_command("KV.TAGS", "p", "ROWS", packed(range(rows)))  # as long as the write takes
+        r.execute_command("KV.TAGS", "p", "ROWS", packed(range(rows)))  # takes as long as the write
         after = tags_of(r, 1)
         r.execute_command("CLIENT", "UNPAUSE")
         done.join()

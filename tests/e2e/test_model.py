@@ -1,14 +1,14 @@
 """Random KV commands against the server and against a model of docs/protocol.md: every reply and every state is compared.
 
-A seed is 2,000 commands of all kinds, a quarter of them wrong on purpose, over two connections taken at random. After
+A seed is 2,000 commands of all kinds, a quarter of them wrong on purpose, over two connections chosen at random. After
 each, its reply is compared with the model's (kv_model.py), and the partition it names is read back whole. Pollers
-follow KV.CHANGES, a KV.SCAN goes on between the writes, other connections break off in the middle of a write or while
-they wait. At the end nothing is left. SLUICE_SEED is the first seed, SLUICE_SEEDS how many; a failure names the seed
-and shows the last commands.
+follow KV.CHANGES, a KV.SCAN runs between the writes, other connections close in the middle of a write or while they are
+blocked. At the end nothing is left. SLUICE_SEED: first seed; SLUICE_SEEDS: number of seeds. A failure names the seed and
+shows the last commands.
 
-That this notices what is wrong is tested too, below: with a reply spoilt on its way (REPLY_MUTATIONS: a row dropped,
-two tags exchanged, DICT off by one, a bit flipped ...), and with a rule of the model changed (MODEL_MUTATIONS). Each
-has to fail, mostly within a hundred commands (pytest -rA shows how).
+The tests below check that this detects faults: a reply changed on its way (REPLY_MUTATIONS: a row dropped, two tags
+exchanged, DICT off by one, a bit flipped ...), and a changed rule of the model (MODEL_MUTATIONS). Each must fail, usually
+within a hundred commands (pytest -rA shows how).
 """
 
 import collections
@@ -33,7 +33,7 @@ COMMANDS = 2000
 
 
 class Wire:
-    """A connection without a client library: several commands at once; replies as redis-py gives them over RESP2."""
+    """A connection without a client library: several commands in one send; replies as redis-py returns them over RESP2."""
 
     def __init__(self, server):
         self.socket = socket.socket(socket.AF_UNIX)
@@ -74,7 +74,7 @@ def shown(args):
 
 
 class Session:
-    """One seed: the server's clients, the model, and what goes on between the commands."""
+    """One seed: the server's clients, the model, and the activity between the commands."""
 
     def __init__(self, server, seed, spoil):
         self.server, self.seed, self.spoil = server, seed, spoil
@@ -83,7 +83,7 @@ class Session:
         self.chooser = Chooser(self.random, self.model)
         self.last = collections.deque(maxlen=10)
         self.count = self.revision = 0
-        self.copies = {}  # partition -> (revision, {key: tag}): what a poller of KV.CHANGES knows
+        self.copies = {}  # partition -> (revision, {key: tag}): the state of a poller of KV.CHANGES
         self.scan = None  # (partition, its object, cursor, rows at the start, keys seen)
         self.tcp = seed % 5 == 1
         where = {"port": server.port} if self.tcp else {"unix_socket_path": server.path}
@@ -128,7 +128,7 @@ class Session:
                 continue
         got = self.send(args)
         if damaged and isinstance(expected, Error):
-            expected = Error(None)  # it depends on what is seen first
+            expected = Error(None)  # depends on the order of the checks
         self.check(expected, got)
         name = args[1] if len(args) > 1 else b"p"
         if args[0] == b"KV.CHANGES" and isinstance(got, list):
@@ -153,7 +153,7 @@ class Session:
             raise AssertionError(f"reply{difference(expected, got)}")
 
     def compare(self, name):
-        """The partition, read whole over a connection of its own."""
+        """Reads the partition whole over another connection."""
         partition = self.model.partitions.get(name)
         commands = [[b"KV.LIST"], [b"KV.LIST", name, b"FORMAT", b"lines"], [b"KV.FIELDS", name]]
         if partition and partition.rows:
@@ -170,7 +170,7 @@ class Session:
         self.model.revisions.setdefault(revision, self.model.revision)
 
     def poll(self, name):
-        """A poller's copy, brought up to date by KV.CHANGES, equals the partition."""
+        """A poller's copy, updated by KV.CHANGES, equals the partition."""
         since, copy = self.copies.get(name, (0, {}))
         args = [b"KV.CHANGES", name, str(since).encode()]
         expected, got = self.model.execute(args), self.send(args)
@@ -182,10 +182,10 @@ class Session:
         self.copies[name] = revision, copy
         partition = self.model.partitions.get(name)
         tags = {row.key: row.tag for row in partition.rows.values()} if partition else {}
-        assert same_json(copy, tags), f"a poller's copy is\n{copy}, not\n{tags}"
+        assert same_json(copy, tags), f"a poller's copy is\n{copy}, expected\n{tags}"
 
     def scan_on(self):
-        """One page further in a scan during which rows come and go: those there throughout are seen exactly once."""
+        """Scans one more page while rows come and go: rows that stay are returned exactly once."""
         if self.scan is None or self.model.partitions.get(self.scan[0]) is not self.scan[1]:
             name = self.some_partition()
             partition = self.model.partitions.get(name)
@@ -223,7 +223,7 @@ class Session:
         return [word if isinstance(word, bytes) else str(word).encode() for word in make()]
 
     def break_off(self, args):
-        """Another connection ends in the middle of a write, or while it waits for what never comes."""
+        """Closes another connection in the middle of a write, or while it waits for rows that never come."""
         if self.random.random() < 0.7:
             while args[0] not in (b"KV.PUT", b"KV.MPUT", b"KV.APPEND", b"KV.CLEAR"):
                 args = self.chooser.command()
@@ -243,7 +243,7 @@ class Session:
         other.close()
 
     def end(self):
-        """After FLUSHALL nothing is left, and nobody waits."""
+        """After FLUSHALL nothing is left, and no client is blocked."""
         self.last.append([b"FLUSHALL"])
         self.wire.run([[b"FLUSHALL"]])
         deadline = time.monotonic() + 10
@@ -265,7 +265,7 @@ def play(server, seed, commands=COMMANDS, spoil=None):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_random_commands(server, seed):
+def test_random_commands_agree_with_the_model(server, seed):
     play(server, seed)
 
 
@@ -284,12 +284,12 @@ def swap_two_tags(args, got):
 
 
 def turn_a_dict(args, got):
-    """Every position of DICT off by one."""
+    """Shifts every position of DICT by one."""
     for at, entry in enumerate(got if args[0] == b"KV.MGET" and b"DICT" in args else []):
         if len(entry) == 6 and entry[2][0] > 1 and entry[3] is None and entry[4]:
             count, size = entry[2][0], len(entry[4]) // entry[2][0]
             if len({entry[4][i : i + size] for i in range(0, len(entry[4]), size)}) < count:
-                continue  # equal bytes in two places
+                continue  # equal bytes at two positions
             turned = [(int.from_bytes(entry[5][i : i + 8], "little") + 1) % count for i in range(0, len(entry[5]), 8)]
             return [*got[:at], [*entry[:5], packed(turned)], *got[at + 1 :]]
 
@@ -335,11 +335,11 @@ REPLY_MUTATIONS = [drop_a_row, swap_two_tags, turn_a_dict, flip_a_bit, count_one
 
 
 @pytest.mark.parametrize("mutation", REPLY_MUTATIONS, ids=lambda mutation: mutation.__name__)
-def test_a_spoilt_reply_is_noticed(server, mutation):
+def test_a_changed_reply_is_detected(server, mutation):
     spoilt = []
 
     def spoil(args, got):
-        # A removal may be left out where the key was made since: so every one is, until it shows.
+        # A removal may be missing if the key was made since: so all are dropped, until it shows.
         once = spoilt and mutation is not forget_a_removal
         other = None if once or isinstance(got, ErrorReply) and mutation is not other_code else mutation(args, got)
         if other is None:
@@ -415,7 +415,7 @@ def prepended(cell, data):
 
 
 @pytest.mark.parametrize("mutation", MODEL_MUTATIONS)
-def test_a_wrong_rule_is_noticed(server, monkeypatch, mutation):
+def test_a_wrong_rule_is_detected(server, monkeypatch, mutation):
     place, name, value = MODEL_MUTATIONS[mutation]
     monkeypatch.setattr(place, name, value, raising=name != "touched")
     with pytest.raises(AssertionError, match="seed 4, command") as failure:

@@ -1,4 +1,4 @@
-"""Overload, row 11: networks that cut, stall and reset, between redis-py and the server."""
+"""Networks that cut, stall and reset connections between redis-py and the server."""
 
 import time
 
@@ -17,7 +17,7 @@ def direct(server):
     with redis.Redis(port=server.port) as client:
         wait_until(lambda: client.info("clients")["connected_clients"] == 1, "clients of an earlier test are left")
         client.flushall()
-        client.info()  # its buffers are as large as they will be
+        client.info()  # its buffers have reached their full size
         used = client.info("memory")["used_memory"]
         yield client
         client.flushall()
@@ -30,7 +30,7 @@ def through(proxy, protocol):
 
 
 def session(client, rounds):
-    """What a client does, small and large, all of it compared."""
+    """Runs a client's commands, small and large, and compares all results."""
     for seed in range(rounds):
         tensor = random_tensor("float32", [7, 11], seed)
         assert client.set("k", bytes([seed, 0, 13, 10])) is True
@@ -48,25 +48,25 @@ def session(client, rounds):
 
 
 @pytest.mark.parametrize("protocol", [2, 3])
-def test_every_byte_travels_alone(server, direct, protocol):
+def test_replies_are_right_if_every_byte_is_a_packet(server, direct, protocol):
     with Proxy(server.port, piece=1) as proxy, through(proxy, protocol) as client:
         session(client, 5)
 
 
 @pytest.mark.parametrize("piece", [7, 65536])
-def test_stalls_hold_up_one_client_only(server, direct, piece):
+def test_stalls_delay_one_client_only(server, direct, piece):
     stalls = 5
     with Proxy(server.port, piece, stalls) as proxy, through(proxy, 3) as client:
         begin = time.monotonic()
         session(client, 3)
-        assert time.monotonic() - begin >= stalls * STALL_SECONDS / 2  # both directions may stall at a time
+        assert time.monotonic() - begin >= stalls * STALL_SECONDS / 2  # both directions may stall at the same time
         begin = time.monotonic()
         assert direct.ping()
         assert time.monotonic() - begin < STALL_SECONDS
 
 
 @pytest.mark.parametrize("cut", [1, 1000, 100_000, 5_000_000])
-def test_a_reset_in_the_middle_of_a_reply(server, direct, cut):
+def test_a_reset_in_the_middle_of_a_reply_does_not_affect_others(server, direct, cut):
     direct.set("k", bytes(8_000_000))
     with Proxy(server.port, cut=cut) as proxy, through(proxy, 2) as client:
         with pytest.raises(redis.ConnectionError):

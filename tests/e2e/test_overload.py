@@ -1,4 +1,4 @@
-"""Overload, row 5: a server whose descriptors run out, and one that is not let have many."""
+"""A server that runs out of file descriptors, and one whose limit of descriptors is low."""
 
 import os
 import resource
@@ -15,7 +15,7 @@ REFUSED = b"-ERR max number of clients reached\r\n"
 
 @pytest.fixture
 def server(tmp_path):
-    """One that may have 64 files open."""
+    """A server that may have 64 open files."""
     limit = (FILES, FILES)
     running = Server(tmp_path, "--prealloc", "0", preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, limit))
     yield running
@@ -53,7 +53,7 @@ def has_answer(connection):
         return False
 
 
-def test_clients_beyond_the_descriptors_are_refused_politely(server, client):
+def test_clients_beyond_the_descriptors_are_refused_with_an_error(server, client):
     clients_max = int(client.config_get("maxclients")["maxclients"])
     assert clients_max == FILES - 32
     connections = connect(server, 100)
@@ -72,9 +72,9 @@ def test_clients_beyond_the_descriptors_are_refused_politely(server, client):
 
 def test_a_server_without_descriptors_waits_and_does_not_spin(server, client):
     client.execute_command(*WAIT_A_SECOND)
-    client.info()  # now its buffers are as large as they will be
+    client.info()  # now its buffers have reached their full size
     used = client.info("memory")["used_memory"]
-    client.config_set("maxclients", 1000)  # more than there are
+    client.config_set("maxclients", 1000)  # more than the descriptors allow
     connections = connect(server, 100)
     try:
         wait_until(lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) == FILES, "descriptors are left")
@@ -84,8 +84,8 @@ def test_a_server_without_descriptors_waits_and_does_not_spin(server, client):
         answered = [connection for connection in connections if has_answer(connection)]
         waiting = [connection for connection in connections if connection not in answered]
         assert answered and waiting
-        close(answered)  # which makes room for some of those that wait
-        wait_until(lambda: sum(map(has_answer, waiting)) >= min(len(waiting), len(answered)), "nobody is let in")
+        close(answered)  # which frees descriptors for some of the waiting connections
+        wait_until(lambda: sum(map(has_answer, waiting)) >= min(len(waiting), len(answered)), "no waiting connection is accepted")
         assert client.ping()
     finally:
         close(connections)

@@ -1,4 +1,4 @@
-"""Pipelines whose replies are large: each request is answered, although the client sends nothing more."""
+"""Pipelines with large replies: each request gets its reply, although the client sends nothing more."""
 
 import socket
 
@@ -30,7 +30,7 @@ def connection(server):
 
 
 def receive(connection, count):
-    """At least so many bytes, or what came before five seconds of silence."""
+    """Returns at least this many bytes, or all bytes before five seconds of silence."""
     got = bytearray()
     while len(got) < count:
         try:
@@ -41,17 +41,17 @@ def receive(connection, count):
 
 
 def check_echo(connection):
-    """The last reply that comes is that of ECHO the-end."""
+    """Requires that the last reply is that of ECHO the-end."""
     end, got = b"$7\r\nthe-end\r\n", b""
     while not got.endswith(end):
         more = receive(connection, 1)
-        assert more, "the ECHO is not answered"
+        assert more, "no reply to the ECHO"
         got = got[-100:] + more
 
 
-# Replies under 16 KiB are copied; after 1 MiB of copies the commands wait until some of it is sent.
+# Replies under 16 KiB are copied; after 1 MiB of copies the commands wait until some output is sent.
 @pytest.mark.parametrize("count", [70, 71, 300, 2000])
-def test_many_replies_of_middling_size_all_come(r, connection, count):
+def test_many_replies_of_medium_size_all_arrive(r, connection, count):
     r.set("k", bytes(15000))
     reply = b"$15000\r\n" + bytes(15000) + b"\r\n"
     connection.sendall(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n" * count)
@@ -59,14 +59,14 @@ def test_many_replies_of_middling_size_all_come(r, connection, count):
 
 
 @pytest.mark.parametrize("command", LARGE)
-def test_what_stands_behind_a_large_reply_is_answered(r, connection, command):
+def test_requests_after_a_large_reply_are_answered(r, connection, command):
     r.execute_command("KV.MPUT", "p", "NEW", 1, "COLUMN", "x", "int64", 300_000, "BLOB", bytes(8 * 300_000))
     r.execute_command("KV.MPUT", "p", "NEW", 60_000, "COLUMN", "y", "int8", "BLOB", bytes(60_000))
     connection.sendall(command.encode() + b"\r\nECHO the-end\r\n")
     check_echo(connection)
 
 
-def test_what_stands_behind_many_removals_is_answered(r, connection):
+def test_requests_after_many_removals_are_answered(r, connection):
     keys = "\n".join(f"key-{i}" for i in range(100_000))
     r.execute_command("KV.MPUT", "p", "KEYS", "LINES", keys)
     revision = r.execute_command("KV.CHANGES", "p", 0)[0]

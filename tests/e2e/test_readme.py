@@ -1,4 +1,4 @@
-"""README.md shows what the server really answers; and the script that says so can also say no."""
+"""README.md shows the server's actual replies; and the script that checks this detects faults."""
 
 from pages import transcript
 
@@ -28,7 +28,7 @@ def test_readme_is_true():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_page_that_is_true_is_left_as_it_is(tmp_path):
+def test_a_true_page_is_not_changed(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(SAMPLE)
     assert transcript("--check", page).returncode == 0
@@ -36,19 +36,19 @@ def test_a_page_that_is_true_is_left_as_it_is(tmp_path):
     assert page.read_text() == SAMPLE
 
 
-def test_a_wrong_reply_is_noticed_and_corrected(tmp_path):
+def test_a_wrong_reply_is_detected_and_corrected(tmp_path):
     page = tmp_path / "page.md"
     wrong = SAMPLE.replace("2) (nil)\n", '2) "{}"\n')
     page.write_text(wrong)
     done = transcript("--check", page)
     assert done.returncode == 1
-    assert "(nil)" in done.stderr  # it says what differs
+    assert "(nil)" in done.stderr  # it shows the difference
     assert page.read_text() == wrong
     assert transcript(page).returncode == 0
     assert page.read_text() == SAMPLE
 
 
-def test_python_that_fails_is_noticed(tmp_path):
+def test_failing_python_is_detected(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(SAMPLE.replace("== 1", "== 2"))
     assert transcript("--check", page).returncode == 1

@@ -1,4 +1,4 @@
-"""Rows as redis-py sees them: tags, lists of names, clearing, and memory that comes back."""
+"""Rows over redis-py: tags, lists of names, clearing, and freed memory."""
 
 import json
 
@@ -7,7 +7,7 @@ import redis
 from live_server import wait_until
 from tensors import columns, packed
 
-# RFC 7396, appendix A, as far as both sides are objects: tag, patch, result.
+# RFC 7396, appendix A, where both sides are objects: tag, patch, result.
 MERGES = [
     ('{"a":"b"}', '{"a":"c"}', '{"a":"c"}'),
     ('{"a":"b"}', '{"b":"c"}', '{"a":"b","b":"c"}'),
@@ -22,7 +22,7 @@ MERGES = [
 
 
 def used(client):
-    """Bytes of data, and of payload among them: what the client's own buffers take comes and goes."""
+    """Returns bytes of data, and of payload among them, without the client's own buffers, which vary."""
     info = client.info("memory")
     return int(info["used_memory"]) - int(info["used_memory_clients"]), int(info["used_memory_payload"])
 
@@ -41,7 +41,7 @@ def test_a_tag_is_merged_on_the_server(r, how):
     assert [json.loads(tag) for tag in tags] == [json.loads(case[2]) for case in MERGES]
 
 
-def test_lists_by_lines(r):
+def test_names_may_be_given_as_lines(r):
     keys, tags = "\n".join(f"k{i}" for i in range(1000)), "\n".join(f'{{"i":{i}}}' for i in range(1000))
     new, indexes = r.execute_command(
         "KV.MPUT", "p", "KEYS", "LINES", keys, "TAGS", "LINES", tags + "\n",
@@ -66,11 +66,11 @@ def test_lists_by_lines(r):
     ],
     ids=["keys", "rows", "fields", "partition"],
 )
-def test_what_is_cleared_gives_its_memory_back(r, how, removed):
+def test_cleared_rows_free_their_memory(r, how, removed):
     assert r.dbsize() == 0
     r.execute_command("KV.MPUT", "p", "NEW", 3)
     kept = used(r)
-    for indexes in ([0, 1, 2], [3, 4, 5]):  # the second time over, what the first one left behind
+    for indexes in ([0, 1, 2], [3, 4, 5]):  # the second round uses the state left by the first
         for row in range(3):
             r.execute_command(
                 "KV.PUT", "p", row, "FIELD", "small", "int8", 3, "BLOB", b"abc",
@@ -99,8 +99,8 @@ def fill_and_empty(r):
     assert r.dbsize() == 0
 
 
-def test_used_memory_is_back_at_its_start_after_everything(r):
-    fill_and_empty(r)  # the connection's own buffers have their size from now on
+def test_used_memory_returns_to_its_start_value(r):
+    fill_and_empty(r)  # the connection's own buffers have their full size from now on
     start = used(r)
     fill_and_empty(r)
     wait_until(lambda: used(r) == start, f"{used(r)} at the end, {start} at the start")

@@ -1,4 +1,4 @@
-"""The reference library, both ways: what it writes is taken bit for bit, and it reads what the server writes."""
+"""The reference library in both directions: its files are stored bit for bit, and it reads the server's files."""
 
 import json
 
@@ -19,7 +19,7 @@ DENSE = [(), (3,), (0,), (2, 0, 3), (2, 3), (70, 70)]
 RAGGED = [
     [(2,), (0,), (7,), (1,), (3,)],
     [(2, 3), (0, 5), (4, 4), (1, 0), (90, 60)],
-    [()] * ROWS,  # rank 0: a scalar a row, written the ragged way
+    [()] * ROWS,  # rank 0: one scalar per row, written in ragged form
 ]
 TEXTS = {
     "utf8": ["hello", "", "é漢", "x" * 70000, "\n"],
@@ -54,7 +54,7 @@ def text_fields():
 
 
 def torch_tensors(dense, ragged, texts):
-    """All fields as tensors of one file, of torch."""
+    """Returns all fields as torch tensors of one file."""
     tensors = {name: torch.stack(rows) for name, (_, rows) in dense.items()}
     for name, (dtype, rows) in ragged.items():
         tensors[name + ".values"] = torch.cat([row.reshape(-1) for row in rows])
@@ -119,21 +119,21 @@ def test_the_examples_of_the_page_run():
 
 
 @pytest.mark.parametrize("library", ["torch", "numpy"])
-def test_what_the_library_writes_is_read_back_bit_for_bit(r, library):
+def test_the_librarys_files_are_read_back_bit_for_bit(r, library):
     dtypes = dtypes_of(library)
     dense, ragged, texts = dense_fields(dtypes), ragged_fields(dtypes), text_fields()
     file = save(library, torch_tensors(dense, ragged, texts), texts)
     new, indexes = r.execute_command("KV.MPUT", "p", "KEYS", ROWS, *KEYS, "SAFETENSORS", file)
     assert (new, indexes) == (ROWS, packed(range(ROWS)))
     assert_columns(r.execute_command("KV.MGET", "p", "KEYS", ROWS, *KEYS), dense | ragged | texts)
-    # Over rows that are there, and for rows with keys of the server's making.
+    # For existing rows, and for rows with keys made by the server.
     assert r.execute_command("KV.MPUT", "p", "ROWS", indexes, "SAFETENSORS", file)[0] == 0
     new, indexes = r.execute_command("KV.MPUT", "p", "NEW", ROWS, "SAFETENSORS", file)
     assert_columns(r.execute_command("KV.MGET", "p", "ROWS", indexes), dense | ragged | texts)
 
 
 @pytest.mark.parametrize("library", ["torch", "numpy"])
-def test_the_library_reads_what_the_server_writes(r, library):
+def test_the_library_reads_the_servers_files(r, library):
     dtypes = dtypes_of(library)
     dense, ragged, texts = dense_fields(dtypes), ragged_fields(dtypes), text_fields()
     put_by_columns(r, "p", dense | ragged | texts)
@@ -146,7 +146,7 @@ def test_the_library_reads_what_the_server_writes(r, library):
 
 @pytest.mark.parametrize("library", ["torch", "numpy"])
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_padded(r, library, side):
+def test_padded_fields_are_dense_tensors(r, library, side):
     fields = {name: field for name, field in ragged_fields(dtypes_of(library)).items() if "ragged 2" not in name}
     texts = text_fields()
     put_by_columns(r, "p", fields | texts)
@@ -160,13 +160,13 @@ def test_padded(r, library, side):
             padded[tuple(place)] = row
     file = get_file(r, "p", "PAD", side, "1")
     assert_tensors(load(library, file), wanted)
-    # As input it is a dense field, and the shapes beside it are passed over.
+    # As input it is a dense field, and its shapes are ignored.
     r.execute_command("KV.MPUT", "q", "KEYS", ROWS, *KEYS, "SAFETENSORS", file)
     padded = {name: (dtype, list(wanted[name])) for name, (dtype, _) in fields.items()}
     assert_columns(r.execute_command("KV.MGET", "q", "KEYS", ROWS, *KEYS), padded | texts)
 
 
-def test_what_the_server_writes_it_takes(r):
+def test_the_server_accepts_its_own_files(r):
     fields = dense_fields(TORCH) | ragged_fields(TORCH) | text_fields()
     put_by_columns(r, "p", fields)
     file = get_file(r, "p")
@@ -175,7 +175,7 @@ def test_what_the_server_writes_it_takes(r):
     assert_tensors(load("torch", get_file(r, "q")), load("torch", file))
 
 
-def test_the_metadata(r, tmp_path):
+def test_metadata_names_partition_keys_and_types(r, tmp_path):
     put_by_columns(r, "p", text_fields())
     path = tmp_path / "batch.safetensors"
     path.write_bytes(get_file(r, "p"))
@@ -186,7 +186,7 @@ def test_the_metadata(r, tmp_path):
     assert metadata == {name: dtype for name, (dtype, _) in text_fields().items()}
 
 
-def test_with_columns_and_tags(r):
+def test_a_file_may_come_with_columns_and_tags(r):
     file = safetensors.numpy.save({"x": np.arange(4).reshape(2, 2)})
     r.execute_command(
         "KV.MPUT", "p", "KEYS", 2, "a", "b", "COLUMN", "y", "uint8", "BLOB", b"yz", "SAFETENSORS", file,
@@ -213,7 +213,7 @@ def test_with_columns_and_tags(r):
         ({"__x": np.zeros(2)}, "ERR .*__x"),
     ],
 )
-def test_what_does_not_fit_changes_nothing(r, tensors, error):
+def test_an_unfit_file_changes_nothing(r, tensors, error):
     file = safetensors.numpy.save({"fine": np.zeros(2), **tensors})
     with pytest.raises(redis.ResponseError, match=f"^{error.removeprefix('ERR ')}"):
         r.execute_command("KV.MPUT", "p", "KEYS", 2, "a", "b", "SAFETENSORS", file)

@@ -1,4 +1,4 @@
-"""Streaming between real processes: whoever is killed, ends, limits, and all samplers at once."""
+"""Streaming between processes: killed workers, the end, limits, and all samplers together."""
 
 import collections
 import json
@@ -48,7 +48,7 @@ def test_the_examples_of_the_page_run():
 
 
 def lease_and_stop(client, tell, *lease):
-    """Takes 40 rows, acknowledges 8 of them, and is waited for in vain."""
+    """Fetches 40 rows, acknowledges 8 of them, and then does nothing more."""
     got = fetch(client, "p", "train", "COUNT", 40, *lease)
     assert client.execute_command("TASK.ACK", "p", "train", "ROWS", got.blob[: 8 * 8], "LEASE", got.lease) == 8
     tell((got.rows, got.lease))
@@ -62,10 +62,10 @@ def test_the_leased_rows_of_a_killed_trainer_go_to_another(r, workers, lease):
     lost, old = told()
     first = fetch(r, "p", "train", "COUNT", 24, "LEASE", 600_000)
     kill(process)
-    # Nothing else is left: this waits until they come back; with BOUND not for the lease's time.
+    # No other rows are left: this waits until they are ready again; with BOUND, not for the lease's expiry.
     second = fetch(r, "p", "train", "COUNT", 32, "LEASE", 600_000, "BLOCK", 20_000)
     assert sorted(lost[:8] + first.rows + second.rows) == rows
-    # What it would have said had it only been slow counts nothing, neither now nor later.
+    # An acknowledgment of a trainer that was merely slow has no effect, neither now nor later.
     late = ["TASK.ACK", "p", "train", "ROWS", second.blob, "LEASE", old]
     assert r.execute_command(*late) == 0
     for got in (first, second):
@@ -86,7 +86,7 @@ def fetch_two(client, _, *more):
 
 
 def one_is_killed_in_line(r, port):
-    """The second in line is served; returns the memory that is used afterwards."""
+    """The second waiter is served; returns the memory used afterwards."""
     with Workers(port) as workers:
         first, _ = workers.start(fetch_two, "LEASE", 600_000, "FORMAT", "columns")
         wait_for_blocked(r, 1)
@@ -102,14 +102,14 @@ def one_is_killed_in_line(r, port):
 
 
 @pytest.mark.parametrize("partition_is_there", [True, False])
-def test_the_place_in_line_of_a_killed_client_is_gone(r, server, partition_is_there):
+def test_a_killed_client_loses_its_position_in_the_wait_queue(r, server, partition_is_there):
     def once():
         if partition_is_there:
             r.execute_command("PARTITION.CREATE", "p")
         return one_is_killed_in_line(r, server.port)
 
     first = once()
-    assert [once() for _ in range(10)] == [first] * 10  # used_memory: nothing stays behind
+    assert [once() for _ in range(10)] == [first] * 10  # used_memory: nothing is left over
 
 
 def put_value(client, _, values):
@@ -117,7 +117,7 @@ def put_value(client, _, values):
     return client.execute_command("KV.MPUT", "p", "NEW", 1, "BLOCK", 0, "COLUMN", "x", "int64", values, "BLOB", blob)[0]
 
 
-def test_the_place_in_line_of_a_killed_producer_is_gone(r, server):
+def test_a_killed_producer_loses_its_position_in_the_wait_queue(r, server):
     def once():
         r.execute_command("PARTITION.CREATE", "p", "MAXROWS", 1)
         put_rows(r, "p", [1], '{"old":1}')
@@ -144,13 +144,13 @@ def fetch_to_the_end(client, _, *more):
 
 
 @pytest.mark.parametrize("lease", [[], ["LEASE", 600_000]], ids=["consumed", "leased"])
-def test_the_last_short_batch_comes_and_all_are_told_the_end(r, workers, lease):
+def test_the_last_short_batch_comes_and_all_get_the_end(r, workers, lease):
     r.execute_command("PARTITION.CREATE", "p", "EXPECT", 10)
     for _ in range(5):
         workers.start(fetch_to_the_end, "COUNT", 4, "MIN", 1, *lease)
     wait_for_blocked(r, 5)
     rows = put_rows(r, "p", range(5))
-    wait_for_blocked(r, 5)  # one had its four, and waits again
+    wait_for_blocked(r, 5)  # one has its four rows, and waits again
     rows += put_rows(r, "p", range(5, 10))
     batches = [batch for each in workers.results() for batch in each]
     each_once(batches, rows)
@@ -163,7 +163,7 @@ def fetch_and_say(client, _, *more):
     return got and got.rows
 
 
-def test_where_too_little_can_come_all_are_told_at_once(r, workers):
+def test_if_too_few_rows_can_come_all_are_notified_immediately(r, workers):
     r.execute_command("PARTITION.CREATE", "p", "EXPECT", 5)
     for waiting in (1, 2, 3):
         workers.start(fetch_and_say, "COUNT", 4, "MIN", 3)
@@ -178,7 +178,7 @@ LIMIT, ROWS = 100, 20_000
 
 
 def produce_batches(client, _, values):
-    """By 1 to 50 rows."""
+    """Puts 1 to 50 rows per command."""
     size = 1
     while values:
         batch, values = values[:size], values[size:]
@@ -193,7 +193,7 @@ def produce_rows(client, _, values):
 
 
 def consume(client, _, evict, *more):
-    """The values it got, and how many rows were there at most."""
+    """Returns the values it got, and the largest number of rows."""
     values, most = [], 0
     for got in fetch_all(client, "p", "train", "COUNT", 50, "MIN", 1, "BLOCK", 0, "FORMAT", "columns", *more):
         most = max(most, pairs(client.execute_command("PARTITION.INFO", "p"))["rows"])
@@ -218,7 +218,7 @@ def test_20000_rows_stream_through_a_partition_of_100(r, workers, evict):
     each_once([values for values, _ in (one, two, three)], values)
     assert max(most for _, most in (one, two, three)) <= LIMIT
     info = pairs(r.execute_command("PARTITION.INFO", "p"))
-    if evict:  # the last to come may find rows that another has not evicted yet
+    if evict:  # the last worker may find rows that another has not evicted yet
         r.execute_command("PARTITION.EVICT", "p", "train")
         info = pairs(r.execute_command("PARTITION.INFO", "p"))
     assert (info["rows"], info["made"]) == (0, ROWS)
@@ -244,7 +244,7 @@ STEPPED = [
 
 
 def produce_for_a_while(client, _, number):
-    """Returns how many rows it made: prompts of four samples each."""
+    """Returns the number of rows made: prompts of four samples each."""
     end = time.monotonic() + SECONDS
     made = 0
     while time.monotonic() < end:
@@ -285,6 +285,6 @@ def test_20_clients_with_all_samplers_share_a_task(r, server, workers):
         made = sum(producers.results())
     r.execute_command("PARTITION.CREATE", "p", "EXPECT", made)
     consumed = workers.results()
-    assert all(consumed), "a client got no row"
+    assert all(consumed), "a client got no rows"
     each_once(consumed, range(made))
     assert status(r, "p", "train")["consumed"] == made

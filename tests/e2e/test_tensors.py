@@ -1,4 +1,4 @@
-"""Every dtype goes in and out bit for bit, with numpy and torch, by every transport and protocol version."""
+"""Every dtype is stored and read bit for bit, with numpy and torch, by every transport and protocol version."""
 
 import itertools
 
@@ -13,7 +13,7 @@ SHAPES = [(), (3,), (0,), (2, 0, 3), (5, 4), (2, 3, 4), (4097,), (1,) * 32]
 
 
 @pytest.mark.parametrize("dtype", TORCH)
-def test_one_row_of_every_shape(r, dtype):
+def test_one_row_of_every_shape_is_read_back(r, dtype):
     for seed, shape in enumerate(SHAPES):
         tensor = random_tensor(dtype, shape, seed)
         key = f"k{seed}"
@@ -24,7 +24,7 @@ def test_one_row_of_every_shape(r, dtype):
 
 
 @pytest.mark.parametrize("dtype", TORCH)
-def test_a_dense_column(r, dtype):
+def test_a_dense_column_is_read_back(r, dtype):
     for seed, shape in enumerate(SHAPES):
         if len(shape) >= 31:
             continue
@@ -39,7 +39,7 @@ def test_a_dense_column(r, dtype):
 
 @pytest.mark.parametrize("dtype", TORCH)
 @pytest.mark.parametrize("rank", [1, 3])
-def test_a_ragged_column(r, dtype, rank):
+def test_a_ragged_column_is_read_back(r, dtype, rank):
     shapes = [tuple((i * (d + 3) + d) % 5 for d in range(rank)) for i in range(9)] + [(700,) + (3,) * (rank - 1)]
     rows = [random_tensor(dtype, shape, i) for i, shape in enumerate(shapes)]
     keys = [f"k{i}" for i in range(len(rows))]
@@ -56,7 +56,7 @@ def test_a_ragged_column(r, dtype, rank):
 
 
 @pytest.mark.parametrize("dtype", NUMPY)
-def test_numpy_arrays(r, dtype):
+def test_numpy_arrays_are_read_back(r, dtype):
     array = np.frombuffer(to_bytes(random_tensor(dtype, (6, 4))), dtype).reshape(6, 4)
     turned = np.ascontiguousarray(array.T)
     r.execute_command(
@@ -72,7 +72,7 @@ def test_numpy_arrays(r, dtype):
 
 
 @pytest.mark.parametrize("dtype", [name for name in TORCH if item_size(name) <= 2 and name != "bool"])
-def test_every_bit_pattern(r, dtype):
+def test_every_bit_pattern_is_kept(r, dtype):
     every = np.arange(1 << 8 * item_size(dtype)).astype(f"<u{item_size(dtype)}").tobytes()
     count = len(every) // item_size(dtype)
     r.execute_command("KV.PUT", "p", "k", "FIELD", "x", dtype, count, "BLOB", every)
@@ -96,7 +96,7 @@ def test_nan_payloads_keep_their_bits(r, dtype, bits):
 
 
 @pytest.mark.parametrize("dtype", ["utf8", "json", "bytes"])
-def test_byte_strings(r, dtype):
+def test_byte_strings_are_read_back(r, dtype):
     values = [b"", b"a", b"\x00\xff\r\n", "é漢".encode(), b"x" * 70000]
     for i, value in enumerate(values):
         r.execute_command("KV.PUT", "p", f"k{i}", "FIELD", "s", dtype, "BLOB", value)
@@ -122,7 +122,7 @@ def test_text_reads_back_the_same(r, dtype):
         assert text == b"nan" or same_bits(a, b), text
 
 
-def test_rows_that_share_storage_come_once(r):
+def test_rows_that_share_storage_are_sent_once(r):
     image = random_tensor("uint8", (2, 30000))
     dict_ = [1, 0, 1, 1]
     r.execute_command(
@@ -144,7 +144,7 @@ def test_rows_that_share_storage_come_once(r):
     dtype=st.sampled_from(sorted(TORCH)),
     seed=st.integers(0, 2**31),
 )
-def test_random_batches(server, lengths, dtype, seed):
+def test_random_batches_are_read_back(server, lengths, dtype, seed):
     rows = [random_tensor(dtype, (n,), seed + i) for i, n in enumerate(lengths)]
     dense = random_tensor(dtype, (len(lengths), 3), seed)
     with redis.Redis(unix_socket_path=server.path) as client:

@@ -19,7 +19,7 @@ def cli(server, *words, **more):
     return run("redis-cli", "-p", str(server.port), *words, **more)
 
 
-def test_redis_cli(server):
+def test_redis_cli_shows_values_and_errors(server):
     cli(server, "FLUSHALL")
     put = ["KV.PUT", "train", "1_0", "FIELD", "ids", "int64", "3", "VALUES", "4", "5", "6"]
     assert cli(server, "--no-raw", *put) == "(integer) 1\n"

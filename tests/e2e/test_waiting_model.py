@@ -1,11 +1,11 @@
-"""All kinds of waiting at once, against a model that says who is answered by each step, and with what.
+"""All kinds of blocked commands together, against a model that predicts which connections each step answers, and how.
 
-Eleven connections send writes with BLOCK to full partitions, TASK.FETCH with BLOCK, KV.WAIT, and what serves them. A
-controller pauses and ends the pause, takes memory away and gives it back, unblocks connections, and closes them. After
-each step exactly those are answered that waiting_model.py says, and the others still wait. No time-out ends by itself:
-so nothing depends on how fast the machine is. A step of which the model cannot say who is answered (it depends on
-which of two threads runs first) is not taken. At the end nobody waits, and all rows are compared. SLUICE_SEED is the
-first seed, SLUICE_SEEDS how many; a failure names the seed and shows the last steps.
+Eleven connections send writes with BLOCK to full partitions, TASK.FETCH with BLOCK, KV.WAIT, and commands that serve
+them. A controller starts and ends pauses, takes memory away and gives it back, unblocks connections, and closes them.
+After each step exactly the connections that waiting_model.py predicts are answered, and the others are still blocked. No
+time-out expires, so no result depends on the speed of the machine. A step whose effect the model cannot predict (it
+depends on which of two threads runs first) is not taken. At the end no connection is blocked, and all rows are compared.
+SLUICE_SEED: first seed; SLUICE_SEEDS: number of seeds. A failure names the seed and shows the last steps.
 """
 
 import collections
@@ -27,7 +27,7 @@ FIRST = int(os.environ.get("SLUICE_SEED", "1"))
 SEEDS = range(FIRST, FIRST + int(os.environ.get("SLUICE_SEEDS", "8")))
 STEPS = 150
 PATIENCE_S = 10
-TRIES = 50  # to find a step of which the model can say who is answered
+TRIES = 50  # attempts to find a step whose answers the model can predict
 SHORT_BYTES = 50_000  # of maxmemory: less than the connections use, and more than any write needs
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends RST
 
@@ -40,7 +40,7 @@ def port(request, tmp_path_factory):
 
 
 def who_is_answered(outcomes):
-    """The connections, where all outcomes agree and the documents say what comes of it; else None."""
+    """Returns the connections, if all outcomes agree and the documents specify the step; else None."""
     if any(outcome.is_unsaid for outcome in outcomes or ()):
         return None
     found = {tuple(sorted(outcome.answers)) for outcome in outcomes or ()}
@@ -53,7 +53,7 @@ def has_bound_leases(model, who):
 
 
 def closing_shows(model, who):
-    """It changes more than who waits: leases end, or a task is not made with a partition that is yet to come."""
+    """Returns whether it changes more than the waiters: leases end, or a task is not made with a partition yet to come."""
     waits = model.waiting.get(who)
     return has_bound_leases(model, who) or bool(waits and waits.name == "fetch" and waits.partition not in model.partitions)
 
@@ -73,7 +73,7 @@ def state_of(model):
 
 
 class Session:
-    """One seed. `models`: all that may be true of the server by what was seen of it; mostly that is one."""
+    """One seed. `models`: all states that the server may be in according to its replies; usually one."""
 
     def __init__(self, port, seed, patience_s=PATIENCE_S):
         self.port, self.seed, self.patience_s = port, seed, patience_s
@@ -125,7 +125,7 @@ class Session:
                 return
 
     def outcomes(self, step):
-        """What may come of it, or None where it cannot be said who is answered, now and by the end of a pause."""
+        """Returns the possible outcomes, or None if the answers cannot be predicted, now and by the end of a pause."""
         found = []
         for model in self.models:
             outcomes = model.outcomes(*step)
@@ -167,13 +167,13 @@ class Session:
         return f"{step[1]} " + " | ".join(" ".join(map(str, words)) for words in self.commands(step[2]))
 
     def commands(self, command):
-        """As they are sent."""
+        """Returns them as sent."""
         if command.name == "multi":
             return [["MULTI"], *[words(part, self.lease_ids) for part in command.parts], ["EXEC"]]
         return [words(command, self.lease_ids)]
 
     def send(self, who, command, held):
-        """What CLIENT PAUSE holds back is not answered and not counted: an answer before it says that it has come."""
+        """A command that CLIENT PAUSE holds back is not answered and not counted: an earlier reply shows that it has arrived."""
         commands, wire = self.commands(command), self.wires[who]
         wire.send_packed_command(wire.pack_commands([("CLIENT", "ID"), *commands] if who in held else commands))
         if who in held:
@@ -204,7 +204,7 @@ class Session:
 
     def in_words_of_the_model(self, command, got):
         if isinstance(got, redis.exceptions.OutOfMemoryError):
-            return "OOM"  # the code is not in its text
+            return "OOM"  # the text does not contain the code
         if isinstance(got, redis.ResponseError):
             return str(got).split()[0]
         if command.name == "multi":
@@ -222,7 +222,7 @@ class Session:
     # ------------------------------------------------------------------------------------------------- the state after it
 
     def check(self, step, must_be_noticed):
-        """The others still wait. Now and then the server has not noticed yet that a connection was closed."""
+        """The others are still blocked. Now and then the server has not noticed yet that a connection was closed."""
         if step[0] == "close" and not must_be_noticed and self.random.random() < 0.5:
             return
         self.poll(lambda: int(self.controller.info("clients")["blocked_clients"]), [len(self.models[0].waiting)])
@@ -232,7 +232,7 @@ class Session:
             self.compare()
 
     def compare(self):
-        """Rows, what is consumed, and how much is leased."""
+        """Compares rows, consumed rows, and the number of leased rows."""
         states = [state_of(model) for model in self.models]
         got = self.poll(self.state, states)
         self.models = [model for model, state in zip(self.models, states, strict=True) if state == got]
@@ -259,14 +259,14 @@ class Session:
         return {"rows": {row["key"]: row["index"] for row in rows}, "ready": ready, "tasks": tasks}
 
     def end(self):
-        """Nobody waits any more, and the rows are those of the model."""
+        """No connection is blocked any more, and the rows are those of the model."""
         if self.models[0].memory_is_short and (outcomes := self.outcomes(("memory", False))):
             self.take(("memory", False), outcomes)
         if self.models[0].paused:
             self.take(("unpause",), self.outcomes(("unpause",)))
         while waiting := list(self.models[0].waiting):
             who = self.random.choice(waiting)
-            steps = [("unblock", who, how) for how in ("TIMEOUT", "ERROR")]  # ERROR never makes room for others
+            steps = [("unblock", who, how) for how in ("TIMEOUT", "ERROR")]  # ERROR never makes space for others
             step = next(step for step in steps if self.outcomes(step))
             self.take(step, self.outcomes(step))
         self.compare()
@@ -283,7 +283,7 @@ def play(port, seed, patience_s=PATIENCE_S):
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_exactly_those_are_answered_whose_turn_it_is(port, seed):
+def test_each_step_answers_exactly_the_predicted_connections(port, seed):
     play(port, seed)
 
 
@@ -295,7 +295,7 @@ def last_come_first(model, *names):
 
 
 def only_the_first_that_fits(model, *names):
-    """A fetch that needs more than there is is not passed over."""
+    """A fetch that needs more rows than are ready is not passed over."""
     return in_order(model, *names)[:1]
 
 
@@ -305,20 +305,20 @@ def unblock_nobody(model, who, how):
 
 in_order = Model.in_order
 MUTATIONS = {
-    "who came last is served first": ("in_order", last_come_first),
-    "only who came first is served": ("in_order", only_the_first_that_fits),
-    "a closed connection goes on waiting": ("leave", lambda model, who: None),
+    "the last waiter is served first": ("in_order", last_come_first),
+    "only the first waiter is served": ("in_order", only_the_first_that_fits),
+    "a closed connection stays blocked": ("leave", lambda model, who: None),
     "CLIENT UNBLOCK does nothing": ("unblock", unblock_nobody),
     "a pause holds nothing back": ("pause", lambda model: None),
     "a pause has no end": ("unpause", lambda model: None),
-    "leases with BOUND go on": ("close", lambda model, who: (model.leave(who), model.held.pop(who, None))),
-    "AUTOEVICT makes no room": ("evict_after", lambda model, name, incarnation: None),
+    "leases with BOUND outlive their connection": ("close", lambda model, who: (model.leave(who), model.held.pop(who, None))),
+    "AUTOEVICT frees no space": ("evict_after", lambda model, name, incarnation: None),
 }
 
 
 @pytest.mark.parametrize("port", [4], indirect=True)
 @pytest.mark.parametrize("mutation", MUTATIONS)
-def test_a_wrong_rule_is_noticed(port, monkeypatch, mutation):
+def test_a_wrong_rule_is_detected(port, monkeypatch, mutation):
     name, wrong = MUTATIONS[mutation]
     monkeypatch.setattr(Model, name, wrong)
     with pytest.raises(AssertionError, match="seed .*, step") as failure:

@@ -1,6 +1,6 @@
-"""Two kinds of waiting at once: a slow reader that waits, limits that move while others wait, clients that die in between.
+"""Two kinds of waiting together: a blocked slow reader, limits that change while others wait, clients that die meanwhile.
 
-Each of these once left somebody blocked for ever, or lost a row.
+Each of these once left a client blocked forever, or lost a row.
 """
 
 import socket
@@ -14,7 +14,7 @@ from live_server import Server, wait_until
 from streams import pairs
 
 LARGE = 30 << 20
-"""Bytes of a reply that no socket takes at once."""
+"""Bytes of a reply that is larger than any socket buffer."""
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def client(server):
 
 
 class Raw:
-    """A connection whose bytes are sent and received by hand."""
+    """A connection whose bytes are sent and received explicitly."""
 
     def __init__(self, server, receive_buffer=None):
         self.socket = socket.socket()
@@ -74,7 +74,7 @@ def blocked(client, count):
     wait_until(lambda: client.info("clients")["blocked_clients"] == count, f"{count} are blocked", seconds=20)
 
 
-def test_who_reads_nothing_does_not_keep_others_from_their_room(server, client):
+def test_a_client_that_reads_nothing_does_not_block_writes_of_others(server, client):
     client.execute_command("PARTITION.CREATE", "p", "MAXROWS", 1)
     client.execute_command(*put("a"))
     with Raw(server, 4096) as slow, Raw(server) as good:
@@ -90,7 +90,7 @@ def test_who_reads_nothing_does_not_keep_others_from_their_room(server, client):
         assert good.receive(4) == b":1\r\n"
 
 
-def test_a_deadline_holds_for_who_reads_nothing(server, client):
+def test_a_time_out_holds_for_a_client_that_reads_nothing(server, client):
     client.execute_command("PARTITION.CREATE", "p", "MAXROWS", 1)
     client.execute_command(*put("a"))
     with Raw(server, 4096) as slow:
@@ -111,7 +111,7 @@ def publish_until(server, ended):
 
 
 def test_no_message_comes_after_the_last_unsubscribe_or_reset(server, client):
-    """RESP2 clients take what comes then for the reply of their next command."""
+    """RESP2 clients would take such a message for the reply to their next command."""
     client.set("key", "value")
     ended = threading.Event()
     publishers = [threading.Thread(target=publish_until, args=(server, ended)) for _ in range(2)]
@@ -155,7 +155,7 @@ def consumed(client, task):
     return pairs(client.execute_command("TASK.STATUS", "p", task, "FIELDS", 1, "x"))["consumed"]
 
 
-def test_autoevict_keeps_a_row_until_its_reply_is_taken(server, client):
+def test_autoevict_keeps_a_row_until_its_reply_is_received(server, client):
     fill(client, "t")
     dying = Raw(server, 4096)
     dying.send(fetch("t", "FORMAT", "columns"))
@@ -187,7 +187,7 @@ def test_autoevict_removes_a_row_whose_large_reply_was_received(server, client):
     wait_until(lambda: int(client.info("memory")["used_memory_payload"]) == 0, "the payload is freed")
 
 
-def test_a_peer_that_ended_while_memory_was_short_is_seen_when_there_is_memory(server, client):
+def test_a_peer_that_closed_while_memory_was_short_is_noticed_later(server, client):
     client.execute_command("PARTITION.CREATE", "p", "TASKS", 1, "t")
     client.set("ballast", b"x" * (90 << 20))
     client.config_set("maxmemory", 1 << 20)
@@ -196,7 +196,7 @@ def test_a_peer_that_ended_while_memory_was_short_is_seen_when_there_is_memory(s
         blocked(client, 1)
         ghost.socket.setblocking(False)
         pings, full = packed(("PING",)) * 100000, 0
-        while full < 50:  # until nobody takes more
+        while full < 50:  # until the socket accepts no more
             try:
                 ghost.socket.send(pings)
             except BlockingIOError:
@@ -214,7 +214,7 @@ def refused(waiting, *starts):
     assert received in starts, received
 
 
-def test_who_can_never_be_served_any_more_gets_the_error_of_a_new_command(server, client):
+def test_a_waiter_that_can_never_be_served_gets_the_error_of_a_new_command(server, client):
     client.execute_command("PARTITION.CREATE", "p", "MAXROWS", 4)
     client.execute_command("KV.MPUT", "p", "NEW", 4, "COLUMN", "x", "int64", "BLOB", bytes(32))
     with Raw(server) as rows, Raw(server) as task:
@@ -244,7 +244,7 @@ def test_a_write_larger_than_a_lowered_maxmemory_gets_its_error(server, client):
         blocked(client, 0)
 
 
-def test_an_mput_needs_no_room_for_rows_that_others_made(server, client):
+def test_an_mput_needs_no_space_for_rows_that_others_made(server, client):
     client.execute_command("PARTITION.CREATE", "p", "MAXROWS", 2)
     client.execute_command(*put("a"))
     client.execute_command(*put("b"))
@@ -258,8 +258,8 @@ def test_an_mput_needs_no_room_for_rows_that_others_made(server, client):
         assert waiting.receive(4) == b"*2\r\n"
 
 
-def test_many_rows_waited_for_are_gone_through_by_who_waits(server, client):
-    """KV.WAIT on many rows looks for its next row itself; whoever writes one looks at a few."""
+def test_many_awaited_rows_are_checked_by_the_waiter(server, client):
+    """KV.WAIT on many rows finds its next row itself; a writer of a row checks only a few waiters' rows."""
     rows = 200_000
     client.execute_command("KV.MPUT", "p", "NEW", rows, "COLUMN", "x", "int64", "BLOB", bytes(8 * rows))
     client.execute_command("KV.CLEAR", "p", "KEYS", 2, "0", rows - 1, "FIELDS", 1, "x")

@@ -11,7 +11,7 @@
 namespace sluice::engine {
 namespace {
 
-TEST_CASE("a turn enters when asked and leaves at its end", "[engine]") {
+TEST_CASE("a turn acquires the lock when asked and releases it at its end", "[engine]") {
   Engine engine;
   const tests::ManualClock clock;
   {
@@ -23,7 +23,7 @@ TEST_CASE("a turn enters when asked and leaves at its end", "[engine]") {
     CHECK(turn.Entered());
   }
   Engine::Turn next(engine, clock);
-  next.Enter();  // would stand here for ever had the first not left
+  next.Enter();  // would block forever if the first had not released the lock
   CHECK(next.Entered());
   next.Leave();
   CHECK_FALSE(next.Entered());
@@ -33,10 +33,10 @@ TEST_CASE("commands share one hold, which ends after its time", "[engine]") {
   Engine engine;
   tests::ManualClock clock;
   Engine::Turn turn(engine, clock);
-  turn.EndCommand(clock.NowUs() + Engine::kHoldUs);  // not entered: no effect
+  turn.EndCommand(clock.NowUs() + Engine::kHoldUs);  // lock not acquired: no effect
   turn.Enter();
   clock.Advance(Engine::kHoldUs - 1);
-  turn.Enter();  // the next command of the batch: the hold goes on, its time too
+  turn.Enter();  // the next command of the batch: the hold and its time continue
   turn.EndCommand(clock.NowUs());
   CHECK(turn.Entered());
   clock.Advance(1);
@@ -48,7 +48,7 @@ TEST_CASE("commands share one hold, which ends after its time", "[engine]") {
   CHECK(turn.Entered());
 }
 
-TEST_CASE("the longest hold is each command's own", "[engine]") {
+TEST_CASE("the longest hold is measured for each command", "[engine]") {
   Engine engine;
   tests::ManualClock clock;
   Engine::Turn turn(engine, clock);
@@ -56,20 +56,20 @@ TEST_CASE("the longest hold is each command's own", "[engine]") {
   clock.Advance(30);
   turn.EndCommand(clock.NowUs());
   CHECK(turn.TakeLongestHold() == 30);
-  clock.Advance(20);  // the next of the batch: the engine is held all the time
+  clock.Advance(20);  // the next command of the batch: the lock is held throughout
   turn.EndCommand(clock.NowUs());
   CHECK(turn.TakeLongestHold() == 20);
   clock.Advance(5);
   turn.Leave();
-  clock.Advance(1000);  // without the engine
+  clock.Advance(1000);  // without the lock
   turn.Enter();
   clock.Advance(7);
   turn.EndCommand(clock.NowUs());
-  CHECK(turn.TakeLongestHold() == 7);  // the longest in one piece
+  CHECK(turn.TakeLongestHold() == 7);  // the longest uninterrupted hold
   CHECK(turn.TakeLongestHold() == 0);
 }
 
-TEST_CASE("nobody enters while another is in", "[engine]") {
+TEST_CASE("only one thread holds the engine lock", "[engine]") {
   Engine engine;
   const SystemClock clock;
   constexpr int kThreads = 4;
@@ -84,7 +84,7 @@ TEST_CASE("nobody enters while another is in", "[engine]") {
       collisions += inside.fetch_add(1);
       ++unguarded;
       if (i % 100 == 0) {
-        std::this_thread::yield();  // long enough for others to stop trying and go to sleep
+        std::this_thread::yield();  // long enough that other threads stop spinning and sleep
       }
       inside.fetch_sub(1);
       if (i % 2 == 0) {
@@ -103,7 +103,7 @@ TEST_CASE("nobody enters while another is in", "[engine]") {
   CHECK(unguarded == std::int64_t{kThreads} * kTurns);
 }
 
-// A clock by which every look takes a microsecond.
+// A clock that advances by a microsecond on every read.
 class TickingClock final : public Clock {
  public:
   [[nodiscard]] std::int64_t NowUs() const override { return ++now_us_; }
@@ -113,7 +113,7 @@ class TickingClock final : public Clock {
   mutable std::atomic<std::int64_t> now_us_{0};
 };
 
-TEST_CASE("a long batch lets others in between two commands", "[engine]") {
+TEST_CASE("a long batch releases the engine lock between two commands", "[engine]") {
   Engine engine;
   const TickingClock clock;
   Engine::Turn turn(engine, clock);

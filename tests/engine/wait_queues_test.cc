@@ -1,4 +1,4 @@
-// Who is served when what they wait for comes, without a server.
+// Which waiters are served, and in what order, without a server.
 #include "engine/wait_queues.h"
 
 #include <string>
@@ -24,7 +24,7 @@ class Recorder final : public Waiter {
   std::string& served_;
 };
 
-// A server whose memory budget is full: 1000 bytes, all of them used.
+// A server whose memory budget is used up: 1000 of 1000 bytes.
 struct Full {
   Full() {
     store::Budget& budget = server.GetMemory().GetBudget();
@@ -33,7 +33,7 @@ struct Full {
   }
   store::Budget& Budget() { return server.GetMemory().GetBudget(); }
   WaitQueues& Queues() { return server.Get().wait_queues; }
-  // Calls function(lock); serves afterwards.
+  // Calls function(lock), then serves waiters.
   template <typename Function>
   void Locked(const Function& function) {
     Engine::Turn turn(server.Get().engine, server.GetClock());
@@ -48,19 +48,19 @@ struct Full {
   std::string served;
 };
 
-// A waiter in a queue, and its place there.
-class Place {
+// A waiter and its position in a queue.
+class QueuedWaiter {
  public:
-  Place(Full& full, std::string name, const WaitKey& key, Waiter::Need need = {})
+  QueuedWaiter(Full& full, std::string name, const WaitKey& key, Waiter::Need need = {})
       : full_(full), waiter_(std::move(name), full.served) {
     full_.Locked([&](EngineLock& lock) REQUIRES(engine_role) {
       queue_ = &full_.Queues().Hold(lock, key);
       full_.Queues().Join(lock, *queue_, waiter_, need);
     });
   }
-  Place(const Place&) = delete;
-  Place& operator=(const Place&) = delete;
-  ~Place() {
+  QueuedWaiter(const QueuedWaiter&) = delete;
+  QueuedWaiter& operator=(const QueuedWaiter&) = delete;
+  ~QueuedWaiter() {
     full_.Locked([&](EngineLock& lock) REQUIRES(engine_role) {
       full_.Queues().Leave(lock, waiter_);
       full_.Queues().Release(lock, *queue_);
@@ -83,9 +83,9 @@ Waiter::Need Bytes(std::int64_t bytes) {
   return {.rows = 0, .bytes = bytes};
 }
 
-TEST_CASE("who waits for memory is served once, when there is enough", "[wait]") {
+TEST_CASE("a waiter for memory is served once, when there is enough", "[wait]") {
   Full full;
-  const Place place(full, "a", {.kind = Kind::kMemory}, Bytes(50));
+  const QueuedWaiter queued(full, "a", {.kind = Kind::kMemory}, Bytes(50));
   CHECK(full.Served().empty());
   full.Budget().Release(49);
   CHECK(full.Served().empty());
@@ -96,21 +96,21 @@ TEST_CASE("who waits for memory is served once, when there is enough", "[wait]")
   full.Budget().Charge(51);
 }
 
-TEST_CASE("memory that a thread without the lock frees is not missed", "[wait]") {
+TEST_CASE("memory freed by a thread without the lock is noticed", "[wait]") {
   Full full;
   int asked = 0;
   full.Queues().SetServeSoon([&asked] { ++asked; });
-  const Place place(full, "a", {.kind = Kind::kMemory}, Bytes(50));
+  const QueuedWaiter queued(full, "a", {.kind = Kind::kMemory}, Bytes(50));
   std::thread([&] { full.Budget().Release(60); }).join();
-  CHECK(asked == 1);  // somebody acquires the lock soon
+  CHECK(asked == 1);  // some thread will acquire the lock soon
   CHECK(full.Served() == "a");
   full.Budget().Charge(60);
 }
 
-TEST_CASE("a refused attempt waits for what it really needed, however often it frees what it took",
+TEST_CASE("a refused attempt waits for the bytes it needed, however often it frees what it took",
           "[wait]") {
   Full full;
-  Place place(full, "a", {.kind = Kind::kMemory}, Bytes(50));
+  QueuedWaiter queued(full, "a", {.kind = Kind::kMemory}, Bytes(50));
   full.Budget().Release(60);
   CHECK(full.Served() == "a");
   store::Budget::BeginAttempt();
@@ -118,7 +118,7 @@ TEST_CASE("a refused attempt waits for what it really needed, however often it f
   CHECK_FALSE(full.Budget().TryCharge(20));
   full.Budget().Release(55);
   CHECK(store::Budget::NeedOfAttempt() == 75);
-  place.Refuse(store::Budget::NeedOfAttempt());
+  queued.Refuse(store::Budget::NeedOfAttempt());
   CHECK(full.Served().empty());
   full.Budget().Release(14);
   CHECK(full.Served().empty());
@@ -127,28 +127,27 @@ TEST_CASE("a refused attempt waits for what it really needed, however often it f
   full.Budget().Charge(75);
 }
 
-TEST_CASE(
-    "one that fits passes one that does not; what it is offered is set aside from those behind",
-    "[wait]") {
+TEST_CASE("a waiter that fits passes one that does not; memory offered to it is reserved",
+          "[wait]") {
   Full full;
-  Place first(full, "a", {.kind = Kind::kMemory}, Bytes(50));
-  const Place second(full, "b", {.kind = Kind::kMemory}, Bytes(30));
-  const Place third(full, "c", {.kind = Kind::kMemory}, Bytes(30));
+  QueuedWaiter first(full, "a", {.kind = Kind::kMemory}, Bytes(50));
+  const QueuedWaiter second(full, "b", {.kind = Kind::kMemory}, Bytes(30));
+  const QueuedWaiter third(full, "c", {.kind = Kind::kMemory}, Bytes(30));
   full.Budget().Release(30);
   CHECK(full.Served() == "b");
   full.Budget().Release(15);
-  CHECK(full.Served().empty());  // 45, of which 30 are set aside
+  CHECK(full.Served().empty());  // 45, of which 30 are reserved
   full.Budget().Release(15);
-  CHECK(full.Served() == "a");  // the first in line
-  first.Refuse(500);            // what was set aside for it is free
+  CHECK(full.Served() == "a");  // the first in the queue
+  first.Refuse(500);            // the bytes reserved for it are free
   CHECK(full.Served() == "c");
   full.Budget().Charge(60);
 }
 
-TEST_CASE("what was set aside for one that leaves goes to the next", "[wait]") {
+TEST_CASE("bytes reserved for a waiter that leaves go to the next waiter", "[wait]") {
   Full full;
-  auto first = std::make_unique<Place>(full, "a", WaitKey{.kind = Kind::kMemory}, Bytes(50));
-  const Place second(full, "b", {.kind = Kind::kMemory}, Bytes(50));
+  auto first = std::make_unique<QueuedWaiter>(full, "a", WaitKey{.kind = Kind::kMemory}, Bytes(50));
+  const QueuedWaiter second(full, "b", {.kind = Kind::kMemory}, Bytes(50));
   full.Budget().Release(60);
   CHECK(full.Served() == "a");
   first = nullptr;
@@ -156,13 +155,13 @@ TEST_CASE("what was set aside for one that leaves goes to the next", "[wait]") {
   full.Budget().Charge(60);
 }
 
-TEST_CASE("those without a need leave their queue when they are served, in order of arrival",
+TEST_CASE("waiters without a need leave their queue when they are served, in order of arrival",
           "[wait]") {
   Full full;
   const WaitKey key = {.kind = Kind::kPartition, .partition = "p"};
-  const Place first(full, "a", key);
-  const Place second(full, "b", key);
-  const Place other(full, "x", {.kind = Kind::kPartition, .partition = "q"});
+  const QueuedWaiter first(full, "a", key);
+  const QueuedWaiter second(full, "b", key);
+  const QueuedWaiter other(full, "x", {.kind = Kind::kPartition, .partition = "q"});
   CHECK(full.Served().empty());
   full.Locked([&](EngineLock& lock) REQUIRES(engine_role) { full.Queues().Notify(lock, key); });
   CHECK(full.Served() == "ab");
@@ -172,10 +171,10 @@ TEST_CASE("those without a need leave their queue when they are served, in order
   CHECK(full.Served().empty());
 }
 
-TEST_CASE("a queue goes with its last holder", "[wait]") {
+TEST_CASE("a queue is freed with its last holder", "[wait]") {
   Full full;
   {
-    const Place place(full, "a", {.kind = Kind::kRow, .partition = "p", .row_key = "k"});
+    const QueuedWaiter queued(full, "a", {.kind = Kind::kRow, .partition = "p", .row_key = "k"});
     CHECK(full.Queues().Holders(Kind::kRow) == 1);
   }
   CHECK(full.Queues().Holders(Kind::kRow) == 0);

@@ -1,8 +1,8 @@
 // Sends a whole server, without sockets, requests that begin with any name of the command table,
 // whole or cut at "|", and have 0 to 3 arguments; each must get one well-formed reply.
 //
-//   input: requests, each: 1 byte: RESP3?, 2: the name, 1: how many arguments, and each argument:
-//   1 byte: its length, or one of the words that options are made of; its bytes.
+//   input: requests. Each: 1 byte: RESP3?, 2: the name, 1: number of arguments; then each argument:
+//   1 byte: its length, or one of the words used as options; its bytes.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -63,7 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (std::size_t left = input.Byte() % 4; left > 0; --left) {
       request.push_back(Argument(input));
     }
-    // How one asks not to be answered, or later.
+    // Requests that suppress or postpone the reply.
     if (sluice::server::UpperCase(request[0]) == "CLIENT" && request.size() > 1) {
       const std::string child = sluice::server::UpperCase(request[1]);
       if (child == "REPLY" || child == "PAUSE") {

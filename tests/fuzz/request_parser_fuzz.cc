@@ -1,5 +1,6 @@
-// Feeds the parser arbitrary bytes twice, whole and in pieces, and wants the same transcript. Their
-// number seeds the sizes of the pieces, so that corpus/, sessions of real clients, serves as it is.
+// Feeds the parser arbitrary bytes twice, whole and in pieces, and requires the same transcript.
+// The length of the input seeds the sizes of the pieces, so corpus/ (sessions of real clients)
+// needs no conversion.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -1,5 +1,5 @@
-// The slow, obvious model of the store that model_test.cc compares the server with: maps, and
-// nothing of store/.
+// The slow, obvious model of the store that model_test.cc compares with the server. It uses maps
+// and no code of store/.
 #pragma once
 
 #include <algorithm>
@@ -34,9 +34,9 @@ struct ModelRow {
 struct ModelPartition {
   std::int64_t next_index = 0;
   std::map<std::string, ModelRow> rows;
-  std::map<std::string, std::string> dtypes;  // of fields that some row holds
+  std::map<std::string, std::string> dtypes;  // of fields that at least one row holds
 
-  // Indexes and cells of the rows that have this field, by key.
+  // Returns indexes and cells of the rows that have this field, by key.
   [[nodiscard]] std::pair<std::vector<std::int64_t>, std::vector<const ModelCell*>> RowsWith(
       const std::string& field) const {
     std::pair<std::vector<std::int64_t>, std::vector<const ModelCell*>> found;
@@ -82,7 +82,7 @@ inline std::string Packed(const std::vector<std::int64_t>& values) {
   return bytes;
 }
 
-// The reply of KV.MGET with FORMAT rows to all rows, by key, and one that does not exist.
+// The reply of KV.MGET with FORMAT rows for all rows, by key, and one missing key.
 inline void CompareRows(const ModelPartition& partition, const Value& reply) {
   REQUIRE(reply.items.size() == partition.rows.size() + 1);
   REQUIRE(reply.items.back().type == '_');
@@ -106,7 +106,7 @@ inline void CompareRows(const ModelPartition& partition, const Value& reply) {
   }
 }
 
-// The reply of KV.TAGS to the same.
+// The reply of KV.TAGS for the same keys.
 inline void CompareTags(const ModelPartition& partition, const Value& reply) {
   REQUIRE(reply.items.back().type == '_');
   std::size_t at = 0;
@@ -117,7 +117,7 @@ inline void CompareTags(const ModelPartition& partition, const Value& reply) {
   }
 }
 
-// The reply of KV.MGET with FORMAT columns to one field of rows whose cells are these.
+// The reply of KV.MGET with FORMAT columns for one field of rows with these cells.
 inline void CompareColumn(const std::vector<const ModelCell*>& cells, bool dict,
                           const Value& reply) {
   const bool same_rank = std::all_of(cells.begin(), cells.end(), [&cells](const ModelCell* cell) {
@@ -131,7 +131,7 @@ inline void CompareColumn(const std::vector<const ModelCell*>& cells, bool dict,
   const Value& column = reply.items[0];
   std::string shapes;
   std::string bytes;
-  if (dict) {  // put the rows together again
+  if (dict) {  // reassemble the rows
     std::vector<std::int64_t> positions(column.items[5].text.size() / 8);
     std::memcpy(positions.data(), column.items[5].text.data(), column.items[5].text.size());
     REQUIRE(positions.size() == cells.size());

@@ -1,5 +1,5 @@
-// One seed's run of model_test.cc: random commands to the server and to the model (model.h),
-// everything compared after each.
+// One seed's run of model_test.cc: sends random commands to the server and to the model (model.h)
+// and compares all state after each.
 #pragma once
 
 #include <algorithm>
@@ -63,7 +63,7 @@ class ModelRun : private RandomPicks {
     strings_.clear();
     partitions_.clear();
     Compare();
-    while (compaction_.Step()) {  // it lets go of what it was about to move
+    while (compaction_.Step()) {  // compaction drops its pending moves
     }
     CHECK(server_.GetMemory().GetArena().GetStats().used_bytes == 0);
   }
@@ -77,7 +77,7 @@ class ModelRun : private RandomPicks {
     return values.front();
   }
 
-  // What the model thinks of a write of `field`; sets *error where the dtype is not the field's.
+  // The model's result of a write of `field`; sets *error if its dtype differs from the field's.
   void Expect(ModelPartition& partition, const Field& field, std::string* error) {
     const auto held = partition.dtypes.find(field.name);
     if (held != partition.dtypes.end() && held->second != field.dtype) {
@@ -321,7 +321,7 @@ class ModelRun : private RandomPicks {
         REQUIRE(reply.text.starts_with("WRONGTYPE"));
       } else if (key[0] == 's') {
         strings_[key] = value;
-      } else {  // a string where a partition could be: gone again, so that the other commands go on
+      } else {  // a string under a partition's name: removed, so that the other commands continue
         REQUIRE(Ask({"KV.CLEAR", key}).text.starts_with("WRONGTYPE"));
         Ask({"FLUSHALL"});
         partitions_.clear();

@@ -1,6 +1,7 @@
-// The server against a slow, obvious model that shares no code with it: random commands to both,
-// everything compared after each. SLUICE_SEED: the first seed, SLUICE_SEEDS: how many. Mutations
-// tried, each made it fail: ClearRows leaving out the last row, two tags swapped, DICT taken for i.
+// The server compared with a slow, obvious model that shares no code with it: both get random
+// commands, and all state is compared after each. SLUICE_SEED: first seed; SLUICE_SEEDS: number of
+// seeds. Mutations tried, each of which failed the test: ClearRows skipping the last row, two tags
+// swapped, DICT replaced by i.
 #include <catch2/catch.hpp>
 
 #include "tests/kv_model/model_run.h"

@@ -1,5 +1,5 @@
-// One seed's run of names_model_test.cc: random commands to the server and to the model, everything
-// compared after each.
+// One seed's run of names_model_test.cc: sends random commands to the server and to the model and
+// compares all state after each.
 #pragma once
 
 #include <algorithm>
@@ -120,11 +120,11 @@ class NamesRun : private RandomPicks {
     REQUIRE(answer == expected);
   }
 
-  // As Redis: in the millisecond in which it expires it is still there.
+  // As in Redis: in the millisecond of its expiry a name still exists.
   void Forget() {
     std::erase_if(names_, [this](const auto& name) { return name.second.expires_ms < NowMs(); });
   }
-  // Null where there is none.
+  // Null if there is none.
   Modelled* Find(const std::string& key) {
     Forget();
     const auto it = names_.find(key);
@@ -208,7 +208,7 @@ class NamesRun : private RandomPicks {
     }
   }
 
-  // What follows changes a string where it is, and keeps its expiry.
+  // The following commands change a string in place, and keep its expiry.
   void Edit(const std::vector<std::string>& words, const std::optional<std::string>& next) {
     const std::string& key = words[1];
     const Modelled* const old = Find(key);
@@ -299,7 +299,7 @@ class NamesRun : private RandomPicks {
     Check(words, std::to_string(removed));
   }
 
-  // Only names that are free, or partitions: of rows the other model knows more.
+  // Only names that are free, or partitions: the other model covers their rows.
   void Put() {
     const std::string key = PickKey();
     const Modelled* const old = Find(key);
@@ -375,7 +375,7 @@ class NamesRun : private RandomPicks {
       Check({"PTTL", key},
             expires ? std::to_string(name->expires_ms - NowMs()) : (name == nullptr ? "-2" : "-1"));
     }
-    // All that has expired was met by now.
+    // All expired names have been found by now.
     REQUIRE(Ask({"DBSIZE"}) == std::to_string(names_.size()));
     REQUIRE(server_.GetStore().Expiries() == expiries);
   }
@@ -383,7 +383,7 @@ class NamesRun : private RandomPicks {
   TestServer server_;
   TestClient client_;
   std::map<std::string, Modelled> names_;
-  std::string last_;  // request
+  std::string last_;  // the last request
 };
 
 }  // namespace sluice::tests

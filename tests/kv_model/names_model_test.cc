@@ -1,8 +1,8 @@
-// Strings, names and expiry against a slow, obvious model: random commands to both, every reply and
-// then everything there is compared. SLUICE_SEED: the first seed, SLUICE_SEEDS: how many. Mutations
-// tried, each made it fail: SET keeping the old expiry, GT taking no expiry for the soonest, a name
-// gone a millisecond early, SCAN beginning behind its cursor, a gap of SETRANGE not zeroed, a
-// shrunken string's bytes not given back.
+// Strings, names and expiry compared with a slow, obvious model: both get random commands; every
+// reply and then all state is compared. SLUICE_SEED: first seed; SLUICE_SEEDS: number of seeds.
+// Mutations tried, each of which failed the test: SET keeping the old expiry, GT taking no expiry
+// for the soonest, a name removed a millisecond early, SCAN beginning after its cursor, a gap of
+// SETRANGE not zeroed, the bytes of a shrunken string not freed.
 #include <catch2/catch.hpp>
 
 #include "tests/kv_model/names_model_run.h"

@@ -1,4 +1,4 @@
-// What a random command is made of: names that often meet, fields of a few dtypes, shapes and
+// The parts of a random command: names that often collide, fields of a few dtypes, shapes and
 // bytes.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace sluice::tests {
 
-// The number that a variable of the environment has.
+// Returns the number in a variable of the environment.
 inline unsigned FromEnvironment(const char* name, unsigned otherwise) {
   const char* const text = std::getenv(name);
   return text == nullptr ? otherwise : static_cast<unsigned>(std::atoi(text));
@@ -53,7 +53,7 @@ class RandomPicks {
     if (number == '5') {
       return {name, "utf8", true, 1};
     }
-    if (Pick(8) == 0) {  // another dtype than the usual: an error where the field is held
+    if (Pick(8) == 0) {  // a dtype other than the usual one: an error if the field exists
       return {name, "int16", false, 2};
     }
     return number < '3' ? Field{name, "float32", false, 4} : Field{name, "uint8", false, 1};

@@ -1,5 +1,5 @@
-// Requests and replies in the steady state allocate nothing: counted by replacing operator new,
-// hence an executable of its own.
+// Requests and replies in the steady state allocate nothing. The test counts by replacing operator
+// new, hence an executable of its own.
 #include <array>
 #include <cstdlib>
 #include <cstring>
@@ -14,7 +14,7 @@
 
 namespace {
 
-// Every operator new counts here.
+// Counts every call of operator new.
 // NOLINTBEGIN(cppcoreguidelines-avoid-non-const-global-variables)
 std::size_t allocation_count = 0;
 std::size_t allocations_allowed = static_cast<std::size_t>(-1);
@@ -67,7 +67,7 @@ struct FailFrom {
   ~FailFrom() { allocations_allowed = static_cast<std::size_t>(-1); }
 };
 
-// Reads `bytes` as a socket would, large bulks into `place`. Returns how many requests came.
+// Reads `bytes` as a socket would, large bulks into `place`. Returns the number of requests.
 std::size_t Read(resp::RequestParser& parser, std::string_view bytes, char* place) {
   std::size_t requests = 0;
   while (!bytes.empty()) {
@@ -149,7 +149,7 @@ TEST_CASE("writing and sending replies allocates nothing once it is warm", "[all
   CHECK(released == 2000 * 16);
 }
 
-TEST_CASE("after Prepare an error fits, wherever memory ran out", "[allocations]") {
+TEST_CASE("after Prepare an error fits, wherever an allocation failed", "[allocations]") {
   const std::string memory(100'000, 'm');
   const std::string text(resp::Reply::kErrorBytesMax, 'e');
   bool whole = false;
@@ -196,7 +196,7 @@ TEST_CASE("after Prepare an error fits, wherever memory ran out", "[allocations]
   }
 }
 
-TEST_CASE("when the input buffer cannot grow the parser is unchanged", "[allocations]") {
+TEST_CASE("a parser whose input buffer cannot grow is unchanged", "[allocations]") {
   const resp::Limits limits;
   resp::RequestParser parser(limits);
   const std::string bytes = Encode({"ECHO", std::string(3000, 'x')});

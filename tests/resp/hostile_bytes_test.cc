@@ -1,4 +1,4 @@
-// Requests that no client should send: each gives one exact answer, however it is cut.
+// Requests that no client should send: each has one exact reply, however it is split.
 #include <random>
 
 #include <catch2/catch.hpp>
@@ -70,7 +70,7 @@ std::vector<Case> HttpCases() {
       {"hOST:\r\n", abort},
       {Encode({"POST", "/"}) + kPing, abort},
       {Encode({"host:", "x"}), abort},
-      {"*2\r\n$4\r\nPOST\r\n", abort},  // before the rest is there
+      {"*2\r\n$4\r\nPOST\r\n", abort},  // before the rest has arrived
       {Encode({"POSTS", "post"}) + "HOST x\r\nhosts: y\r\n", {"POSTS post", "HOST x", "hosts: y"}},
   };
 }
@@ -165,7 +165,7 @@ TEST_CASE("inline requests follow Redis's rules and end at their limits", "[host
   Check(InlineCases());
 }
 
-TEST_CASE("an HTTP client is cut off before anything runs", "[hostile]") {
+TEST_CASE("an HTTP client is disconnected before anything runs", "[hostile]") {
   Check(HttpCases());
 }
 
@@ -177,7 +177,7 @@ TEST_CASE("bulk lengths are plain numbers within the limit, and CRLF follows", "
   Check(BulkCases());
 }
 
-TEST_CASE("before login the limits are tighter and the texts say so", "[hostile]") {
+TEST_CASE("before login the limits are lower and have their own error texts", "[hostile]") {
   const resp::Limits limits = {.args_max = 10, .bulk_bytes_max = 16'384, .before_login = true};
   CHECK(ParseWhole("*11\r\n", limits) == Transcript{Error("unauthenticated multibulk length")});
   CHECK(ParseWhole("*x\r\n", limits) == Transcript{Error("invalid multibulk length")});
@@ -201,11 +201,11 @@ TEST_CASE("announced counts and lengths cost no memory", "[hostile]") {
   driver.Feed("*1000000\r\n$3\r\nSET\r\n$1\r\nx\r\n$536870912\r\n", [] { return std::size_t{7}; });
   CHECK(driver.BufferBytesMost() < 4096);
   const std::string part(100'000, 'x');
-  driver.Feed(part, [] { return std::size_t{65'536}; });  // drained as it comes
+  driver.Feed(part, [] { return std::size_t{65'536}; });  // drained as it arrives
   CHECK(driver.BufferBytesMost() < 20'000);
 }
 
-// Mutations: only the sanitizers judge, and that a cut changes nothing.
+// Mutations: only the sanitizers check, and that splitting changes nothing.
 std::string Mutated(std::string bytes, std::mt19937& random) {
   const std::string alphabet = "*$\r\n0123456789-'\"\\ \0\x16\x03PHo:"s;
   for (std::size_t count = 1 + random() % 4; count > 0 && !bytes.empty(); --count) {
@@ -227,7 +227,7 @@ std::string Mutated(std::string bytes, std::mt19937& random) {
   return bytes;
 }
 
-TEST_CASE("mutated and random bytes give the same events however they are cut", "[hostile]") {
+TEST_CASE("mutated and random bytes give the same events however they are split", "[hostile]") {
   std::mt19937 random(20'240'601);
   const std::string large = Encode({"KV.PUT", "p", std::string(17'000, 'v'), "x"});
   const std::vector<std::string> seeds = {

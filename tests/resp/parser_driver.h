@@ -1,7 +1,7 @@
-// ParserDriver: feeds bytes to a RequestParser in segments, as a socket would, and writes down what
-// the parser said. The same bytes must give the same transcript however they are cut.
+// ParserDriver: feeds bytes to a RequestParser in segments, as a socket would, and records its
+// events as text. The same bytes must give the same transcript however they are split.
 //
-//   one line an event:  "SET k {3}abc"   a request; arguments that a large bulk brought have {size}
+//   one line per event: "SET k {3}abc"   a request; arguments that came as large bulks have {size}
 //                       "error: invalid bulk length"      "abort"
 #pragma once
 
@@ -32,7 +32,7 @@ class ParserDriver {
   explicit ParserDriver(const resp::Limits& limits = {}, std::size_t place_bytes_max = 1 << 20)
       : limits_(limits), place_bytes_max_(place_bytes_max), parser_(limits_) {}
 
-  // False once the parser failed; the rest of the bytes is not read then.
+  // Returns false once the parser has failed; it then ignores the remaining bytes.
   bool Feed(std::string_view bytes, const Cutter& next_size) {
     while (!bytes.empty() && !failed_) {
       const std::size_t taken = Read(bytes.substr(0, next_size()));
@@ -117,7 +117,7 @@ inline Transcript Parse(std::string_view bytes, const Cutter& next_size,
   return driver.Events();
 }
 
-// All at once, and one byte at a time.
+// The whole input in one segment, and one byte per segment.
 inline Transcript ParseWhole(std::string_view bytes, const resp::Limits& limits = {}) {
   return Parse(
       bytes, [] { return std::string_view::npos; }, limits);

@@ -18,7 +18,7 @@ using resp::Pin;
 using resp::Reply;
 using resp::Version;
 
-// Counts in an int how often it was released.
+// Counts its releases in an int.
 Pin Counting(int& count) {
   return {&count, [](void* object) noexcept { ++*static_cast<int*>(object); }};
 }
@@ -39,7 +39,7 @@ std::string Take(Reply& reply, std::size_t bytes_max = std::string::npos) {
   return bytes;
 }
 
-// The bytes of what `write` appends.
+// Returns the bytes that `write` appends.
 template <typename Write>
 std::string Written(Version version, Write write) {
   Reply reply;
@@ -48,7 +48,7 @@ std::string Written(Version version, Write write) {
   return Take(reply);
 }
 
-TEST_CASE("each element has its bytes in both versions", "[reply]") {
+TEST_CASE("each element has its bytes in both protocol versions", "[reply]") {
   struct Row {
     std::function<void(Reply&)> write;
     std::string resp2;
@@ -94,7 +94,7 @@ TEST_CASE("each element has its bytes in both versions", "[reply]") {
   }
 }
 
-TEST_CASE("a nested reply reads back the same", "[reply]") {
+TEST_CASE("a nested reply is decoded to the same value", "[reply]") {
   const Version version = GENERATE(Version::k2, Version::k3);
   const std::string payload(50'000, 'p');
   const std::string bytes = Written(version, [&](Reply& r) {
@@ -129,7 +129,7 @@ TEST_CASE("a nested reply reads back the same", "[reply]") {
                             : Value{'*', "", {{'*', "", {{':', "1", {}}}}}}));
 }
 
-TEST_CASE("adjacent slices go out as one buffer, others do not", "[reply]") {
+TEST_CASE("adjacent slices are sent as one buffer, others are not", "[reply]") {
   const std::string memory(60'000, 'm');
   const std::string_view view = memory;
   Reply reply;
@@ -145,14 +145,14 @@ TEST_CASE("adjacent slices go out as one buffer, others do not", "[reply]") {
   CHECK(buffers[2].iov_base == memory.data() + 50'000);
   CHECK(reply.PendingBytes() == 50'000 + 8 + 2);
   CHECK(reply.ScratchBytes() == 8 + 2);
-  // bytes_max and the number of buffers both bind.
+  // both bytes_max and the number of buffers limit it
   REQUIRE(reply.Gather(buffers, 9) == 2);
   CHECK(buffers[1].iov_len == 1);
   CHECK(reply.Gather(std::span(buffers).first(3), 1 << 20) == 3);
   CHECK(reply.Gather(buffers, 0) == 0);
 }
 
-TEST_CASE("a pin is released once, when all before it is sent", "[reply]") {
+TEST_CASE("a pin is released once, after everything before it is sent", "[reply]") {
   const std::string memory(100, 'm');
   int first = 0;
   int second = 0;
@@ -160,7 +160,7 @@ TEST_CASE("a pin is released once, when all before it is sent", "[reply]") {
   int dropped = 0;
   {
     Reply reply;
-    reply.Hold(Counting(at_once));  // nothing waits
+    reply.Hold(Counting(at_once));  // no output waits
     CHECK(at_once == 1);
     reply.BeginPayload(100);  // "$100\r\n": 6 bytes
     reply.Reference(memory);
@@ -186,7 +186,7 @@ TEST_CASE("a pin is released once, when all before it is sent", "[reply]") {
   CHECK(dropped == 1);
 }
 
-TEST_CASE("Rewind takes back bytes and pins, and what stood before goes out", "[reply]") {
+TEST_CASE("Rewind takes back bytes and pins, and earlier output is sent", "[reply]") {
   const std::string memory(200, 'm');
   const std::string big(70'000, 'b');
   int kept = 0;
@@ -196,7 +196,7 @@ TEST_CASE("Rewind takes back bytes and pins, and what stood before goes out", "[
   reply.Reference(std::string_view(memory).substr(0, 100));
   reply.Hold(Counting(kept));
   const Reply::Mark in_slice = reply.Prepare();
-  reply.Rewind(in_slice);  // nothing to do
+  reply.Rewind(in_slice);  // no effect
   reply.EndPayload();
   const Reply::Mark mark = reply.Prepare();
   const int rounds = GENERATE(1, 3);
@@ -231,18 +231,18 @@ TEST_CASE("Rewind cuts a slice that was merged with one before the mark", "[repl
   CHECK(Take(reply) == "$100\r\n" + std::string(100, 'm') + "\r\n");
 }
 
-TEST_CASE("a long error is cut, between characters, and stays one line", "[reply]") {
+TEST_CASE("a long error is truncated between characters and stays one line", "[reply]") {
   Reply reply;
   std::string text = "ERR " + std::string(1019, 'x');
   reply.Error(text + "\xc3\xa4 and more");  // the 1024th byte is the first half of an a-umlaut
   CHECK(Take(reply) == "-" + text + "\r\n");
-  reply.Error(std::string(5000, '\x80'));  // no characters at all
+  reply.Error(std::string(5000, '\x80'));  // no valid characters
   CHECK(Take(reply).size() > 1000);
   reply.Simple(std::string(40'000, '\n'));
   CHECK(Take(reply) == "+" + std::string(40'000, ' ') + "\r\n");
 }
 
-TEST_CASE("scratch memory is bounded by what waits, and one block stays", "[reply]") {
+TEST_CASE("scratch memory is bounded by the waiting output, and one block is kept", "[reply]") {
   Reply reply;
   CHECK(reply.CapacityBytes() == 0);
   const std::string text(10'000, 't');
@@ -256,7 +256,7 @@ TEST_CASE("scratch memory is bounded by what waits, and one block stays", "[repl
   CHECK(reply.CapacityBytes() == 16 * 1024);
 }
 
-// Everything at random against a string that grows and shrinks.
+// Random operations compared with a string that grows and shrinks.
 struct Model {
   Reply reply;
   std::string bytes;
@@ -319,7 +319,7 @@ struct Model {
   }
 };
 
-TEST_CASE("any order of appending, taking back and sending gives the bytes in order", "[reply]") {
+TEST_CASE("appending, rewinding and sending in any order give the bytes in order", "[reply]") {
   Model model;
   for (int step = 0; step < 20'000; ++step) {
     switch (model.random() % 4) {

@@ -43,7 +43,7 @@ const std::vector<std::vector<std::string>>& Requests() {
   return kRequests;
 }
 
-// Puts bytes where the parser wants them and does not run it.
+// Puts bytes into the parser's input without running it.
 void Push(resp::RequestParser& parser, std::string_view bytes) {
   const std::span<char> bulk = parser.BulkSpace();
   const std::span<char> space = parser.Space();
@@ -68,7 +68,7 @@ TEST_CASE("a request split at any offset is the same request", "[parser]") {
   }
 }
 
-TEST_CASE("pipelined requests in random segments come out whole and in order", "[parser]") {
+TEST_CASE("pipelined requests in random segments are parsed whole and in order", "[parser]") {
   std::mt19937 random(7);
   for (int round = 0; round < 60; ++round) {
     std::string bytes;
@@ -86,7 +86,7 @@ TEST_CASE("pipelined requests in random segments come out whole and in order", "
   }
 }
 
-TEST_CASE("every prefix of a request needs more", "[parser]") {
+TEST_CASE("every prefix of a request needs more input", "[parser]") {
   for (const auto& args : Requests()) {
     const std::string bytes = Encode(args);
     ParserDriver driver;
@@ -100,13 +100,13 @@ TEST_CASE("every prefix of a request needs more", "[parser]") {
   }
 }
 
-TEST_CASE("a large bulk goes straight to its place", "[parser]") {
+TEST_CASE("a large bulk is received directly into its place", "[parser]") {
   const resp::Limits limits;
   resp::RequestParser parser(limits);
   const std::string value(100'000, 'v');
   Push(parser, "*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\nvvv");
   REQUIRE(parser.Next() == Event::kBulk);
-  CHECK(parser.Next() == Event::kBulk);  // until it is answered
+  CHECK(parser.Next() == Event::kBulk);  // until it has a place
   CHECK(parser.BulkBytes() == 100'000);
   CHECK(parser.ArgsExpected() == 4);
   REQUIRE(parser.Args().size() == 2);
@@ -132,7 +132,7 @@ TEST_CASE("a large bulk goes straight to its place", "[parser]") {
   CHECK(parser.BufferBytes() < 2 * 2048 + 1024);
 }
 
-TEST_CASE("a large bulk can be drained, from its header on or in its middle", "[parser]") {
+TEST_CASE("a large bulk can be drained from its header on, or from its middle", "[parser]") {
   const bool in_the_middle = GENERATE(false, true);
   const resp::Limits limits;
   resp::RequestParser parser(limits);
@@ -164,7 +164,7 @@ TEST_CASE("a large bulk can be drained, from its header on or in its middle", "[
   CHECK(place.substr(1000) == std::string(19'000, 'o'));
 }
 
-TEST_CASE("large bulks of one request are numbered, those of the next anew", "[parser]") {
+TEST_CASE("large bulks are numbered within each request", "[parser]") {
   const std::string value(resp::kLargeBulkBytes, 'v');
   const std::string bytes = Encode({"A", value, value}) + Encode({"B", value});
   const resp::Limits limits;
@@ -189,13 +189,13 @@ TEST_CASE("large bulks of one request are numbered, those of the next anew", "[p
   CHECK(numbers == std::vector<int>{-1, 0, 1, -1, 0});
 }
 
-TEST_CASE("the input buffer grows by need and shrinks when the request is done", "[parser]") {
+TEST_CASE("the input buffer grows on demand and shrinks when the request is done", "[parser]") {
   const resp::Limits limits;
   resp::RequestParser parser(limits);
   CHECK(parser.BufferBytes() == 0);
   CHECK(parser.Space().size() == 2048);
 
-  // A read that fills it doubles it, up to 16 KiB and no further.
+  // A read that fills it doubles it, up to 16 KiB.
   const std::string pings = Encode({"PING"});
   std::string stream;
   while (stream.size() < 200'000) {
@@ -215,21 +215,21 @@ TEST_CASE("the input buffer grows by need and shrinks when the request is done",
   CHECK(*std::max_element(sizes.begin(), sizes.end()) <= 16 * 1024);
   CHECK(sizes[sizes.size() / 2] > 16'000);
 
-  // One request whose small arguments need more gets it, and gives it back.
+  // A request whose small arguments need more gets it, and frees it afterwards.
   const std::vector<std::string> many(100, std::string(1000, 'x'));
   ParserDriver driver;
   driver.Feed(Encode(many), [] { return std::string_view::npos; });
   CHECK(driver.Events() == Transcript{Joined(many)});
   CHECK(driver.BufferBytesMost() >= 100'000);
   CHECK(driver.Parser().Space().size() == 16 * 1024);
-  // So does the list of arguments.
+  // The list of arguments does the same.
   driver.Feed(Encode(std::vector<std::string>(5000, "")), [] { return std::string_view::npos; });
   CHECK(driver.Events().size() == 2);
   static_cast<void>(driver.Parser().Space());
   CHECK(driver.Parser().BufferBytes() <= 16 * 1024 + 1024 * sizeof(resp::Argument));
 }
 
-TEST_CASE("limits that change count from the next header on", "[parser]") {
+TEST_CASE("changed limits apply from the next header on", "[parser]") {
   resp::Limits limits;
   resp::RequestParser parser(limits);
   Push(parser, "*2\r\n$1\r\nA\r\n");
@@ -247,7 +247,7 @@ TEST_CASE("a line that comes in pieces is scanned once", "[parser]") {
   resp::RequestParser parser(limits);
   Push(parser, "PING");
   CHECK(parser.Next() == Event::kNeedMore);
-  // A newline slipped in where the parser has looked already shows whether it looks again.
+  // A newline inserted into the scanned part shows whether the parser scans it again.
   parser.Space().data()[-1] = '\n';
   CHECK(parser.Next() == Event::kNeedMore);
   Push(parser, "\n");

@@ -1,4 +1,5 @@
-// The arena against a slow model of it, over random operations. SLUICE_SEED=<n> repeats one run.
+// The arena compared with a slow model of it under random operations. SLUICE_SEED=<n> repeats one
+// run.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -17,7 +18,7 @@ constexpr std::size_t kPage = Arena::kPageBytes;
 constexpr std::size_t kPages = 4096;
 constexpr int kOperations = 4000;
 
-// What must be true of an arena, page by page. The first run that an arena gives is at its base.
+// The invariants of an arena, page by page. The first run that an arena returns is at its base.
 class ArenaModel {
  public:
   explicit ArenaModel(std::size_t keep_pages) : keep_(keep_pages), touched_(kPages), used_(kPages) {
@@ -36,7 +37,7 @@ class ArenaModel {
     const std::size_t at_end = frontier_ - FreeBefore(frontier_);
     char* const run = arena_->Allocate(pages * kPage - random_() % kPage);
     if (run == nullptr) {
-      Require(!fits && pages > kPages - at_end, "null though there is room");
+      Require(!fits && pages > kPages - at_end, "null though there is space");
       return;
     }
     const std::size_t begin = static_cast<std::size_t>(run - base_) / kPage;
@@ -67,8 +68,8 @@ class ArenaModel {
     }
   }
 
-  // Until no more is free than is to be kept. Which run a step takes is the arena's choice: the
-  // pages tell, for those that were given back read as zero.
+  // Gives back runs until no more is free than must be kept. The arena chooses the run of each
+  // step: the pages show it, since pages given back read as zero.
   void Trim() {
     while (FreeTouched() > keep_) {
       const std::size_t excess = FreeTouched() - keep_;
@@ -92,11 +93,11 @@ class ArenaModel {
       CheckStats();
       CheckFreePages();
     }
-    Require(!arena_->Trim(), "trimmed what is to be kept");
+    Require(!arena_->Trim(), "trimmed memory that must be kept");
   }
 
   void Purge() {
-    Require(arena_->Purge() == FreeTouched() * kPage, "purged another number of pages");
+    Require(arena_->Purge() == FreeTouched() * kPage, "purged a wrong number of pages");
     for (std::size_t page = 0; page < frontier_; ++page) {
       touched_[page] = used_[page];
     }
@@ -121,7 +122,7 @@ class ArenaModel {
       Free(random_());
       CheckStats();
     }
-    Require(arena_->Allocate(kPages * kPage) == base_, "all is free but not one run");
+    Require(arena_->Allocate(kPages * kPage) == base_, "all is free but not in one run");
   }
 
   [[nodiscard]] std::minstd_rand& Random() { return random_; }
@@ -135,7 +136,7 @@ class ArenaModel {
   static std::ptrdiff_t Signed(std::size_t page) { return static_cast<std::ptrdiff_t>(page); }
   static void Require(bool holds, const char* what) {
     if (!holds) {
-      FAIL(what);  // a REQUIRE for each page would be most of the test's time
+      FAIL(what);  // a REQUIRE per page would take most of the test's time
     }
   }
 
@@ -156,7 +157,7 @@ class ArenaModel {
     return touched_[page] && !used_[page] && IsZero(page);
   }
 
-  // A free page that counts as touched has kept its contents, and no other has any.
+  // A free page that counts as touched has kept its contents; no other page has.
   void CheckFreePages() const {
     for (std::size_t page = 0; page < frontier_; ++page) {
       Require(used_[page] || IsZero(page) != touched_[page], "touched and given back differ");
@@ -198,7 +199,7 @@ class ArenaModel {
   std::minstd_rand random_;
 };
 
-// Mostly short runs, some of the size of the arena.
+// Mostly short runs, some as large as the arena.
 std::size_t SomePages(std::minstd_rand& random) {
   const std::size_t scale = std::size_t{1} << (random() % 11);
   return 1 + random() % scale;
@@ -227,7 +228,7 @@ void RunModel(unsigned seed) {
 
 }  // namespace
 
-TEST_CASE("the arena does what its model does", "[arena]") {
+TEST_CASE("the arena agrees with a page-by-page model", "[arena]") {
   const char* const given = std::getenv("SLUICE_SEED");
   const unsigned first = given == nullptr ? 1 : static_cast<unsigned>(std::atoi(given));
   const unsigned last = given == nullptr ? 4 : first;

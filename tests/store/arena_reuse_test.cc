@@ -1,4 +1,4 @@
-// Which memory the arena gives out and gives back: fit, frontier, touched and purged pages.
+// The memory that the arena returns and gives back: fit, frontier, touched and purged pages.
 #include <array>
 #include <cstring>
 #include <memory>
@@ -32,7 +32,7 @@ bool IsResident(char* page) {
 
 }  // namespace
 
-TEST_CASE("the tightest free run is taken, and free neighbours are one run", "[arena]") {
+TEST_CASE("the tightest free run is taken, and adjacent free runs are merged", "[arena]") {
   const auto arena = MakeArena({.reserve_bytes = 64 * kMiB});
   const std::array<std::size_t, 5> pages = {200, 90, 40, 43, 300};
   std::array<char*, 5> runs = {};
@@ -47,7 +47,7 @@ TEST_CASE("the tightest free run is taken, and free neighbours are one run", "[a
   CHECK(arena->Allocate(41 * kPage) == runs[3]);
   CHECK(arena->Allocate(40 * kPage) == runs[2]);
   CHECK(arena->Allocate(44 * kPage) == runs[1]);
-  arena->Free(walls[0], 1);  // joins the 200 with the wall; what is left of the 90 is not beside it
+  arena->Free(walls[0], 1);  // merges the 200 with the wall; the rest of the 90 is not adjacent
   CHECK(arena->Allocate(201 * kPage) == runs[0]);
 }
 
@@ -71,7 +71,7 @@ TEST_CASE("a free run at the frontier grows instead of being left behind", "[are
   CHECK(arena->Allocate(kMiB) != nullptr);
 }
 
-TEST_CASE("purge gives free pages back, leaves used ones, and touched runs are preferred after",
+TEST_CASE("Purge gives free pages back, keeps used ones, and touched runs are preferred after it",
           "[arena]") {
   const auto arena = MakeArena({.reserve_bytes = 16 * kMiB});
   char* const purged = arena->Allocate(kMiB);
@@ -100,7 +100,7 @@ TEST_CASE("purge gives free pages back, leaves used ones, and touched runs are p
   CHECK(wall != nullptr);
 }
 
-TEST_CASE("Trim gives back what is free beyond keep_bytes, and no more", "[arena]") {
+TEST_CASE("Trim gives back free memory beyond keep_bytes, and no more", "[arena]") {
   const auto arena = MakeArena({.reserve_bytes = 16 * kMiB, .keep_bytes = kMiB});
   char* const first = arena->Allocate(2 * kMiB);
   std::memset(first, 1, 2 * kMiB);
@@ -123,7 +123,7 @@ TEST_CASE("Trim gives back what is free beyond keep_bytes, and no more", "[arena
   CHECK(arena->GetStats().free_bytes == 2 * kMiB);
 }
 
-TEST_CASE("TouchAhead keeps prealloc_bytes of memory ready, and Purge what is beyond them",
+TEST_CASE("TouchAhead keeps prealloc_bytes of memory ready, and Purge gives back the rest",
           "[arena]") {
   const auto arena = MakeArena({.reserve_bytes = 16 * kMiB, .prealloc_bytes = 5 * kMiB});
   int calls = 0;
@@ -144,7 +144,7 @@ TEST_CASE("TouchAhead keeps prealloc_bytes of memory ready, and Purge what is be
   CHECK(arena->GetStats().touched_bytes == 2 * kMiB);
   CHECK_FALSE(IsResident(run + 4 * kMiB));
 
-  arena->SetPrealloc(SIZE_MAX);  // as much as there is
+  arena->SetPrealloc(SIZE_MAX);  // all memory
   while (arena->TouchAhead()) {
   }
   CHECK(arena->GetStats().touched_bytes == 15 * kMiB);

@@ -19,7 +19,7 @@ std::unique_ptr<Arena> MakeArena(std::size_t reserve_bytes) {
   return *std::move(arena);
 }
 
-// What is given out, by address: size, and the byte it is filled with.
+// Allocated runs by address: size, and the byte that fills them.
 struct Run {
   std::size_t bytes;
   char fill;
@@ -63,7 +63,7 @@ TEST_CASE("freed memory is used again before fresh memory", "[arena]") {
   arena->Free(barrier, 4096);
 }
 
-TEST_CASE("an exhausted arena says so and goes on", "[arena]") {
+TEST_CASE("an exhausted arena returns null and keeps working", "[arena]") {
   const auto arena = MakeArena(4 * kMiB);
   CHECK(arena->Allocate(1000 * kMiB) == nullptr);
   CHECK(arena->Allocate(SIZE_MAX) == nullptr);
@@ -75,13 +75,13 @@ TEST_CASE("an exhausted arena says so and goes on", "[arena]") {
   for (char* const run : runs) {
     arena->Free(run, 64 * 1024);
   }
-  char* const all = arena->Allocate(4 * kMiB);  // neighbours were joined
+  char* const all = arena->Allocate(4 * kMiB);  // adjacent runs were merged
   CHECK(all != nullptr);
   arena->Free(all, 4 * kMiB);
 }
 
-// The slow model: a map of what is given out. Tried mutations: not joining with the left neighbour,
-// freeing one page less, giving out an overlapping run: each makes it fail.
+// The slow model: a map of the allocated runs. Mutations tried, each of which failed the test: not
+// merging with the left neighbor, freeing one page less, returning an overlapping run.
 TEST_CASE("the arena agrees with a slow model over random operations", "[arena]") {
   for (unsigned seed = 1; seed <= 10; ++seed) {
     CAPTURE(seed);
@@ -100,8 +100,7 @@ TEST_CASE("the arena agrees with a slow model over random operations", "[arena]"
             random() % 8 == 0 ? random() % (4 * kMiB) + 1 : random() % 40000 + 1;
         char* const run = arena->Allocate(bytes);
         if (run == nullptr) {
-          REQUIRE(used + Arena::RunBytes(bytes) >
-                  kReserve / 4);  // only where it is really getting full
+          REQUIRE(used + Arena::RunBytes(bytes) > kReserve / 4);  // only if it is nearly full
           continue;
         }
         const auto next = live.lower_bound(run);
@@ -142,7 +141,7 @@ TEST_CASE("memory is touched ahead up to the limit", "[arena]") {
   CHECK((*made)->GetStats().touched_bytes <= 8 * kMiB);
 }
 
-TEST_CASE("threads may allocate, free and touch at once", "[arena]") {
+TEST_CASE("threads may allocate, free and touch concurrently", "[arena]") {
   auto made = Arena::Make({.reserve_bytes = 256 * kMiB, .prealloc_bytes = 4 * kMiB});
   REQUIRE(made.ok());
   Arena& arena = **made;

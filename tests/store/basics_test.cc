@@ -90,7 +90,7 @@ std::string RoundTrip(DType dtype, const std::string& text, const SluiceTorchApi
   return out;
 }
 
-TEST_CASE("values are read and written as Python writes them", "[values]") {
+TEST_CASE("values are read and written as in Python", "[values]") {
   CHECK(RoundTrip(DType::kInt64, "-9223372036854775808") == "-9223372036854775808");
   CHECK(RoundTrip(DType::kUint8, "255") == "255");
   CHECK(RoundTrip(DType::kInt8, "-128") == "-128");
@@ -173,7 +173,7 @@ Memory MakeMemory() {
   return {*Arena::Make({.reserve_bytes = 64 * kMiB}), 32 * kMiB};
 }
 
-TEST_CASE("a blob is charged while somebody holds it", "[blob]") {
+TEST_CASE("a blob is charged until its last holder releases it", "[blob]") {
   Memory memory = MakeMemory();
   Budget& budget = memory.GetBudget();
   Blob blob = memory.Allocate(5000);
@@ -191,7 +191,7 @@ TEST_CASE("a blob is charged while somebody holds it", "[blob]") {
   CHECK(budget.Used() == 0);
 }
 
-TEST_CASE("what is announced is charged as it arrives", "[blob]") {
+TEST_CASE("announced bytes are charged as they arrive", "[blob]") {
   Memory memory = MakeMemory();
   Budget& budget = memory.GetBudget();
   Blob blob = memory.Reserve(16 * kMiB);
@@ -199,7 +199,7 @@ TEST_CASE("what is announced is charged as it arrives", "[blob]") {
   CHECK(budget.Used() < 4096);
   CHECK(blob.ChargeUpTo(1, 0));
   CHECK(budget.Used() < 2 * static_cast<std::int64_t>(kMiB));
-  CHECK(memory.Reserve(24 * kMiB).IsNull());  // the sum of what is announced is bounded
+  CHECK(memory.Reserve(24 * kMiB).IsNull());  // the sum of announced bytes is limited
   budget.SetLimit(4 * kMiB);
   CHECK(blob.ChargeUpTo(2 * kMiB, 0));
   CHECK_FALSE(blob.ChargeUpTo(8 * kMiB, 0));

@@ -1,4 +1,4 @@
-// Columns as they are checked, stored and read back; what they cost.
+// Columns: checks, storage, reading, and cost.
 #include "store/tensor/chunk.h"
 
 #include <cstdlib>
@@ -43,7 +43,7 @@ ColumnSource Ragged(DType dtype, std::size_t rank, const Numbers& dims, std::str
 
 }  // namespace
 
-TEST_CASE("a column that does not fit its bytes is refused with the numbers", "[chunk]") {
+TEST_CASE("a column whose bytes do not match is refused with the numbers", "[chunk]") {
   const auto message = [](const ColumnSource& source) {
     const Status status = CheckColumn(source);
     CHECK((status.ok() || status.GetCode() == Code::kShape));
@@ -107,7 +107,7 @@ TEST_CASE("a chunk refers to the blob that the bytes came in, or copies them", "
   CHECK(copy->BytesOf(1) == "def");
 }
 
-TEST_CASE("a value with a blob of its own costs at most 128 bytes more", "[chunk]") {
+TEST_CASE("a value with its own blob costs at most 128 bytes more", "[chunk]") {
   Memory memory = MakeMemory();
   const std::string bytes(kMiB, 'b');
   const auto chunk = Chunk::Make(memory, Dense(DType::kUint8, 1, {kMiB}, bytes));
@@ -115,7 +115,7 @@ TEST_CASE("a value with a blob of its own costs at most 128 bytes more", "[chunk
   const auto used = static_cast<std::size_t>(memory.GetBudget().Used());
   CHECK(used >= kMiB);
   CHECK(used <= kMiB + 128);
-  // Ragged: an offset and a dim a slot; and a bit that says whether it is live.
+  // Ragged: an offset and a dim per slot; and a bit for whether the slot is live.
   const Numbers lengths(1000, 1);
   const auto ragged = Chunk::Make(memory, Ragged(DType::kUint8, 1, lengths, bytes.substr(0, 1000)));
   REQUIRE(ragged.ok());
@@ -123,7 +123,7 @@ TEST_CASE("a value with a blob of its own costs at most 128 bytes more", "[chunk
         1000 * 16 + 1000 / 8 + 4096 + 128);
 }
 
-TEST_CASE("where memory has no room for a chunk, nothing stays charged", "[chunk]") {
+TEST_CASE("if memory is too short for a chunk, nothing stays charged", "[chunk]") {
   Memory memory = MakeMemory();
   const std::string bytes(kMiB, 'b');
   const Numbers dims = {kMiB};
@@ -134,7 +134,7 @@ TEST_CASE("where memory has no room for a chunk, nothing stays charged", "[chunk
     CHECK(memory.GetBudget().Used() == 0);
   }
   memory.GetBudget().SetLimit(Budget::kNoLimit);
-  const std::string larger(17 * kMiB, 'b');  // than the arena
+  const std::string larger(17 * kMiB, 'b');  // larger than the arena
   CHECK_FALSE(Chunk::Make(memory, Dense(DType::kUint8, 1, {17 * kMiB}, larger)).ok());
   CHECK(memory.GetBudget().Used() == 0);
   CHECK(Chunk::Make(memory, source).ok());
@@ -160,10 +160,10 @@ TEST_CASE("an open ragged chunk takes each shape of its rank", "[chunk]") {
   while (chunk.Append(Numbers{0}, "")) {
     ++empty;
   }
-  CHECK(empty == 16 - 4);  // bounded, though a slot needs no byte
+  CHECK(empty == 16 - 4);  // limited, though a slot needs no byte
 }
 
-TEST_CASE("a chunk knows which slots are live, however many cells share one", "[chunk]") {
+TEST_CASE("a chunk knows its live slots, however many cells share one", "[chunk]") {
   Memory memory = MakeMemory();
   const std::string bytes(std::size_t{100} * 100, 'v');
   const Numbers dims = {100};
@@ -183,7 +183,7 @@ TEST_CASE("a chunk knows which slots are live, however many cells share one", "[
   CHECK(chunk.GetBlob().LiveBytes() == 100);
 }
 
-TEST_CASE("an open chunk of empty values is bounded and costs no payload", "[chunk]") {
+TEST_CASE("an open chunk of empty values is limited and costs no payload", "[chunk]") {
   Memory memory = MakeMemory();
   const Numbers dims = {0};
   const auto open =
@@ -195,7 +195,7 @@ TEST_CASE("an open chunk of empty values is bounded and costs no payload", "[chu
   CHECK((*open)->Slots() == 4096);
 }
 
-TEST_CASE("known slots are read while others are appended", "[chunk]") {
+TEST_CASE("existing slots are read while others are appended", "[chunk]") {
   Memory memory = MakeMemory();
   const auto open = Chunk::MakeOpen(
       memory, {.dtype = DType::kUint8, .ragged = true, .dims = {}, .rank = 1, .bytes = 64 * 1024});
@@ -215,7 +215,7 @@ TEST_CASE("known slots are read while others are appended", "[chunk]") {
   CHECK(chunk->Slots() == 1024);
 }
 
-TEST_CASE("what is charged is announced no more", "[blob]") {
+TEST_CASE("charged bytes are no longer announced", "[blob]") {
   Memory memory = MakeMemory();  // 8 MiB may be announced
   Blob first = memory.Reserve(8 * kMiB);
   REQUIRE_FALSE(first.IsNull());
@@ -240,7 +240,7 @@ TEST_CASE("a text is shared by count, and null is empty", "[text]") {
   CHECK(moved.View() == "other");
 }
 
-TEST_CASE("a budget refuses what would pass its limit, and remembers its peak", "[budget]") {
+TEST_CASE("a budget refuses a charge beyond its limit, and remembers its peak", "[budget]") {
   Budget budget;
   budget.SetLimit(100);
   CHECK(budget.TryCharge(100));

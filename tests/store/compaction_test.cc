@@ -25,7 +25,7 @@ class CompactedStore {
         store_(memory_, clock_, 1),
         compaction_(store_, memory_) {}
 
-  // One column of field `name` for rows "0", "1", ...: row i is so many bytes of 'a' + i % 26.
+  // One column of field `name` for rows "0", "1", ...: row i is this many bytes of 'a' + i % 26.
   void Write(const std::string& name, std::size_t rows) {
     std::string bytes;
     std::vector<std::string> keys;
@@ -91,8 +91,7 @@ class CompactedStore {
   Compaction compaction_;
 };
 
-TEST_CASE("few values that keep a large blob alive are moved, and stay as they are",
-          "[compaction]") {
+TEST_CASE("few values that keep a large blob alive are moved, and do not change", "[compaction]") {
   CompactedStore store;
   store.Write("x", 1000);
   store.Write("y", 1000);
@@ -109,10 +108,10 @@ TEST_CASE("few values that keep a large blob alive are moved, and stay as they a
     CHECK(store.Read(row, "y") == std::string(kValueBytes, CompactedStore::ValueOf(row)));
   }
   store.Walk();
-  CHECK(store.GetCompaction().MovedValues() == 20);  // there is nothing left to move
+  CHECK(store.GetCompaction().MovedValues() == 20);  // nothing is left to move
 }
 
-TEST_CASE("cells that share a value still share it after it has moved", "[compaction]") {
+TEST_CASE("cells that share a value still share it after the move", "[compaction]") {
   CompactedStore store;
   store.Write("x", 100);
   ColumnWrite same;
@@ -137,7 +136,7 @@ TEST_CASE("cells that share a value still share it after it has moved", "[compac
   CHECK(fields[0].ready_rows == 4);
 }
 
-TEST_CASE("what is written, cleared or pinned between the steps is not harmed", "[compaction]") {
+TEST_CASE("values written, cleared or pinned between the steps stay correct", "[compaction]") {
   for (int stop = 0; stop < 12; ++stop) {
     CAPTURE(stop);
     CompactedStore store;

@@ -9,7 +9,7 @@
 namespace sluice::store {
 namespace {
 
-TEST_CASE("the index does what a map does, however it grows and shrinks", "[key-index]") {
+TEST_CASE("the index agrees with a map, however it grows and shrinks", "[key-index]") {
   constexpr int kOperations = 60000;
   KeyIndex index(7);
   std::map<std::string, RowIndex> model;

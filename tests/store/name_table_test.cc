@@ -10,7 +10,7 @@
 namespace sluice::store {
 namespace {
 
-// The names of one page from `from` on, and where the next begins.
+// Returns the names of one page from `from` on, and the start of the next page.
 std::uint64_t Page(const NameTable& table, std::uint64_t from, std::size_t count,
                    std::multiset<std::string>& seen) {
   std::uint64_t next = NameTable::kEnd;
@@ -26,7 +26,7 @@ std::uint64_t Page(const NameTable& table, std::uint64_t from, std::size_t count
   return next;
 }
 
-TEST_CASE("the table does what a map does, however it grows and shrinks", "[name-table]") {
+TEST_CASE("the table agrees with a map, however it grows and shrinks", "[name-table]") {
   constexpr int kOperations = 60000;
   NameTable table(7);
   std::map<std::string, Name*> model;
@@ -58,7 +58,7 @@ TEST_CASE("the table does what a map does, however it grows and shrinks", "[name
   CHECK(table.size() == 0);
 }
 
-TEST_CASE("a walk in pages sees what stays exactly once, whatever comes and goes", "[name-table]") {
+TEST_CASE("a paged walk returns each name that stays exactly once", "[name-table]") {
   for (unsigned seed = 1; seed <= 25; ++seed) {
     CAPTURE(seed);
     std::minstd_rand random(seed);
@@ -70,7 +70,7 @@ TEST_CASE("a walk in pages sees what stays exactly once, whatever comes and goes
     std::multiset<std::string> seen;
     for (std::uint64_t place = 0; place != NameTable::kEnd;) {
       place = Page(table, place, random() % 20 + 1, seen);
-      for (int i = 0; i < 200; ++i) {  // it grows to some thousand, and then shrinks
+      for (int i = 0; i < 200; ++i) {  // it grows to some thousand names, then shrinks
         const int number = static_cast<int>(random() % 4000);
         const auto it = others.find(number);
         if (it == others.end() && place < NameTable::kEnd / 2) {
@@ -88,7 +88,7 @@ TEST_CASE("a walk in pages sees what stays exactly once, whatever comes and goes
   }
 }
 
-TEST_CASE("any name may be picked", "[name-table]") {
+TEST_CASE("every name can be picked", "[name-table]") {
   NameTable table(1);
   CHECK(table.Pick(5) == nullptr);
   for (int i = 0; i < 1000; ++i) {

@@ -22,7 +22,7 @@ void Add(RemovalLog& log, const std::string& key, Revision revision) {
   log.Add(Text(key), revision);
 }
 
-TEST_CASE("the log gives what was removed after a revision, oldest first", "[removals]") {
+TEST_CASE("the log returns removals after a revision, oldest first", "[removals]") {
   Budget budget;
   RemovalLog log(budget);
   CHECK(KeysAfter(log, 0).empty());
@@ -37,7 +37,7 @@ TEST_CASE("the log gives what was removed after a revision, oldest first", "[rem
   CHECK(log.Forgotten() == 0);
 }
 
-TEST_CASE("the log remembers at least kKept removals, a bounded number, and says what it forgot",
+TEST_CASE("the log keeps at least kKept removals, a bounded number, and reports what it forgot",
           "[removals]") {
   Budget budget;
   {
@@ -60,7 +60,7 @@ TEST_CASE("the log remembers at least kKept removals, a bounded number, and says
   CHECK(budget.Used() == 0);
 }
 
-TEST_CASE("what a reader has pinned stays as it was", "[removals]") {
+TEST_CASE("a reader's pinned removals do not change", "[removals]") {
   Budget budget;
   RemovalLog log(budget);
   for (Revision i = 1; i <= 1000; ++i) {

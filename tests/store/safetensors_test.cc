@@ -46,7 +46,7 @@ Status StatusOf(std::string_view file, std::size_t rows = 2) {
   return ReadSafetensors(file, rows).GetStatus();
 }
 
-// The status of a file of one header, with as many zeros behind it.
+// The status of a file of one header, followed by this many zeros.
 Status HeaderStatus(std::string_view header, std::size_t payload_bytes = 0) {
   return StatusOf(File(header, std::string(payload_bytes, '\0')));
 }
@@ -72,7 +72,7 @@ std::string Sample() {
   return Written(tensors, bytes, {{"s", "utf8"}, {"__keys__", "[\"1\",\"2\"]"}});
 }
 
-TEST_CASE("what the header writer says is read again, payloads in place", "[safetensors]") {
+TEST_CASE("the header writer's output is parsed again, payloads in place", "[safetensors]") {
   const std::string file = Sample();
   const auto columns = ReadSafetensors(file, 2);
   INFO(columns.GetStatus().Message());
@@ -104,7 +104,7 @@ TEST_CASE("what the header writer says is read again, payloads in place", "[safe
   CHECK(ok.dims.empty());
 }
 
-TEST_CASE("the written header is padded, in order, and escaped", "[safetensors]") {
+TEST_CASE("the written header is padded, ordered, and escaped", "[safetensors]") {
   const std::string header = SafetensorsHeader(
       std::vector{U8("q\"\\é", {2}, 2), I64("b", {2, 0}, 0)}, Metadata{{"q", "a\n\x01"}});
   CHECK(header.size() % 8 == 0);
@@ -118,7 +118,7 @@ TEST_CASE("the written header is padded, in order, and escaped", "[safetensors]"
   CHECK(ReadSafetensors(SafetensorsHeader({}, {}), 7)->empty());
 }
 
-TEST_CASE("every dtype has its token, and comes back", "[safetensors]") {
+TEST_CASE("every dtype has its token, and is read back", "[safetensors]") {
   const std::vector<std::string> tokens = {"BOOL",    "U8",      "I8",   "I16", "I32",
                                            "I64",     "F16",     "BF16", "F32", "F64",
                                            "F8_E4M3", "F8_E5M2", "U8",   "U8",  "U8"};
@@ -140,7 +140,7 @@ TEST_CASE("every dtype has its token, and comes back", "[safetensors]") {
   }
 }
 
-TEST_CASE("__metadata__ tells byte strings, and counts for ragged U8 alone", "[safetensors]") {
+TEST_CASE("__metadata__ marks byte strings, and only for ragged U8", "[safetensors]") {
   const std::string shapes = Int64s({1, 1});
   const auto dtype_of = [&](DType dtype, const Metadata& metadata) {
     const std::size_t bytes = 2 * SizeOf(dtype);
@@ -169,7 +169,7 @@ TEST_CASE("__metadata__ tells byte strings, and counts for ragged U8 alone", "[s
   CHECK(HeaderStatus(header, 2).ok());
 }
 
-TEST_CASE("a pair is a field, half of one is not", "[safetensors]") {
+TEST_CASE("a pair is a field, half a pair is not", "[safetensors]") {
   const std::string two = Int64s({1, 1});
   const SafetensorsTensor values = U8("a.values", {2}, 2);
   const SafetensorsTensor shapes = I64("a.shapes", {2, 1}, 16);
@@ -193,10 +193,10 @@ TEST_CASE("a pair is a field, half of one is not", "[safetensors]") {
              Code::kError, "empty");
 }
 
-TEST_CASE("a bad header is an error that says what is wrong", "[safetensors]") {
+TEST_CASE("a bad header is an error that names the reason", "[safetensors]") {
   CheckFails(StatusOf(""), Code::kError, "too short");
   CheckFails(StatusOf("1234567"), Code::kError, "too short");
-  CheckFails(StatusOf(Int64s({3}) + "{}"), Code::kError, "cut off");
+  CheckFails(StatusOf(Int64s({3}) + "{}"), Code::kError, "truncated");
   CheckFails(StatusOf(Int64s({-1}) + "{}"), Code::kError, "over 100000000");
   CheckFails(StatusOf(Int64s({100'000'001}) + "{}"), Code::kError, "over 100000000");
   for (const char* const bad : {"", "{", "{}x", "{'a':1}", "{\"a\":}", "\xff", "{\"\xff\":{}}"}) {
@@ -207,17 +207,17 @@ TEST_CASE("a bad header is an error that says what is wrong", "[safetensors]") {
     CheckFails(HeaderStatus(bad), Code::kError, "not a JSON object");
   }
   CheckFails(HeaderStatus(R"({"__metadata__":1})"), Code::kError, "'__metadata__'");
-  CheckFails(HeaderStatus(R"({"__metadata__":{},"__metadata__":{}})"), Code::kError, "twice");
+  CheckFails(HeaderStatus(R"({"__metadata__":{},"__metadata__":{}})"), Code::kError, "duplicate");
   CheckFails(HeaderStatus(R"({"__metadata__":{"s":"utf8","s":"json"}})"), Code::kError, "'s'");
   const std::string good = R"({"dtype":"U8","shape":[2],"data_offsets":[0,2]})";
   CHECK(HeaderStatus("{\"t\":" + good + "}  ", 2).ok());
   CHECK(HeaderStatus(R"({"t":{"note":[{"dtype":[1.5]}],)" + good.substr(1) + "}", 2).ok());
-  CheckFails(HeaderStatus("{\"t\":" + good + ",\"t\":" + good + "}", 2), Code::kError, "twice");
+  CheckFails(HeaderStatus("{\"t\":" + good + ",\"t\":" + good + "}", 2), Code::kError, "duplicate");
   CheckFails(HeaderStatus(R"({"t":)" + good + R"(,"\u0074":)" + good + "}", 2), Code::kError,
              "'t'");
 }
 
-TEST_CASE("a tensor's members are there once and well-typed", "[safetensors]") {
+TEST_CASE("a tensor's members are unique and well-typed", "[safetensors]") {
   for (const char* const bad : {
            "[]",
            "1",
@@ -248,7 +248,7 @@ TEST_CASE("a tensor's members are there once and well-typed", "[safetensors]") {
   }
 }
 
-TEST_CASE("offsets, byte counts and rows must fit", "[safetensors]") {
+TEST_CASE("offsets, byte counts and rows must match", "[safetensors]") {
   struct Case {
     const char* shape;
     const char* offsets;
@@ -301,7 +301,7 @@ TEST_CASE("tensors cover the payload, each byte once, in any order", "[safetenso
   CHECK(HeaderStatus(two("[2,4]", "[0,2]"), 4).ok());
   CheckFails(HeaderStatus(two("[0,2]", "[0,2]"), 4), Code::kShape, "overlap");
   CheckFails(HeaderStatus(two("[0,2]", "[1,3]"), 3), Code::kShape, "'b'");
-  CheckFails(HeaderStatus(two("[0,2]", "[3,5]"), 5), Code::kShape, "hole");
+  CheckFails(HeaderStatus(two("[0,2]", "[3,5]"), 5), Code::kShape, "gap");
   CheckFails(HeaderStatus(two("[1,3]", "[3,5]"), 5), Code::kShape, "'a'");
   CheckFails(HeaderStatus(two("[0,2]", "[2,4]"), 5), Code::kShape, "5 bytes");
   CheckFails(HeaderStatus("{}", 1), Code::kShape, "1 bytes");
@@ -311,7 +311,7 @@ TEST_CASE("tensors cover the payload, each byte once, in any order", "[safetenso
   CHECK(HeaderStatus(empty, 4).ok());
 }
 
-TEST_CASE(".values and .shapes must fit each other and the rows", "[safetensors]") {
+TEST_CASE(".values and .shapes must match each other and the rows", "[safetensors]") {
   const auto status = [](const SafetensorsTensor& values, const SafetensorsTensor& shapes,
                          const std::string& dims) {
     return StatusOf(Written({values, shapes}, std::string(values.bytes, 'x') + dims));
@@ -339,7 +339,7 @@ TEST_CASE(".values and .shapes must fit each other and the rows", "[safetensors]
   fails(U8("a.values", {}, 1), I64("a.shapes", {2, 1}, 16), Int64s({0, 1}), "'a.values'");
 }
 
-// For the sanitizers: each copy lies in a block of its own size.
+// For the sanitizers: each copy is in a block of its own size.
 TEST_CASE("no truncation and no changed byte of a file is harmful", "[safetensors]") {
   const std::string file = Sample();
   std::size_t good = 0;

@@ -25,7 +25,7 @@ TEST_CASE("RFC 7396's examples hold", "[tag]") {
   CHECK(Merged("{}", R"({"a":{"bb":{"ccc":null}}})") == R"({"a":{"bb":{}}})");
 }
 
-TEST_CASE("the text is compact, in the order of writing, and keeps numbers", "[tag]") {
+TEST_CASE("the text is compact, in insertion order, and keeps numbers", "[tag]") {
   CHECK(FreshTag(R"( { "b" : 1 , "a" : [ true , null ] } )")->View() ==
         R"({"b":1,"a":[true,null]})");
   CHECK(Merged(R"({"a":1,"b":2,"c":3})", R"({"a":null,"d":4})") == R"({"b":2,"c":3,"d":4})");
@@ -35,7 +35,7 @@ TEST_CASE("the text is compact, in the order of writing, and keeps numbers", "[t
   CHECK(Merged("", R"({"big":1e999})") == R"({"big":1e999})");
 }
 
-TEST_CASE("what is no JSON object within the limits is refused", "[tag]") {
+TEST_CASE("a text that is not a JSON object within the limits is refused", "[tag]") {
   for (const std::string& bad :
        {std::string(), std::string("1"), std::string("[]"), std::string("{"), std::string("{}x"),
         std::string("{'a':1}"), std::string("{\"a\":\"\xff\"}"), std::string("{\"a\":nan}"),
@@ -55,7 +55,7 @@ TEST_CASE("what is no JSON object within the limits is refused", "[tag]") {
   CHECK(FreshTag(nested(33)).GetStatus().GetCode() == Code::kBadTag);
 }
 
-TEST_CASE("a merge that grows past the limit is refused", "[tag]") {
+TEST_CASE("a merge that exceeds the limit is refused", "[tag]") {
   const std::string half = std::string(40000, 'x');
   const auto first = FreshTag("{\"a\":\"" + half + "\"}");
   REQUIRE(first.ok());

@@ -1,4 +1,4 @@
-// Random conditions on random tags, against a slow reading of them.
+// Random conditions on random tags, compared with a slow evaluator.
 #include <algorithm>
 #include <cstddef>
 #include <limits>
@@ -18,8 +18,8 @@ namespace {
 
 namespace json = boost::json;
 
-// The slow and obvious reading of docs/protocol.md. A long double of x86 holds every int64, uint64
-// and double exactly.
+// The slow, obvious reading of docs/protocol.md. A long double of x86 holds every int64, uint64 and
+// double exactly.
 static_assert(std::numeric_limits<long double>::digits >= 64);
 
 long double NumberOf(const json::value& value) {
@@ -96,7 +96,7 @@ class Random {
     }
     return text;
   }
-  std::string Number() {  // the doubles are such as Boost.JSON 1.81 reads exactly
+  std::string Number() {  // doubles that Boost.JSON 1.81 reads exactly
     static const std::string kNumbers[] = {"0",
                                            "-0.0",
                                            "1",
@@ -171,7 +171,7 @@ class Random {
   std::mt19937_64 engine_;
 };
 
-TEST_CASE("random conditions on random tags match as the slow reading says", "[where]") {
+TEST_CASE("random conditions on random tags agree with a slow evaluator", "[where]") {
   static const std::string kOps[] = {"=", "!=", "<", "<=", ">", ">=", "PREFIX", "IN"};
   std::size_t matched = 0;
   for (unsigned seed = 0; seed < 20000; ++seed) {
@@ -181,7 +181,7 @@ TEST_CASE("random conditions on random tags match as the slow reading says", "[w
     REQUIRE(tag.ok());
     const json::value parsed = json::parse(tag->View());
     CAPTURE(tag->View());
-    std::vector<std::string> texts;  // the views of the conditions are of these
+    std::vector<std::string> texts;  // the conditions refer to these
     texts.reserve(9);
     std::vector<Where::Condition> conditions;
     bool expected = true;

@@ -28,13 +28,13 @@ Status MakeStatus(std::string_view name, std::string_view op, std::string_view v
   return Where::Make({&condition, 1}).GetStatus();
 }
 
-TEST_CASE("numbers are compared as numbers, and with numbers alone", "[where]") {
+TEST_CASE("numbers are compared as numbers, and only with numbers", "[where]") {
   const std::string tag = R"({"n":10,"f":0.5,"big":9007199254740993})";
   CHECK(Matches(tag, "n", "=", "10"));
   CHECK(Matches(tag, "n", "=", "10.0"));
   CHECK(Matches(tag, "n", "=", "1e1"));
   CHECK(Matches(tag, "n", ">", "9"));
-  CHECK_FALSE(Matches(tag, "n", "<", "9"));  // as text it would
+  CHECK_FALSE(Matches(tag, "n", "<", "9"));  // as text it would match
   CHECK(Matches(tag, "n", "<=", "10"));
   CHECK(Matches(tag, "n", ">=", "10"));
   CHECK(Matches(tag, "f", "<", "1"));
@@ -52,7 +52,7 @@ TEST_CASE("numbers are compared as numbers, and with numbers alone", "[where]") 
   CHECK_FALSE(Matches(tag, "n", "PREFIX", "1"));
 }
 
-TEST_CASE("both ends of the integers and of the doubles are told apart", "[where]") {
+TEST_CASE("both ends of the integers and of the doubles are distinguished", "[where]") {
   const std::string ends =
       R"({"u":18446744073709551615,"i":-9223372036854775808,"inf":1e999,"z":-0.0,"d":5e-324})";
   CHECK(Matches(ends, "u", "=", "18446744073709551615"));
@@ -71,7 +71,7 @@ TEST_CASE("both ends of the integers and of the doubles are told apart", "[where
   CHECK(Matches(ends, "d", ">", "0." + std::string(400, '0') + "1"));
   CHECK(Matches(ends, "inf", "=", "1" + std::string(400, '0') + ".0"));
   CHECK(Matches(ends, "d", "<", "1" + std::string(400, '0') + "e-400"));
-  // Read exactly, whatever the parser of tags makes of it.
+  // Read exactly, whatever the tag parser makes of it.
   const Where::Condition exact = {.tag = "x", .op = "=", .value = "0.11935319286735585"};
   CHECK(Where::Make({&exact, 1})->Matches(R"({"x":0.11935319286735585})"));
   CHECK_FALSE(Where::Make({&exact, 1})->Matches(R"({"x":0.11935319286735584})"));
@@ -96,10 +96,10 @@ TEST_CASE("strings are compared by their bytes, unescaped and unsigned", "[where
   CHECK(Matches(tag, "e", "<", "a"));
   CHECK(Matches(tag, "n", "=", "5"));
   CHECK_FALSE(Matches(tag, "n", "=", "5.0"));
-  CHECK(Matches(tag, "n", ">", "10"));  // as numbers it would not
+  CHECK(Matches(tag, "n", ">", "10"));  // as numbers it would not match
 }
 
-TEST_CASE("true, false and null match by their text alone", "[where]") {
+TEST_CASE("true, false and null match only their text", "[where]") {
   const std::string tag = R"({"t":true,"f":false,"s":"true"})";
   CHECK(Matches(tag, "t", "=", "true"));
   CHECK_FALSE(Matches(tag, "t", "=", "TRUE"));
@@ -129,7 +129,7 @@ TEST_CASE("IN takes the items of a JSON array, each compared as =", "[where]") {
   CHECK_FALSE(Matches(tag, "missing", "IN", "[null]"));
 }
 
-TEST_CASE("arrays, objects and missing names match != alone", "[where]") {
+TEST_CASE("arrays, objects and missing names match only !=", "[where]") {
   const std::string tag = R"({"o":{"n":1,"deep":[{"n":"}"}]},"a":["\"],",1],"last":2})";
   for (const char* const name : {"o", "a", "n", "deep", "no"}) {
     CAPTURE(name);
@@ -146,7 +146,7 @@ TEST_CASE("arrays, objects and missing names match != alone", "[where]") {
   CHECK(Where::Make({&not_one, 1})->Matches(""));
 }
 
-TEST_CASE("names are found however they are spelled", "[where]") {
+TEST_CASE("names are found in every JSON spelling", "[where]") {
   const std::string tag = R"({"q\"":1,"back\\":2,"\u00e9 \u6f22":3,"a.b":4})";
   CHECK(Matches(tag, "q\"", "=", "1"));
   CHECK(Matches(tag, "back\\", "=", "2"));
@@ -175,7 +175,7 @@ TEST_CASE("all conditions must hold", "[where]") {
 
 TEST_CASE("bad operators, names and IN arguments are refused", "[where]") {
   CHECK(MakeStatus("a", "==", "1").Message() ==
-        "WHERE: '==' is not an operator: = != < <= > >= PREFIX IN are");
+        "WHERE: unknown operator '==', expected = != < <= > >= PREFIX IN");
   CHECK(MakeStatus("a", "", "1").GetCode() == Code::kError);
   CHECK(MakeStatus("a\n", "=", "1").GetCode() == Code::kError);
   CHECK(MakeStatus("", "=", "1").Message() == "tag is empty");
@@ -189,8 +189,8 @@ TEST_CASE("bad operators, names and IN arguments are refused", "[where]") {
   }
 }
 
-// A text that is no tag must not be read past its end: the sanitizers look on.
-TEST_CASE("whatever the text is, the walk stays inside of it", "[where]") {
+// A text that is not a tag must not be read past its end: the sanitizers check.
+TEST_CASE("the parser stays inside the text, whatever the text is", "[where]") {
   const std::vector<Where::Condition> conditions = {
       {.tag = "z", .op = "!=", .value = "1"},
       {.tag = "a", .op = ">=", .value = "b"},
@@ -204,7 +204,7 @@ TEST_CASE("whatever the text is, the walk stays inside of it", "[where]") {
       std::vector<char> other(tag.begin(), tag.begin() + static_cast<std::ptrdiff_t>(size));
       matched += where->Matches({other.data(), other.size()}) ? 1 : 0;
       other.push_back(c);
-      other.shrink_to_fit();  // nothing behind the text, not even a terminator
+      other.shrink_to_fit();  // no byte after the text, not even a terminator
       matched += where->Matches({other.data(), other.size()}) ? 1 : 0;
     }
   }

@@ -10,7 +10,7 @@
 namespace sluice::tests {
 namespace {
 
-// The member of each row's tag that its group is to share.
+// The member of each row's tag that its group must share.
 Words Members(const Value& tags, const std::string& name) {
   Words members;
   for (const Value& tag : tags.items) {
@@ -33,7 +33,7 @@ std::string CheckGroups(const SamplerSpec& sampler, const Indexes& rows, const V
     if (sampler.by.empty() ? rows[first] % size != 0 || rows[i] != rows[first] + at
                            : members[i] != members[first] || members[i].empty() ||
                                  (at > 0 && rows[i] <= rows[i - 1])) {
-      return "a group that is none";
+      return "not a group";
     }
   }
   return "";
@@ -71,7 +71,7 @@ std::string StreamLedger::Fetched(const FetchRequest& request, const Value& repl
   }
   const Indexes rows = Unpacked(found->text);
   if (std::set<Index>(rows.begin(), rows.end()).size() != rows.size()) {
-    return "a row twice";
+    return "a duplicate row";
   }
   Task& task = tasks_[{request.partition, request.task}];
   const auto before = request.step ? task.steps.find(*request.step) : task.steps.end();
@@ -89,12 +89,12 @@ std::string StreamLedger::Fetched(const FetchRequest& request, const Value& repl
     }
   }
   const bool dealt_before =
-      (before != task.steps.end() && before->second.rows.empty()) ||  // by one that was not told
+      (before != task.steps.end() && before->second.rows.empty()) ||  // no reply
       (request.sampler.name == "balanced" && Dealt(task, request.step->step));
   if (request.step) {
     task.steps[*request.step] = {.rows = rows, .balanced = request.sampler.name == "balanced"};
   }
-  // A share that another rank dealt may have been tagged anew since.
+  // A share that another rank dealt may have new tags since.
   if (request.sampler.name == "group" ||
       (request.sampler.Grouped() && request.sampler.by.empty())) {
     if (std::string wrong = CheckGroups(request.sampler, rows, *Member(reply, "tags"));
@@ -103,7 +103,7 @@ std::string StreamLedger::Fetched(const FetchRequest& request, const Value& repl
     }
   }
   if (dealt_before) {
-    return "";  // these were taken by the first call, however that was
+    return "";  // the first call took these, whatever its options
   }
   if (request.keep) {
     Task looked_at = task;
@@ -133,7 +133,7 @@ void StreamLedger::Acked(const TaskRows& about, std::size_t count) {
       return task.leases[*about.lease].count(row) == 0 || task.consumed.count(row) != 0;
     });
     if (rows.size() != count) {
-      return;  // the lease did not hold all of them any more
+      return;  // the lease no longer held all of them
     }
   }
   task.consumed.insert(rows.begin(), rows.end());

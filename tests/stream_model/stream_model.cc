@@ -25,7 +25,7 @@ bool SchemaAllows(const FieldSchema& field, const std::vector<std::int64_t>& dim
   return true;
 }
 
-// Compares two JSON values of one type; what cannot be compared is unequal and not less.
+// Compares two JSON values of one type; values that cannot be compared are unequal and not less.
 bool Compare(const json::value& member, const std::string& op, const json::value& value) {
   const bool equal = member == value;
   if (op == "=" || op == "IN") {
@@ -215,7 +215,7 @@ bool StreamModel::Waits(const WriteRequest& request) const {
          (!partition.maxbytes || bytes <= *partition.maxbytes);
 }
 
-// The partition, made where there is none.
+// Returns the partition; creates it if it does not exist.
 StreamPartition& StreamModel::Made(const std::string& name) {
   StreamPartition& partition = partitions[name];
   if (partition.number == 0) {
@@ -252,7 +252,7 @@ std::string StreamModel::Write(const WriteRequest& request) {
   return request.rows[0].key.empty() ? FlatList({count, Packed(indexes)}) : count;
 }
 
-// Of a rank-1 tensor or a byte string.
+// Dims of a rank-1 tensor or a byte string.
 std::string StreamModel::Append(const AppendRequest& request) {
   WriteRequest whole{.partition = request.partition, .rows = {{.key = request.key}}};
   CellWrite cell = request.cell;

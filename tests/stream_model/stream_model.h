@@ -1,10 +1,10 @@
 // StreamModel: partitions and tasks, slow and obvious, for stream_model_test.cc. It shares no code
-// with the server: plain maps, and every question is a scan over all rows. It is asked in the order
-// in which the server acts, and knows nothing of connections but their numbers.
+// with the server: plain maps, and every query scans all rows. It is called in the order in which
+// the server acts, and knows connections only by their numbers.
 //
-// Answers are texts as Flat() makes them of the server's: "3", "nil", "OK", "-NOTASK", "[a,b]".
-// What a fetch may be answered is a Plan, since where rows are drawn at random the server's choice
-// is taken over once it is seen to be allowed.
+// Replies are texts, as Flat() makes them of the server's: "3", "nil", "OK", "-NOTASK", "[a,b]".
+// The allowed replies of a fetch are a Plan: if rows are drawn at random, the model takes the
+// server's choice after checking that it is allowed.
 #pragma once
 
 #include <cstdint>
@@ -38,21 +38,21 @@ struct StreamRow {
 };
 
 struct StreamLease {
-  std::string id = {};  // as the server calls it; empty: it has not told yet
+  std::string id = {};  // as the server calls it; empty: not known yet
   std::int64_t deadline_us = 0;
   std::optional<int> client = {};  // that it is bound to
-  std::set<Index> rows = {};       // that it holds still; never empty
+  std::set<Index> rows = {};       // that it still holds; never empty
 };
 
 struct StreamStep {
   std::size_t count = 0;
   Words sampler = {};
   Indexes rows = {};
-  int deal = 0;  // of all shares of one call the same
+  int deal = 0;  // the same for all shares of one call
   bool given_again = false;
   std::vector<double> weights = {};
   std::optional<int> lease = {};
-  std::set<Index> came_back = {};  // rows that the lease did not hold to the end
+  std::set<Index> came_back = {};  // rows returned before the lease ended
 };
 
 struct StreamTask {
@@ -63,16 +63,16 @@ struct StreamTask {
 
   [[nodiscard]] std::optional<int> LeaseOf(Index row) const;
   [[nodiscard]] bool Free(Index row) const;
-  // A lease without rows is over.
+  // A lease without rows ends.
   void TakeFromLeases(Index row);
   // And the other ranks' shares of the same calls.
   void ForgetStepsOf(Index row);
 };
 
 struct StreamPartition {
-  int number = 0;  // among all partitions, ever
+  int number = 0;  // counts all partitions ever created
   std::map<Index, StreamRow> rows = {};
-  Index made = 0;  // rows, ever
+  Index made = 0;  // rows ever made
   std::map<std::string, StreamTask> tasks = {};
   std::optional<std::int64_t> expect = {};
   std::optional<std::int64_t> maxrows = {};
@@ -81,17 +81,17 @@ struct StreamPartition {
   std::set<std::string> named_tasks = {};  // by TASKS
   bool strict = false;
   bool autoevict = false;
-  std::multiset<Index> held;  // rows in replies on their way, which AUTOEVICT leaves there
+  std::multiset<Index> held;  // rows in replies being sent, which AUTOEVICT keeps
 
   [[nodiscard]] std::optional<Index> Find(const std::string& key) const;
-  // Null where there is none.
+  // Null if there is none.
   [[nodiscard]] const StreamCell* CellOf(const std::string& key, const std::string& field) const;
-  [[nodiscard]] Indexes Choose(const RowList& rows) const;  // those that exist
-  // Returns how many: 0 or 1.
+  [[nodiscard]] Indexes Choose(const RowList& rows) const;  // Returns those that exist.
+  // Returns the number removed: 0 or 1.
   std::size_t Remove(Index index);
   [[nodiscard]] std::int64_t Bytes() const;
   [[nodiscard]] bool Holds(const std::string& field) const;
-  // "", or the error that STRICT makes of them.
+  // Returns "", or the error if STRICT refuses it.
   [[nodiscard]] std::string Forbids(const std::string& task, const Words& fields) const;
 };
 
@@ -101,10 +101,10 @@ struct Plan {
   enum class Kind { kWaits, kNil, kError, kEnd, kRows };
   Kind kind = Kind::kNil;
   std::string error = {};  // its code, or more of its text
-  Indexes rows = {};       // kRows: exactly these, in this order; but where `count` is set:
+  Indexes rows = {};       // kRows: exactly these, in this order; but if `count` is set:
   std::size_t count = 0;   // that many of `rows`, in any order
   std::map<Index, double> weights = {};  // priority: of all rows that could be chosen
-  std::vector<Indexes> shares = {};      // balanced: each rank's
+  std::vector<Indexes> shares = {};      // balanced: the rows of each rank
   bool known_step = false;
 
   [[nodiscard]] std::string KindName() const;
@@ -120,10 +120,10 @@ class StreamModel {
   std::string Append(const AppendRequest& request);
   std::string Clear(const std::string& partition, const RowList& rows, const Words& fields);
   std::string Drop(const std::string& partition);
-  // Is the write one that BLOCK makes wait for room now?
+  // Returns whether BLOCK would make this write wait for space now.
   [[nodiscard]] bool Waits(const WriteRequest& request) const;
 
-  // TASK; a lease id of nullopt is none.
+  // TASK; a lease id of nullopt: no lease.
   std::string Ack(const std::string& partition, const std::string& task, const RowList& rows,
                   const std::optional<std::string>& lease);
   std::string Release(const std::string& partition, const std::string& task, const RowList& rows,
@@ -137,18 +137,18 @@ class StreamModel {
   std::string Reset(const std::string& partition, const std::optional<std::string>& task);
   [[nodiscard]] std::string ListTasks(const std::string& partition) const;
 
-  // "" where these rows are claimed.
+  // Returns "" if these rows are claimed.
   std::string PlanClaim(const ClaimRequest& request, Indexes& rows) const;
   std::optional<int> TakeClaim(const ClaimRequest& request, const Indexes& rows, int client);
 
   // A fetch is planned, answered, and taken. `time_is_up`: it may not wait (any longer).
   [[nodiscard]] Plan PlanFetch(const FetchRequest& request, bool time_is_up) const;
-  // It came: its task is made, and remembers the fields.
+  // The fetch arrived: creates its task, which remembers the fields.
   void NoteFetch(const FetchRequest& request);
-  // `rows` are taken. Returns the lease that its answer names. AUTOEVICT comes with the answer.
+  // Takes `rows`. Returns the lease that the reply names. AUTOEVICT comes with the reply.
   std::optional<int> TakeFetch(const FetchRequest& request, const Plan& plan, const Indexes& rows,
                                int client);
-  // The client went before it was told.
+  // The client disconnected before it received the reply.
   void GiveBack(const FetchRequest& request, const Plan& plan, std::optional<int> lease);
 
   // PARTITION
@@ -158,23 +158,23 @@ class StreamModel {
   [[nodiscard]] std::string ReadyRows(const std::string& partition, const Words& fields) const;
   std::string Evict(const std::string& partition, const Words& tasks);
 
-  // Of the partition, those of the rows that all of TASKS have consumed go.
+  // Evicts those of the rows that all of TASKS have consumed.
   void AutoEvict(const std::string& partition, const Indexes& rows);
 
-  // Leases end: those whose time is up; those bound to a client that went.
+  // Leases end: by expiry, or if their client disconnected.
   void EndLeases();
   void OnConnectionClosed(int client);
 
-  // KV.MGET's reply, flat, to the fields of these rows.
+  // KV.MGET's reply, flat, for the fields of these rows.
   [[nodiscard]] std::string Data(const FetchRequest& request, const Indexes& rows) const;
 
  private:
   [[nodiscard]] std::string Problem(const WriteRequest& request) const;
-  // Is a step of this number known of any of the ranks that share in the fetch?
+  // Returns whether any rank that shares in the fetch has a step of this number.
   [[nodiscard]] static bool SharesStep(const StreamTask& task, const FetchRequest& request);
   [[nodiscard]] Plan PlanAgain(const FetchRequest& request, const StreamStep& step) const;
   std::optional<int> TakeAgain(const FetchRequest& request, StreamStep& step, int client);
-  // A new lease of these rows; of none, where there are none.
+  // Grants a lease of these rows; without rows, no lease.
   std::optional<int> Hold(StreamTask& task, const StreamLease& lease);
   std::string Unknown(const std::string& partition, const std::string& task) const;
 

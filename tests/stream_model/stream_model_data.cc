@@ -1,4 +1,4 @@
-// StreamModel: what KV.MGET shows of rows.
+// StreamModel: KV.MGET's view of rows.
 #include <cstring>
 
 #include "tests/stream_model/stream_model.h"

@@ -8,7 +8,7 @@
 namespace sluice::tests {
 namespace {
 
-// How many rows (balanced: of one rank) this fetch could get, if all goes well from here on.
+// The most rows (balanced: of one rank) that this fetch could get.
 std::size_t Potential(const StreamPartition& partition, const FetchRequest& request) {
   const auto found = partition.tasks.find(request.task);
   const auto consumed = [&found, &partition](Index row) {
@@ -280,11 +280,11 @@ std::optional<int> StreamModel::TakeAgain(const FetchRequest& request, StreamSte
 void StreamModel::GiveBack(const FetchRequest& request, const Plan& plan,
                            std::optional<int> lease) {
   if (plan.kind != Plan::Kind::kRows || !plan.shares.empty()) {
-    return;  // the shares of one deal stay as they are
+    return;  // the shares of one deal do not change
   }
   StreamTask& task = partitions[request.partition].tasks[request.task];
   if (request.step && task.steps[*request.step].given_again) {
-    return;  // others have them, too
+    return;  // other shares have them, too
   }
   if (lease) {
     task.leases.erase(*lease);

@@ -1,4 +1,4 @@
-// StreamModel: the PARTITION commands, and the ends of leases.
+// StreamModel: the PARTITION commands, and how leases end.
 #include <algorithm>
 
 #include "tests/stream_model/stream_model.h"

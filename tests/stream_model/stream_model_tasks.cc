@@ -1,4 +1,4 @@
-// StreamModel: the TASK commands but FETCH.
+// StreamModel: the TASK commands except FETCH.
 #include <algorithm>
 
 #include "tests/stream_model/stream_model.h"
@@ -35,7 +35,7 @@ void StreamTask::ForgetStepsOf(Index row) {
   std::erase_if(steps, [&deals](const auto& step) { return deals.count(step.second.deal) != 0; });
 }
 
-// "", or the error where one of them does not exist.
+// Returns "", or the error if one of them does not exist.
 std::string StreamModel::Unknown(const std::string& partition, const std::string& task) const {
   const auto found = partitions.find(partition);
   return found == partitions.end()              ? "-NOPARTITION"
@@ -45,7 +45,7 @@ std::string StreamModel::Unknown(const std::string& partition, const std::string
 
 namespace {
 
-// Is it held under this lease? Without one: by whomever, or by nobody.
+// Returns whether this lease holds it. Without a lease: always true.
 bool Under(const StreamTask& task, Index row, const std::optional<std::string>& lease) {
   const auto number = task.LeaseOf(row);
   return !lease || (number && task.leases.at(*number).id == *lease);

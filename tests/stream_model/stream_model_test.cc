@@ -1,11 +1,11 @@
-// The streaming API against a slow, obvious model that shares no code with the server: random
-// commands of 20 interleaved clients to both, every answer compared, and what must hold in any case
-// checked beside (stream_ledger.h). SLUICE_SEED: the first seed, SLUICE_SEEDS: how many in each
-// part; SLUICE_COUNTS=1 prints how often what happened. Mutations tried, each made it fail: a lease
-// that ends a moment late, survives its bound client, or keeps a row that was acknowledged; ACK
-// under another lease's id counted; those that wait served in the wrong order; the short last batch
-// not given; RELEASE that forgets no step; `balanced` dealing heavy to heavy; a taken row leaving
-// its group whole; AUTOEVICT after the first task; the last place not given to a writer.
+// The streaming API compared with a slow, obvious model that shares no code with the server: random
+// commands of 20 interleaved clients go to both, every reply is compared, and stream_ledger.h
+// checks invariants. SLUICE_SEED: first seed; SLUICE_SEEDS: number of seeds in each part;
+// SLUICE_COUNTS=1 prints event counts. Mutations tried, each of which failed the test: a lease that
+// expires a moment late, survives its bound client, or keeps an acknowledged row; ACK under another
+// lease's id counted; waiters served in the wrong order; the short last batch not given; RELEASE
+// that forgets no step; `balanced` dealing heavy to heavy; a taken row leaving its group whole;
+// AUTOEVICT after the first task; the last slot not given to a writer.
 #include <cstdio>
 
 #include <catch2/catch.hpp>

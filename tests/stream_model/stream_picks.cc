@@ -22,7 +22,7 @@ Where StreamPicks::PickWhere() {
       {"s", "=", "x"},          {"s", "!=", "y"},         {"s", "PREFIX", "x"}, {"s", ">=", "xy"},
       {"v", ">=", "2"},         {"v", "<", "3.5"},        {"v", "!=", "1"},     {"g", "=", "1"},
       {"g", "IN", "[0,\"q\"]"}, {"v", "IN", "[1,2.0,4]"}, {"w", ">", "0"},      {"w", "=", "no"},
-      {"v", "!=", "9"},  // fits all
+      {"v", "!=", "9"},  // matches all rows
   };
   Where where = {OneOf(kConditions)};
   if (Chance(20)) {

@@ -1,4 +1,4 @@
-// Random requests of the streaming API: few names, rows and steps, so that they often meet.
+// Random requests of the streaming API: few names, rows and steps, so that they often collide.
 #pragma once
 
 #include <deque>
@@ -13,7 +13,7 @@ namespace sluice::tests {
 
 class StreamPicks : protected RandomPicks {
  protected:
-  // The model is looked at so that requests name what is there.
+  // Reads the model, so that requests name existing things.
   StreamPicks(unsigned seed, const StreamModel& model) : RandomPicks(seed), model_(model) {}
 
   bool Chance(std::size_t percent) { return Pick(100) < percent; }
@@ -32,7 +32,7 @@ class StreamPicks : protected RandomPicks {
   RowList PickRows(const std::string& partition, const std::string& task);
   std::string PickLease(const std::string& partition, const std::string& task);
 
-  // Has it more rows than are good for collisions?
+  // Returns whether it has too many rows for frequent collisions.
   [[nodiscard]] bool Crowded(const std::string& partition) const;
   WriteRequest PickPut();
   WriteRequest PickNewRows();
@@ -41,7 +41,7 @@ class StreamPicks : protected RandomPicks {
   ClaimRequest PickClaim();
   CreateRequest PickCreate();
 
-  // An id that a lease had; most often of one that has ended.
+  // Ids of leases, most of which have ended.
   std::vector<std::string> lease_ids_;
 
  private:
@@ -54,7 +54,7 @@ class StreamPicks : protected RandomPicks {
   void Spoil(FetchRequest& request);
 
   const StreamModel& model_;
-  std::deque<FetchRequest> asked_;  // the last ones that were for a step
+  std::deque<FetchRequest> asked_;  // the last requests for a step
   std::int64_t next_step_ = 0;
 };
 

@@ -51,7 +51,7 @@ SamplerSpec StreamPicks::PickSampler() {
   return sampler;
 }
 
-// What may differ from call to call of one step.
+// The options that may differ between calls of one step.
 void StreamPicks::PickWaysToTake(FetchRequest& request) {
   static const std::vector<std::string> kFormats = {"rows", "columns", "values"};
   request.block_ms = Chance(45) ? std::optional(Between(0, 12) * 10) : std::nullopt;
@@ -80,7 +80,7 @@ FetchRequest StreamPicks::PickNewFetch() {
   return request;
 }
 
-// A step that was asked for before, by whatever rank of it, mostly in the same way.
+// A step that any of its ranks has asked for, usually with the same options.
 FetchRequest StreamPicks::PickStepAgain() {
   FetchRequest request = asked_[Pick(asked_.size())];
   request.step->rank = Between(0, static_cast<std::int64_t>(request.sampler.ranks) - 1);
@@ -120,7 +120,7 @@ FetchRequest StreamPicks::PickFetch() {
   return request;
 }
 
-// Makes it one that is an error whatever there is.
+// Turns the request into one that is always an error.
 void StreamPicks::Spoil(FetchRequest& request) {
   switch (Pick(6)) {
     case 0:

@@ -30,7 +30,7 @@ std::string Canonical(const json::value& value) {
   return text + "}";
 }
 
-// A blob of indexes as numbers, other text as it is.
+// A blob of indexes as numbers, other text unchanged.
 std::string Shown(const std::string& text) {
   const bool packed = text.size() % 8 == 0 && text.find('\0') != std::string::npos;
   if (!packed) {
@@ -43,7 +43,7 @@ std::string Shown(const std::string& text) {
   return shown + ">";
 }
 
-constexpr std::size_t kEntries = 40;  // that are kept
+constexpr std::size_t kEntries = 40;  // the number kept
 
 }  // namespace
 
@@ -147,7 +147,7 @@ void StreamLog::Fail(const std::string& why) const {
     text += "\n      -> " + Quoted(entry.answer) + "\n";
   }
   FAIL(text << why);
-  std::abort();  // FAIL throws; the compiler does not know
+  std::abort();  // FAIL throws, which the compiler does not know
 }
 
 }  // namespace sluice::tests

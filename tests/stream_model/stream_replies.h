@@ -9,26 +9,26 @@
 
 namespace sluice::tests {
 
-// "nil", "-CODE" of an error, "[a,b]" of an array or map, and the text of all else.
+// Returns "nil", "-CODE" of an error, "[a,b]" of an array or map, or the text of any other reply.
 std::string Flat(const Value& reply);
 std::string FlatList(const Words& items);
 
-// Of a map; nullptr where it has none of this name.
+// Looks up a map's value; returns nullptr if the name is missing.
 const Value* Member(const Value& map, const std::string& name);
-// The names and values of a map, flat, by name.
+// Returns the names and values of a map, flat, sorted by name.
 std::string FlatByName(const Value& map);
 std::string FlatByName(const Words& names_and_values);
-// The items of an array, by their text.
+// Returns the items of an array, by their text.
 std::string FlatSorted(const Value& array);
 
-// JSON with the members of objects by name.
+// Returns JSON with the members of objects sorted by name.
 std::string Canonical(const std::string& json);
 
-// The last commands, to be shown when something is not as it should be.
+// The last commands, shown if a comparison fails.
 class StreamLog {
  public:
   void Note(const std::string& who, const Words& words, const std::string& answer);
-  // Fails the test where the two differ.
+  // Fails the test if the two differ.
   void Expect(const std::string& what, const std::string& expected, const std::string& got) const;
   [[noreturn]] void Fail(const std::string& why) const;
 

@@ -1,5 +1,5 @@
 // Requests of the model test of the streaming API (stream_model_test.cc), as plain structs that
-// know their words.
+// produce their words.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +25,7 @@ struct Condition {
 };
 using Where = std::vector<Condition>;
 
-// Which rows a command is about: exactly one of the three is given.
+// The rows of a command: exactly one of the three is given.
 struct RowList {
   std::optional<Words> keys = {};
   std::optional<Indexes> indexes = {};
@@ -34,7 +34,7 @@ struct RowList {
 
 struct CellWrite {
   std::string field = {};
-  std::vector<std::int64_t> dims;  // of a byte string: its length
+  std::vector<std::int64_t> dims;  // for a byte string: its length
   std::string bytes = {};
 };
 
@@ -67,13 +67,13 @@ struct SamplerSpec {
   std::size_t size = 1;  // group, balanced
   std::string by = {};   // empty: adjacent
   std::size_t ranks = 1;
-  std::string weight = {};  // empty: none
+  std::string weight = {};  // empty: no weights
   std::optional<std::int64_t> seed = {};
 
   [[nodiscard]] bool Grouped() const { return name == "group" || name == "balanced"; }
   [[nodiscard]] bool NeedsStep() const { return name == "ranked" || name == "balanced"; }
   [[nodiscard]] bool Random() const { return name == "random" || name == "priority"; }
-  // Name and options: two that are alike have the same words.
+  // Name and options: equal samplers have equal words.
   [[nodiscard]] Words ToWords() const;
 };
 
@@ -103,7 +103,7 @@ struct FetchRequest {
   std::string format = {};  // empty: no data
 
   [[nodiscard]] std::size_t Least() const { return min.value_or(count); }
-  // Is it an error whatever there is?
+  // Returns whether it is an error in every state.
   [[nodiscard]] bool Wrong() const;
   // `command` is TASK.FETCH or TASK.EXPLAIN.
   [[nodiscard]] Words ToWords(const std::string& command = "TASK.FETCH") const;
@@ -127,7 +127,7 @@ struct FieldSchema {
   std::vector<std::int64_t> dims;  // -1: varies
 };
 
-// PARTITION.CREATE. A limit of 0 takes it away.
+// PARTITION.CREATE. A limit of 0 removes it.
 struct CreateRequest {
   std::string partition = {};
   std::optional<std::int64_t> expect = {};

@@ -8,7 +8,7 @@ namespace sluice::tests {
 namespace {
 
 constexpr std::size_t kClients = 20;
-constexpr std::size_t kIdleLeast = 4;      // with fewer that do not wait, time passes
+constexpr std::size_t kIdleLeast = 4;      // if fewer clients are not blocked, time passes
 constexpr int kStepsBetweenCompares = 20;  // of the whole state
 
 }  // namespace
@@ -22,7 +22,7 @@ StreamRun::StreamRun(unsigned seed)
 }
 
 void StreamRun::Connect(std::size_t number) {
-  clients_[number].connection.reset();  // the one that goes, before another comes
+  clients_[number].connection.reset();  // the old connection closes before the new one opens
   clients_[number].connection = std::make_unique<TestClient>(server_);
   clients_[number].waiting.reset();
   if (number % 2 == 0) {
@@ -63,7 +63,7 @@ void StreamRun::Step() {
   } else {
     const std::size_t client = OneOf(idle);
     what < 9 ? RunTransaction(client) : RunOne(client);
-    Settle();
+    ServeWaiters();
   }
   if (++steps_ % kStepsBetweenCompares == 0) {
     CompareState();
@@ -77,7 +77,7 @@ Value StreamRun::Ask(TestClient& client, const std::string& who, const Words& wo
   }
   const std::vector<Value> values = DecodeAll(output);
   if (values.size() != 1) {
-    log_.Fail("one answer expected");
+    log_.Fail("expected one reply");
   }
   return values[0];
 }
@@ -132,7 +132,7 @@ void StreamRun::Answer(std::size_t number, bool time_is_up) {
   const std::string output = client.connection->Resume();
   log_.Note(Who(number) + (time_is_up ? " (time is up)" : " (waited)"), command.words, output);
   if (output.empty()) {
-    log_.Fail("an answer expected");
+    log_.Fail("expected a reply");
   }
   ++counts_[time_is_up ? "time-out" : command.fetch ? "served: fetch" : "served: write"];
   client.waiting.reset();
@@ -157,7 +157,7 @@ void StreamRun::RunTransaction(std::size_t number) {
   }
   const Value reply = Ask(client, Who(number), {"EXEC"});
   if (reply.items.size() != commands.size()) {
-    log_.Fail("an answer for each command expected");
+    log_.Fail("expected a reply for each command");
   }
   in_transaction_ = true;
   for (std::size_t i = 0; i < commands.size(); ++i) {
@@ -188,11 +188,11 @@ void StreamRun::LetTimePass() {
   model_.now_us = server_.GetClock().NowUs();
   log_.Note("time", {std::to_string(ms) + " ms"}, "");
   EndLeases();
-  Settle();
+  ServeWaiters();
   for (const std::size_t number : InOrderOfArrival()) {
     if (clients_[number].waiting && TimeIsUp(*clients_[number].waiting)) {
       Answer(number, true);
-      Settle();
+      ServeWaiters();
     }
   }
 }
@@ -202,11 +202,11 @@ bool StreamRun::TimeIsUp(const Waiting& waiting) const {
 }
 
 void StreamRun::Disconnect(std::size_t number) {
-  ++counts_[clients_[number].waiting ? "goes while it waits" : "goes"];
-  log_.Note(Who(number), {"goes"}, "");
+  ++counts_[clients_[number].waiting ? "disconnects while blocked" : "disconnects"];
+  log_.Note(Who(number), {"disconnects"}, "");
   Connect(number);
   model_.OnConnectionClosed(static_cast<int>(number));
-  Settle();
+  ServeWaiters();
 }
 
 void StreamRun::Finish() {
@@ -215,9 +215,9 @@ void StreamRun::Finish() {
     ledger_.Dropped(name);
   }
   model_.partitions.clear();
-  Settle();
+  ServeWaiters();
   clients_.clear();
-  Ask(probe_, "probe", {"FLUSHALL"});  // of what was written by those that had waited for room
+  Ask(probe_, "probe", {"FLUSHALL"});  // of writes that had waited for space
   CHECK(server_.GetMemory().GetArena().GetStats().used_bytes == 0);
   CHECK(server_.Get().blocked_clients == 0);
 }

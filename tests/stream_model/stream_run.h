@@ -1,6 +1,6 @@
 // StreamRun: one seed's run of stream_model_test.cc. 20 clients of one server send random commands;
-// each is answered by the model, too, and after each all that wait must have been answered exactly
-// if the model says so.
+// the model answers each command, too. After each command, a waiter must have been answered if and
+// only if the model says so.
 #pragma once
 
 #include <deque>
@@ -24,19 +24,19 @@ class StreamRun : private StreamPicks {
   explicit StreamRun(unsigned seed);
 
   void Step();
-  // All gone: nothing may be left over.
+  // All removed: nothing may be left over.
   void Finish();
 
-  // How often what happened, so that the test can say that it was tested at all.
+  // Event counts, so that the test can check that each event occurred.
   [[nodiscard]] const std::map<std::string, int>& Counts() const { return counts_; }
 
  private:
-  // A command and what is to be done with its answer. It is judged by the model as it is when the
-  // answer was made.
+  // A command and the check of its reply. The reply is checked against the model's state at the
+  // time at which the reply was made.
   struct Command {
     Words words = {};
     std::function<void(const Value&)> judge = {};
-    // What may wait: a fetch, which is judged by JudgeFetch(), or a write.
+    // What may block: a fetch, which JudgeFetch() checks, or a write.
     std::optional<FetchRequest> fetch = {};
     std::optional<WriteRequest> write = {};
   };
@@ -44,18 +44,18 @@ class StreamRun : private StreamPicks {
     Command command = {};
     std::optional<std::int64_t> deadline_us = {};
     std::int64_t arrival = 0;
-    int admitted = 0;  // to the partition of this number
+    int admitted = 0;  // waiting for the partition of this number
   };
   struct ConnectionInfo {
     std::unique_ptr<TestClient> connection = {};
     std::optional<Waiting> waiting = {};
   };
-  // A client that was answered and goes before it is told.
+  // A client that was answered and disconnects before it receives the reply.
   struct Doomed {
     std::size_t client = 0;
     Plan plan = {};
     std::optional<int> lease = {};
-    Indexes held = {};  // that AUTOEVICT leaves there until it is gone
+    Indexes held = {};  // kept by AUTOEVICT until the client has gone
   };
   struct TaskId {
     std::string partition = {};
@@ -85,7 +85,7 @@ class StreamRun : private StreamPicks {
   Command ClaimCommand(std::size_t client);
   Command ExplainCommand();
   Command AckCommand(bool release);
-  // Answered as this says.
+  // Requires this reply.
   Command Same(const Words& words, const std::function<std::string()>& model);
 
   // stream_run_fetch.cc
@@ -94,7 +94,7 @@ class StreamRun : private StreamPicks {
     bool time_is_up = false;
     bool waited = false;
   };
-  // Returns the rows that the answer consumed.
+  // Returns the rows that the reply consumed.
   Indexes JudgeFetch(const FetchRequest& request, const Asked& asked, const Value& reply);
   void EvictLater(const std::string& partition, const Indexes& rows);
   void JudgeFetchAndEvict(const FetchRequest& request, const Asked& asked, const Value& reply);
@@ -108,15 +108,15 @@ class StreamRun : private StreamPicks {
   void RunOne(std::size_t client);
   [[nodiscard]] bool IsToWait(const Command& command, bool time_is_up) const;
   void Park(std::size_t client, const Command& command);
-  // It waited, and must be answered now.
+  // It was blocked, and must have its reply now.
   void Answer(std::size_t client, bool time_is_up);
   void RunTransaction(std::size_t client);
   void LetTimePass();
-  // Those whose time is up: by the housekeeper, or by the next command.
+  // Requests at their time-out: ended by the housekeeper, or by the next command.
   void EndLeases();
   void Disconnect(std::size_t client);
-  // Everybody who can be served is, in order of arrival.
-  void Settle();
+  // Serves all waiters that can be served, in order of arrival.
+  void ServeWaiters();
   void Admit();
   bool ServeFetch();
   bool EvictOnce();
@@ -137,7 +137,7 @@ class StreamRun : private StreamPicks {
   TestClient probe_;
   std::map<std::string, int> counts_;
   std::optional<Doomed> doomed_;
-  std::deque<ToEvict> to_evict_;  // what those were answered with that waited
+  std::deque<ToEvict> to_evict_;  // the rows in replies to fetches that were blocked
   bool in_transaction_ = false;
   std::int64_t arrivals_ = 0;
   int steps_ = 0;

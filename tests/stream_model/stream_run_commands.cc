@@ -1,4 +1,4 @@
-// StreamRun: random commands, and what the model answers.
+// StreamRun: random commands, and the model's replies.
 #include <algorithm>
 
 #include <boost/json/parse.hpp>
@@ -145,7 +145,7 @@ StreamRun::Command StreamRun::PickTaskCommand() {
 StreamRun::Command StreamRun::ExplainCommand() {
   FetchRequest request = PickFetch();
   const Words words = request.ToWords("TASK.EXPLAIN");
-  request.format.clear();  // it is about the rows
+  request.format.clear();  // this test concerns the rows
   return {.words = words, .judge = [=, this](const Value& reply) {
             const bool there = model_.partitions.count(request.partition) != 0;
             const std::string forbidden =

@@ -1,4 +1,4 @@
-// StreamRun: the whole state of the server against the model's.
+// StreamRun: compares the whole state of the server with the model's.
 #include <algorithm>
 
 #include <boost/json/parse.hpp>
@@ -9,7 +9,7 @@
 namespace sluice::tests {
 namespace {
 
-// Lists in an order of their own, by name.
+// Lists that the server returns in its own order, sorted by name.
 std::string FlatInfo(const Value& info) {
   if (info.type == '-') {
     return Flat(info);

@@ -1,4 +1,4 @@
-// StreamRun: is the answer to a fetch, or a claim, what the model says?
+// StreamRun: checks the reply to a fetch, or to a claim, against the model.
 #include <algorithm>
 #include <cstdlib>
 
@@ -14,7 +14,7 @@ std::string Number(double number) {
   return fmt::format("{}", number);
 }
 
-// Tags and weights in one spelling.
+// Returns tags and weights in one spelling.
 Value Normal(Value reply) {
   for (std::size_t i = 0; i + 1 < reply.items.size(); i += 2) {
     for (Value& item : reply.items[i + 1].items) {
@@ -75,7 +75,7 @@ void StreamRun::JudgeFetchAndEvict(const FetchRequest& request, const Asked& ask
                                    const Value& reply) {
   const Indexes rows = JudgeFetch(request, asked, reply);
   if (request.format == "values" || in_transaction_) {
-    EvictLater(request.partition, rows);  // the reply is made while others may act
+    EvictLater(request.partition, rows);  // other commands may run while the reply is made
   } else {
     model_.AutoEvict(request.partition, rows);
   }
@@ -92,10 +92,10 @@ void StreamRun::EvictLater(const std::string& name, const Indexes& rows) {
 Indexes StreamRun::CheckRows(const Plan& plan, const Value& reply) {
   const Value* const found = Member(reply, "rows");
   if (found == nullptr) {
-    log_.Fail("rows expected");
+    log_.Fail("expected rows");
   }
   if (plan.count == 0) {
-    return plan.rows;  // which are compared with all else
+    return plan.rows;  // which are compared with the rest
   }
   Indexes rows = Unpacked(found->text);
   const std::set<Index> distinct(rows.begin(), rows.end());
@@ -110,7 +110,7 @@ Indexes StreamRun::CheckRows(const Plan& plan, const Value& reply) {
   return rows;
 }
 
-// The same SEED draws the same of the same rows.
+// The same SEED draws the same rows again.
 void StreamRun::CheckSeed(FetchRequest request, const Indexes& rows) {
   request.block_ms.reset();
   request.format.clear();
@@ -120,7 +120,7 @@ void StreamRun::CheckSeed(FetchRequest request, const Indexes& rows) {
   ++counts_["fetch: seed again"];
 }
 
-// The reply but for the lease.
+// The reply without the lease.
 Words StreamRun::Expected(const FetchRequest& request, const Plan& plan, const Indexes& rows) {
   Words keys;
   Words tags;
@@ -146,19 +146,19 @@ Words StreamRun::Expected(const FetchRequest& request, const Plan& plan, const I
   return expected;
 }
 
-// What stands at "lease"; a new lease has an id that none had before.
+// The value at "lease"; a new lease has a new id.
 std::string StreamRun::CheckLease(const TaskId& of, std::optional<int> lease, const Value& reply) {
   if (!lease) {
     return "nil";
   }
   const Value* const id = Member(reply, "lease");
   if (id == nullptr || id->type != ':') {
-    log_.Fail("the id of a lease expected");
+    log_.Fail("expected the id of a lease");
   }
   StreamLease& named = model_.partitions.at(of.partition).tasks.at(of.task).leases.at(*lease);
   if (named.id.empty()) {
     if (std::find(lease_ids_.begin(), lease_ids_.end(), id->text) != lease_ids_.end()) {
-      log_.Fail("the lease has the id of another one");
+      log_.Fail("the lease has the id of another lease");
     }
     lease_ids_.push_back(id->text);
     named.id = id->text;
@@ -166,14 +166,14 @@ std::string StreamRun::CheckLease(const TaskId& of, std::optional<int> lease, co
   return named.id;
 }
 
-// Asks the server for the data of the rows that have just been fetched.
+// Asks the server for the data of the rows just fetched.
 void StreamRun::CheckFields(const FetchRequest& request, const Indexes& rows) {
   Words words = {"KV.MGET", request.partition, "ROWS", Packed(rows), "FIELDS"};
   AddList(words, request.fields);
   words.insert(words.end(), {"FORMAT", "rows"});
   for (const Value& row : Ask(probe_, "probe", words).items) {
     if (row.type != '_' && row.items.size() != request.fields.size()) {
-      log_.Fail("a row was fetched that lacks a field");
+      log_.Fail("a fetched row lacks a field");
     }
   }
 }

@@ -1,11 +1,11 @@
-// StreamRun: what must have happened to those that wait, after each command.
+// StreamRun: the waiters that must have been served, after each command.
 #include <utility>
 
 #include "tests/stream_model/stream_run.h"
 
 namespace sluice::tests {
 
-void StreamRun::Settle() {
+void StreamRun::ServeWaiters() {
   while (ServeFetch() || EvictOnce() || ServeWrite()) {
   }
   for (const std::size_t number : InOrderOfArrival()) {
@@ -14,7 +14,7 @@ void StreamRun::Settle() {
     }
   }
   if (const auto gone = std::exchange(doomed_, std::nullopt)) {
-    ++counts_["goes before it is told"];
+    ++counts_["disconnects before its reply"];
     const FetchRequest request = *clients_[gone->client].waiting->command.fetch;
     model_.GiveBack(request, gone->plan, gone->lease);
     Disconnect(gone->client);
@@ -22,7 +22,7 @@ void StreamRun::Settle() {
   }
 }
 
-// Those that wait for a partition are let in once it is there, unless it is STRICT.
+// Admits the waiters for a partition once it exists, unless it is STRICT.
 void StreamRun::Admit() {
   for (const std::size_t number : InOrderOfArrival()) {
     Waiting& waiting = *clients_[number].waiting;
@@ -39,8 +39,8 @@ void StreamRun::Admit() {
   }
 }
 
-// Rows that fetches have consumed which waited go when their clients are answered, and that is when
-// all have been served that could be.
+// Rows consumed by blocked fetches are evicted when their clients are answered, which is after all
+// waiters that can be served have been served.
 bool StreamRun::EvictOnce() {
   if (to_evict_.empty()) {
     return false;
@@ -54,7 +54,7 @@ bool StreamRun::EvictOnce() {
   return true;
 }
 
-// The replies with these rows have been taken, or never will be.
+// The replies with these rows have been received, or never will be.
 void StreamRun::ReleaseHeld(const std::string& name, const Indexes& rows) {
   for (const Index row : rows) {
     std::multiset<Index>& held = model_.partitions[name].held;
@@ -65,7 +65,7 @@ void StreamRun::ReleaseHeld(const std::string& name, const Indexes& rows) {
   }
 }
 
-// Serves the first that can be served, as the command does that makes it possible.
+// Serves the first waiter that can be served, as the command does that makes it possible.
 bool StreamRun::ServeFetch() {
   Admit();
   for (const std::size_t number : InOrderOfArrival()) {
@@ -81,7 +81,7 @@ bool StreamRun::ServeFetch() {
   return false;
 }
 
-// Those that wait for room try by themselves, in order of arrival.
+// Waiters for space retry by themselves, in order of arrival.
 bool StreamRun::ServeWrite() {
   for (const std::size_t number : InOrderOfArrival()) {
     const Waiting& waiting = *clients_[number].waiting;
@@ -101,12 +101,12 @@ void StreamRun::ExpectToWait(std::size_t number) {
   const std::string output = clients_[number].connection->Resume();
   if (!output.empty()) {
     log_.Note(Who(number), clients_[number].waiting->command.words, output);
-    log_.Fail("it was to wait on");
+    log_.Fail("must still be blocked");
   }
 }
 
-// It is answered, and will go before it is told. False where it must be told, since the model
-// cannot know what it got.
+// It is answered, and disconnects before it receives the reply. Returns false if it must receive
+// the reply, since the model cannot know the rows otherwise.
 bool StreamRun::Doom(std::size_t number) {
   const FetchRequest& request = *clients_[number].waiting->command.fetch;
   const Plan plan = model_.PlanFetch(request, false);

@@ -20,7 +20,7 @@ double Spread(const Parts& parts) {
   return parts.front().sum - parts.back().sum;
 }
 
-// The one of the largest spread; of several, the one that began with the heaviest.
+// Returns the one of the largest spread; among equals, the one that began with the heaviest.
 std::size_t MostUneven(const std::vector<Parts>& deals) {
   std::size_t most = 0;
   for (std::size_t i = 1; i < deals.size(); ++i) {

@@ -1,5 +1,5 @@
-// Deadline: a test that hangs in this scope ends the process with a message, at once and not when
-// ctest loses patience: threads that hang cannot be joined.
+// Deadline: ends the process with a message if a test hangs in this scope. It does not wait for the
+// time-out of ctest: hanging threads cannot be joined.
 #pragma once
 
 #include <chrono>
@@ -15,7 +15,7 @@ namespace sluice::tests {
 
 class Deadline {
  public:
-  // `what`: what did not come in time.
+  // `what`: the event that did not come in time.
   explicit Deadline(std::string what, std::chrono::seconds patience = std::chrono::seconds(30))
       : what_(std::move(what)), thread_([this, patience] { Watch(patience); }) {}
   ~Deadline() {

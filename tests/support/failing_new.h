@@ -6,17 +6,17 @@
 
 namespace sluice::tests {
 
-// While it lives, the n-th allocation (1: the first) of this thread throws std::bad_alloc, once.
+// During its lifetime, the n-th allocation (from 1) of this thread throws std::bad_alloc, once.
 class FailNthAllocation {
  public:
   explicit FailNthAllocation(std::uint64_t n);
   ~FailNthAllocation();
   FailNthAllocation(const FailNthAllocation&) = delete;
   FailNthAllocation& operator=(const FailNthAllocation&) = delete;
-  [[nodiscard]] bool Failed() const;  // it came to that
+  [[nodiscard]] bool Failed() const;  // the allocation failed
 };
 
-// How many allocations this thread has made so far.
+// Returns the number of allocations of this thread so far.
 std::uint64_t AllocationCount();
 
 }  // namespace sluice::tests

@@ -1,5 +1,5 @@
 // A real server in this process: the parts of TestServer behind I/O threads, on a free TCP port and
-// a Unix socket in a folder of its own.
+// a Unix socket in a temporary folder.
 #pragma once
 
 #include <cstdlib>
@@ -59,7 +59,7 @@ class LiveServer {
   SocketClient Tcp() { return SocketClient::Tcp(static_cast<int>(parts_.GetConfig().port)); }
   SocketClient Unix() { return SocketClient::Unix(socket_); }
   TestServer& Parts() { return parts_; }
-  // The listener runs on the first.
+  // The first thread runs the listener.
   std::span<const std::unique_ptr<server::IoThread>> Threads() { return threads_; }
   [[nodiscard]] std::int64_t Connections() {
     return parts_.Get().stats.Sum(&server::ThreadStats::connections);

@@ -1,4 +1,4 @@
-"""A server as users have it: a process of its own, on a free port and a Unix socket."""
+"""A server process as users run it, on a free port and a Unix socket."""
 
 import os
 import pathlib
@@ -13,7 +13,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def free_port():
-    """One that no client gets for its own end meanwhile: below the range that the system takes those from."""
+    """Returns a free port below the range that the system assigns to clients, so that no client takes it meanwhile."""
     while True:
         port = random.SystemRandom().randrange(10_000, 32_000)
         with socket.socket() as probe:
@@ -32,7 +32,7 @@ def server_binary():
 
 class Server:
     def __init__(self, folder, *options, password="", **popen):
-        """With more options, and more for subprocess.Popen."""
+        """Starts with further options, and further arguments for subprocess.Popen."""
         self.port = free_port()
         self.path = str(folder / "s")
         self.password = password
@@ -59,7 +59,7 @@ class Server:
 
 
 def wait_until(holds, what, seconds=5):
-    """Polls: memory may be held a moment longer, by compaction or by a reply that is just being sent."""
+    """Polls: compaction or a reply that is being sent may hold memory a moment longer."""
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, what

@@ -1,4 +1,4 @@
-"""What Prometheus would read: a scrape, parsed by its own client library, checked for what holds of every page."""
+"""A scrape as Prometheus reads it, parsed by its own client library, with checks that hold for every page."""
 
 import urllib.request
 
@@ -9,7 +9,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class MetricsServer(Server):
-    """A server of its own, with metrics: their numbers count from its start."""
+    """A new server with metrics: its numbers count from its start."""
 
     def __init__(self, folder, *options, **more):
         self.metrics_port = free_port()
@@ -25,26 +25,26 @@ class Page:
     def __init__(self, text):
         self.families = list(text_string_to_metric_families(text))
         self.samples = {}  # {(name, labels): value}
-        self.order = []  # the same, as they stand
+        self.order = []  # the same, in page order
         for family in self.families:
             assert family.name.startswith("sluice_"), family.name
             assert family.documentation, family.name
             assert family.type in {"counter", "gauge", "histogram"}, family.name
             for sample in family.samples:
                 key = (sample.name, frozenset(sample.labels.items()))
-                assert key not in self.samples, f"{sample} stands twice"
+                assert key not in self.samples, f"{sample} is a duplicate"
                 assert family.type != "counter" or sample.name.endswith("_total"), sample
                 self.samples[key] = sample.value
                 self.order.append(sample)
         names = [family.name for family in self.families]
-        assert len(names) == len(set(names)), "a family stands in two places"
+        assert len(names) == len(set(names)), "a family is split"
 
     def __call__(self, name, **labels):
-        """The value of sluice_<name> with these labels."""
+        """Returns the value of sluice_<name> with these labels."""
         return self.samples["sluice_" + name, frozenset(labels.items())]
 
     def by(self, label, name, **others):
-        """{value of `label`: value} of all samples of that name that have these other labels."""
+        """Returns {value of `label`: value} for all samples of that name with these other labels."""
         chosen = {}
         for sample in self.order:
             rest = {key: value for key, value in sample.labels.items() if key != label}
@@ -53,5 +53,5 @@ class Page:
         return chosen
 
     def names(self):
-        """All metric names, as queries spell them."""
+        """Returns all metric names in the spelling of queries."""
         return {sample.name for sample in self.order}

@@ -1,4 +1,4 @@
-"""Pages of the documentation whose transcripts are checked."""
+"""Documentation pages whose transcripts are checked."""
 
 import subprocess
 import sys
@@ -7,6 +7,6 @@ from live_server import ROOT
 
 
 def transcript(*arguments):
-    """Runs scripts/transcript and returns the ended process with its output."""
+    """Runs scripts/transcript and returns the finished process with its output."""
     script = ROOT / "scripts/transcript"
     return subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""A TCP proxy that spoils connections on purpose."""
+"""A TCP proxy that disturbs connections on purpose."""
 
 import itertools
 import socket
@@ -11,9 +11,9 @@ STALL_SECONDS = 0.2
 
 class Proxy:
     """
-    piece    forwards at most so many bytes at a time, each alone
-    stalls   waits so often, 0.2 s, before a piece that is forwarded
-    cut      resets both sides once so many bytes of replies were forwarded
+    piece    forwards at most this many bytes at a time, each piece alone
+    stalls   pauses this many times, 0.2 s each, before a piece is forwarded
+    cut      resets both sides once this many bytes of replies were forwarded
     """
 
     def __init__(self, port, piece=65536, stalls=0, cut=None):
@@ -21,7 +21,7 @@ class Proxy:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.port = self.listener.getsockname()[1]
         self.lock = threading.Lock()
-        self.hung_up = 0  # clients whose end the server was told of
+        self.hung_up = 0  # clients whose disconnect was passed on to the server
         threading.Thread(target=self.accept, daemon=True).start()
 
     def __enter__(self):
@@ -66,7 +66,7 @@ class Proxy:
 
 
 def reset(side):
-    """Closes by RST. The other thread may sit in recv(), which keeps the connection: shutdown() wakes it."""
+    """Closes by RST. The other thread may be blocked in recv(), which keeps the connection: shutdown() wakes it."""
     try:
         side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         side.shutdown(socket.SHUT_RD)

@@ -29,8 +29,8 @@ struct Value {
   }
 };
 
-// Sets `out` to the first value of `bytes`. Returns how many bytes it took; nullopt: more are
-// needed. Throws std::runtime_error for what no server may send.
+// Sets `out` to the first value of `bytes`. Returns the number of bytes read; nullopt if more are
+// needed. Throws std::runtime_error for an invalid reply.
 inline std::optional<std::size_t> Decode(std::string_view bytes, Value& out) {
   out = Value();
   const std::size_t line_end = bytes.find("\r\n");
@@ -82,7 +82,7 @@ inline std::optional<std::size_t> Decode(std::string_view bytes, Value& out) {
   return used;
 }
 
-// All values of `bytes`. Throws where the last one is not whole.
+// Returns all values of `bytes`. Throws if the last one is incomplete.
 inline std::vector<Value> DecodeAll(std::string_view bytes) {
   std::vector<Value> values;
   while (!bytes.empty()) {

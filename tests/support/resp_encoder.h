@@ -1,4 +1,4 @@
-// A request as RESP bytes: "*2\\r\\n$4\\r\\nECHO\\r\\n..." of {"ECHO", ...}.
+// Returns a request as RESP bytes: {"ECHO", ...} is "*2\\r\\n$4\\r\\nECHO\\r\\n...".
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Short requests with every name of the command table, and what they must be answered with: for the
-// test that sends all of them and the fuzz target that sends any.
+// Short requests with every name of the command table, and the check of their replies: for the test
+// that sends all of them and the fuzz target that sends any of them.
 #pragma once
 
 #include <algorithm>
@@ -16,8 +16,8 @@
 
 namespace sluice::tests {
 
-// What requests begin with: each row's name as one word, "client|id" too, which no client should
-// send; a subcommand's as two; and some that look like names.
+// The beginnings of requests: each row's name as one word ("client|id" too, which no client should
+// send), a subcommand's name as two words, and some that resemble names.
 inline std::vector<std::vector<std::string>> Beginnings() {
   std::vector<std::vector<std::string>> all = {
       {"|"}, {"client|"}, {"|id"}, {"client|nosuch"}, {"get|key"}, {""}, {"\r\n|"}};
@@ -33,14 +33,14 @@ inline std::vector<std::vector<std::string>> Beginnings() {
   return all;
 }
 
-// (P|S)SUBSCRIBE and their opposites answer once a name.
+// (P|S)SUBSCRIBE and their opposites reply once per name.
 inline std::size_t RepliesTo(const std::vector<std::string>& request) {
   const bool each = sluice::UpperCased(request[0]).ends_with("SUBSCRIBE");
   return each ? std::max<std::size_t>(1, request.size() - 1) : 1;
 }
 
-// Sends the request over a connection of its own and lets what waits run out of time. Returns what
-// is wrong with the answer; "" where nothing is.
+// Sends the request over a new connection and lets blocked commands reach their time-out. Returns
+// the fault of the reply; "" if it is correct.
 inline std::string Complaint(TestServer& server, const std::vector<std::string>& request,
                              resp::Version version = resp::Version::k2) {
   constexpr std::int64_t kHourUs = std::int64_t{3600} * 1000 * 1000;
@@ -59,9 +59,9 @@ inline std::string Complaint(TestServer& server, const std::vector<std::string>&
     if (replies != RepliesTo(request)) {
       return std::to_string(replies) + " replies: " + answer;
     }
-    const bool listens = client.Get().GetInfo().monitor;  // it is sent its own PING, too
+    const bool listens = client.Get().GetInfo().monitor;  // it receives its own PING, too
     if (!client.Closed() && !listens && DecodeAll(client.Run({"PING"})).size() != 1) {
-      return "the connection does not answer any more, after: " + answer;
+      return "the connection no longer replies, after: " + answer;
     }
   } catch (const std::runtime_error& error) {
     return error.what();

@@ -57,7 +57,7 @@ inline std::string ShowLeaf(const Value& value) {
   }
 }
 
-// Every line ends in a newline; `indent` stands before all lines but the first.
+// Every line ends in a newline; `indent` precedes all lines but the first.
 inline std::string Show(const Value& value, const std::string& indent = "") {
   const bool map = value.type == '%';
   if (!map && value.type != '*' && value.type != '~' && value.type != '>') {

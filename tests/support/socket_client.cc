@@ -102,7 +102,7 @@ std::string SocketClient::ReceiveUntilClosed() {
 }
 
 Value SocketClient::Ask(std::string_view inline_command) {
-  Send(std::string(inline_command) + "\r\n");  // at once: the system would hold back the rest
+  Send(std::string(inline_command) + "\r\n");  // in one piece: the system would delay the rest
   return Receive();
 }
 

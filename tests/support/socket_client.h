@@ -30,9 +30,9 @@ class SocketClient {
 
   void Close();
   void HalfClose() { shutdown(fd_, SHUT_WR); }
-  // Closes by RST: what was not read yet is lost at both ends. Over TCP.
+  // Closes by RST: unread bytes are lost at both ends. Over TCP.
   void Reset();
-  // Its own, in network order. Over TCP.
+  // Its own port, in network order. Over TCP.
   [[nodiscard]] in_port_t Port() const;
   // For poll().
   [[nodiscard]] int Descriptor() const { return fd_; }
@@ -43,31 +43,31 @@ class SocketClient {
     }
   }
 
-  // Sends all; a peer that has closed is no error here (reading will tell). Throws where nothing is
-  // taken for too long.
+  // Sends all bytes; a peer that has closed is not an error (reading reports it). Throws if the
+  // peer takes no bytes for too long.
   void Send(std::string_view bytes);
-  // What the socket takes within `patience`; 0 where it takes nothing, or is closed.
+  // Returns the bytes that the socket takes within `patience`; 0 if none, or if it is closed.
   std::size_t SendSome(std::string_view bytes, std::chrono::milliseconds patience);
 
-  // Appends what has come to `bytes`. False where nothing comes within `patience`, or ever again.
+  // Appends received bytes to `bytes`. Returns false if none come within `patience`, or ever again.
   bool ReceiveSome(std::string& bytes, std::chrono::milliseconds patience);
-  // The next reply. Throws where the connection ends first, or nothing comes for too long.
+  // Returns the next reply. Throws if the connection ends first, or no byte comes for too long.
   Value Receive();
-  // All bytes until the peer closes.
+  // Returns all bytes until the peer closes.
   std::string ReceiveUntilClosed();
   Value Ask(std::string_view inline_command);
 
  private:
   SocketClient(int family, const sockaddr* address, socklen_t size);
   bool Wait(short events, std::chrono::milliseconds patience);
-  // False at the end of the connection, a reset one too.
+  // Returns false at the end of the connection, also after a reset.
   bool ReadMore();
 
   int fd_;
   std::string received_;
 };
 
-// Calls `done()` until it is true. Throws where that takes too long.
+// Calls `done()` until it returns true. Throws if that takes too long.
 template <typename Done>
 void WaitUntil(const Done& done) {
   const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(20);
@@ -75,7 +75,7 @@ void WaitUntil(const Done& done) {
     if (std::chrono::steady_clock::now() > until) {
       throw std::runtime_error("a condition did not become true within the deadline");
     }
-    usleep(2000);  // between two looks, never instead of one
+    usleep(2000);  // between two calls, never instead of one
   }
 }
 

@@ -1,4 +1,4 @@
-"""Workers of the streaming tests: processes of their own, and TASK.FETCH in Python's words."""
+"""Worker processes of the streaming tests, and TASK.FETCH as a Python function."""
 
 import contextlib
 import multiprocessing
@@ -17,7 +17,7 @@ def connect(port, protocol=2):
 
 
 def pairs(reply):
-    """Of a map: a dict in RESP3, a flat list in RESP2."""
+    """Returns a map's contents: a dict in RESP3, a flat list in RESP2."""
     found = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
     return {name.decode(): value for name, value in found}
 
@@ -27,7 +27,7 @@ def numbers(blob):
 
 
 def fetch(client, partition, task, *arguments):
-    """FIELDS 1 x, and `arguments`. None where there is not enough; else .rows (a list), .keys, .tags, .lease, .end, .data"""
+    """FIELDS 1 x and `arguments`. Returns None if too few rows; else .rows (a list), .keys, .tags, .lease, .end, .data."""
     reply = client.execute_command("TASK.FETCH", partition, task, "FIELDS", 1, "x", *arguments)
     if reply is None:
         return None
@@ -36,7 +36,7 @@ def fetch(client, partition, task, *arguments):
 
 
 def fetch_all(client, partition, task, *arguments):
-    """Each batch until the end of the stream, or until too little can come; with LEASE each is acknowledged."""
+    """Yields batches until the end of the stream, or until too few rows can come; with LEASE acknowledges each."""
     while (got := fetch(client, partition, task, *arguments)) and not got.end:
         if got.lease is not None:
             assert client.execute_command("TASK.ACK", partition, task, "ROWS", got.blob, "LEASE", got.lease) > 0
@@ -44,7 +44,7 @@ def fetch_all(client, partition, task, *arguments):
 
 
 def put_rows(client, partition, values, *tags):
-    """New rows, x of each a value."""
+    """Puts new rows whose x are these values."""
     more = ["TAGS", len(tags), *tags] if tags else []
     blob = np.array(values, "<i8").tobytes()
     return numbers(
@@ -61,8 +61,8 @@ def wait_for_blocked(client, count):
 
 
 class Workers:
-    """Processes, killed when the `with` is left. A function gets a client of its own, and a pipe's end, which it
-    tells things; what it returns is told last."""
+    """Processes, killed at the end of the `with`. A function gets its own client and a pipe end for messages; its return
+    value is the last message."""
 
     def __init__(self, port):
         self._port, self._started = port, []
@@ -84,12 +84,12 @@ class Workers:
         return process, lambda: self._told(ours)
 
     def results(self):
-        """What those that were started return, in that order."""
+        """Returns the results of the started processes, in order."""
         return [self._told(pipe) for _, pipe in self._started]
 
     @staticmethod
     def _told(pipe):
-        assert pipe.poll(PATIENCE_S), "the worker says nothing"
+        assert pipe.poll(PATIENCE_S), "no message from the worker"
         message = pipe.recv()
         assert not isinstance(message, Exception), message
         return message
@@ -98,5 +98,5 @@ class Workers:
         with contextlib.suppress(BrokenPipeError):
             try:
                 pipe.send(function(connect(self._port), pipe.send, *arguments))
-            except Exception as error:  # pylint: disable=broad-except  -- the test has to know
+            except Exception as error:  # pylint: disable=broad-except  -- reported to the test
                 pipe.send(RuntimeError(f"{function.__name__}: {error!r}"))

@@ -1,4 +1,4 @@
-"""Tensors of every dtype as bytes and back, for the tests: what a client of Sluice has to do by hand."""
+"""Tensors of every dtype as bytes and back, for the tests: the work of a client without a library."""
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ def item_size(dtype):
 
 
 def random_tensor(dtype, shape, seed=0):
-    """Random bits, so that NaN payloads and denormal numbers come along; bools are 0 and 1."""
+    """Random bits, so that NaN payloads and denormal numbers occur; bools are 0 and 1."""
     generator = np.random.default_rng(seed)
     size = item_size(dtype)
     count = int(np.prod(shape, dtype=np.int64))

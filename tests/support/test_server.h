@@ -1,5 +1,5 @@
-// A whole server in one process, without sockets or threads: TestServer is what connections share,
-// TestClient is one connection. client.Run({"PING"}) is what a client would see on the wire.
+// A whole server in one process, without sockets or threads: TestServer has the shared state,
+// TestClient is one connection. client.Run({"PING"}) returns what a client would receive.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@
 
 namespace sluice::tests {
 
-// A clock that moves when it is told to.
+// A clock that a test advances.
 class ManualClock final : public Clock {
  public:
   [[nodiscard]] std::int64_t NowUs() const override { return now_us_; }
@@ -29,7 +29,7 @@ class ManualClock final : public Clock {
   void Advance(std::int64_t us) { now_us_ += us; }
 
  private:
-  static constexpr std::int64_t kEpochUs = 1700000000000000;  // some day in 2023
+  static constexpr std::int64_t kEpochUs = 1700000000000000;  // a day in 2023
   std::atomic<std::int64_t> now_us_{1};
 };
 
@@ -37,7 +37,7 @@ enum class UseClock { kManual, kSystem };
 
 class TestServer {
  public:
-  // A small arena, so that a test may have many; a maxmemory of 0 is none.
+  // A small arena, so that a test may have many; a maxmemory of 0: no limit.
   explicit TestServer(std::size_t arena_bytes = std::size_t{1} << 30,
                       UseClock clock = UseClock::kManual)
       : system_(clock == UseClock::kSystem),
@@ -55,7 +55,7 @@ class TestServer {
   server::ThreadStats& GetStats() { return *stats_.threads.front(); }
   ManualClock& GetClock() { return clock_; }
   store::Memory& GetMemory() { return memory_; }
-  // Without the lock: a test that uses it has no other thread.
+  // Without the lock: tests that use it have one thread.
   store::Store& GetStore() { return store_; }
   [[nodiscard]] bool Stopped() const { return stopped_; }
   // As the housekeeper does.
@@ -107,8 +107,8 @@ class TestClient {
     connection_.Begin();
   }
 
-  // Gives the connection `bytes`, in pieces of at most `segment` bytes, runs what is complete, and
-  // returns all that it answers.
+  // Gives the connection `bytes`, in pieces of at most `segment` bytes, runs complete requests, and
+  // returns all replies.
   std::string Feed(std::string_view bytes, std::size_t segment = SIZE_MAX) {
     std::string output;
     while (!bytes.empty() && !Closed()) {
@@ -120,13 +120,13 @@ class TestClient {
     }
     return output;
   }
-  // What a command that waits answers, if it was woken or its time is up.
+  // Returns the reply to a blocked command, if it was woken or its time-out has passed.
   std::string Resume() {
     server_.ServeWaiters();
     connection_.Run();
     return TakeOutput();
   }
-  // As Feed, but the output stays where it is (and nothing but the connection allocates).
+  // Like Feed, but the output stays in place (and only the connection allocates).
   void FeedOnly(std::string_view bytes) {
     while (!bytes.empty() && !Closed()) {
       FeedSegment(bytes, SIZE_MAX);
@@ -135,10 +135,10 @@ class TestClient {
       } while (connection_.HasMore() && !Closed());
     }
   }
-  // The reply to one command, as wire bytes.
+  // Returns the reply to one command, as wire bytes.
   std::string Run(const std::vector<std::string>& words) { return Feed(Encode(words)); }
 
-  // What waits to be sent, sent.
+  // Sends the waiting output and returns it.
   std::string TakeOutput() {
     std::string bytes;
     std::array<iovec, 16> buffers = {};
@@ -156,13 +156,13 @@ class TestClient {
   [[nodiscard]] bool Closed() const { return connection_.Closing() || no_memory_; }
 
  private:
-  // One read of the socket: takes what it read off the front of `bytes`.
+  // One read of the socket: removes the bytes read from the front of `bytes`.
   void FeedSegment(std::string_view& bytes, std::size_t segment) {
     std::array<std::span<char>, 2> space;
     try {
       space = connection_.ReadSpace();
     } catch (const std::bad_alloc&) {
-      no_memory_ = true;  // where the session closes the socket
+      no_memory_ = true;  // the connection would close its socket here
       return;
     }
     std::size_t count = 0;

@@ -10,7 +10,7 @@
 namespace sluice::tests {
 namespace {
 
-constexpr std::int64_t kWaitingBytesMax = 2 << 20;  // of a client that announced ever so much
+constexpr std::int64_t kWaitingBytesMax = 2 << 20;  // of a client that announced any size
 
 std::string Password(const Settings& settings) {
   for (const auto& [option, value] : settings) {
@@ -30,7 +30,7 @@ std::size_t OpenDescriptors() {
   return static_cast<std::size_t>(std::distance(begin(all), end(all)));
 }
 
-// The server's threads open a file for a moment now and then: the number that is seen again.
+// The server's threads open a file briefly now and then: returns a number seen twice.
 std::size_t SettledDescriptors() {
   std::size_t number = OpenDescriptors();
   int times = 0;
@@ -66,7 +66,7 @@ void PlayInProcess(const Case& bad, const Settings& settings, std::size_t segmen
   CHECK(server.GetMemory().GetBudget().Used() == before);
 }
 
-// All that a client gets that sends this and then nothing more.
+// Returns all bytes received by a client that sends this and then nothing more.
 std::string Answers(SocketClient& client, const Case& bad) {
   if (bad.protocol == Protocol::k3) {
     client.Ask("HELLO 3");
@@ -150,7 +150,7 @@ void Aftermath::Check() {
   }
   try {
     WaitUntil([&] { return server_.Connections() == 0 && server_.UsedMemory() == used_bytes_; });
-  } catch (const std::runtime_error&) {  // the numbers say more
+  } catch (const std::runtime_error&) {  // the checks below report the numbers
     CHECK(server_.Connections() == 0);
     CHECK(server_.UsedMemory() == used_bytes_);
   }

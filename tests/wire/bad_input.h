@@ -1,6 +1,6 @@
-// The table of bad inputs, by row, and what plays a row: in-process, over sockets, and, where Redis
-// has the same answer, against redis-server. After each a second connection gets its PONG, the
-// other clients are gone, and memory is back.
+// Bad inputs, by row of docs/hostile-input.md, and functions that play them: in-process, over
+// sockets, and, if Redis has the same reply, against redis-server. After each a second connection
+// gets its PONG, the other connections are closed, and used memory is back at its start value.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ enum class Protocol : std::uint8_t { k2, k3 };  // k3: after HELLO 3, whose answ
 enum class Differs : std::uint8_t {
   kNo,
   kFromRedis
-};  // kFromRedis: by intent, or it has no such thing
+};  // kFromRedis: by intent, or Redis lacks the feature
 
 struct Case {
   int row;
@@ -33,24 +33,24 @@ struct Case {
   Protocol protocol = Protocol::k2;
 };
 
-// Options, as of a configuration.
+// Options as in a configuration.
 using Settings = std::vector<std::pair<std::string_view, std::string_view>>;
 
 std::string ProtocolError(const std::string& text);
 std::string Repeat(const std::string& text, int count);
 
-// Whole, byte by byte, and cut elsewhere; each on a server of its own.
+// Whole, byte by byte, and split elsewhere; each on a new server.
 void PlayInProcess(const std::vector<Case>& cases, const Settings& settings);
 // Over TCP and a Unix socket.
 void PlayOverSockets(const std::vector<Case>& cases, const Settings& settings);
-// Those that do not differ. A `password` is what the server wants.
+// The cases that do not differ from Redis. `password` is the server's password.
 void PlayAgainstRedis(const std::vector<Case>& cases, const std::string& password = {});
 
-// What a test leaves behind. Made while nobody is connected; Check() waits until all clients but
-// its own are gone and memory is what it was.
+// Checks the state after a test. Construct it while no client is connected; Check() waits until all
+// connections but its own are closed and used memory is back.
 class Aftermath {
  public:
-  // A `password`: what the server wants, for the second connection.
+  // `password` is the server's password, for the second connection.
   explicit Aftermath(LiveServer& server, std::string password = {});
   void Check();
 

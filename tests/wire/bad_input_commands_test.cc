@@ -1,4 +1,4 @@
-// Rows 40-43, 61, 64 and 70 of the bad inputs: commands that are whole and wrong.
+// Complete but wrong commands.
 #include <catch2/catch.hpp>
 
 #include "tests/wire/bad_input.h"
@@ -12,7 +12,7 @@ std::string Error(const std::string& text) {
 
 std::vector<Case> CommandCases() {
   const std::string arity = "wrong number of arguments for ";
-  const std::string null = "$-1\r\n";  // what GET of nothing is in RESP2, and only there
+  const std::string null = "$-1\r\n";  // the reply to GET of a missing key, only in RESP2
   const std::string get = "GET nosuch\r\n";
   const std::string wrong_pass =
       "-WRONGPASS invalid username-password pair or user is disabled.\r\n";
@@ -51,20 +51,20 @@ std::vector<Case> ConfigCases() {
       {61, "CONFIG SET timeout 7 nosuch 2\r\n" + get("timeout"),
        unknown("nosuch") + pair("timeout", "0")},
       {61, "CONFIG SET databases 2\r\n", failed("databases", "can't set immutable config")},
-      // Redis says "argument must be a memory value".
+      // Redis's text is "argument must be a memory value".
       {61, "CONFIG SET timeout 7 maxmemory abc\r\n" + get("timeout"),
-       failed("maxmemory", "maxmemory: a memory value (like 512mb) is expected, not 'abc'") +
+       failed("maxmemory", "maxmemory: expected a memory value (like 512mb), got 'abc'") +
            pair("timeout", "0"),
        false, Differs::kFromRedis},
-      // Redis says that it is protected. There is no folder yet that could be set.
+      // Redis replies that it is protected. There is no folder option that could be set yet.
       {61, "CONFIG SET dir /tmp\r\n", unknown("dir"), false, Differs::kFromRedis},
-      // redis-server 7.0.15 took this.
+      // redis-server 7.0.15 accepts this.
       {61, "CONFIG SET port 1\r\n", failed("port", "can't set immutable config"), false,
        Differs::kFromRedis},
   };
 }
 
-// A write, then what shows that nothing is stored. "KV.PUT p k FIELD x" stands in front.
+// A write, then a read that shows that nothing is stored. "KV.PUT p k FIELD x" stands in front.
 Case Tensor(const std::vector<std::string>& words, const std::string& why) {
   std::vector<std::string> put = {"KV.PUT", "p", "k", "FIELD", "x"};
   put.insert(put.end(), words.begin(), words.end());
@@ -96,19 +96,19 @@ std::vector<Case> TensorCases() {
   };
 }
 
-TEST_CASE("wrong commands get their answer in-process, however they are cut", "[bad-input]") {
+TEST_CASE("wrong commands get their reply in-process, however they are split", "[bad-input]") {
   PlayInProcess(CommandCases(), {});
   PlayInProcess(ConfigCases(), {});
   PlayInProcess(TensorCases(), {});
 }
 
-TEST_CASE("wrong commands get their answer over sockets", "[bad-input]") {
+TEST_CASE("wrong commands get their reply over sockets", "[bad-input]") {
   PlayOverSockets(CommandCases(), {});
   PlayOverSockets(ConfigCases(), {});
   PlayOverSockets(TensorCases(), {});
 }
 
-TEST_CASE("wrong commands get the answers of redis-server", "[bad-input]") {
+TEST_CASE("wrong commands get the reply of redis-server", "[bad-input]") {
   PlayAgainstRedis(CommandCases());
   PlayAgainstRedis(ConfigCases());
 }

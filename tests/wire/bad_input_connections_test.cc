@@ -1,4 +1,4 @@
-// Rows 43-49, 54-57 and 59 of the bad inputs: states of a connection, entered and left wrongly.
+// Connection states, entered and left in wrong ways.
 #include <catch2/catch.hpp>
 
 #include "tests/wire/bad_input.h"
@@ -71,9 +71,9 @@ std::vector<Case> LoginCases() {
       {49, "QUIT\r\n", kOk, true},
       {49, "RESET\r\n", "+RESET\r\n"},
       {49, login + "RESET\r\nPING\r\n", kOk + "+RESET\r\n" + kNoAuthentication},
-      {49, "NOSUCH\r\n", kNoAuthentication, false, Differs::kFromRedis},  // Redis tells what it has
+      {49, "NOSUCH\r\n", kNoAuthentication, false, Differs::kFromRedis},  // unknown in Redis
       {49, "KV.MGET p KEYS 1 k\r\n", kNoAuthentication, false, Differs::kFromRedis},
-      {49, "EXEC\r\n", kNoAuthentication, false, Differs::kFromRedis},  // it calls that EXECABORT
+      {49, "EXEC\r\n", kNoAuthentication, false, Differs::kFromRedis},  // Redis replies EXECABORT
       {49, "CLIENT SETINFO LIB-NAME x\r\n", kNoAuthentication, false, Differs::kFromRedis},
   };
   for (const std::string command :
@@ -133,17 +133,17 @@ void PlayInProcessAndOverSockets(const std::vector<Case>& cases, const Settings&
   PlayOverSockets(cases, settings);
 }
 
-TEST_CASE("rows 44-46: commands among subscriptions", "[bad-input]") {
+TEST_CASE("commands between subscriptions get the reply of RESP2 or RESP3", "[bad-input]") {
   PlayInProcessAndOverSockets(PubSubCases());
   PlayAgainstRedis(PubSubCases());
 }
 
-TEST_CASE("rows 47-49: what a client may do before it has logged in", "[bad-input]") {
+TEST_CASE("before login a client may only log in, reset or quit", "[bad-input]") {
   PlayInProcessAndOverSockets(LoginCases(), {{"requirepass", "secret"}});
   PlayAgainstRedis(LoginCases(), "secret");
 }
 
-TEST_CASE("row 48: a password where none is wanted", "[bad-input]") {
+TEST_CASE("AUTH without a configured password is an error", "[bad-input]") {
   const std::vector<Case> cases = {
       {48, "AUTH secret\r\n",
        Error("AUTH <password> called without any password configured for the default user. Are you "
@@ -152,12 +152,12 @@ TEST_CASE("row 48: a password where none is wanted", "[bad-input]") {
   PlayAgainstRedis(cases);
 }
 
-TEST_CASE("rows 43 and 54-57: transactions", "[bad-input]") {
+TEST_CASE("transactions that fail or nest are refused", "[bad-input]") {
   PlayInProcessAndOverSockets(TransactionCases());
   PlayAgainstRedis(TransactionCases());
 }
 
-TEST_CASE("row 59: replies that were not wanted", "[bad-input]") {
+TEST_CASE("CLIENT REPLY suppresses unwanted replies", "[bad-input]") {
   PlayInProcessAndOverSockets(SilenceCases());
   PlayAgainstRedis(SilenceCases());
 }

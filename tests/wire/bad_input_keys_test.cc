@@ -1,4 +1,4 @@
-// Rows 62, 63, 65, 66 and 67 of the bad inputs: cursors, keys, expiry times and patterns.
+// Wrong cursors, keys, expiry times and patterns.
 #include <ctime>
 
 #include <catch2/catch.hpp>
@@ -61,21 +61,20 @@ std::vector<Case> PartitionCases() {
   return cases;
 }
 
-TEST_CASE("wrong cursors, times and types get their answer in-process", "[bad-input]") {
+TEST_CASE("wrong cursors, times and types get their reply in-process", "[bad-input]") {
   PlayInProcess(NumberCases(), {});
   PlayInProcess(PartitionCases(), {});
 }
 
-TEST_CASE("wrong cursors, times and types get their answer over sockets", "[bad-input]") {
+TEST_CASE("wrong cursors, times and types get their reply over sockets", "[bad-input]") {
   PlayOverSockets(NumberCases(), {});
   PlayOverSockets(PartitionCases(), {});
 }
 
-TEST_CASE("wrong cursors and times get the answers of redis-server", "[bad-input]") {
+TEST_CASE("wrong cursors and times get the reply of redis-server", "[bad-input]") {
   PlayAgainstRedis(NumberCases());
 }
 
-// Row 65.
 TEST_CASE("keys may be empty and long, but not too long", "[bad-input]") {
   TestServer server(std::size_t{4} << 30);
   const std::int64_t before = server.GetMemory().GetBudget().Used();
@@ -107,8 +106,7 @@ TEST_CASE("keys may be empty and long, but not too long", "[bad-input]") {
   CHECK(server.GetMemory().GetBudget().Used() == before);
 }
 
-// Row 65.
-TEST_CASE("names of partitions, rows and fields are checked, and named", "[bad-input]") {
+TEST_CASE("names of partitions, rows and fields are checked, and errors name them", "[bad-input]") {
   const std::vector<std::pair<std::string, std::string>> names = {
       {"", "is empty"},
       {std::string(513, 'n'), "is longer than 512 bytes"},
@@ -133,8 +131,7 @@ TEST_CASE("names of partitions, rows and fields are checked, and named", "[bad-i
   CHECK(client.Run({"DBSIZE"}) == ":0\r\n");
 }
 
-// Row 67.
-TEST_CASE("patterns cannot make the server work for long", "[bad-input]") {
+TEST_CASE("hostile patterns cannot make the server work for long", "[bad-input]") {
   const std::string key(std::size_t{64} * 1024, 'a');
   std::string stars;
   for (int i = 0; i < 10000; ++i) {
@@ -151,7 +148,7 @@ TEST_CASE("patterns cannot make the server work for long", "[bad-input]") {
   CHECK(client.Run({"KEYS", "[a"}) == "*0\r\n");
   CHECK(client.Run({"KEYS", "a\\"}) == "*0\r\n");
   CHECK(client.Run({"SCAN", "0", "MATCH", "["}) == "*2\r\n$1\r\n0\r\n*0\r\n");
-  // 10 ms each in a release build, with some room for the sanitizers
+  // 10 ms each in a release build, plus a margin for the sanitizers
   CHECK(std::clock() - begin < CLOCKS_PER_SEC / 2);
 }
 

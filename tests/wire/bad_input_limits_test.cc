@@ -1,5 +1,5 @@
-// Rows 50-52, 58, 60 and 70 of the bad inputs: what a client may make the server hold, before it
-// has logged in and afterwards, and clients that are ended.
+// Limits on memory that a client can make the server hold, before and after login, and clients that
+// are killed.
 #include <catch2/catch.hpp>
 
 #include "tests/wire/bad_input.h"
@@ -25,7 +25,7 @@ std::vector<Case> BeforeLogin() {
       {50, kPing + "*11\r\n", no_auth + multibulk, true},
       {50, Encode({"AUTH", std::string(16384, 'x')}),
        "-WRONGPASS invalid username-password pair or user is disabled.\r\n"},
-      {50, Encode(ten), no_auth, false, Differs::kFromRedis},  // it looks at the arity first
+      {50, Encode(ten), no_auth, false, Differs::kFromRedis},  // Redis checks the arity first
       {50, Encode({"AUTH", "secret"}) + Encode({"ECHO", std::string(20000, 'x')}),
        "+OK\r\n$20000\r\n" + std::string(20000, 'x') + "\r\n"},
       {50, Encode({"AUTH", "secret"}) + Encode({"RESET"}) + "*11\r\n",
@@ -33,14 +33,14 @@ std::vector<Case> BeforeLogin() {
   };
 }
 
-TEST_CASE("row 50: lengths before login", "[bad-input]") {
+TEST_CASE("before login requests have few and short arguments", "[bad-input]") {
   const Settings settings = {{"requirepass", "secret"}};
   PlayInProcess(BeforeLogin(), settings);
   PlayOverSockets(BeforeLogin(), settings);
   PlayAgainstRedis(BeforeLogin(), "secret");
 }
 
-TEST_CASE("row 51: wrong passwords whose answers are never read", "[bad-input]") {
+TEST_CASE("a client that sends wrong passwords and reads nothing is closed", "[bad-input]") {
   LiveServer server;
   server.Parts().Set("requirepass", "secret");
   Aftermath aftermath(server, "secret");
@@ -65,7 +65,7 @@ TEST_CASE("row 51: wrong passwords whose answers are never read", "[bad-input]")
   }
 }
 
-TEST_CASE("row 52: who does not log in in time is closed", "[bad-input]") {
+TEST_CASE("a client that does not log in in time is closed", "[bad-input]") {
   LiveServer server;
   CHECK(server.Parts().GetConfig().login_timeout == 10);
   server.Parts().Set("requirepass", "secret");
@@ -77,7 +77,7 @@ TEST_CASE("row 52: who does not log in in time is closed", "[bad-input]") {
     SocketClient in_time = server.Tcp();
     CHECK(in_time.Ask("AUTH secret").text == "OK");
     std::string received;
-    for (bool open = true; open;) {  // words alone do not help
+    for (bool open = true; open;) {  // other commands do not extend the time
       busy.Send("PING\r\n");
       open = busy.ReceiveSome(received, std::chrono::milliseconds(20000));
       REQUIRE(received.size() < 100000000);
@@ -88,8 +88,7 @@ TEST_CASE("row 52: who does not log in in time is closed", "[bad-input]") {
   aftermath.Check();
 }
 
-TEST_CASE("row 58: what MULTI queues counts as the client's memory, and is limited",
-          "[bad-input]") {
+TEST_CASE("commands queued by MULTI count as the client's memory, and are limited", "[bad-input]") {
   LiveServer server;
   server.Parts().Set("client-query-buffer-limit", "4mb");
   Aftermath aftermath(server);
@@ -120,7 +119,7 @@ TEST_CASE("row 58: what MULTI queues counts as the client's memory, and is limit
   }
 }
 
-TEST_CASE("row 58: large arguments that MULTI queues count against maxmemory", "[bad-input]") {
+TEST_CASE("large arguments queued by MULTI count in maxmemory", "[bad-input]") {
   LiveServer server;
   server.Parts().Set("maxmemory", "16mb");
   Aftermath aftermath(server);
@@ -144,7 +143,7 @@ TEST_CASE("row 58: large arguments that MULTI queues count against maxmemory", "
   aftermath.Check();
 }
 
-TEST_CASE("row 58: answers of EXEC that maxmemory has no room for are errors", "[bad-input]") {
+TEST_CASE("replies of EXEC that exceed maxmemory are errors", "[bad-input]") {
   constexpr std::int64_t kLimit = 16 * kMiB;
   constexpr std::size_t kReads = 20000;  // 300 MB
   LiveServer server;
@@ -176,7 +175,7 @@ TEST_CASE("row 58: answers of EXEC that maxmemory has no room for are errors", "
     }
     CHECK(values > 1000);
     CHECK(values < kReads / 2);
-    CHECK(answers.items.back().text.starts_with("OOM "));  // there is no memory left for it
+    CHECK(answers.items.back().text.starts_with("OOM "));  // no memory is left for it
     CHECK(server.Parts().GetMemory().GetBudget().Peak() < 2 * kLimit + 64 * kMiB);
     CHECK(other.Ask("GET first").text == "1");
     CHECK(other.Ask("EXISTS last").text == "0");
@@ -184,7 +183,7 @@ TEST_CASE("row 58: answers of EXEC that maxmemory has no room for are errors", "
   aftermath.Check();
 }
 
-TEST_CASE("row 60: a client that ends all clients, and itself", "[bad-input]") {
+TEST_CASE("CLIENT KILL of all clients also closes its own connection", "[bad-input]") {
   LiveServer server;
   Aftermath aftermath(server);
   for (const std::string command : {"CLIENT KILL TYPE normal SKIPME no\r\n",
@@ -208,7 +207,7 @@ TEST_CASE("row 60: a client that ends all clients, and itself", "[bad-input]") {
   }
 }
 
-TEST_CASE("row 60: a client that is ended in the middle of an upload", "[bad-input]") {
+TEST_CASE("a client that is killed in the middle of an upload frees its memory", "[bad-input]") {
   LiveServer server;
   Aftermath aftermath(server);
   const std::int64_t before = server.UsedMemory();
@@ -228,7 +227,7 @@ TEST_CASE("row 60: a client that is ended in the middle of an upload", "[bad-inp
   }
 }
 
-TEST_CASE("row 70: one client more than maxclients", "[bad-input]") {
+TEST_CASE("connections beyond maxclients are refused", "[bad-input]") {
   LiveServer server("maxclients", "2");
   Aftermath aftermath(server);
   {

@@ -1,6 +1,5 @@
-// Rows 1-39 of the bad inputs that a server of this protocol must stand: each in-process, whole and
-// byte by byte, and over TCP and a Unix socket; after each a second connection gets its PONG and
-// memory is back.
+// Bad requests: each in-process, whole and byte by byte, and over TCP and a Unix socket; after each
+// a second connection gets its PONG and used memory is back.
 #include "tests/wire/bad_input.h"
 
 #include <fstream>
@@ -141,8 +140,8 @@ std::vector<Case> Cases() {
   return cases;
 }
 
-TEST_CASE("no row of the table is left out", "[bad-input]") {
-  std::set<int> rows = {35, 36};  // have test cases of their own
+TEST_CASE("every framing row of docs/hostile-input.md has a case", "[bad-input]") {
+  std::set<int> rows = {35, 36};  // have their own test cases
   for (const Case& bad : Cases()) {
     rows.insert(bad.row);
   }
@@ -153,11 +152,11 @@ TEST_CASE("no row of the table is left out", "[bad-input]") {
 
 const Settings kSettings = {{"proto-max-bulk-len", "512mb"}};
 
-TEST_CASE("bad inputs get their answer in-process, however they are cut", "[bad-input]") {
+TEST_CASE("bad inputs get their reply in-process, however they are split", "[bad-input]") {
   PlayInProcess(Cases(), kSettings);
 }
 
-TEST_CASE("bad inputs get their answer over sockets", "[bad-input]") {
+TEST_CASE("bad inputs get their reply over sockets", "[bad-input]") {
   PlayOverSockets(Cases(), kSettings);
 }
 
@@ -169,7 +168,7 @@ std::int64_t ResidentBytes() {
   return resident * sysconf(_SC_PAGE_SIZE);
 }
 
-TEST_CASE("row 29: headers of large arguments cost next to nothing while their clients wait",
+TEST_CASE("headers of large arguments use almost no memory while their clients wait",
           "[bad-input]") {
   LiveServer server("proto-max-bulk-len", "512mb");
   SocketClient other = server.Unix();
@@ -191,9 +190,8 @@ TEST_CASE("row 29: headers of large arguments cost next to nothing while their c
   WaitUntil([&] { return server.Connections() == 1 && server.UsedMemory() == used; });
 }
 
-TEST_CASE(
-    "row 36: a peer that closes its half gets what it asked for, and nothing half sent is run",
-    "[bad-input]") {
+TEST_CASE("a peer that half-closes gets its replies, and an incomplete request does not run",
+          "[bad-input]") {
   LiveServer server;
   SocketClient client = server.Tcp();
   client.Send(kPing + "*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$100000\r\nhalf");
@@ -203,7 +201,7 @@ TEST_CASE(
   CHECK(second.Ask("DBSIZE").text == "0");
 }
 
-TEST_CASE("row 35: a large value byte by byte", "[bad-input]") {
+TEST_CASE("a large value may arrive byte by byte", "[bad-input]") {
   TestServer server;
   TestClient client(server);
   std::string value(200000, '\0');

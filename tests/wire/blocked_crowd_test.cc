@@ -1,4 +1,4 @@
-// Hundreds of clients that are blocked at once, on several I/O threads.
+// Hundreds of blocked clients on several I/O threads.
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -23,7 +23,7 @@ Value Ask(SocketClient& client, const Words& words) {
   return client.Receive();
 }
 
-// Both kinds of client: of TCP and of the Unix socket.
+// Clients alternate between TCP and the Unix socket.
 std::vector<SocketClient> Connect(LiveServer& server, std::size_t count) {
   std::vector<SocketClient> clients;
   clients.reserve(count);
@@ -38,8 +38,8 @@ void WaitUntilBlocked(LiveServer& server, std::size_t clients) {
       [&] { return server.Parts().Get().blocked_clients == static_cast<std::int64_t>(clients); });
 }
 
-// The writes that are woken meet OOM, all at once and on several threads, and go over from the wait
-// queue of the partition to that for memory.
+// The woken writes fail with OOM, concurrently on several threads, and move from the wait queue of
+// the partition to the wait queue for memory.
 void WakeIntoShortMemory(const std::function<Words(const std::string& key)>& write) {
   constexpr std::size_t kClients = 300;
   const Deadline deadline("writes that were blocked by a full partition, and by memory then",
@@ -89,7 +89,7 @@ TEST_CASE("300 KV.MPUT that wait for a full partition are woken into short memor
   });
 }
 
-// Sends one request after another, and does not care what becomes of it.
+// Sends one request after another and ignores the replies.
 class Pest {
  public:
   Pest(LiveServer& server, std::function<Words(int)> request)
@@ -107,7 +107,7 @@ class Pest {
       for (int i = 0; !stop_; ++i) {
         Ask(client_, request_(i));
       }
-    } catch (const std::runtime_error&) {  // the server is gone
+    } catch (const std::runtime_error&) {  // the server has ended
     }
   }
 
@@ -117,7 +117,7 @@ class Pest {
   std::thread thread_;
 };
 
-TEST_CASE("the server ends while hundreds wait and others wake them", "[crowd]") {
+TEST_CASE("the server ends while hundreds are blocked and others wake them", "[crowd]") {
   const Deadline deadline("the end of a server", std::chrono::seconds(100));
   for (int round = 0; round < 8; ++round) {
     auto server = std::make_unique<LiveServer>("", "", kIoThreads);

@@ -1,5 +1,5 @@
-// Many clients at once over real sockets, with compaction running: what each of them sees is whole.
-// Under TSan this is the test that would find a race.
+// Many concurrent clients over real sockets, with compaction running: each sees whole writes. Under
+// TSan this is the test that would find a race.
 #include <algorithm>
 #include <atomic>
 #include <functional>
@@ -32,7 +32,7 @@ std::string ListOfKeys(int group) {
   return keys;
 }
 
-// Failures of a thread are counted there and checked by the main one: Catch2 is not thread-safe.
+// Threads count their failures and the main thread checks them: Catch2 is not thread-safe.
 class Crowd {
  public:
   explicit Crowd(LiveServer& server) : server_(server) {}
@@ -68,8 +68,8 @@ Value Ask(SocketClient& client, const std::vector<std::string>& words) {
   return client.Receive();
 }
 
-// Writes all rows of a group at once, again and again: a column of one byte, and the same in the
-// tag.
+// Writes all rows of a group in one command, repeatedly: a column of one byte, and the same value
+// in the tag.
 bool WriteGroup(SocketClient& client, int group, int rounds) {
   for (int round = 0; round < rounds; ++round) {
     const char mark = static_cast<char>('a' + round % 26);
@@ -95,7 +95,7 @@ bool AllAlike(const std::string& bytes) {
   return bytes.find_first_not_of(bytes[0]) == std::string::npos;
 }
 
-// A group is there whole and of one round, or not at all.
+// A group exists whole and of one round, or does not exist.
 bool ReadGroup(SocketClient& client, int group, int rounds) {
   for (int round = 0; round < rounds; ++round) {
     const Value columns =
@@ -123,7 +123,7 @@ bool ReadGroup(SocketClient& client, int group, int rounds) {
   return true;
 }
 
-TEST_CASE("many clients at once each see whole writes", "[concurrency]") {
+TEST_CASE("many concurrent clients each see whole writes", "[concurrency]") {
   LiveServer server;
   std::atomic<bool> done{false};
   std::thread compacting([&] {
@@ -148,8 +148,8 @@ TEST_CASE("many clients at once each see whole writes", "[concurrency]") {
   CHECK(crowd.Failures() == 0);
 }
 
-// Several clients at once run `append` with pieces of a letter of their own behind it; `read` gets
-// what has come of it.
+// Several concurrent clients run `append` with pieces of their own letter at the end; `read` gets
+// the result.
 void AppendTogether(const std::vector<std::string>& append,
                     const std::function<std::string(SocketClient&)>& read) {
   constexpr int kClients = 4;
@@ -161,7 +161,7 @@ void AppendTogether(const std::vector<std::string>& append,
       std::vector<std::string> words = append;
       words.emplace_back();
       for (int i = 0; i < kAppends; ++i) {
-        // Small pieces are added under the engine, large ones outside of it.
+        // Small pieces are added under the engine lock, large ones without it.
         words.back().assign(i % 10 == 9 ? 20000 : 10, static_cast<char>('a' + number));
         if (Ask(client, words).type != ':') {
           return false;
@@ -182,20 +182,20 @@ void AppendTogether(const std::vector<std::string>& append,
   }
 }
 
-TEST_CASE("several clients append to one cell, and nothing is lost", "[concurrency]") {
+TEST_CASE("concurrent appends to one cell lose nothing", "[concurrency]") {
   AppendTogether({"KV.APPEND", "p", "k", "FIELD", "s", "bytes", "BLOB"}, [](SocketClient& client) {
     const Value rows = Ask(client, {"KV.MGET", "p", "KEYS", "1", "k", "FORMAT", "rows"});
     return rows.items[0].items[0].items[3].text;
   });
 }
 
-TEST_CASE("several clients append to one byte string, and nothing is lost", "[concurrency]") {
+TEST_CASE("concurrent appends to one byte string lose nothing", "[concurrency]") {
   AppendTogether({"APPEND", "s"}, [](SocketClient& client) {
     return Ask(client, {"GET", "s"}).text;
   });
 }
 
-TEST_CASE("one writes what another waits for, again and again", "[concurrency]") {
+TEST_CASE("a client is woken each time another writes the row that it waits for", "[concurrency]") {
   constexpr int kRounds = 300;
   LiveServer server;
   Crowd crowd(server);
@@ -226,7 +226,7 @@ TEST_CASE("one writes what another waits for, again and again", "[concurrency]")
   CHECK(crowd.Failures() == 0);
 }
 
-TEST_CASE("a client that goes while it waits is noticed", "[concurrency]") {
+TEST_CASE("a blocked client that disconnects is noticed", "[concurrency]") {
   LiveServer server;
   for (const bool tcp : {true, false}) {
     SocketClient waiter = tcp ? server.Tcp() : server.Unix();
@@ -238,7 +238,7 @@ TEST_CASE("a client that goes while it waits is noticed", "[concurrency]") {
   }
 }
 
-TEST_CASE("KV.WAIT's time-out comes in time over a socket", "[concurrency]") {
+TEST_CASE("KV.WAIT's time-out is punctual over a socket", "[concurrency]") {
   LiveServer server;
   SocketClient client = server.Tcp();
   const auto begin = std::chrono::steady_clock::now();
@@ -249,7 +249,7 @@ TEST_CASE("KV.WAIT's time-out comes in time over a socket", "[concurrency]") {
   CHECK(std::chrono::steady_clock::now() - begin >= std::chrono::milliseconds(50));
 }
 
-TEST_CASE("a write with BLOCK is carried out when others make room", "[concurrency]") {
+TEST_CASE("a write with BLOCK runs when other clients free memory", "[concurrency]") {
   LiveServer server("maxmemory", "64mb");
   SocketClient writer = server.Unix();
   SocketClient blocked = server.Tcp();

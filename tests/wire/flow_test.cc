@@ -1,6 +1,6 @@
-// Flow and memory: pipelines that are written whole before one reply is read, and what a connection
-// can make the server hold meanwhile. A server that stops reading hangs with its client: each wait
-// has a deadline.
+// Flow and memory: pipelines that are written whole before one reply is read, and the memory that a
+// connection can make the server hold. A server that stops reading hangs together with its client:
+// each wait has a deadline.
 #include <string>
 #include <vector>
 
@@ -49,7 +49,7 @@ void SendAll(SocketClient& client, std::string_view bytes) {
   }
 }
 
-// The reply as bytes: what comes before that to an ECHO that follows.
+// The reply as bytes: everything before the reply to a following ECHO.
 std::string Answer(SocketClient& client, const std::vector<std::string>& request) {
   SendAll(client, Encode(request) + "ECHO the-end\r\n");
   const std::string end = "$7\r\nthe-end\r\n";
@@ -78,10 +78,10 @@ void Fill(LiveServer& server) {
         "+OK\r\n");
   Answer(client, {"KV.PUT", "p", "k", "FIELD", "x", "uint8", "200", "BLOB", std::string(200, 'x')});
   Answer(client, {"TASK.FETCH", "p", "t", "FIELDS", "1", "x", "COUNT", "1"});
-  Answer(client, {"TASK.STATUS", "p", "t"});  // what it keeps is there from now on
+  Answer(client, {"TASK.STATUS", "p", "t"});  // the memory that it keeps exists from now on
 }
 
-TEST_CASE("a pipeline is served that is written whole before one reply is read", "[flow]") {
+TEST_CASE("a pipeline that is written whole before one reply is read gets all replies", "[flow]") {
   const bool tcp = GENERATE(false, true);
   const bool resp3 = GENERATE(false, true);
   LiveServer server;
@@ -110,7 +110,7 @@ TEST_CASE("a pipeline is served that is written whole before one reply is read",
         }
       }
       SendAll(client, all);
-      // All of it is in, but for what the system holds: no more than that, and a bounded output.
+      // All of it has arrived except the system's buffers; input and output are bounded.
       CHECK(server.UsedMemory() - before < input + input / 8 + 4 * kMiB);
       for (int i = 0; i < pipeline.count;) {
         std::string expected;
@@ -133,8 +133,7 @@ TEST_CASE("a pipeline is served that is written whole before one reply is read",
   }
 }
 
-TEST_CASE("a client that sends more than client-query-buffer-limit and reads nothing is cut",
-          "[flow]") {
+TEST_CASE("a client that exceeds client-query-buffer-limit and reads nothing is closed", "[flow]") {
   LiveServer server("client-query-buffer-limit", "4mb");
   Aftermath aftermath(server);
   {
@@ -150,7 +149,7 @@ TEST_CASE("a client that sends more than client-query-buffer-limit and reads not
   aftermath.Check();
 }
 
-TEST_CASE("a value larger than client-query-buffer-limit comes in while output waits", "[flow]") {
+TEST_CASE("a value larger than client-query-buffer-limit arrives while output waits", "[flow]") {
   LiveServer server("client-query-buffer-limit", "4mb");
   {
     SocketClient client = server.Unix();
@@ -169,7 +168,7 @@ TEST_CASE("a value larger than client-query-buffer-limit comes in while output w
   }
 }
 
-TEST_CASE("a half-closed client gets all that it asked for", "[flow]") {
+TEST_CASE("a half-closed client gets all of its replies", "[flow]") {
   const bool tcp = GENERATE(false, true);
   LiveServer server;
   Aftermath aftermath(server);
@@ -186,7 +185,7 @@ TEST_CASE("a half-closed client gets all that it asked for", "[flow]") {
 
 enum class Goes { kClose, kReset, kHalfClose, kCloseBehindMore };
 
-TEST_CASE("a peer that goes while its command is blocked is noticed at once", "[flow]") {
+TEST_CASE("a peer that disconnects while its command is blocked is noticed immediately", "[flow]") {
   const Goes goes = GENERATE(Goes::kClose, Goes::kReset, Goes::kHalfClose, Goes::kCloseBehindMore);
   const bool tcp = goes == Goes::kReset || GENERATE(false, true);
   CAPTURE(static_cast<int>(goes), tcp);
@@ -213,13 +212,13 @@ TEST_CASE("a peer that goes while its command is blocked is noticed at once", "[
     WaitUntil([&] { return blocked == 0 && server.Connections() == 0; });
     noticed += std::chrono::duration_cast<milliseconds>(steady_clock::now() - gone);
   }
-  CHECK(noticed < milliseconds(40) * kTimes);  // a tick every 250 ms takes 125 in the middle
+  CHECK(noticed < milliseconds(40) * kTimes);  // a poll every 250 ms would take 125 ms on average
   aftermath.Check();
 }
 
 TEST_CASE("a blocked command ends with its peer's input, though output waits", "[flow]") {
   constexpr int kReads = 32;
-  const bool upload = GENERATE(false, true);  // its argument is not read: nor is the end
+  const bool upload = GENERATE(false, true);  // its argument is not read: nor is the end of input
   CAPTURE(upload);
   LiveServer server;
   Aftermath aftermath(server);
@@ -232,7 +231,7 @@ TEST_CASE("a blocked command ends with its peer's input, though output waits", "
     const std::string put = Encode({"KV.PUT", "p", "n", "BLOCK", "0", "FIELD", "u", "uint8",
                                     std::to_string(kMiB), "BLOB", bytes});
     client.Send(Repeat("GET large\r\n", kReads) +
-                (upload ? put.substr(0, std::size_t{64} << 10)  // what the system holds of it
+                (upload ? put.substr(0, std::size_t{64} << 10)  // the part that the system buffers
                         : "TASK.FETCH p t FIELDS 1 x COUNT 1 BLOCK 0\r\n"));
     WaitUntil([&] { return blocked == 1; });
     client.HalfClose();
@@ -243,7 +242,7 @@ TEST_CASE("a blocked command ends with its peer's input, though output waits", "
   aftermath.Check();
 }
 
-TEST_CASE("padded replies that nobody reads take next to nothing", "[flow]") {
+TEST_CASE("padded replies that are not read use almost no memory", "[flow]") {
   constexpr int kRows = 200;
   constexpr int kFields = 6;
   constexpr int kLongest = kSanitized ? 10000 : 50000;  // elements; 200 * 6 of them in all
@@ -279,7 +278,7 @@ TEST_CASE("padded replies that nobody reads take next to nothing", "[flow]") {
     CHECK(server.Tcp().Ask("PING").text == "PONG");
     CHECK(server.UsedMemory() - before < 8 * kMiB);
     CHECK(server.Parts().GetMemory().GetBudget().Peak() < 100 * kMiB);
-    // One of them is read to its end: whole and right.
+    // One of them is read to its end: complete and correct.
     SocketClient reader = server.Unix();
     Value reply;
     REQUIRE(Decode(Answer(reader, mget), reply));
@@ -299,7 +298,7 @@ TEST_CASE("padded replies that nobody reads take next to nothing", "[flow]") {
   aftermath.Check();
 }
 
-// What CLIENT LIST says of the client.
+// Returns CLIENT LIST's entry of the client.
 std::int64_t TotalOf(SocketClient& asking, std::int64_t id) {
   asking.Send("CLIENT LIST ID " + std::to_string(id) + "\r\n");
   const std::string line = asking.Receive().text;
@@ -308,7 +307,7 @@ std::int64_t TotalOf(SocketClient& asking, std::int64_t id) {
   return std::stoll(line.substr(at + 9));
 }
 
-TEST_CASE("tot-mem is what a client makes the server hold, and that is bounded", "[flow]") {
+TEST_CASE("tot-mem is the memory that a client makes the server hold, and is bounded", "[flow]") {
   LiveServer server("client-query-buffer-limit", "8mb");
   server.Parts().Set("client-output-buffer-limit", "pubsub 32mb 8mb 60");
   const std::int64_t bound = server::Connection::HeldBytesMax(server.Parts().GetConfig());

@@ -1,6 +1,6 @@
-// Row 69 of the bad inputs: random bytes, and mutated sessions of real clients (tests/fuzz/corpus:
-// what each sends when it connects, and first commands). Whatever comes, the server answers another
-// client's PING afterwards, and memory is back. SLUICE_SEED=n: others.
+// Random bytes, and mutated sessions of real clients (tests/fuzz/corpus: each client's requests on
+// connecting, and first commands). After any input the server answers another client's PING, and
+// used memory is back. SLUICE_SEED=n: another seed.
 #include <array>
 #include <cctype>
 #include <cstdio>
@@ -50,7 +50,7 @@ std::vector<std::string> Corpus() {
   return sessions;
 }
 
-// What a length, a number or a name could be replaced by.
+// Replacements for a length, a number or a name.
 const std::array kTokens = {
     "0"s,
     "-1"s,
@@ -100,7 +100,7 @@ std::string RandomBytes(Random& random) {
   return bytes;
 }
 
-// Another number in the place of one.
+// Replaces a number by another one.
 void ReplaceNumber(std::string& session, Random& random) {
   const auto is_digit = [&](std::size_t at) {
     return std::isdigit(static_cast<unsigned char>(session[at])) != 0;
@@ -153,14 +153,14 @@ void MutateOnce(std::string& session, const std::vector<std::string>& corpus, Ra
 
 std::string Mutated(const std::vector<std::string>& corpus, Random& random) {
   std::string session = corpus[Below(random, corpus.size())];
-  for (std::size_t left = Below(random, 8); left > 0; --left) {  // some stay as they are
+  for (std::size_t left = Below(random, 8); left > 0; --left) {  // some are not changed
     MutateOnce(session, corpus, random);
   }
   return session;
 }
 
-// A connection's life, read in pieces of any size. One that waits does so until its time is up, or
-// is gone.
+// One connection, read in pieces of any size. A blocked command reaches its time-out, or its
+// connection closes.
 void Live(TestServer& server, std::string_view bytes, Random& random) {
   TestClient client(server);
   const std::size_t piece_max = std::size_t{1} << Below(random, 12);
@@ -214,14 +214,14 @@ void TormentOverSockets(const Next& next) {
   }
 }
 
-TEST_CASE("row 69: random bytes harm nobody", "[hostile]") {
+TEST_CASE("random bytes do not harm other clients", "[hostile]") {
   Random random = Seeded();
   const auto next = [&] { return RandomBytes(random); };
   TormentInProcess(next);
   TormentOverSockets(next);
 }
 
-TEST_CASE("row 69: mutated sessions of real clients harm nobody", "[hostile]") {
+TEST_CASE("mutated sessions of real clients do not harm other clients", "[hostile]") {
   Random random = Seeded();
   const std::vector<std::string> corpus = Corpus();
   REQUIRE(corpus.size() > 30);

@@ -1,4 +1,4 @@
-// What holds when a client misbehaves or overloads the server, over real sockets.
+// Limits for clients that misbehave or overload the server, over real sockets.
 #include <thread>
 #include <vector>
 
@@ -22,7 +22,7 @@ SocketClient NeverReading(LiveServer& server, std::size_t bytes, int count) {
   return client;
 }
 
-TEST_CASE("a client that never reads is cut at the hard limit, and others do not notice",
+TEST_CASE("a client that never reads is closed at the hard limit, and others are not affected",
           "[limits]") {
   LiveServer server("client-output-buffer-limit", "normal 8mb 0 0");
   SocketClient other = server.Tcp();
@@ -35,7 +35,7 @@ TEST_CASE("a client that never reads is cut at the hard limit, and others do not
   CHECK(other.Ask("PING").text == "PONG");
 }
 
-TEST_CASE("a client that takes nothing for long is cut at the soft limit", "[limits]") {
+TEST_CASE("a client that reads nothing for long is closed at the soft limit", "[limits]") {
   LiveServer server("client-output-buffer-limit", "normal 0 1mb 1");
   SocketClient other = server.Tcp();
   CHECK(other.Ask("PING").text == "PONG");
@@ -45,7 +45,7 @@ TEST_CASE("a client that takes nothing for long is cut at the soft limit", "[lim
   CHECK(other.Ask("PING").text == "PONG");
 }
 
-TEST_CASE("a pipeline written whole before the first reply is read gets all of them in order",
+TEST_CASE("a pipeline written whole before the first reply is read gets all replies in order",
           "[limits]") {
   LiveServer server;
   SocketClient client = server.Tcp();
@@ -64,7 +64,7 @@ TEST_CASE("a pipeline written whole before the first reply is read gets all of t
   }
 }
 
-TEST_CASE("maxclients holds for connections that come all at once, too", "[limits]") {
+TEST_CASE("maxclients also holds for simultaneous connections", "[limits]") {
   constexpr std::int64_t kClientsMax = 4;
   constexpr std::int64_t kComing = 200;
   LiveServer server("maxclients", std::to_string(kClientsMax));
@@ -81,19 +81,19 @@ TEST_CASE("maxclients holds for connections that come all at once, too", "[limit
   CHECK(stats.Sum(&server::ThreadStats::accepted_connections) == kClientsMax);
 }
 
-TEST_CASE("QUIT answers and closes", "[limits]") {
+TEST_CASE("QUIT replies and closes", "[limits]") {
   LiveServer server;
   SocketClient client = server.Tcp();
   client.Send("PING\r\nQUIT\r\nPING\r\n");
   CHECK(client.ReceiveUntilClosed() == "+PONG\r\n+OK\r\n");
 }
 
-TEST_CASE("an idle connection is closed after its time", "[limits]") {
+TEST_CASE("an idle connection is closed after `timeout`", "[limits]") {
   LiveServer server("timeout", "1");
   CHECK(server.Tcp().ReceiveUntilClosed().empty());
 }
 
-TEST_CASE("SHUTDOWN begins the end, and closes without an answer", "[limits]") {
+TEST_CASE("SHUTDOWN starts the shutdown, and closes without a reply", "[limits]") {
   LiveServer server;
   SocketClient client = server.Tcp();
   client.Send("SHUTDOWN NOSAVE\r\n");
@@ -101,7 +101,7 @@ TEST_CASE("SHUTDOWN begins the end, and closes without an answer", "[limits]") {
   CHECK(server.Parts().Stopped());
 }
 
-TEST_CASE("a client that dies in the middle of an upload gives its memory back", "[limits]") {
+TEST_CASE("a client that dies in the middle of an upload frees its memory", "[limits]") {
   LiveServer server;
   const std::int64_t before = server.UsedMemory();
   for (int i = 0; i < 5; ++i) {
@@ -113,7 +113,7 @@ TEST_CASE("a client that dies in the middle of an upload gives its memory back",
   }
 }
 
-TEST_CASE("a reply stays whole when its row goes while it is sent", "[limits]") {
+TEST_CASE("a reply stays whole if its row is removed while it is sent", "[limits]") {
   LiveServer server;
   SocketClient reader = server.Tcp();
   SocketClient other = server.Tcp();
@@ -133,7 +133,7 @@ TEST_CASE("a reply stays whole when its row goes while it is sent", "[limits]") 
   }
 }
 
-TEST_CASE("others are answered while 64 MB are got again and again", "[limits]") {
+TEST_CASE("others are answered while 64 MB are got repeatedly", "[limits]") {
   LiveServer server;
   SocketClient reader = server.Tcp();
   SocketClient other = server.Tcp();

@@ -1,4 +1,4 @@
-// Overload, rows 4, 5 and 11: connections that come in crowds, say little, or end badly.
+// Connections that come in large numbers, send little, or end badly.
 #include <algorithm>
 #include <optional>
 
@@ -23,7 +23,7 @@ std::size_t ConnectionsPossible(std::size_t wanted) {
   return std::min<std::size_t>(wanted, (files.rlim_max - 200) / 2);
 }
 
-TEST_CASE("overload 4: thousands that send a request byte by byte cost a few KB each, and no more",
+TEST_CASE("thousands of connections that send a request byte by byte use a few KB each",
           "[overload]") {
   constexpr std::int64_t kBytesMax = 4096;  // each
   const std::string head = "*3\r\n$3\r\nSET\r\n$1\r\nx\r\n$16000\r\nv";
@@ -51,14 +51,14 @@ TEST_CASE("overload 4: thousands that send a request byte by byte cost a few KB 
       sent += 6;
     }
     CHECK(server.UsedMemory() - before < kBytesMax * static_cast<std::int64_t>(count));
-    // Silent, they go after the idle time-out.
+    // Silent connections are closed after the idle time-out.
     CHECK(other.Ask("CONFIG SET timeout 1").text == "OK");
     WaitUntil([&] { return other.Ask("PING").text == "PONG" && server.Connections() == 1; });
   }
   aftermath.Check();
 }
 
-TEST_CASE("overload 5: a storm of connections that are reset at once stops nobody", "[overload]") {
+TEST_CASE("a storm of simultaneously reset connections does not stop other clients", "[overload]") {
   constexpr int kConnections = 1000;  // of each kind, by each thread
   LiveServer server;
   Aftermath aftermath(server);
@@ -84,7 +84,7 @@ TEST_CASE("overload 5: a storm of connections that are reset at once stops nobod
   aftermath.Check();
 }
 
-TEST_CASE("overload 11: a reset in the middle of a reply gives all of it back", "[overload]") {
+TEST_CASE("a reset in the middle of a reply frees the whole reply", "[overload]") {
   constexpr std::size_t kBytes = 32 * kMiB;
   LiveServer server;
   Aftermath aftermath(server);
@@ -106,7 +106,7 @@ TEST_CASE("overload 11: a reset in the middle of a reply gives all of it back", 
   aftermath.Check();
 }
 
-TEST_CASE("overload 11: a client that never closes after our FIN is let go of", "[overload]") {
+TEST_CASE("a connection whose peer never closes after the server's FIN is closed", "[overload]") {
   LiveServer server;
   Aftermath aftermath(server);
   SocketClient quitting = server.Tcp();
@@ -118,14 +118,14 @@ TEST_CASE("overload 11: a client that never closes after our FIN is let go of", 
   CHECK(wrong.ReceiveUntilClosed() == ProtocolError("invalid multibulk length"));
   post.Send("POST / HTTP/1.1\r\n");
   CHECK(post.ReceiveUntilClosed().empty());
-  WaitUntil([&] { return server.Connections() == 0; });  // our ends are open all the while
+  WaitUntil([&] { return server.Connections() == 0; });  // the client's ends are open meanwhile
   quitting.Close();
   wrong.Close();
   post.Close();
   aftermath.Check();
 }
 
-TEST_CASE("overload 11: a peer that is blocked for good is cut by the soft limit", "[overload]") {
+TEST_CASE("a peer that reads nothing forever is closed by the soft limit", "[overload]") {
   LiveServer server;
   Aftermath aftermath(server);
   server.Parts().Set("client-output-buffer-limit", "normal 0 1mb 1");
@@ -138,7 +138,7 @@ TEST_CASE("overload 11: a peer that is blocked for good is cut by the soft limit
   aftermath.Check();
 }
 
-// The server's end of the connection whose own end has this port.
+// Returns the server's descriptor of the connection whose peer has this port.
 std::optional<int> ServersEnd(in_port_t port) {
   for (int descriptor = 0; descriptor < 1000; ++descriptor) {
     sockaddr_in peer = {};
@@ -158,7 +158,7 @@ int Option(int descriptor, int level, int name) {
   return value;
 }
 
-TEST_CASE("overload 11: peers that are gone without a word are probed for", "[overload]") {
+TEST_CASE("peers that disappear without a packet are probed", "[overload]") {
   LiveServer server;
   SocketClient client = server.Tcp();
   CHECK(client.Ask("PING").text == "PONG");

@@ -1,4 +1,4 @@
-// Overload, rows 1, 2, 8 and 9: clients that do not read, that ask for much, or for what takes
+// Clients that do not read, or ask for large replies or long work.
 // long.
 #include <optional>
 
@@ -14,17 +14,17 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t kMiB = std::size_t{1} << 20;
 
-// "ECHO 0000000000000042" and its answer.
+// "ECHO 0000000000000042" and its reply.
 std::string Numbered(std::string_view head, int number) {
   const std::string digits = std::to_string(number);
   return std::string(head) + std::string(16 - digits.size(), '0') + digits + "\r\n";
 }
 
-// The answers to ECHO 0, 1, 2 ..., however they are cut.
+// Checks the replies to ECHO 0, 1, 2 ..., however they are split.
 class Answers {
  public:
   [[nodiscard]] int Count() const { return count_; }
-  // False at the first byte that is not what it should be.
+  // Returns false at the first wrong byte.
   bool Take(std::string& received) {
     std::size_t used = 0;
     for (; received.size() - used >= kBytes; used += kBytes) {
@@ -41,10 +41,10 @@ class Answers {
   int count_ = 0;
 };
 
-TEST_CASE("overload 1: a million commands, and nothing read: they wait, and others do not",
+TEST_CASE("of a million requests without a read most wait, and other clients do not",
           "[overload]") {
   constexpr int kCommands = 1000000;
-  constexpr std::int64_t kHeldBytesMax = 23 * kCommands + 4 * kMiB;  // what was sent, and 4 MiB
+  constexpr std::int64_t kHeldBytesMax = 23 * kCommands + 4 * kMiB;  // the bytes sent, and 4 MiB
   LiveServer server;
   Aftermath aftermath(server);
   {
@@ -91,9 +91,8 @@ TEST_CASE("overload 1: a million commands, and nothing read: they wait, and othe
   return writer.Receive().type == ':';
 }
 
-TEST_CASE(
-    "overload 2: readers that do not read are cut at the hard limit, and others do not notice",
-    "[overload]") {
+TEST_CASE("readers that do not read are closed at the hard limit, and others are not affected",
+          "[overload]") {
   constexpr int kReaders = 10;
   LiveServer server;
   Aftermath aftermath(server);
@@ -135,8 +134,8 @@ void PutManyRows(SocketClient& client, int count) {
   }
 }
 
-// A server that removed them in one go would answer each of the others once at most meanwhile.
-TEST_CASE("overload 8: others have their turns while very many rows are removed", "[overload]") {
+// A server that removed them in one piece would answer each other client at most once meanwhile.
+TEST_CASE("other clients are answered often while very many rows are removed", "[overload]") {
   constexpr int kRows = 400000;
   const std::string command = GENERATE("KV.CLEAR p", "FLUSHALL");
   LiveServer server;
@@ -161,16 +160,16 @@ TEST_CASE("overload 8: others have their turns while very many rows are removed"
   aftermath.Check();
 }
 
-TEST_CASE("overload 9: others have many turns while 256 MB are read and written", "[overload]") {
+TEST_CASE("other clients are answered often while 256 MB are read and written", "[overload]") {
   constexpr int kRounds = 8;
-  // As long on its way over a Unix socket, with its large send buffer, as 64 MB over TCP or more.
+  // Over a Unix socket, with its large send buffer, as long as 64 MB over TCP, or longer.
   constexpr std::size_t kBig = 256 * kMiB;
   LiveServer server;
   Aftermath aftermath(server);
   REQUIRE(PutBig(server, kBig));
   {
     Pinger first(server.Tcp());
-    Pinger second(server.Tcp());  // connections are dealt in turn: one on each thread
+    Pinger second(server.Tcp());  // connections are assigned in turn: one per thread
     std::atomic<bool> stop{false};
     std::atomic<bool> written{true};
     std::thread writer([&] {
@@ -191,8 +190,8 @@ TEST_CASE("overload 9: others have many turns while 256 MB are read and written"
         bytes += some.size();
       }
       CHECK(bytes > kBig);
-      // From the first bytes to the last; where all leaves in one go, one of the two gets 1 at
-      // most.
+      // From the first bytes to the last; if all were sent in one piece, one of the two would get
+      // at most 1 reply.
       CHECK(std::min(after[0] - before[0], after[1] - before[1]) > 5);
     }
     stop = true;

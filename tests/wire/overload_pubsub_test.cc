@@ -1,5 +1,5 @@
-// Overload, row 3: publishers among subscribers that are slow, hang, die or are killed; and pushes,
-// which never stand inside a reply.
+// Publishers among subscribers that are slow, hang, die or are killed; and pushes, which are never
+// inserted into a reply.
 #include <catch2/catch.hpp>
 
 #include "tests/wire/bad_input.h"
@@ -20,8 +20,7 @@ std::int64_t OutputCuts(LiveServer& server) {
   return server.Parts().Get().stats.Sum(&server::ThreadStats::output_limit_disconnections);
 }
 
-TEST_CASE("overload 3: a subscriber that does not read is cut at 32 MB, and costs no more",
-          "[overload]") {
+TEST_CASE("a subscriber that does not read is closed at 32 MB, and costs no more", "[overload]") {
   constexpr std::int64_t kHardBytes = 32 * kMiB;  // the default
   const std::size_t message_bytes = GENERATE(std::size_t{1} << 20, std::size_t{1000});
   const bool tcp = GENERATE(true, false);
@@ -49,15 +48,14 @@ TEST_CASE("overload 3: a subscriber that does not read is cut at 32 MB, and cost
       REQUIRE(published < 4 * kHardBytes);
       CHECK(server.UsedMemory() - before < 2 * kHardBytes);
     }
-    CHECK(published > kHardBytes * 9 / 10);  // beside each message its frame counts, too
+    CHECK(published > kHardBytes * 9 / 10);  // the frame of each message counts, too
     CHECK(OutputCuts(server) == 1);
     CHECK(publisher.Ask("PING").text == "PONG");
   }
   aftermath.Check();
 }
 
-TEST_CASE("overload 3: a subscriber that takes nothing for long is cut at the soft limit",
-          "[overload]") {
+TEST_CASE("a subscriber that reads nothing for long is closed at the soft limit", "[overload]") {
   LiveServer server;
   server.Parts().Set("client-output-buffer-limit", "pubsub 32mb 1mb 1");
   Aftermath aftermath(server);
@@ -77,7 +75,7 @@ TEST_CASE("overload 3: a subscriber that takes nothing for long is cut at the so
   aftermath.Check();
 }
 
-TEST_CASE("overload 3: subscribers that die or are killed never harm the publisher", "[overload]") {
+TEST_CASE("subscribers that die or are killed never harm the publisher", "[overload]") {
   constexpr int kDeaths = 150;  // of each kind
   LiveServer server;
   Aftermath aftermath(server);
@@ -112,7 +110,7 @@ TEST_CASE("overload 3: subscribers that die or are killed never harm the publish
   aftermath.Check();
 }
 
-TEST_CASE("overload 3: who reads gets every message, whole and in order", "[overload]") {
+TEST_CASE("a subscriber that reads gets every message, whole and in order", "[overload]") {
   constexpr int kMessages = 20000;
   const bool resp3 = GENERATE(false, true);
   LiveServer server;
@@ -148,10 +146,10 @@ TEST_CASE("overload 3: who reads gets every message, whole and in order", "[over
   aftermath.Check();
 }
 
-// Long replies, large replies, and many in one: all that is written in pieces, or while others run.
+// Long replies, large replies, and many in one: all that are written in steps, or while others run.
 struct Asked {
   std::string request;
-  Value reply;  // as it was when nothing was published
+  Value reply;  // its value before any message was published
 };
 
 std::vector<Asked> AskAll(SocketClient& client) {
@@ -186,7 +184,7 @@ std::vector<Asked> AskAll(SocketClient& client) {
   return all;
 }
 
-// All values up to the answer to "ECHO the-end". (Decoding each as it comes would take minutes.)
+// All values up to the reply to "ECHO the-end". (Decoding each as it arrives would take minutes.)
 std::vector<Value> ReceiveToTheEnd(SocketClient& client) {
   const std::string end = "$7\r\nthe-end\r\n";
   std::string bytes;
@@ -201,7 +199,7 @@ std::vector<Value> ReceiveToTheEnd(SocketClient& client) {
   return DecodeAll(std::string_view(bytes).substr(0, found));
 }
 
-TEST_CASE("overload 3: pushes never stand inside a reply", "[overload]") {
+TEST_CASE("pushes are never inserted into replies", "[overload]") {
   LiveServer server;
   Aftermath aftermath(server);
   {

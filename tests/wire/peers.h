@@ -1,4 +1,5 @@
-// What a transcript is replayed against: each Peer is one connection to a new, empty server.
+// The servers that a transcript is replayed against: each Peer is one connection to a new, empty
+// server.
 //
 //   InProcess    the server's parts, without a socket
 //   OverSocket   a server behind TCP or a Unix socket
@@ -28,9 +29,9 @@ class Peer {
   Peer(const Peer&) = delete;
   Peer& operator=(const Peer&) = delete;
 
-  // Throws where there is no answer.
+  // Throws if there is no reply.
   virtual Value Ask(const std::vector<std::string>& words) = 0;
-  // Whether the peer closes the connection without an answer to this.
+  // Returns whether the peer closes the connection without a reply to this.
   virtual bool Closes(const std::vector<std::string>& words) = 0;
 };
 
@@ -39,7 +40,7 @@ class InProcess final : public Peer {
   InProcess() : client_(server_) {}
   Value Ask(const std::vector<std::string>& words) override {
     std::string reply = client_.Run(words);
-    if (client_.Get().Blocked()) {  // until its time is up
+    if (client_.Get().Blocked()) {  // until its time-out
       server_.GetClock().Advance(1000000);
       reply = client_.Resume();
     }
@@ -74,7 +75,7 @@ class OverSocket final : public Peer {
   SocketClient client_;
 };
 
-// A program that runs until the end of this object's life.
+// A program that runs for the lifetime of this object.
 class Child {
  public:
   explicit Child(std::vector<std::string> command) {
@@ -111,7 +112,7 @@ class Child {
 
 class RealRedis final : public Peer {
  public:
-  // With more options of its command line.
+  // With further command line options.
   explicit RealRedis(const std::vector<std::string>& options = {}) : child_(Command(options)) {
     WaitUntil([&] {
       if (child_.Ended()) {
@@ -125,7 +126,7 @@ class RealRedis final : public Peer {
       return true;
     });
   }
-  // One more connection.
+  // Opens one more connection.
   SocketClient Connect() { return SocketClient::Unix(folder_.Path() + "/s"); }
   Value Ask(const std::vector<std::string>& words) override {
     client_->Send(Encode(words));

@@ -1,5 +1,5 @@
-// Pinger: a client on a thread of its own that asks one small thing again and again, and notes how
-// long each answer took: what others feel while a server is busy.
+// Pinger: a client on its own thread that sends one small command repeatedly and records the
+// latencies: the effect of a busy server on other clients.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@ inline constexpr bool kSanitized = false;
 
 class Pinger {
  public:
-  // An inline command that `client` asks until Stop().
+  // `client` sends this inline command until Stop().
   explicit Pinger(SocketClient client, std::string command = "PING")
       : thread_([this, command = std::move(command), client = std::move(client)]() mutable {
           Ask(client, command);
@@ -32,7 +32,7 @@ class Pinger {
   Pinger(const Pinger&) = delete;
   Pinger& operator=(const Pinger&) = delete;
 
-  // Disconnects. What follows is for afterwards.
+  // Disconnects. The following methods require it.
   void Stop() {
     stop_ = true;
     if (thread_.joinable()) {
@@ -40,7 +40,7 @@ class Pinger {
     }
   }
   [[nodiscard]] std::size_t Count() const { return count_; }
-  // The time that this share of the answers did not take longer than; 1: the longest. In ms.
+  // Returns this quantile of the latencies in ms; 1: the maximum.
   [[nodiscard]] double QuantileMs(double share) {
     std::sort(times_ms_.begin(), times_ms_.end());
     const auto last = static_cast<double>(times_ms_.size() - 1);
@@ -72,7 +72,7 @@ class Pinger {
   std::string failure_;
   std::atomic<std::size_t> count_{0};
   std::atomic<bool> stop_{false};
-  std::thread thread_;  // last: it uses the others
+  std::thread thread_;  // last: it uses the other members
 };
 
 }  // namespace sluice::tests

@@ -33,7 +33,7 @@ class WordReader {
  public:
   explicit WordReader(std::string_view line) : rest_(line) {}
 
-  // False at the end.
+  // Returns false at the end.
   bool Next(std::string& word) {
     const std::size_t begin = rest_.find_first_not_of(' ');
     if (begin == std::string_view::npos) {
@@ -86,7 +86,7 @@ class WordReader {
   std::string_view rest_;
 };
 
-// POSIX's matcher: that of the C++ library recurses once a character, and replies are long.
+// POSIX's matcher: that of the C++ library recurses once per character, and replies are long.
 bool MatchesPattern(const std::string& pattern, const std::string& text) {
   regex_t compiled;
   if (regcomp(&compiled, ("^(" + pattern + ")$").c_str(), REG_EXTENDED | REG_NOSUB) != 0) {
@@ -97,7 +97,7 @@ bool MatchesPattern(const std::string& pattern, const std::string& text) {
   return matches;
 }
 
-// Each run of white space becomes one blank, none stands at the end.
+// Replaces each run of white space by one blank, and removes it at the end.
 std::string Folded(const std::string& text) {
   std::string folded;
   for (const char c : text) {

@@ -1,13 +1,13 @@
-// Transcripts: what redis-cli shows, as data. Each file of tests/wire/*.txt is one conversation:
+// Transcripts: the output of redis-cli as data. Each file of tests/wire/*.txt is one conversation:
 //
 //   # a comment              may also stand between a command and its reply
-//   ! resp3                  from here on the connection speaks RESP3
+//   ! resp3                  from here on the connection uses RESP3
 //   ! restart                a new, empty server
 //   > SET a "\x00" 'b c'     a command, quoted as in redis-cli
-//   > SET a @bytes(700,xy)   the word is so many bytes of this pattern
+//   > SET a @bytes(700,xy)   the word has this many bytes of the pattern
 //   (integer) 1              the reply, as redis-cli shows it on a terminal, or
-//   ~ REGEX                  what the whole reply, its white space folded to blanks, matches, or
-//   (closed)                 no reply: the server ends the connection
+//   ~ REGEX                  a regex for the whole reply, its white space folded to blanks, or
+//   (closed)                 no reply: the server closes the connection
 #pragma once
 
 #include <string>
@@ -31,14 +31,14 @@ struct Exchange {
   }
 };
 
-// Throws std::runtime_error, naming the line, where the text is no transcript.
+// Throws std::runtime_error, naming the line, if the text is not a transcript.
 std::vector<Exchange> ParseTranscript(std::string_view text);
 
-// The names of all files of a folder that end in .txt, sorted.
+// Returns the names of all files of a folder that end in .txt, sorted.
 std::vector<std::string> TranscriptFiles(const std::string& folder);
 std::string ReadFile(const std::string& path);
 
-// Whether `shown`, a reply printed by Show(), is what the exchange expects.
+// Returns whether `shown`, a reply printed by Show(), matches the exchange.
 bool Matches(const Exchange& exchange, const std::string& shown);
 
 }  // namespace sluice::tests

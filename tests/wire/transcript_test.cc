@@ -1,6 +1,6 @@
-// Replays tests/wire/*.txt in-process, over TCP and over the Unix socket; those named redis_* also
-// against a real redis-server. SLUICE_UPDATE_TRANSCRIPTS=1 writes what the server answers
-// in-process into the files: read the difference against docs/protocol.md before you keep it.
+// Replays tests/wire/*.txt in-process, over TCP and over the Unix socket; files named redis_* also
+// against a real redis-server. SLUICE_UPDATE_TRANSCRIPTS=1 writes the in-process replies into the
+// files: compare the difference with docs/protocol.md before you keep it.
 #include "tests/wire/transcript.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ namespace {
 
 using MakePeer = std::function<std::unique_ptr<Peer>()>;
 
-// One conversation with a peer; a directive may replace it.
+// One conversation with a peer; a directive may replace the peer.
 class Conversation {
  public:
   explicit Conversation(MakePeer make_peer)
@@ -69,7 +69,7 @@ void Replay(const std::string& name, const MakePeer& make_peer) {
   }
 }
 
-// Keeps comments, directives and patterns as they are.
+// Keeps comments, directives and patterns unchanged.
 void Update(const std::string& name) {
   const std::string path = SLUICE_WIRE_DIR "/" + name;
   const std::vector<Exchange> exchanges = Exchanges(name);
@@ -116,7 +116,7 @@ TEST_CASE("transcripts hold over a Unix socket", "[transcript]") {
   }
 }
 
-TEST_CASE("transcripts of what Redis has, too, hold against redis-server", "[transcript]") {
+TEST_CASE("transcripts of Redis commands hold against redis-server", "[transcript]") {
   int replayed = 0;
   for (const std::string& name : TranscriptFiles(SLUICE_WIRE_DIR)) {
     if (name.starts_with("redis_")) {
@@ -144,7 +144,7 @@ bool HasInRedis(Peer& redis, std::string_view row) {
   return redis.Ask({"COMMAND", "INFO", std::string(row)}).items.at(0).items.size() > 1;
 }
 
-TEST_CASE("what Redis has, too, is replayed against it", "[transcript]") {
+TEST_CASE("every command of Redis is replayed against redis-server", "[transcript]") {
   std::set<std::string> replayed;
   for (const std::string& name : TranscriptFiles(SLUICE_WIRE_DIR)) {
     for (const Exchange& exchange : Exchanges(name)) {
@@ -178,7 +178,7 @@ std::string Upper(std::string word) {
   return word;
 }
 
-// row -> the words, in upper case, of all its requests that are answered, and not by an error.
+// row -> the words, in upper case, of all its requests with a reply other than an error.
 using Answered = std::map<std::string, std::set<std::string>>;
 
 Answered AnsweredRequests(bool resp3) {
@@ -206,7 +206,7 @@ TEST_CASE("every command is answered in a transcript, in RESP2 with each option,
     for (const server::Command& row : family) {
       CAPTURE(row.name);
       if (row.group == "cluster" || row.name == "config|rewrite") {
-        continue;  // refused, or without a file; tests/server/config/config_test.cc has one
+        continue;  // refused, or needs a file; tests/server/config/config_test.cc has one
       }
       CHECK(resp3.count(std::string(row.name)) == 1);
       REQUIRE(resp2.count(std::string(row.name)) == 1);
@@ -220,7 +220,7 @@ TEST_CASE("every command is answered in a transcript, in RESP2 with each option,
   }
 }
 
-TEST_CASE("every error code stands in errors.txt", "[transcript]") {
+TEST_CASE("every error code is in errors.txt", "[transcript]") {
   std::set<std::string> found;
   for (const Exchange& exchange : Exchanges("errors.txt")) {
     if (exchange.IsError()) {

@@ -1,4 +1,4 @@
-// CLIENT, but for CLIENT LIST, INFO and KILL, which look at other clients (client_list.cc).
+// CLIENT, except CLIENT LIST, INFO and KILL, which access other connections (client_list.cc).
 #include "server/commands/admin/client.h"
 
 #include <algorithm>
@@ -99,7 +99,7 @@ Status ClientReply(Context& context, ArgReader& args) {
   } else {
     return SyntaxError();
   }
-  context.reply.Simple("OK");  // sent in mode ON only
+  context.reply.Simple("OK");  // sent only in mode ON
   return {};
 }
 
@@ -126,12 +126,12 @@ Status ClientUnblock(Context& context, ArgReader& args) {
   return {};
 }
 
-// Returns when every command has ended that another thread ran when this was called, so that no
-// write that began before a pause commits after its OK.
+// Waits until every command that other threads were running at the time of the call has ended, so
+// that no write that began before a pause commits after the pause's OK.
 void WaitForCommands(Context& context) {
   constexpr std::chrono::microseconds kLook{20};
-  context.turn.Leave();             // they may be waiting for it
-  context.stats.runs.fetch_add(1);  // two that wait here do not wait for each other
+  context.turn.Leave();             // those commands may be waiting for the engine lock
+  context.stats.runs.fetch_add(1);  // two threads in this function do not wait for each other
   for (const auto& thread : context.server.stats.threads) {
     const std::uint64_t run = thread->runs;
     while (run % 2 != 0 && thread->runs == run) {
@@ -155,10 +155,10 @@ Status ClientPause(Context& context, ArgReader& args) {
   pause.writes_only = writes_only;
   pause.until_us = until_us;
   context.server.wait_queues.Notify(lock, {.kind = engine::WaitKey::Kind::kUnpause});
-  if (ms != 0 && !context.in_transaction) {  // EXEC keeps the engine, which they may wait for
+  if (ms != 0 && !context.in_transaction) {  // EXEC holds the lock that the others may wait for
     WaitForCommands(context);
     context.turn.Enter();
-    if (pause.until_us == until_us) {  // it begins with its answer
+    if (pause.until_us == until_us) {  // the time of the pause begins with the reply
       pause.until_us = DeadlineAfter(context.server.clock.NowUs(), ms);
     }
   }
@@ -170,7 +170,7 @@ Status ClientPause(Context& context, ArgReader& args) {
 Status ClientUnpause(Context& context, ArgReader& /*args*/) {
   engine::EngineLock& lock = context.turn.Enter();  // see Connection::WaitsForUnpause()
   context.server.pause.until_us = 0;
-  context.server.engine.HasWork(lock);  // what was not served in the pause
+  context.server.engine.HasWork(lock);  // waiters that were not served during the pause
   context.server.wait_queues.Notify(lock, {.kind = engine::WaitKey::Kind::kUnpause});
   context.reply.Simple("OK");
   return {};
@@ -184,10 +184,10 @@ Status ClientGetRedir(Context& context, ArgReader& /*args*/) {
 
 // CLIENT TRACKING ON|OFF ...
 Status ClientTracking(Context& context, ArgReader& args) {
-  // OK without doing it would let clients serve stale data from their caches.
+  // Replying OK without tracking would let clients serve stale data from their caches.
   if (!args.Option("OFF")) {
     return Status(Code::kError,
-                  "client-side caching is not supported: KV.CHANGES tells what "
+                  "client-side caching is not supported: KV.CHANGES returns the rows that "
                   "changed since a revision");
   }
   TRY(args.Finish());
@@ -238,74 +238,75 @@ constexpr std::array kCommands = {
                    .arity = 2,
                    .flags = kFast,
                    .handler = ClientId,
-                   .summary = "Returns the connection's number."})),
+                   .summary = "Returns the ID of the connection."})),
     Row(ClientRow({.name = "client|getname",
                    .arity = 2,
                    .flags = kFast,
                    .handler = ClientGetName,
-                   .summary = "Returns the connection's name."})),
+                   .summary = "Returns the name of the connection."})),
     Row(ClientRow({.name = "client|setname",
                    .arity = 3,
                    .flags = kFast,
                    .handler = ClientSetName,
-                   .summary = "Names the connection.",
+                   .summary = "Sets the name of the connection.",
                    .args = kSetNameArgs})),
     Row(ClientRow({.name = "client|setinfo",
                    .arity = 4,
                    .flags = kFast,
                    .handler = ClientSetInfo,
-                   .summary = "Tells which client library is at the other end.",
+                   .summary = "Sets the name or version of the client library.",
                    .args = kSetInfoArgs})),
-    Row(ClientRow({.name = "client|no-evict",
-                   .arity = 3,
-                   .flags = kFast | kAdmin,
-                   .handler = ClientNoEvict,
-                   .summary = "Marks the connection as one that is not to be closed for memory; "
-                              "none is.",
-                   .args = kSwitchArgs})),
+    Row(ClientRow(
+        {.name = "client|no-evict",
+         .arity = 3,
+         .flags = kFast | kAdmin,
+         .handler = ClientNoEvict,
+         .summary = "Sets a flag without effect: connections are never evicted to free memory.",
+         .args = kSwitchArgs})),
     Row(ClientRow({.name = "client|no-touch",
                    .arity = 3,
                    .flags = kFast,
                    .handler = ClientNoTouch,
-                   .summary = "Has no effect: no time of last use is kept.",
+                   .summary = "Sets a flag without effect: the time of last use is not tracked.",
                    .args = kSwitchArgs})),
     Row(ClientRow({.name = "client|reply",
                    .arity = 3,
                    .flags = kFast,
                    .handler = ClientReply,
-                   .summary = "Turns answers off, on, or off for one command.",
+                   .summary = "Turns replies off, on, or off for one command.",
                    .args = kReplyArgs})),
     Row(ClientRow({.name = "client|unblock",
                    .arity = -3,
                    .flags = kFast | kAdmin,
                    .handler = ClientUnblock,
-                   .summary = "Ends the wait of another connection's command.",
+                   .summary = "Unblocks the blocked command of another connection.",
                    .args = kUnblockArgs})),
     Row(ClientRow({.name = "client|pause",
                    .arity = -3,
                    .flags = kAdmin,
                    .handler = ClientPause,
-                   .summary = "Lets the commands of all clients wait.",
+                   .summary = "Suspends the commands of all clients.",
                    .args = kPauseArgs})),
     Row(ClientRow({.name = "client|unpause",
                    .arity = 2,
                    .flags = kAdmin,
                    .handler = ClientUnpause,
                    .complexity = "O(N) where N is the number of connections",
-                   .summary = "Ends CLIENT PAUSE."})),
+                   .summary = "Resumes the commands that CLIENT PAUSE suspended."})),
     Row(ClientRow({.name = "client|getredir",
                    .arity = 2,
                    .flags = kFast,
                    .handler = ClientGetRedir,
-                   .summary = "Returns -1: there is no client-side caching."})),
+                   .summary = "Returns -1: client-side caching is not supported."})),
     Row(ClientRow({.name = "client|tracking",
                    .arity = -3,
                    .handler = ClientTracking,
-                   .summary = "Is refused: there is no client-side caching."})),
-    Row(ClientRow({.name = "client|trackinginfo",
-                   .arity = 2,
-                   .handler = ClientTrackingInfo,
-                   .summary = "Tells that there is no client-side caching."})),
+                   .summary = "Accepts only OFF: client-side caching is not supported."})),
+    Row(ClientRow(
+        {.name = "client|trackinginfo",
+         .arity = 2,
+         .handler = ClientTrackingInfo,
+         .summary = "Returns that tracking is off: client-side caching is not supported."})),
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// What the CLIENT family shares with HELLO.
+// Functions that the CLIENT commands share with HELLO.
 #pragma once
 
 #include <string_view>
@@ -7,7 +7,7 @@
 
 namespace sluice::server {
 
-// Redis's rule for names of clients and libraries: what prints and is no space.
+// Redis's rule for the names of clients and libraries: printable characters without spaces.
 bool IsPlainWord(std::string_view text);
 // Errors: kError, with Redis's text.
 Status CheckClientName(std::string_view name);

@@ -1,4 +1,4 @@
-// CLIENT LIST, INFO, KILL: looking at connections, and ending them.
+// CLIENT LIST, INFO, KILL: listing and closing connections.
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -35,7 +35,8 @@ std::string Flags(const ConnectionInfo& connection) {
   return flags.empty() ? "N" : flags;
 }
 
-// Redis's line. REQUIRES: it is called by Clients::ForEach(), or for one's own client.
+// Appends the line of CLIENT LIST, as in Redis. REQUIRES: called by Clients::ForEach(), or for the
+// connection of this command.
 void AddLine(const ConnectionInfo& connection, std::int64_t now_us, std::string& out) {
   constexpr std::int64_t kSecondUs = 1000000;
   const Command* const command = connection.last_command.load();
@@ -69,7 +70,7 @@ Result<Type> ReadType(ArgReader& args) {
   }
   for (const std::string_view other : {"master", "slave", "replica"}) {
     if (EqualsIgnoreCase(word, other)) {
-      return Type::kReplica;  // there are none
+      return Type::kReplica;  // matches no connection
     }
   }
   return Status(Code::kError, fmt::format("Unknown client type '{}'", Printable(word)));
@@ -79,14 +80,14 @@ bool IsOf(const ConnectionInfo& connection, Type type) {
   return type != Type::kReplica && connection.Subscribed() == (type == Type::kPubSub);
 }
 
-// What CLIENT LIST lists and CLIENT KILL kills: those that fit all that is given.
+// The connections of CLIENT LIST and CLIENT KILL: those that match all given conditions.
 struct Filter {
   std::optional<Type> type;
   std::vector<std::int64_t> ids;
   std::optional<std::string_view> peer;
   std::optional<std::string_view> local;
   std::optional<std::string_view> user;
-  std::optional<std::int64_t> age_s;  // at least
+  std::optional<std::int64_t> age_s;  // minimum age
   bool skip_me = false;
 
   [[nodiscard]] bool Fits(const ConnectionInfo& connection, std::int64_t now_us) const {
@@ -98,7 +99,7 @@ struct Filter {
   }
 };
 
-// id id ..., to the end
+// Reads `id [id ...]`, up to the last argument.
 Status ReadIds(ArgReader& args, std::vector<std::int64_t>& ids) {
   while (args.HasMore()) {
     std::int64_t id = 0;
@@ -110,7 +111,7 @@ Status ReadIds(ArgReader& args, std::vector<std::int64_t>& ids) {
   return {};
 }
 
-// TYPE type, or ID id ...
+// Reads `TYPE type` or `ID id [id ...]`.
 Status ReadListFilter(ArgReader& args, Filter& filter) {
   if (args.Option("TYPE")) {
     TRY_ASSIGN(filter.type, ReadType(args));
@@ -240,12 +241,12 @@ constexpr std::array kCommands = {
     Row(ClientListRow({.name = "client|list",
                        .arity = -2,
                        .handler = ClientList,
-                       .summary = "Lists the connections, a line each.",
+                       .summary = "Lists the connections, one per line.",
                        .args = kListArgs})),
     Row(ClientListRow({.name = "client|info",
                        .arity = 2,
                        .handler = ClientInfo,
-                       .summary = "Describes this connection as CLIENT LIST does."})),
+                       .summary = "Returns this connection's line of CLIENT LIST."})),
     Row(ClientListRow({.name = "client|kill",
                        .arity = -3,
                        .handler = ClientKill,

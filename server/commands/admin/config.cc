@@ -100,7 +100,7 @@ Status ConfigResetStat(Context& context, ArgReader& /*args*/) {
 
 // CONFIG REWRITE
 Status ConfigRewrite(Context& context, ArgReader& /*args*/) {
-  // Options are changed under the engine, but the file is written without it: a disk may take long.
+  // Options are read under the engine lock, but the file is written without it: a disk may be slow.
   context.turn.Enter();
   TRY_ASSIGN(const std::string text, context.server.config.RewrittenFile());
   context.turn.Leave();
@@ -132,7 +132,7 @@ constexpr std::array kCommands = {
     Row(ConfigRow({.name = "config|get",
                    .arity = -3,
                    .handler = ConfigGet,
-                   .summary = "Returns the options that match.",
+                   .summary = "Returns the options that match the patterns.",
                    .args = kConfigGetArgs})),
     Row(ConfigRow({.name = "config|set",
                    .arity = -4,
@@ -144,11 +144,11 @@ constexpr std::array kCommands = {
                    .arity = 2,
                    .handler = ConfigResetStat,
                    .complexity = "O(N) where N is the number of commands",
-                   .summary = "Lets the counters that INFO shows begin at 0 again."})),
+                   .summary = "Resets the counters that INFO shows."})),
     Row(ConfigRow({.name = "config|rewrite",
                    .arity = 2,
                    .handler = ConfigRewrite,
-                   .summary = "Writes the options as they are now to the configuration file."})),
+                   .summary = "Writes the current options to the configuration file."})),
 };
 
 }  // namespace

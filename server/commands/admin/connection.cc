@@ -49,7 +49,7 @@ struct Login {
   std::string_view password;
 };
 
-// In a time that tells nothing of where the two differ.
+// Compares in a time that does not depend on where the two differ.
 bool SameSecret(std::string_view given, std::string_view secret) {
   unsigned different = given.size() == secret.size() ? 0 : 1;
   for (std::size_t i = 0; i < given.size(); ++i) {
@@ -59,7 +59,8 @@ bool SameSecret(std::string_view given, std::string_view secret) {
   return different == 0;
 }
 
-// There is one user. Without `requirepass` it has no password, and any is right. Enters the engine.
+// The only user is "default". Without `requirepass` every password is accepted. Acquires the engine
+// lock.
 Status CheckLogin(Context& context, const Login& login) {
   context.turn.Enter();
   const std::string& secret = context.server.config.requirepass;
@@ -90,14 +91,14 @@ Status Auth(Context& context, ArgReader& args) {
 }
 
 struct HelloOptions {
-  std::int64_t version = 0;  // 0: as it is
+  std::int64_t version = 0;  // 0: keep the current version
   std::string_view name;
   bool has_name = false;
   Login login;
   bool has_login = false;
 };
 
-// AUTH username password, or SETNAME clientname
+// Reads `AUTH username password` or `SETNAME clientname`.
 Status ReadHelloOption(ArgReader& args, HelloOptions& options) {
   const std::string_view option = args.Word("option");
   if (EqualsIgnoreCase(option, "AUTH") && args.Left() >= 2) {
@@ -249,28 +250,29 @@ constexpr std::array kCommands = {
                        .arity = -2,
                        .flags = kNoAuth | kSecret,
                        .handler = Auth,
-                       .summary = "Logs in.",
+                       .summary = "Authenticates the connection.",
                        .args = kAuthArgs})),
-    Row(ConnectionRow({.name = "hello",
-                       .arity = -1,
-                       .flags = kNoAuth | kSecret,
-                       .handler = Hello,
-                       .summary = "Chooses the protocol version and describes the server.",
-                       .args = kHelloArgs})),
+    Row(ConnectionRow(
+        {.name = "hello",
+         .arity = -1,
+         .flags = kNoAuth | kSecret,
+         .handler = Hello,
+         .summary = "Sets the protocol version and returns information about the server.",
+         .args = kHelloArgs})),
     Row(ConnectionRow({.name = "quit",
                        .arity = -1,
                        .flags = kNoAuth | kPubSub | kInMulti,
                        .handler = Quit,
-                       .summary = "Answers OK and closes the connection."})),
+                       .summary = "Replies OK and closes the connection."})),
     Row(ConnectionRow({.name = "reset",
                        .arity = 1,
                        .flags = kNoAuth | kPubSub | kInMulti,
                        .handler = Reset,
-                       .summary = "Makes the connection as it was when it was new."})),
+                       .summary = "Resets the connection."})),
     Row(ConnectionRow({.name = "select",
                        .arity = 2,
                        .handler = Select,
-                       .summary = "Chooses the database; there is one, number 0.",
+                       .summary = "Selects the database. The only one is 0.",
                        .args = kSelectArgs})),
 };
 

@@ -1,4 +1,4 @@
-// COMMAND and its subcommands: the command table, told to clients.
+// COMMAND and its subcommands: the command table for clients.
 #include <array>
 #include <cassert>
 #include <utility>
@@ -71,8 +71,8 @@ void Simples(Reply& reply, const std::vector<std::string_view>& names) {
   }
 }
 
-// As COMMAND gives key positions since Redis 7: where keys begin, and how far they go. Not of
-// subcommands: Debian's hiredis reads no deeper.
+// Key specifications, as in COMMAND since Redis 7: where keys begin, and where they end.
+// Subcommands have none: Debian's hiredis does not read replies nested so deeply.
 void KeySpecs(Reply& reply, const Command& row) {
   const bool has_keys = row.keys.first != 0 && !IsSubcommand(row);
   reply.Set(has_keys ? 1 : 0);
@@ -105,7 +105,7 @@ void KeySpecs(Reply& reply, const Command& row) {
   reply.Integer(0);
 }
 
-// A subcommand's key specifications are left out: Debian's hiredis does not read so deep.
+// Subcommands have no key specifications: see KeySpecs().
 void Info(Reply& reply, const Command& row) {
   reply.Array(10);
   reply.Bulk(row.name);
@@ -313,29 +313,31 @@ constexpr std::array kCommands = {
                           .arity = -1,
                           .flags = kContainer,
                           .handler = CommandAll,
-                          .summary = "Describes all commands."})),
+                          .summary = "Returns details about all commands."})),
     Row(IntrospectionRow({.name = "command|count",
                           .arity = 2,
                           .handler = CommandCountCommand,
-                          .summary = "Counts the commands."})),
+                          .summary = "Returns the number of commands."})),
     Row(IntrospectionRow({.name = "command|list",
                           .arity = -2,
                           .handler = CommandList,
-                          .summary = "Lists the commands' names."})),
+                          .summary = "Returns the names of the commands."})),
     Row(IntrospectionRow({.name = "command|help",
                           .arity = 2,
                           .handler = Help,
-                          .summary = "Lists the subcommands, of any command that has some."})),
+                          .summary = "Lists the subcommands. Every command that has subcommands "
+                                     "also has HELP."})),
     Row(IntrospectionRow({.name = "command|info",
                           .arity = -2,
                           .handler = CommandInfo,
-                          .summary = "Describes some commands, or all.",
+                          .summary = "Returns details about the given commands, or all commands.",
                           .args = kNamesArgs})),
-    Row(IntrospectionRow({.name = "command|docs",
-                          .arity = -2,
-                          .handler = CommandDocs,
-                          .summary = "Documents some commands, or all.",
-                          .args = kNamesArgs})),
+    Row(IntrospectionRow(
+        {.name = "command|docs",
+         .arity = -2,
+         .handler = CommandDocs,
+         .summary = "Returns documentation of the given commands, or all commands.",
+         .args = kNamesArgs})),
     Row(IntrospectionRow({.name = "command|getkeys",
                           .arity = -3,
                           .handler = CommandGetKeys,

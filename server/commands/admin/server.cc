@@ -26,7 +26,7 @@ Status Info(Context& context, ArgReader& args) {
   return {};
 }
 
-// MEMORY STATS: Redis's names where the meaning is Redis's.
+// MEMORY STATS: names as in Redis if the meaning is the same.
 Status MemoryStats(Context& context, ArgReader& /*args*/) {
   engine::EngineLock& lock = context.turn.Enter();
   const MemoryReport memory = ReportMemory(context.server);
@@ -65,24 +65,22 @@ Status MemoryDoctor(Context& context, ArgReader& /*args*/) {
   };
   constexpr std::int64_t kLittle = std::int64_t{64} << 20;
   add(memory.limit > 0 && memory.used > memory.limit / 10 * 9,
-      "More than nine tenths of maxmemory are used: soon writes get OOM.");
+      "More than nine tenths of maxmemory are used: writes will soon get OOM.");
   add(memory.arena_free > memory.payload + kLittle,
-      "More payload memory is kept free than is used: MEMORY PURGE gives it back, arena-keep "
-      "bounds "
-      "it.");
+      "More payload memory is free than used: MEMORY PURGE releases it, arena-keep limits it.");
   add(memory.in_flight > memory.stored + kLittle,
-      "More payload is on its way than is stored: clients that do not read hold it. CLIENT LIST "
-      "shows them (omem).");
+      "More payload is in flight than stored: clients that do not read their replies hold it. "
+      "CLIENT LIST shows them (omem).");
   add(memory.bookkeeping > memory.stored + kLittle,
-      "Bookkeeping takes more than payload: rows are many and small. KV.MPUT of columns is no "
-      "smaller, but rows that are done with can be cleared.");
-  context.reply.Verbatim(text.empty() ? "Nothing stands out.\n" : text);
+      "Bookkeeping uses more memory than payload: there are many small rows. KV.MPUT of columns "
+      "does not save memory, but rows that are no longer needed can be cleared.");
+  context.reply.Verbatim(text.empty() ? "No memory problems found.\n" : text);
   return {};
 }
 
 // MEMORY PURGE
 Status MemoryPurge(Context& context, ArgReader& /*args*/) {
-  context.turn.Leave();  // of the commands before it: both take long, and neither needs it
+  context.turn.Leave();  // held since earlier commands; both calls take long and do not need it
   context.server.memory.GetArena().Purge();
   malloc_trim(0);
   context.reply.Simple("OK");
@@ -115,11 +113,11 @@ Status Shutdown(Context& context, ArgReader& args) {
   if (args.HasMore() && !args.Option("NOSAVE")) {
     const bool save = args.Option("SAVE");
     return Status(Code::kError,
-                  save ? "there is nothing to save to yet: use SHUTDOWN NOSAVE" : "syntax error");
+                  save ? "saving is not supported: use SHUTDOWN NOSAVE" : "syntax error");
   }
   TRY(args.Finish());
   context.connection.close_after_reply =
-      true;  // as in Redis, the answer is the end of the connection
+      true;  // as in Redis, the server closes the connection instead of replying
   context.server.stop();
   return {};
 }
@@ -147,28 +145,28 @@ constexpr std::array kCommands = {
                    .arity = -1,
                    .flags = kLoading,
                    .handler = Info,
-                   .summary = "Tells how the server is.",
+                   .summary = "Returns information about the server.",
                    .args = kInfoArgs})),
     Row(ServerRow(
         {.name = "memory", .arity = -2, .flags = kContainer, .summary = "Commands about memory."})),
     Row(ServerRow({.name = "memory|stats",
                    .arity = 2,
                    .handler = MemoryStats,
-                   .summary = "Tells where memory is, in bytes."})),
+                   .summary = "Returns memory usage by purpose, in bytes."})),
     Row(ServerRow({.name = "memory|doctor",
                    .arity = 2,
                    .handler = MemoryDoctor,
-                   .summary = "Tells in words what stands out about memory."})),
+                   .summary = "Returns a human-readable report about memory problems."})),
     Row(ServerRow({.name = "memory|purge",
                    .arity = 2,
                    .handler = MemoryPurge,
                    .complexity = "O(N) where N is the free memory",
-                   .summary = "Gives free memory back to the system."})),
+                   .summary = "Releases free memory to the operating system."})),
     Row(ServerRow({.name = "dbsize",
                    .arity = 1,
                    .flags = kReadOnly | kFast,
                    .handler = DbSize,
-                   .summary = "Counts partitions and strings."})),
+                   .summary = "Returns the number of partitions and byte strings."})),
     Row(ServerRow({.name = "flushall",
                    .arity = -1,
                    .flags = kWrite,
@@ -187,7 +185,7 @@ constexpr std::array kCommands = {
                    .arity = -1,
                    .flags = kAdmin | kLoading,
                    .handler = Shutdown,
-                   .summary = "Ends the server.",
+                   .summary = "Stops the server.",
                    .args = kShutdownArgs})),
 };
 

@@ -1,4 +1,4 @@
-// What took long, and what goes on: SLOWLOG, LATENCY, MONITOR.
+// Slow commands, latency events, and commands as they run: SLOWLOG, LATENCY, MONITOR.
 #include <array>
 #include <string>
 #include <utility>
@@ -90,16 +90,16 @@ Status LatencyReset(Context& context, ArgReader& args) {
 Status LatencyDoctor(Context& context, ArgReader& /*args*/) {
   if (context.server.config.latency_threshold_ms == 0) {
     context.reply.Verbatim(
-        "Latency monitoring is off. CONFIG SET latency-monitor-threshold <milliseconds> keeps the "
-        "commands that take as long.\n");
+        "Latency monitoring is off. CONFIG SET latency-monitor-threshold <milliseconds> records "
+        "commands that take at least that long.\n");
     return {};
   }
   std::string text;
   for (const LatencyEvents::Latest& event : context.server.latency.GetLatest()) {
-    text += fmt::format("{}: {} ms the last time, {} ms at most. SLOWLOG GET shows the commands.\n",
+    text += fmt::format("{}: latest {} ms, maximum {} ms. SLOWLOG GET shows the commands.\n",
                         event.event, event.last.ms, event.max_ms);
   }
-  context.reply.Verbatim(text.empty() ? "Nothing took that long.\n" : text);
+  context.reply.Verbatim(text.empty() ? "No command took that long.\n" : text);
   return {};
 }
 
@@ -114,7 +114,7 @@ void Histogram(Context& context, const Command& row, const CommandTotals& totals
     buckets += count > 0 ? 1 : 0;
   }
   context.reply.Map(buckets);
-  std::int64_t sum = 0;  // Redis's are cumulative
+  std::int64_t sum = 0;  // cumulative, as in Redis
   for (std::size_t i = 0; i < totals.histogram.size(); ++i) {
     if (totals.histogram[i] > 0) {
       sum += totals.histogram[i];
@@ -187,54 +187,54 @@ constexpr std::array kCommands = {
     Row(SlowRow({.name = "slowlog",
                  .arity = -2,
                  .flags = kContainer,
-                 .summary = "Commands about commands that took long."})),
+                 .summary = "Commands about the log of slow commands."})),
     Row(SlowRow({.name = "slowlog|get",
                  .arity = -2,
                  .handler = SlowLogGet,
-                 .summary = "Returns the last commands that took long; -1: all that are kept.",
+                 .summary = "Returns the latest entries of the slow log; -1 returns all entries.",
                  .args = kSlowLogArgs})),
     Row(SlowRow({.name = "slowlog|len",
                  .arity = 2,
                  .handler = SlowLogLen,
                  .complexity = "O(1)",
-                 .summary = "Counts the commands that are kept."})),
+                 .summary = "Returns the number of entries in the slow log."})),
     Row(SlowRow({.name = "slowlog|reset",
                  .arity = 2,
                  .handler = SlowLogReset,
-                 .summary = "Forgets them."})),
+                 .summary = "Removes all entries from the slow log."})),
     Row(SlowRow({.name = "latency",
                  .arity = -2,
                  .flags = kContainer,
-                 .summary = "Commands about how long things took."})),
+                 .summary = "Commands about latency."})),
     Row(SlowRow({.name = "latency|latest",
                  .arity = 2,
                  .handler = LatencyLatest,
-                 .summary = "Returns the last time of each event that took long."})),
+                 .summary = "Returns the latest sample of each latency event."})),
     Row(SlowRow({.name = "latency|history",
                  .arity = 3,
                  .handler = LatencyHistory,
-                 .summary = "Returns when an event took long.",
+                 .summary = "Returns the samples of a latency event: time and duration.",
                  .args = kEventArgs})),
     Row(SlowRow({.name = "latency|reset",
                  .arity = -2,
                  .handler = LatencyReset,
-                 .summary = "Forgets events, or all.",
+                 .summary = "Removes the samples of the given latency events, or all events.",
                  .args = kEventsArgs})),
     Row(SlowRow({.name = "latency|doctor",
                  .arity = 2,
                  .handler = LatencyDoctor,
-                 .summary = "Tells in words what took long."})),
+                 .summary = "Returns a human-readable report about latency events."})),
     Row(SlowRow({.name = "latency|histogram",
                  .arity = -2,
                  .handler = LatencyHistogram,
                  .complexity = "O(N) where N is the number of commands",
-                 .summary = "Returns how many calls of a command took how long.",
+                 .summary = "Returns the distribution of call times, by command.",
                  .args = kCommandsArgs})),
     Row(SlowRow({.name = "monitor",
                  .arity = 1,
                  .handler = Monitor,
                  .complexity = "O(1)",
-                 .summary = "Shows each command that the server runs, as it runs it."})),
+                 .summary = "Streams every command that the server runs."})),
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
-// RedisAI's AI.TENSORSET and AI.TENSORGET, with its grammar, replies and error texts, so that its
-// clients find their commands. A tensor is the row of that key of partition `ai`, in field `value`,
-// for everybody else to see. A STRING tensor is one byte string: its strings, each with a zero byte
-// behind it; so it has one dim.
+// AI.TENSORSET and AI.TENSORGET with the grammar, replies and error texts of RedisAI, for clients
+// of RedisAI. A tensor is stored in field `value` of the row with its key in partition `ai`, where
+// all other commands can access it. A STRING tensor is one byte string: its strings, each followed
+// by a zero byte; therefore it has one dim.
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -116,7 +116,7 @@ void ReplyElement(resp::Reply& reply, DType dtype, const char* element) {
 Status CheckValues(const store::ReadResult::Cell& cell, DType dtype) {
   const std::string_view bytes = cell.Bytes();
   if (dtype == DType::kUtf8 && !bytes.empty() && !bytes.ends_with('\0')) {
-    return Error("cannot get values for this data type");  // somebody else's string
+    return Error("cannot get values for this data type");  // a string written by another command
   }
   return bytes.size() / store::SizeOf(dtype) <= kTextValuesMax
              ? Status()

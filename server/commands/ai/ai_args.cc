@@ -23,7 +23,7 @@ struct TypeName {
   std::string_view name;
   DType dtype;
 };
-// RedisAI's UINT16 has no dtype here.
+// UINT16 of RedisAI has no dtype in Sluice.
 constexpr std::array kTypes = {
     TypeName{"FLOAT", DType::kFloat32}, TypeName{"DOUBLE", DType::kFloat64},
     TypeName{"INT8", DType::kInt8},     TypeName{"INT16", DType::kInt16},
@@ -45,7 +45,7 @@ std::optional<DType> TypeOf(std::string_view name) {
   return std::nullopt;
 }
 
-// The dims up to BLOB or VALUES; their product, or nullopt after a failure.
+// Reads the dims up to BLOB or VALUES. Returns their product, or nullopt after an error.
 std::optional<std::int64_t> ReadShape(Context& context, ArgReader& args, ColumnSource& source) {
   std::vector<std::int64_t>& dims = context.scratch.Ints();
   std::int64_t elements = 1;
@@ -66,7 +66,7 @@ std::optional<std::int64_t> ReadShape(Context& context, ArgReader& args, ColumnS
   return elements;
 }
 
-// `BLOB b`, `VALUES v ...` or nothing: zeros. Fills the bytes of `source`.
+// Reads `BLOB b`, `VALUES v ...` or nothing (zeros). Fills the bytes of `source`.
 Status ReadBlob(ArgReader& args, ColumnSource& source, std::int64_t elements) {
   if (args.Left() != 1) {
     return Error(
@@ -96,7 +96,7 @@ Status ReadBlob(ArgReader& args, ColumnSource& source, std::int64_t elements) {
 Status ReadStrings(ArgReader& args, std::string& bytes) {
   for (const RequestArg& value : args.Remaining()) {
     std::string_view text = value.text;
-    if (text.ends_with('\0')) {  // as older versions want it
+    if (text.ends_with('\0')) {  // older versions of RedisAI expect it
       text.remove_suffix(1);
     }
     if (text.find('\0') != std::string_view::npos) {
@@ -130,7 +130,7 @@ Status ReadValues(Context& context, ArgReader& args, ColumnSource& source, std::
   return {};
 }
 
-// Neither BLOB nor VALUES. Large ones are zeroed where they stay.
+// Without BLOB and VALUES. A large tensor is zeroed in its final memory.
 Status MakeZeros(Context& context, ColumnSource& source, std::int64_t elements) {
   const auto size = source.dtype == DType::kUtf8
                         ? Result<std::int64_t>(elements)
@@ -179,7 +179,7 @@ Result<ColumnSource> ReadTensor(Context& context, ArgReader& args) {
     TRY(MakeZeros(context, source, *elements));
   }
   if (source.dtype == DType::kUtf8) {
-    TRY(source.rank == 1 ? Status() : Error("a STRING tensor has one dim here"));
+    TRY(source.rank == 1 ? Status() : Error("a STRING tensor must have one dim"));
     std::vector<std::int64_t>& length = context.scratch.Ints();
     length.push_back(static_cast<std::int64_t>(source.bytes.size()));
     source.dims = length;

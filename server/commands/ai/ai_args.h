@@ -10,15 +10,15 @@
 
 namespace sluice::server {
 
-// Where tensors are kept: in the row of their key.
+// Tensors are stored in this partition and field, in the row of their key.
 inline constexpr std::string_view kAiPartition = "ai";
 inline constexpr std::string_view kAiField = "value";
 
-// "FLOAT"; empty where RedisAI has no such type.
+// Returns RedisAI's name of the dtype, such as "FLOAT"; empty if RedisAI has no such type.
 std::string_view AiTypeName(store::DType dtype);
 
-// `type [dim ...] [BLOB bytes | VALUES value ...]`; what it borrows is in the request or in
-// context.scratch. Errors: kError with RedisAI's texts; kShape; kOom; std::bad_alloc.
+// Reads `type [dim ...] [BLOB bytes | VALUES value ...]`. The result borrows from the request or
+// from context.scratch. Errors: kError with RedisAI's texts; kShape; kOom; std::bad_alloc.
 Result<store::ColumnSource> ReadTensor(Context& context, ArgReader& args);
 
 }  // namespace sluice::server

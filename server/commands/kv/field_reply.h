@@ -1,4 +1,4 @@
-// How KV.FIELDS and PARTITION.INFO answer with a partition's fields.
+// The fields of a partition in the replies of KV.FIELDS and PARTITION.INFO.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 
 namespace sluice::server {
 
-// The shapes of a field's rows, n x rank; nullopt where ranks differ.
+// The shapes of a field's rows, n x rank; nullopt if the ranks differ.
 using RowShapes = std::optional<std::vector<std::int64_t>>;
-// One entry of the reply of KV.FIELDS. `shapes` is null where the request did not ask for them.
+// Appends one entry of the reply of KV.FIELDS. `shapes` is null if the request has no SHAPES.
 void ReplyField(const store::FieldSummary& field, const RowShapes* shapes, resp::Reply& reply);
 void ReplyFields(std::span<const store::FieldSummary> fields, resp::Reply& reply);
 

@@ -33,7 +33,7 @@ struct Append {
   bool more = false;
 };
 
-// `<name> <dtype> [<dim> ...] BLOB <bytes>`, behind FIELD: what is to be added.
+// Reads `<name> <dtype> [<dim> ...] BLOB <bytes>`, after FIELD: the data to append.
 void ReadAdded(Context& context, ArgReader& args, ColumnSource& added) {
   added.field = args.Word("the field's name");
   if (args.ok()) {
@@ -41,8 +41,8 @@ void ReadAdded(Context& context, ArgReader& args, ColumnSource& added) {
   }
   ReadFieldShape(context, args, added);
   if (args.ok() && !args.Option("BLOB")) {
-    args.Fail(Status(Code::kError,
-                     fmt::format("syntax error: field '{}': BLOB is expected", added.field)));
+    args.Fail(
+        Status(Code::kError, fmt::format("syntax error: field '{}': expected BLOB", added.field)));
   }
   RequestArg blob = args.Take("the blob");
   added.bytes = blob.text;
@@ -58,14 +58,15 @@ void ReadAdded(Context& context, ArgReader& args, ColumnSource& added) {
   }
 }
 
-// Without dims they are the cell's, and the first follows from the number of bytes. Errors: kShape.
+// Without dims, uses the dims of the cell; the first follows from the number of bytes.
+// Errors: kShape.
 Status InferDims(const GrowingCell& cell, const ColumnSource& added,
                  std::vector<std::int64_t>& dims) {
   if (!cell.chunk || cell.chunk->Rank() == 0) {
     return Status(Code::kShape,
                   fmt::format("field '{}': {}", added.field,
                               cell.chunk ? "a scalar can't grow"
-                                         : "there is no cell yet, so dims are expected"));
+                                         : "dims are required, since there is no cell yet"));
   }
   const Dims old = cell.chunk->DimsOf(cell.slot);
   dims.assign(old.begin(), old.end());
@@ -80,7 +81,7 @@ Status InferDims(const GrowingCell& cell, const ColumnSource& added,
   return {};
 }
 
-// The dims of `cell` grown by those of `added`. Errors: kShape.
+// Returns in `dims` the dims of `cell` grown by those of `added`. Errors: kShape.
 Status GrownDims(const GrowingCell& cell, const ColumnSource& added,
                  std::vector<std::int64_t>& dims) {
   if (added.rank == 0) {
@@ -97,23 +98,23 @@ Status GrownDims(const GrowingCell& cell, const ColumnSource& added,
   const auto first = alike ? store::CheckedAdd(old[0], dims[0]) : std::nullopt;
   if (!first) {
     return Status(Code::kShape,
-                  fmt::format("field '{}': {} can't grow by {}: rank and dims but the first must "
-                              "agree",
+                  fmt::format("field '{}': {} can't grow by {}: rank and all dims except the first "
+                              "must match",
                               added.field, store::ShapeText(old), store::ShapeText(dims)));
   }
   dims[0] = *first;
   return {};
 }
 
-// Where the grown value goes: behind the old one, where its blob has room that nobody has claimed,
-// or to a new blob of twice the size, with the old one in front.
+// Where the grown value is stored: in place, if the blob of the old value has unclaimed space after
+// that value; otherwise in a new blob of twice the size, after a copy of the old value.
 struct Target {
   Blob blob;
   std::size_t offset = 0;     // of the value in the blob
-  std::size_t old_bytes = 0;  // of them to be copied: all, or none
+  std::size_t old_bytes = 0;  // bytes of the old value to copy: all or 0
 };
 
-// REQUIRES: the engine. Null where the blob has no such room.
+// Returns null if the blob does not have the space. REQUIRES: the engine lock is held.
 Blob ClaimTail(const GrowingCell& cell, std::size_t bytes, Target& target) {
   Blob& blob = cell.chunk->GetBlob();
   const std::string_view old = cell.chunk->BytesOf(cell.slot);
@@ -129,7 +130,7 @@ class Appender {
   Appender(Context& context, const Append& append, const ColumnSource& added)
       : context_(context), append_(append), added_(added) {}
 
-  // The first dim's new size.
+  // Returns the new size of the first dim.
   Result<std::int64_t> Run() {
     for (;;) {
       TRY_ASSIGN(const GrowingCell cell, Find());
@@ -142,7 +143,7 @@ class Appender {
       const bool in_place = !target.blob.IsNull();
       const bool large = added_.bytes.size() + (in_place ? 0 : old.size()) > resp::kLargeBulkBytes;
       if (large) {
-        context_.turn.Leave();  // nobody waits while we copy; the cell may change meanwhile
+        context_.turn.Leave();  // the copy takes long, and the cell may change in between
       }
       TRY(Fill(old, target));
       TRY_ASSIGN(store::ChunkRef grown, MakeChunk(old.size(), target));
@@ -166,7 +167,8 @@ class Appender {
                      .dtype = added_.dtype});
   }
 
-  // A write that its partition has no room for copies nothing, however often it is tried.
+  // A write that exceeds a limit of its partition must not copy anything, however often it is
+  // retried.
   Status CheckLimits(std::size_t old_bytes) const {
     store::Store& store = context_.server.store(context_.turn.Enter());
     TRY_ASSIGN(store::Partition* const partition, store.FindPartition(append_.partition));
@@ -191,7 +193,7 @@ class Appender {
   Status Fill(std::string_view old, Target& target) const {
     if (target.blob.IsNull()) {
       const std::size_t needed = old.size() + added_.bytes.size();
-      // The first piece gets no room to grow beyond its page: most values come in one.
+      // The first piece gets no space beyond its page: most values come in one piece.
       const std::size_t capacity = store::Arena::RunBytes(old.empty() ? needed : 2 * needed);
       target.blob = context_.server.memory.Allocate(capacity);
       if (target.blob.IsNull()) {
@@ -263,7 +265,7 @@ Status KvAppend(Context& context, ArgReader& args) {
     }
   }
   if (!has_field) {
-    args.Fail(Status(Code::kError, "syntax error: a FIELD is expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected FIELD"));
   }
   TRY(args.Finish());
 
@@ -296,7 +298,7 @@ constexpr std::array kCommands = {
          .group = "kv",
          .since = "0.1.0",
          .complexity = "O(N) where N is the number of bytes appended, amortized",
-         .summary = "Grows a cell along its first dim.",
+         .summary = "Appends data to a cell along its first dim.",
          .args = kAppendArgs}),
 };
 

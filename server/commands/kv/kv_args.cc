@@ -21,10 +21,10 @@ using store::ColumnSource;
 using store::ColumnWrite;
 using store::RowSet;
 
-// Up to here comparing all pairs is fastest, and allocates nothing.
+// Up to this many items, comparing all pairs is fastest, and it does not allocate.
 constexpr std::size_t kQuadraticMax = 16;
 
-// Clients choose the items: without the seed they could choose some that collide.
+// Clients choose the items: without a seed they could choose items that collide.
 struct SeededHash {
   using is_avalanching = void;
   std::uint64_t seed = 0;
@@ -34,7 +34,7 @@ struct SeededHash {
   }
 };
 
-// The first item that stands twice, or null.
+// Returns the first item that occurs twice, or null.
 template <typename Item>
 const Item* FirstDuplicate(std::span<const Item> items, std::uint64_t seed) {
   if (items.size() <= kQuadraticMax) {
@@ -86,11 +86,11 @@ std::optional<store::Where> ReadWhere(ArgReader& args) {
   const std::int64_t count = args.Integer();
   if (args.ok() && (count < 1 || static_cast<std::size_t>(count) > args.Left() / 3)) {
     args.Fail(Status(Code::kError,
-                     fmt::format("syntax error: WHERE: {} conditions of tag, op and value are "
-                                 "announced, {} arguments follow",
+                     fmt::format("syntax error: WHERE: expected {} conditions of tag, op and "
+                                 "value, got {} arguments",
                                  count, args.Left())));
   }
-  if (args.ok() && count > kConditionsMax) {  // every write looks at them where a fetch waits
+  if (args.ok() && count > kConditionsMax) {  // with a blocked fetch, every write checks them
     args.Fail(Status(Code::kError, fmt::format("WHERE: at most {} conditions are allowed, got {}",
                                                kConditionsMax, count)));
   }
@@ -117,7 +117,7 @@ RowChoice ReadRowChoice(Context& context, ArgReader& args) {
   if (args.Option("WHERE")) {
     choice.where = ReadWhere(args);
   } else if (!ReadRows(context, args, choice.rows)) {
-    args.Fail(Status(Code::kError, "syntax error: KEYS, ROWS or WHERE is expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected KEYS, ROWS or WHERE"));
   }
   return choice;
 }

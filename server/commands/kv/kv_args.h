@@ -1,6 +1,6 @@
 // The argument forms that KV commands share: rows, fields, dtypes and dims, payloads.
 //
-// All of these belong to the *prepare* step: no lock, no state. Failures go into the reader.
+// These functions belong to the *prepare* step: no lock, no state. Errors are stored in the reader.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace sluice::server {
 
-// The same forms for COMMAND DOCS.
+// The argument forms, for COMMAND DOCS.
 inline constexpr Arg kListArgs[] = {{.name = "numitems", .type = "integer"},
                                     {.name = "item", .type = "string", .multiple = true}};
 inline constexpr Arg kRowsArgs[] = {
@@ -30,10 +30,10 @@ inline constexpr Arg kRowChoiceArgs[] = {
     {.name = "indexes", .type = "string", .token = "ROWS"},
     {.name = "numconditions-condition", .type = "string", .token = "WHERE", .multiple = true}};
 
-// `KEYS <list>` or `ROWS <blob>`. True where one of them was next.
+// Reads `KEYS <list>` or `ROWS <blob>`. Returns whether one of them was next.
 bool ReadRows(Context& context, ArgReader& args, store::RowSet& rows);
 
-// `<m> <tag> <op> <value> ...`, behind WHERE. Nullopt on a failure.
+// Reads `<m> <tag> <op> <value> ...`, after WHERE. Returns nullopt on an error.
 std::optional<store::Where> ReadWhere(ArgReader& args);
 
 // Rows by key, by index, or by tag.
@@ -41,29 +41,30 @@ struct RowChoice {
   store::RowSet rows;
   std::optional<store::Where> where;
 };
-// As ReadRows, or `WHERE ...`; fails where none of them is next.
+// As ReadRows(), or reads `WHERE ...`. Fails if none of them is next.
 RowChoice ReadRowChoice(Context& context, ArgReader& args);
-// Enters the engine; `choice.rows` are keys or indexes then, of rows that fit at that moment.
+// Acquires the engine lock. Sets `choice.rows` to keys or indexes; with WHERE, to the indexes of
+// the rows that match at that moment.
 // Errors: kWrongType.
 Status ChooseRows(Context& context, std::string_view partition, RowChoice& choice);
 
-// `<list>` of field names into scratch.fields.
+// Reads `<list>` of field names into scratch.fields.
 void ReadFields(Context& context, ArgReader& args);
 
-// Fails where a key or an index of `rows` is named twice (writes only).
+// Fails if a key or an index of `rows` is named twice. For writes only.
 void RejectDuplicateRows(Context& context, ArgReader& args, const store::RowSet& rows);
 
-// Fails where a field of scratch.columns is named twice.
+// Fails if a field of scratch.columns is named twice.
 void RejectDuplicateFields(Context& context, ArgReader& args);
 
-// `<name> <dtype> [<dim> ...]`: the dims end at the first word that is no number. Fills field,
-// dtype, dims and rank of `source`.
+// Reads `<name> <dtype> [<dim> ...]`; the dims end at the first word that is not a number. Fills
+// field, dtype, dims and rank of `source`.
 void ReadFieldShape(Context& context, ArgReader& args, store::ColumnSource& source);
 
-// Checks the column and, where it is large enough for a chunk of its own, makes it (store::Chunk).
+// Checks the column. Creates a chunk for it (store::Chunk) if the column is large enough.
 void FinishColumn(Context& context, ArgReader& args, store::ColumnWrite& column);
 
-// The JSON patch of one row into scratch.tags.
+// Adds the JSON patch of one row to scratch.tags.
 void AddTag(Context& context, ArgReader& args, std::string_view patch);
 
 }  // namespace sluice::server

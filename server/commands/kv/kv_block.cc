@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include <boost/unordered/unordered_flat_set.hpp>
+
 #include "base/ascii.h"
+#include "base/hash.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/dispatch.h"
 #include "store/partition/partition.h"
@@ -13,14 +16,14 @@ namespace {
 
 constexpr std::int64_t kMillisecondUs = 1000;
 
-// There may be room for it later.
+// Returns whether the write may succeed later.
 bool MayWait(const Context& context, const Status& status) {
   const std::int64_t limit = context.server.memory.GetBudget().Limit();
   return (status.GetCode() == Code::kOom && store::Budget::NeedOfAttempt() <= limit) ||
          (status.GetCode() == Code::kFull && !context.scratch.write.wants.never_fits);
 }
 
-// A write that was refused with OOM or FULL, and is run again whenever there may be room.
+// A write that failed with OOM or FULL. It is run again whenever there may be space.
 class BlockedWrite final : public BlockedCommand, private engine::Waiter {
  public:
   using Kind = engine::WaitKey::Kind;
@@ -32,7 +35,9 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
         command_(*ResolveCommand(context.request)),
         notifier_(context.connection.notifier),
         request_(context.request),
+        keys_(0, TextHash{context.server.seed}),
         unpause_(*notifier_) {
+    ReadKeys();
     notifier_->Take();
     engine::EngineLock& lock = context.turn.Enter();
     HoldQueues(lock);
@@ -71,7 +76,8 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
   }
 
  private:
-  // Makes its connection resume when CLIENT PAUSE is over. It keeps its place in line meanwhile.
+  // Makes the connection resume when CLIENT PAUSE is over. During the pause the write keeps its
+  // position in the wait queue.
   class Unpause final : public engine::Waiter {
    public:
     explicit Unpause(engine::Notifier& notifier) : notifier_(notifier) {}
@@ -83,7 +89,7 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     engine::Notifier& notifier_;
   };
 
-  // All that it may ever wait in, so that going from one to another cannot fail.
+  // Holds all queues that the write may wait in, so that changing queues cannot fail.
   void HoldQueues(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
     engine::WaitQueues& queues = server_.wait_queues;
     memory_ = &queues.Hold(lock, {.kind = Kind::kMemory});
@@ -99,7 +105,7 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     }
   }
 
-  // CLIENT PAUSE holds it back.
+  // Returns whether CLIENT PAUSE delays the write.
   bool HeldBack(Context& context) {
     engine::WaitQueues& queues = server_.wait_queues;
     engine::EngineLock& lock = context.turn.Enter();
@@ -116,17 +122,18 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     return true;
   }
 
-  // In the queue for memory, or in that for the partition's limits.
+  // Waits in the queue for memory or in the queue for the limits of the partition.
   void Wait(engine::EngineLock& lock, const Context& context, Status refused)
       REQUIRES(engine::engine_role) {
     refused_ = std::move(refused);
     engine::WaitQueue& queue = refused_.GetCode() == Code::kOom ? *memory_ : *limits_;
     Need need;
-    if (&queue == memory_) {  // more than nothing: no write may begin where all is taken
+    if (&queue == memory_) {  // at least 1: no write may begin while all memory is used
       need.bytes = std::max<std::int64_t>(1, store::Budget::NeedOfAttempt());
     } else {
-      need = {.rows = context.scratch.write.wants.rows, .bytes = context.scratch.write.wants.bytes};
-      seen_ = StateOfRows(lock);
+      const store::WriteResult::Wants& wants = context.scratch.write.wants;
+      need = {.rows = wants.rows, .bytes = wants.bytes, .alone = wants.alone};
+      static_cast<void>(RowsWereWritten(lock));
     }
     if (waits_in_ == &queue) {
       server_.wait_queues.Refused(lock, *this, need);
@@ -141,32 +148,57 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     notifier_->Notify();
   }
 
-  // Where others made or wrote rows that it writes, it may need nothing any more.
+  // If another command wrote rows of this write, it may not need space any more.
   Need CurrentNeed(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
-    if (waits_in_ == limits_) {
-      const std::uint64_t state = StateOfRows(lock);
-      if (state != seen_) {
-        seen_ = state;
-        return {};
-      }
-    }
-    return Waiter::CurrentNeed(lock);
+    return waits_in_ == limits_ && RowsWereWritten(lock) ? Need() : Waiter::CurrentNeed(lock);
   }
 
-  // Changes whenever the rows that it writes may have changed: of one row its revision; of many,
-  // the number of rows ever made or, where their bytes count, the revision of the store.
-  std::uint64_t StateOfRows(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role) {
-    store::Store& store = server_.store(lock);
-    const auto found = store.FindPartition(Partition());
+  // The keys of KV.MPUT KEYS; empty for another command.
+  void ReadKeys() {
+    const RequestView args = request_.Args();
+    if (command_.name != "kv.mput" || !EqualsIgnoreCase(args[2].text, "KEYS")) {
+      return;
+    }
+    std::int64_t count = 0;
+    if (EqualsIgnoreCase(args[3].text, "LINES")) {
+      std::string_view lines = args[4].text;
+      for (std::size_t end = 0; end != std::string_view::npos;) {
+        end = lines.find('\n');
+        keys_.insert(lines.substr(0, end));
+        lines.remove_prefix(std::min(lines.size(), end == lines.npos ? end : end + 1));
+      }
+    } else if (ParseInteger(args[3].text, count)) {
+      for (std::int64_t i = 0; i < count; ++i) {
+        keys_.insert(args[4 + static_cast<std::size_t>(i)].text);
+      }
+    }
+  }
+
+  // Returns true if others wrote rows of this write since the last call. For many keys it looks at
+  // the rows that were made since then.
+  bool RowsWereWritten(engine::EngineLock& lock) noexcept REQUIRES(engine::engine_role) {
+    constexpr RowIndex kRowsMax = 256;
+    const auto found = server_.store(lock).FindPartition(Partition());
     if (!found.ok() || *found == nullptr) {
-      return 0;
+      return false;
+    }
+    store::Partition& partition = **found;
+    if (!keys_.empty()) {
+      const bool same = std::exchange(made_, partition.Made()) == partition.Made();
+      const RowIndex from = std::exchange(next_index_, partition.NextIndex());
+      bool written = !same || next_index_ - from > kRowsMax;
+      for (RowIndex index = from; !written && index < next_index_; ++index) {
+        const store::Row* const row = partition.FindRow(index);
+        written = row != nullptr && keys_.contains(row->key.View());
+      }
+      return written;
     }
     if (command_.name == "kv.mput") {
-      return (*found)->Terms().bytes_max ? store.LastRevision()
-                                         : static_cast<std::uint64_t>((*found)->RowsMade());
+      return false;
     }
-    const store::RowReference place = (*found)->Locate(request_.Args()[2].text);
-    return place.segment == nullptr ? 0 : place.segment->At(place.offset).revision;
+    const store::RowReference row = partition.Locate(request_.Args()[2].text);
+    const Revision now = row.segment == nullptr ? 0 : row.segment->At(row.offset).revision;
+    return std::exchange(revision_, now) != now;
   }
   [[nodiscard]] std::string_view Partition() const { return request_.Args()[1].text; }
 
@@ -174,17 +206,22 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
   const Command& command_;
   std::shared_ptr<engine::Notifier> notifier_;
   KeptRequest request_;
-  Status refused_;  // what it is answered if its time is up while it is paused
+  Status refused_;  // the reply if the time is up during a pause
   engine::WaitQueue* memory_ = nullptr;
   engine::WaitQueue* limits_ = nullptr;
   engine::WaitQueue* unpauses_ = nullptr;
   engine::WaitQueue* waits_in_ = nullptr;
-  std::uint64_t seen_ = 0;  // StateOfRows()
+  // As RowsWereWritten() saw them last.
+  Revision made_ = 0;        // of the partition
+  RowIndex next_index_ = 0;  // of the partition
+  Revision revision_ = 0;    // of the only row
   std::int64_t paused_until_us_ = kNever;
+  boost::unordered_flat_set<std::string_view, TextHash>
+      keys_;  // of KV.MPUT KEYS; views of request_
   Unpause unpause_;
 };
 
-// Where BLOCK would stand: right behind the rows, or behind a RETURN there. 0: not to be seen yet.
+// Returns the position at which BLOCK or RETURN may follow the rows; 0 if it is not known yet.
 std::size_t BlockPosition(const Command& command, std::span<const resp::Argument> head) {
   if (command.name != "kv.mput") {
     return 3;

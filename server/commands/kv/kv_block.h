@@ -1,9 +1,9 @@
-// BLOCK: writes that wait where they would get OOM or FULL.
+// BLOCK: writes that wait instead of failing with OOM or FULL.
 //
-// Where the payload is large, the wait comes before it is read (server/connection/connection.cc
-// asks BlockOf()), so BLOCK is looked for right behind the rows. A small write has been read whole:
-// it is kept, and run again when there is room. Whether its partition is full is known only when a
-// write has been read, so it is kept, too, its payload counted against maxmemory.
+// A write with a large payload waits before the payload is read (server/connection/connection.cc
+// calls BlockOf()), so BLOCK is expected directly after the rows. A small write has been read
+// completely: it is kept, and run again when there is space. Whether a partition is full is known
+// only after the write has been read. Such a write is kept, too; its payload counts in maxmemory.
 #pragma once
 
 #include <cstdint>
@@ -22,21 +22,22 @@ struct Block {
   std::int64_t ms = 0;  // 0: no limit
 };
 
-// `BLOCK <ms>` or `TIMEOUT <ms>`, behind the word. Errors: kError with Redis's texts.
+// Reads `<ms>`, after BLOCK or TIMEOUT. Errors: kError with Redis's texts.
 std::int64_t ReadMilliseconds(ArgReader& args);
-// True where BLOCK was next.
+// Returns whether BLOCK was next.
 bool ReadBlock(ArgReader& args, Block& block);
-// So many milliseconds from now; 0: BlockedCommand::kNever.
+// Returns the time `ms` milliseconds after `now_us`; BlockedCommand::kNever if `ms` is 0.
 std::int64_t DeadlineAfter(std::int64_t now_us, std::int64_t ms);
 
-// The BLOCK of a request of which these arguments, its name first, have come; nullopt: none.
+// Returns the BLOCK milliseconds of a request; nullopt if it has no BLOCK. `head` holds the
+// arguments received so far, the command name first.
 std::optional<std::int64_t> BlockOf(const Command& command, std::span<const resp::Argument> head);
 
-// KV.PUT, KV.MPUT, KV.APPEND: carries the write out and fills context.scratch.write. Acquires the
+// KV.PUT, KV.MPUT, KV.APPEND: executes the write and fills context.scratch.write. Acquires the
 // engine lock. Errors: as Store::Write; kOom over maxmemory.
 Status WriteRows(Context& context, const store::WriteRequest& request);
 
-// `status` of a write, or ok where it was kOom or kFull and the command waits now
+// Returns the `status` of a write; ok if it was kOom or kFull and the command is now blocked
 // (context.blocked).
 Status OrWait(Context& context, const Block& block, Status status);
 

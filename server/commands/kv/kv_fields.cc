@@ -1,4 +1,4 @@
-// KV.FIELDS, KV.SHOW: what is in a partition, and in a row.
+// KV.FIELDS and KV.SHOW: the contents of a partition and of a row.
 #include <array>
 #include <utility>
 #include <vector>
@@ -28,7 +28,7 @@ struct FieldsReply {
   std::vector<RowShapes> shapes;  // by field, with SHAPES
 };
 
-// Of cells that are all ready.
+// REQUIRES: all cells are ready.
 RowShapes ShapesOf(std::span<const ReadResult::Cell> cells) {
   const std::size_t rank = cells.front().Shape().size();
   std::vector<std::int64_t> shapes;
@@ -43,7 +43,7 @@ RowShapes ShapesOf(std::span<const ReadResult::Cell> cells) {
   return shapes;
 }
 
-// Of a column of rows that are all ready.
+// REQUIRES: all cells of the column are ready.
 FieldSummary Summarize(const ReadResult::Column& column, std::span<const ReadResult::Cell> cells) {
   FieldSummary summary = {.name = column.name, .dtype = column.dtype, .dims = {}};
   boost::unordered_flat_set<std::pair<const store::Chunk*, std::uint32_t>> seen;
@@ -129,7 +129,7 @@ Status KvShow(Context& context, ArgReader& args) {
                                       read));
   std::vector<Text>& tags = context.scratch.texts;
   TRY(context.server.store(lock).Tags(partition, rows, tags));
-  context.turn.Leave();  // statistics take a while
+  context.turn.Leave();  // statistics take long
   context.reply.Verbatim(
       RowPage({.partition = partition, .key = key, .tag = tags.front().View(), .whole = one_field},
               read, context.server.torch));
@@ -152,10 +152,9 @@ constexpr std::array kCommands = {
          .handler = KvFields,
          .group = "kv",
          .since = "0.1.0",
-         .complexity = "O(N) where N is the number of fields, and of cells where rows are named",
-         .summary = "Returns the fields of a partition, or of rows: dtype, shape, ready rows, "
-                    "bytes; with SHAPES "
-                    "each row's shape, too.",
+         .complexity = "O(N) where N is the number of fields, or of cells if rows are named",
+         .summary = "Returns the fields of a partition or of rows: dtype, shape, ready rows and "
+                    "bytes; SHAPES adds the shape of each row.",
          .args = kFieldsArgs}),
     Row({.name = "kv.show",
          .arity = -3,
@@ -165,7 +164,7 @@ constexpr std::array kCommands = {
          .group = "kv",
          .since = "0.1.0",
          .complexity = "O(N) where N is the number of values",
-         .summary = "Returns a page about one row, for people.",
+         .summary = "Returns a human-readable page about one row.",
          .args = kShowArgs}),
 };
 

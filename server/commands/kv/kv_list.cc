@@ -1,4 +1,4 @@
-// KV.LIST, KV.SCAN, KV.CHANGES: which rows there are, and their tags.
+// KV.LIST, KV.SCAN, KV.CHANGES: the keys and tags of rows.
 #include <array>
 #include <optional>
 #include <string>
@@ -17,7 +17,7 @@
 namespace sluice::server {
 namespace {
 
-// MATCH and WHERE, each at most once. True where one of them was next.
+// Reads MATCH and WHERE, each at most once. Returns whether one of them was next.
 bool ReadFilter(ArgReader& args, RowFilter& filter) {
   if (!filter.glob && args.Option("MATCH")) {
     filter.glob = std::string(args.Word("the pattern"));
@@ -33,7 +33,7 @@ bool ReadFilter(ArgReader& args, RowFilter& filter) {
   return false;
 }
 
-// Sends what there is of the listing at once, and the rest later.
+// Writes the first piece of the listing; `context.rest` writes the rest.
 Status Begin(Context& context, std::unique_ptr<RowListing> listing) {
   context.turn.Leave();
   if (listing->Write(context.reply)) {
@@ -76,9 +76,9 @@ Status KvList(Context& context, ArgReader& args) {
       has_format = true;
       form = args.Option("LINES") ? ListingForm::kLines : ListingForm::kMap;
       if (form == ListingForm::kMap && !args.Option("MAP")) {
-        args.Fail(Status(Code::kError,
-                         fmt::format("syntax error: FORMAT map or lines is expected, not '{}'",
-                                     Printable(args.Peek()))));
+        args.Fail(
+            Status(Code::kError, fmt::format("syntax error: expected FORMAT map or lines, got '{}'",
+                                             Printable(args.Peek()))));
       }
     } else {
       args.Unexpected();
@@ -182,7 +182,7 @@ constexpr std::array kCommands = {
          .group = "kv",
          .since = "0.1.0",
          .complexity = "O(COUNT)",
-         .summary = "Returns the keys and tags of a partition's rows, a page at a time.",
+         .summary = "Iterates over the keys and tags of a partition's rows.",
          .args = kScanArgs}),
     Row({.name = "kv.changes",
          .arity = -3,
@@ -192,8 +192,7 @@ constexpr std::array kCommands = {
          .group = "kv",
          .since = "0.1.0",
          .complexity = "O(N) where N is the number of rows that changed",
-         .summary =
-             "Returns the rows that were written, and those that were removed, since a revision.",
+         .summary = "Returns the rows written and the rows removed since a revision.",
          .args = kChangesArgs}),
 };
 

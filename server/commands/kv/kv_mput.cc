@@ -24,7 +24,7 @@ using store::ColumnSource;
 using store::ColumnWrite;
 using store::RowSet;
 
-// Each of 0..m-1 must be used, m being one more than the largest. Returns m.
+// Returns m, the largest position plus 1. Fails unless each of 0..m-1 is used.
 std::size_t CountDistinct(ArgReader& args, std::string_view field,
                           std::span<const std::int64_t> dict, std::vector<std::int64_t>& seen) {
   const auto rows = static_cast<std::int64_t>(dict.size());
@@ -47,7 +47,7 @@ std::size_t CountDistinct(ArgReader& args, std::string_view field,
   return seen.size();
 }
 
-// `[DICT <blob>] BLOB <bytes>` of a column for `rows` rows.
+// Reads `[DICT <blob>] BLOB <bytes>` of a column for `rows` rows.
 void ReadColumnPayload(Context& context, ArgReader& args, std::size_t rows, ColumnWrite& column) {
   ColumnSource& source = column.source;
   source.slots = rows;
@@ -55,7 +55,7 @@ void ReadColumnPayload(Context& context, ArgReader& args, std::size_t rows, Colu
     std::vector<std::int64_t>& dict = context.scratch.Ints();
     args.PackedInts("DICT", dict);
     if (args.ok() && dict.size() != rows) {
-      args.Fail(Status(Code::kShape, fmt::format("field '{}': DICT names {} rows, there are {}",
+      args.Fail(Status(Code::kShape, fmt::format("field '{}': DICT has {} positions, expected {}",
                                                  source.field, dict.size(), rows)));
     }
     if (args.ok()) {
@@ -66,15 +66,15 @@ void ReadColumnPayload(Context& context, ArgReader& args, std::size_t rows, Colu
   if (args.ok() && !args.Option("BLOB")) {
     args.Fail(Status(
         Code::kError,
-        fmt::format("syntax error: field '{}': BLOB is expected{}", source.field,
-                    args.HasMore() ? fmt::format(", not '{}'", Printable(args.Peek())) : "")));
+        fmt::format("syntax error: field '{}': expected BLOB{}", source.field,
+                    args.HasMore() ? fmt::format(", got '{}'", Printable(args.Peek())) : "")));
   }
   RequestArg blob = args.Take("the blob");
   source.bytes = blob.text;
   source.blob = std::move(blob.blob);
 }
 
-// `COLUMN <name> <dtype> [<dim> ...] | SHAPES <rank> <blob>, [DICT <blob>] BLOB <bytes>`, behind
+// Reads `<name> <dtype> [<dim> ...] | SHAPES <rank> <blob>, [DICT <blob>] BLOB <bytes>`, after
 // COLUMN.
 void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
   ColumnWrite column;
@@ -103,10 +103,10 @@ void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
   }
   ReadColumnPayload(context, args, rows, column);
   if (args.ok() && source.ragged && source.dims.size() != source.slots * source.rank) {
-    args.Fail(Status(
-        Code::kShape,
-        fmt::format("field '{}': SHAPES of {} rows of rank {} are {} numbers, got {}", source.field,
-                    source.slots, source.rank, source.slots * source.rank, source.dims.size())));
+    args.Fail(Status(Code::kShape,
+                     fmt::format("field '{}': SHAPES of {} rows of rank {} need {} numbers, got {}",
+                                 source.field, source.slots, source.rank,
+                                 source.slots * source.rank, source.dims.size())));
   }
   FinishColumn(context, args, column);
   context.scratch.columns.push_back(std::move(column));
@@ -127,7 +127,7 @@ void ReadTags(Context& context, ArgReader& args, std::size_t rows) {
   }
 }
 
-// `SAFETENSORS <bytes>`, behind the word: its columns lie where the argument does.
+// Reads `<bytes>`, after SAFETENSORS. The columns refer to the bytes of the argument.
 void ReadSafetensorsColumns(Context& context, ArgReader& args, std::size_t rows) {
   const RequestArg file = args.Take("the safetensors file");
   if (!args.ok()) {
@@ -154,30 +154,30 @@ void ReadSafetensorsColumns(Context& context, ArgReader& args, std::size_t rows)
   }
 }
 
-// `KEYS <list> | ROWS <blob> | NEW <n>`.
+// Reads `KEYS <list> | ROWS <blob> | NEW <n>`.
 RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
   RowSet rows;
   if (args.Option("NEW")) {
     rows = {
         .kind = RowSet::Kind::kNew, .keys = {}, .indexes = {}, .count = args.Integer({.min = 1})};
   } else if (!ReadRows(context, args, rows)) {
-    args.Fail(Status(Code::kError, "syntax error: KEYS, ROWS or NEW is expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected KEYS, ROWS or NEW"));
   }
   if (rows.size() > static_cast<std::size_t>(store::kRowsPerWriteMax)) {
-    args.Fail(Status(Code::kError, fmt::format("a write has at most {} rows, not {}",
+    args.Fail(Status(Code::kError, fmt::format("a write has at most {} rows, got {}",
                                                store::kRowsPerWriteMax, rows.size())));
   }
   RejectDuplicateRows(context, args, rows);
   return rows;
 }
 
-// Of more, what can be is done without the engine.
+// For more rows and tags, as much work as possible is done without the engine lock.
 constexpr std::size_t kStepRows = 1024;
-constexpr std::size_t kTagsMergedUnderLock = 8;  // they may have 64 KiB each
+constexpr std::size_t kTagsMergedUnderLock = 8;  // each tag may have 64 KiB
 constexpr std::size_t kKeysAheadMax = std::size_t{1} << 17;
 
-// Many tags are merged without the engine, from copies of what the rows have; only those that
-// change meanwhile are merged again under it. Errors: std::bad_alloc.
+// Merges many tags without the engine lock, from copies of the rows' tags. Only tags that change in
+// between are merged again under the lock. Errors: std::bad_alloc.
 void MergeTagsAhead(Context& context, std::string_view partition, const RowSet& rows) {
   std::vector<store::TagWrite>& tags = context.scratch.tags;
   if (tags.size() <= kTagsMergedUnderLock || rows.kind == RowSet::Kind::kNew ||
@@ -199,7 +199,7 @@ void MergeTagsAhead(Context& context, std::string_view partition, const RowSet& 
       store::TagWrite& tag = tags[begin + i];
       auto merged =
           old[i].IsNull() ? Result<Text>(Text()) : store::MergeTag(old[i].View(), tag.patch);
-      if (merged.ok()) {  // else the write will say what is wrong
+      if (merged.ok()) {  // otherwise the write returns the error
         tag.old = std::move(old[i]);
         tag.merged = *std::move(merged);
       }
@@ -207,8 +207,9 @@ void MergeTagsAhead(Context& context, std::string_view partition, const RowSet& 
   }
 }
 
-// The keys of many new rows are made without the engine, up to so many, since the write may fail
-// before it needs any; they fit unless others make rows meanwhile. Errors: std::bad_alloc.
+// Makes the keys of many new rows without the engine lock, at most kKeysAheadMax, since the write
+// may fail before it needs them. They are of use unless other commands insert rows in between.
+// Errors: std::bad_alloc.
 std::optional<store::NumberedKeys> MakeKeysAhead(Context& context, std::string_view partition,
                                                  const RowSet& rows) {
   if (rows.size() <= kStepRows || rows.kind != RowSet::Kind::kNew || context.in_transaction) {
@@ -256,7 +257,7 @@ Status KvMput(Context& context, ArgReader& args) {
     return OrWait(context, block, std::move(status));
   }
   if (rows.size() > kStepRows) {
-    context.turn.Leave();  // what is left is the reply
+    context.turn.Leave();  // only the reply is left to do
   }
   BeginReturned(returned, context.reply);
   context.reply.Array(2);
@@ -304,7 +305,7 @@ constexpr std::array kCommands = {
          .since = "0.1.0",
          .complexity =
              "O(N) where N is the number of cells; payloads of 16 KiB and more are not copied",
-         .summary = "Inserts or updates rows, column by column, all at once.",
+         .summary = "Inserts or updates rows, column by column, in one atomic write.",
          .args = kMputArgs}),
 };
 

@@ -22,9 +22,9 @@ using store::ColumnSource;
 using store::ColumnWrite;
 using store::RowSet;
 
-constexpr std::size_t kReplyBytesMax = 32;  // of an integer
+constexpr std::size_t kReplyBytesMax = 32;  // an integer reply
 
-// `VALUES <v> ...`: as many as the dims say.
+// Reads `<v> ...`, after VALUES: as many values as the dims require.
 void ReadValues(Context& context, ArgReader& args, ColumnSource& source) {
   if (store::IsByteString(source.dtype)) {
     RequestArg value = args.Take("the value");
@@ -40,7 +40,7 @@ void ReadValues(Context& context, ArgReader& args, ColumnSource& source) {
   const std::size_t count = static_cast<std::size_t>(*bytes) / store::SizeOf(source.dtype);
   const SluiceTorchApi* torch = nullptr;
   if (store::IsSmallFloat(source.dtype)) {
-    context.turn.Leave();  // loading libtorch takes a while
+    context.turn.Leave();  // loading libtorch takes long
     std::string why_not = "this server was built without it";
     torch = context.server.torch == nullptr ? nullptr : context.server.torch->Get(&why_not);
     if (torch == nullptr) {
@@ -69,14 +69,14 @@ void ReadValues(Context& context, ArgReader& args, ColumnSource& source) {
   if (args.HasMore() && !EqualsIgnoreCase(next, "FIELD") && !EqualsIgnoreCase(next, "TAG") &&
       !EqualsIgnoreCase(next, "BLOCK") && !EqualsIgnoreCase(next, "RETURN")) {
     args.Fail(Status(Code::kError,
-                     fmt::format("syntax error: field '{}': {} {} takes {} values, and then '{}' "
-                                 "follows",
+                     fmt::format("syntax error: field '{}': {} {} takes {} values, got '{}' after "
+                                 "them",
                                  source.field, store::NameOf(source.dtype),
                                  store::ShapeText(source.dims), count, Printable(next))));
   }
 }
 
-// `FIELD <name> <dtype> [<dim> ...] BLOB <bytes> | VALUES <v> ... | SAME <key>`, behind FIELD.
+// Reads `<name> <dtype> [<dim> ...] BLOB <bytes> | VALUES <v> ... | SAME <key>`, after FIELD.
 void ReadField(Context& context, ArgReader& args) {
   ColumnWrite column;
   ColumnSource& source = column.source;
@@ -100,11 +100,11 @@ void ReadField(Context& context, ArgReader& args) {
   } else if (args.ok()) {
     args.Fail(Status(
         Code::kError,
-        fmt::format("syntax error: field '{}': BLOB, VALUES or SAME is expected{}", source.field,
-                    args.HasMore() ? fmt::format(", not '{}'", Printable(args.Peek())) : "")));
+        fmt::format("syntax error: field '{}': expected BLOB, VALUES or SAME{}", source.field,
+                    args.HasMore() ? fmt::format(", got '{}'", Printable(args.Peek())) : "")));
   }
   if (store::IsByteString(source.dtype) &&
-      source.rank == 0) {  // the value itself: its length is its shape
+      source.rank == 0) {  // the shape of a byte string is its length
     std::vector<std::int64_t>& length = context.scratch.Ints();
     length.push_back(static_cast<std::int64_t>(source.bytes.size()));
     source.dims = length;
@@ -135,7 +135,7 @@ Status KvPut(Context& context, ArgReader& args) {
     }
   }
   if (scratch.tags.empty() && scratch.columns.empty()) {
-    args.Fail(Status(Code::kError, "syntax error: a TAG or a FIELD is expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected TAG or FIELD"));
   }
   RejectDuplicateFields(context, args);
   Status status = args.Finish();
@@ -145,7 +145,7 @@ Status KvPut(Context& context, ArgReader& args) {
         .rows = {.kind = RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}},
         .tags = scratch.tags,
         .columns = scratch.columns};
-    if (returned.Given()) {  // otherwise the reply fits where an error would
+    if (returned.Given()) {  // otherwise the reply fits in the space for an error
       ReserveReply(returned, kReplyBytesMax, context.reply, write);
     }
     status = WriteRows(context, write);

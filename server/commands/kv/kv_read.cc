@@ -17,7 +17,7 @@
 namespace sluice::server {
 namespace {
 
-// Tags up to this many are written without letting go of the engine.
+// Up to this many tags are written under the engine lock.
 constexpr std::size_t kTagsHeldMax = 64;
 
 // KV.MGET partition KEYS list | ROWS blob | WHERE ... [FIELDS list]
@@ -109,7 +109,7 @@ constexpr std::array kCommands = {
          .complexity =
              "O(N) where N is the number of cells; payloads of 16 KiB and more are not copied",
          .summary =
-             "Returns fields of rows, as columns, row by row, as text, or as a safetensors file.",
+             "Returns fields of rows: as columns, row by row, as text, or as a safetensors file.",
          .args = kMgetArgs}),
     Row({.name = "kv.tags",
          .arity = -4,

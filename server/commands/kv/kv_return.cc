@@ -7,7 +7,7 @@
 namespace sluice::server {
 namespace {
 
-// Of a length with its marker and line breaks, and what the end of a block of the reply may waste.
+// A length with its marker and line breaks, plus the bytes wasted at the end of a reply block.
 constexpr std::size_t kHeaderBytesMax = 64;
 
 std::string_view TextOf(const Text& tag) {

@@ -1,7 +1,8 @@
-// RETURN FIELDS|TAGS|BOTH of KV.PUT and KV.MPUT: what a write answers about the rows that it wrote.
+// RETURN FIELDS|TAGS|BOTH of KV.PUT and KV.MPUT: a write replies with the fields and tags of the
+// rows that it wrote.
 //
-// The answer is of the same moment as the write, and cannot fail once the write is applied: room
-// for it is reserved just before.
+// The reply is from the same moment as the write. It cannot fail once the write is applied: its
+// space is reserved just before.
 #pragma once
 
 #include "server/arguments/arg_reader.h"
@@ -11,7 +12,7 @@
 
 namespace sluice::server {
 
-// The same for COMMAND DOCS.
+// The arguments, for COMMAND DOCS.
 inline constexpr Arg kReturnArgs[] = {{.name = "fields", .type = "pure-token", .token = "FIELDS"},
                                       {.name = "tags", .type = "pure-token", .token = "TAGS"},
                                       {.name = "both", .type = "pure-token", .token = "BOTH"}};
@@ -22,15 +23,16 @@ struct Return {
   [[nodiscard]] bool Given() const { return fields || tags; }
 };
 
-// True where RETURN was next.
+// Returns whether RETURN was next.
 bool ReadReturn(ArgReader& args, Return& what);
 
-// Makes `write` report what was asked for, and reserve its reply beforehand: `own_bytes` of the
-// reply without RETURN, and what RETURN adds. `reply` must outlive `write`. Errors: std::bad_alloc.
+// Makes `write` report the requested parts and reserve space for the reply beforehand: `own_bytes`
+// for the reply without RETURN, plus the bytes that RETURN adds. REQUIRES: `reply` outlives
+// `write`. Errors: std::bad_alloc.
 void ReserveReply(const Return& what, std::size_t own_bytes, resp::Reply& reply,
                   store::WriteRequest& write);
 
-// Appends the header of the reply: the reply without RETURN comes next, then ReplyReturned().
+// Appends the header of the reply. The reply without RETURN follows, then ReplyReturned().
 void BeginReturned(const Return& what, resp::Reply& reply);
 void ReplyReturned(const Return& what, const store::WriteResult& result, resp::Reply& reply);
 

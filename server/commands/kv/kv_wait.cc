@@ -15,9 +15,9 @@ namespace {
 
 using store::RowSet;
 
-// Waits until fields of rows are ready. It watches one row at a time, the first that is not, so
-// that a write costs one look-up a row, however many wait for how many rows. (The idea is that of
-// watched literals: Moskewicz et al., Chaff, 2001.)
+// Waits until fields of rows are ready. The waiter watches one row at a time, the first that is not
+// ready. So a write costs one look-up per row, regardless of the number of waiters and of rows they
+// wait for. (The idea is that of watched literals: Moskewicz et al., Chaff, 2001.)
 class RowWait final : public BlockedCommand, private engine::Waiter {
  public:
   RowWait(Context& context, std::string_view partition, const RowSet& rows,
@@ -44,9 +44,10 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
     Release(lock);
   }
 
-  // True where all is ready. Otherwise it watches a row now. Errors: kWrongType; std::bad_alloc.
+  // Returns whether all rows are ready. If not, watches a row. Errors: kWrongType; std::bad_alloc.
   Result<bool> Look(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
-    // From where it stood; and, since a row before that may have changed back, from the beginning.
+    // Search from the last position; then from the beginning, since an earlier row may no longer be
+    // ready.
     for (const std::size_t from : {at_, std::size_t{0}}) {
       TRY_ASSIGN(at_, server_.store(lock).FirstUnready(partition_, rows_, from, fields_));
       if (at_ < rows_.size()) {
@@ -73,8 +74,8 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
   }
 
  private:
-  // The row that it watched was written; it has left that queue. Whoever wrote it pays for a look
-  // at a few rows only: where the next to watch is not among them, the waiter looks itself.
+  // The watched row was written, and this waiter has left its queue. The writer's thread examines
+  // only a few rows: if the next row to watch is not among them, the waiter's thread searches.
   void OnServed(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     constexpr std::size_t kRowsMax = 128;
     try {
@@ -93,7 +94,7 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
           Watch(lock);
         }
       }
-    } catch (const std::bad_alloc&) {  // to watch the next row
+    } catch (const std::bad_alloc&) {  // from watching the next row
       status_ = store::OutOfMemory();
     }
     if (ready_ || looks_ || !status_.ok()) {
@@ -101,7 +102,7 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
     }
   }
 
-  // Errors: std::bad_alloc; it watches no row then.
+  // Errors: std::bad_alloc; no row is watched then.
   void Watch(engine::EngineLock& lock) REQUIRES(engine::engine_role) {
     Release(lock);
     engine::WaitKey key = {.kind = engine::WaitKey::Kind::kRow, .partition = partition_};
@@ -122,15 +123,15 @@ class RowWait final : public BlockedCommand, private engine::Waiter {
   Server& server_;
   std::shared_ptr<engine::Notifier> notifier_;
   std::string partition_;
-  std::deque<std::string> texts_;  // what the views below look at
+  std::deque<std::string> texts_;  // the views below refer to these
   std::vector<std::string_view> keys_;
   std::vector<std::string_view> fields_;
   std::vector<RowIndex> indexes_;
   RowSet rows_;
-  std::size_t at_ = 0;  // of the row that it watches
+  std::size_t at_ = 0;  // position of the watched row
   engine::WaitQueue* queue_ = nullptr;
   bool ready_ = false;
-  bool looks_ = false;  // it watches no row, and looks for one when it is resumed
+  bool looks_ = false;  // no row is watched; Resume() searches for one
   Status status_;
 };
 
@@ -139,7 +140,7 @@ Status KvWait(Context& context, ArgReader& args) {
   const std::string_view partition = args.Name("partition");
   RowSet rows;
   if (!ReadRows(context, args, rows)) {
-    args.Fail(Status(Code::kError, "syntax error: KEYS or ROWS is expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected KEYS or ROWS"));
   }
   bool has_fields = false;
   bool has_timeout = false;
@@ -156,7 +157,7 @@ Status KvWait(Context& context, ArgReader& args) {
     }
   }
   if (!has_fields || !has_timeout) {
-    args.Fail(Status(Code::kError, "syntax error: FIELDS and TIMEOUT are expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected FIELDS and TIMEOUT"));
   }
   TRY(args.Finish());
 
@@ -171,7 +172,7 @@ Status KvWait(Context& context, ArgReader& args) {
     context.reply.Integer(0);
     return {};
   }
-  context.turn.Leave();  // nobody waits for us while memory is taken
+  context.turn.Leave();  // others need not wait while this allocates memory
   auto wait = std::make_unique<RowWait>(context, partition, rows,
                                         DeadlineAfter(context.now_us, timeout_ms));
   RowWait& waiting = *wait;

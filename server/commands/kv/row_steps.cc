@@ -20,8 +20,7 @@ const ReadResult::Column* Find(const Columns& columns, std::string_view name) {
   return it == columns.end() ? nullptr : &*it;
 }
 
-// Strict: those that are in all parts; otherwise those that are in any.
-// Errors: kDType.
+// Joins the columns of all parts. Strict: only columns that every part has. Errors: kDType.
 Status JoinColumns(std::span<const ReadResult> parts, bool strict, Columns& columns) {
   for (const ReadResult& part : parts) {
     for (const ReadResult::Column& column : part.columns) {
@@ -29,7 +28,7 @@ Status JoinColumns(std::span<const ReadResult> parts, bool strict, Columns& colu
       if (known == nullptr) {
         columns.push_back(column);
       } else if (known->dtype != column.dtype) {
-        return Status(Code::kDType, fmt::format("field '{}' became {} while it was read",
+        return Status(Code::kDType, fmt::format("field '{}' became {} during the read",
                                                 column.name.View(), store::NameOf(column.dtype)));
       }
     }
@@ -115,7 +114,7 @@ bool RowSteps::Next() {
   return LookAgain();
 }
 
-// At the next rows of all_. False: the partition is gone.
+// Examines the next rows of all_. Returns false if the partition was removed.
 bool RowSteps::LookAgain() {
   step_.clear();
   rows_.indexes = step_;

@@ -1,5 +1,5 @@
-// Commands over rows that WHERE chose, which may be all of a partition: some thousand rows at a
-// time, so that nobody waits long for the engine.
+// Commands over rows selected by WHERE, which may be all rows of a partition. They process some
+// thousand rows per step, so that other commands do not wait long for the engine lock.
 //
 // Thread safety: the I/O thread of the command.
 #pragma once
@@ -15,8 +15,8 @@
 
 namespace sluice::server {
 
-// The chosen rows of a command that does something with each, some thousand at a time where WHERE
-// chose many: the engine is left between, and a row counts that fits when it is looked at again.
+// Iterates over the chosen rows of a command. If WHERE selected many rows, each step has some
+// thousand. The engine lock is released between steps; a step includes only rows that still match.
 //
 //   RowSteps steps(context, partition);
 //   TRY(steps.Begin(choice));
@@ -28,41 +28,42 @@ class RowSteps {
   RowSteps(const RowSteps&) = delete;
   RowSteps& operator=(const RowSteps&) = delete;
 
-  // Enters the engine. `choice` is borrowed; `at_once`: all in one step. Errors: kWrongType;
-  // std::bad_alloc.
+  // Acquires the engine lock. `choice` is borrowed. `at_once`: process all rows in one step.
+  // Errors: kWrongType; std::bad_alloc.
   Status Begin(RowChoice& choice, bool at_once = false);
-  // False: there are no more. Otherwise the engine was left, and the partition is the same still.
-  // Errors: std::bad_alloc.
+  // Returns false if there are no more rows. Otherwise the engine lock was released in between, and
+  // the partition is still the same. Errors: std::bad_alloc.
   bool Next();
-  // To be called where the engine may have been left since: of the rows that WHERE chose, those
-  // stay that still fit, in the same partition still. Enters the engine. Errors: std::bad_alloc.
+  // To be called if the engine lock may have been released since: keeps only the rows that still
+  // match WHERE, if the partition is still the same. Acquires the engine lock.
+  // Errors: std::bad_alloc.
   void Recheck();
-  // Of all steps together there are no more.
+  // Returns an upper bound of the number of rows in all steps.
   [[nodiscard]] std::size_t RowsMax() const { return std::max(all_.size(), rows_.size()); }
   [[nodiscard]] const store::RowSet& Rows() const { return rows_; }
 
  private:
   bool LookAgain();
-  // Null: it is not the same any more.
+  // Returns null if the partition is not the same any more.
   [[nodiscard]] store::Partition* SamePartition();
 
-  // Each may cost what twenty views do with it: some microseconds.
+  // Each row may be processed by twenty views, which takes some microseconds.
   static constexpr std::size_t kStepRows = 1024;
 
   Context& context_;
   std::string_view partition_;
   const RowChoice* choice_ = nullptr;
   store::RowSet rows_;
-  std::vector<RowIndex> all_;  // empty: one step is enough
+  std::vector<RowIndex> all_;  // empty if one step is enough
   std::vector<RowIndex> step_;
-  std::vector<RowIndex> fitting_;  // of the rows of a step
-  std::size_t next_ = 0;           // in all_
+  std::vector<RowIndex> fitting_;  // the rows of a step that match
+  std::size_t next_ = 0;           // index into all_
   Revision made_ = 0;
 };
 
-// Reads the chosen rows, `request.rows` of no meaning, each row as it is when its step comes to it.
-// The engine is entered where one step was enough, and left where it was not.
-// Errors: as Store::Read; kDType: a field became another meanwhile; std::bad_alloc.
+// Reads the chosen rows; ignores `request.rows`. Each row is read as of its step. On return, the
+// engine lock is held if one step was enough, and released otherwise.
+// Errors: as Store::Read; kDType: the dtype of a field changed between steps; std::bad_alloc.
 Status ReadChosen(Context& context, RowChoice& choice, store::ReadRequest request,
                   store::ReadResult& read);
 

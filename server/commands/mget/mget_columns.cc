@@ -18,8 +18,8 @@ using store::DType;
 using store::ReadResult;
 using Cell = ReadResult::Cell;
 
-// The distinct cells of a column in the order of their first row, and each row's position among
-// them.
+// Finds the distinct cells of a column, in the order of their first rows, and the position of each
+// row among them.
 void FindDistinct(std::span<const Cell> cells, ColumnPlan& plan) {
   boost::unordered_flat_map<std::pair<const store::Chunk*, std::uint32_t>, std::int64_t> seen;
   for (const Cell& cell : cells) {
@@ -35,11 +35,11 @@ void FindDistinct(std::span<const Cell> cells, ColumnPlan& plan) {
 Status RanksDiffer(const ReadResult::Column& column, std::size_t rank, std::size_t other) {
   return Status(
       Code::kShape,
-      fmt::format("field '{}': rows of rank {} and {} make no column: ask for FORMAT rows",
+      fmt::format("field '{}': rows of rank {} and {} cannot form a column: use FORMAT rows",
                   column.name.View(), rank, other));
 }
 
-// Sets dims, ragged, and the bytes of the cells as they are; `largest`: the largest of each dim.
+// Sets dims, ragged, and the bytes of the cells without padding. `largest`: maximum of each dim.
 Status Compare(ColumnPlan& plan, std::vector<std::int64_t>& largest) {
   for (const Cell& cell : plan.cells) {
     const Dims dims = cell.Shape();
@@ -64,7 +64,7 @@ Status PadError(const ColumnPlan& plan, std::string_view why) {
   return Status(Code::kError, fmt::format("PAD: field '{}': {}", plan.column->name.View(), why));
 }
 
-// Sets fill. As with VALUES, a float past its range becomes inf.
+// Sets fill. As with VALUES, a float out of range becomes inf.
 Status ReadFill(const MgetOptions& options, ColumnPlan& plan) {
   const DType dtype = plan.column->dtype;
   if (store::IsSmallFloat(dtype) && options.torch == nullptr) {
@@ -104,7 +104,7 @@ Result<ColumnPlan> PlanColumn(const ReadResult::Column& column, std::span<const 
   }
   std::vector<std::int64_t> largest;
   TRY(Compare(plan, largest));
-  if (store::IsByteString(column.dtype)) {  // the same form, whatever the lengths happen to be
+  if (store::IsByteString(column.dtype)) {  // the form must not depend on the lengths
     plan.dims = {-1};
     plan.ragged = true;
   } else if (options.padding.given && plan.ragged) {

@@ -1,5 +1,5 @@
-// A column of a KV.MGET reply: what its rows have in common. How their bytes are written:
-// server/commands/mget/mget_data.h.
+// A column of a KV.MGET reply: the properties that its rows share. server/commands/mget/mget_data.h
+// writes the bytes.
 #pragma once
 
 #include <array>
@@ -26,30 +26,30 @@ struct MgetOptions {
   Padding padding;
   bool dict = false;
   std::int64_t bytes_max = INT64_MAX;     // of one padded column
-  const SluiceTorchApi* torch = nullptr;  // null: there is none; for the four small floats
+  const SluiceTorchApi* torch = nullptr;  // for the four small floats; null if there is none
 };
 
 struct ColumnPlan {
   const store::ReadResult::Column* column = nullptr;
-  std::vector<store::ReadResult::Cell> distinct;  // with DICT: what `cells` are
-  std::vector<std::int64_t> positions;            // with DICT: of each row among the cells
+  std::vector<store::ReadResult::Cell> distinct;  // with DICT: the elements of `cells`
+  std::vector<std::int64_t> positions;            // with DICT: for each row, an index into `cells`
   std::span<const store::ReadResult::Cell> cells;
-  // One row's; -1 where rows differ, unless they are padded: the largest then.
+  // The dims of one row. A dim in which rows differ is -1, or the largest if the column is padded.
   std::vector<std::int64_t> dims;
-  bool ragged = false;  // their dims differ, or they are byte strings: their shapes go along
+  bool ragged = false;  // rows have different dims or are byte strings: the reply has their shapes
   bool padded = false;
   bool pad_left = false;
-  std::array<char, 8> fill = {};  // one element, where padded
+  std::array<char, 8> fill = {};  // one element, if padded
   std::size_t bytes = 0;          // of all cells, with padding
 };
 
-// Errors: kShape where the rows' ranks differ; kError where the padding is no value of the dtype,
-// or makes too much.
+// Errors: kShape if the rows differ in rank; kError if the padding is not a value of the dtype, or
+// if the padded column is too large.
 Result<ColumnPlan> PlanColumn(const store::ReadResult::Column& column,
                               std::span<const store::ReadResult::Cell> cells,
                               const MgetOptions& options);
 
-// Of the cells' shapes, packed.
+// Returns the size of the cells' packed shapes.
 [[nodiscard]] std::size_t ShapesBytes(const ColumnPlan& plan);
 
 }  // namespace sluice::server

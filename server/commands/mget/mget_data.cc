@@ -13,7 +13,7 @@ using resp::Reply;
 using store::Dims;
 using Cell = store::ReadResult::Cell;
 
-constexpr std::size_t kFillBytes = 4096;  // a multiple of every element's size
+constexpr std::size_t kFillBytes = 4096;  // a multiple of every element size
 
 }  // namespace
 
@@ -68,7 +68,7 @@ void DataSteps::WriteDue(Reply& reply) {
   now_.bytes -= bytes;
 }
 
-// False: there is none.
+// Returns false if there is no further part.
 bool DataSteps::NextPart(Part& part) {
   if (!padded_) {
     if (cell_ == plan_->cells.size()) {
@@ -147,8 +147,8 @@ void ReadReply::KeepRead() {
   read_ = &kept_;
 }
 
-// The first piece is made by the command: where it finds no room, that is answered. What comes
-// later has room for sure.
+// The command writes the first piece: if memory runs out, the client gets an error. Later pieces
+// are sure to have space.
 bool ReadReply::Write(Reply& reply) {
   for (Piece piece(reply, std::exchange(begun_, true)); piece.HasSpace();) {
     if (!WriteStep(reply)) {

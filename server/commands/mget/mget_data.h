@@ -1,7 +1,7 @@
-// The bytes of a KV.MGET reply, a step at a time (server/dispatch/long_reply.h).
+// Writes the bytes of a KV.MGET reply step by step (server/dispatch/long_reply.h).
 //
-// Payloads of 16 KiB and more go out by reference, neighbours in memory as one slice; what is
-// smaller, and padding, is copied to the reply's scratch.
+// Payloads of 16 KiB and more are sent by reference; payloads that are adjacent in memory form one
+// slice. Smaller payloads and padding are copied to the reply's scratch.
 #pragma once
 
 #include <cstddef>
@@ -19,20 +19,20 @@
 
 namespace sluice::server {
 
-// The `plan.bytes` bytes of a column's cells, as a part of a payload.
+// Writes the `plan.bytes` bytes of a column's cells, as a part of a payload.
 class DataSteps {
  public:
   explicit DataSteps(const ColumnPlan& plan);
-  // True: there is more.
+  // Returns whether there is more to write.
   bool Write(resp::Reply& reply);
 
  private:
-  // Bytes of a cell, or, where `data` is null, of fill.
+  // Bytes of a cell, or fill bytes if `data` is null.
   struct Part {
     const char* data = nullptr;
     std::size_t bytes = 0;
   };
-  // Of one line along a padded column's last dim: it lies in the cell or is fill from end to end.
+  // One line along the last dim of a padded column: a part of the cell with its fill, or all fill.
   struct Line {
     Part parts[3];
     int next = 3;
@@ -46,17 +46,17 @@ class DataSteps {
   const ColumnPlan* plan_;
   bool padded_;
   std::size_t item_;
-  std::size_t cell_ = 0;             // the next
-  Part due_;                         // it may go on with the next part
+  std::size_t cell_ = 0;             // the next cell
+  Part due_;                         // not written yet: the next part may continue it
   Part now_;                         // being written
-  Line line_;                        // padded only, as all below
-  std::vector<std::int64_t> index_;  // of the line: in all dims but the last
-  bool more_lines_ = false;          // of this cell
-  std::string_view rest_;            // of this cell
-  std::unique_ptr<char[]> fill_;     // kFillBytes of it
+  Line line_;                        // this member and all below: padded columns only
+  std::vector<std::int64_t> index_;  // index of the line in all dims but the last
+  bool more_lines_ = false;          // whether this cell has more lines
+  std::string_view rest_;            // remaining bytes of this cell
+  std::unique_ptr<char[]> fill_;     // kFillBytes bytes of fill
 };
 
-// The shapes of a column's cells, packed.
+// Writes the packed shapes of a column's cells.
 class ShapeSteps {
  public:
   explicit ShapeSteps(const ColumnPlan& plan) : plan_(&plan) {}
@@ -67,20 +67,21 @@ class ShapeSteps {
   std::size_t cell_ = 0;
 };
 
-// The reply's slices stay valid until they are sent, whatever happens to the rows.
+// Moves the pins of `read` to `reply`, so that the slices stay valid until they are sent, even if
+// the rows are removed.
 void HandOverPins(store::ReadResult& read, resp::Reply& reply);
 
-// A reply made of what was read. First it borrows that from the command's scratch.
+// A reply made from a read result. At first it borrows the result from the command's scratch.
 class ReadReply : public LongReply {
  public:
   explicit ReadReply(store::ReadResult& read) : read_(&read) {}
-  // From now on `read` is its own; where its elements lie stays.
+  // Takes ownership of the read result. Its elements keep their addresses.
   void KeepRead();
   bool Write(resp::Reply& reply) final;
 
  protected:
   ReadReply(ReadReply&& other) noexcept : read_(other.read_), begun_(other.begun_) {}
-  // One step. True: there is more.
+  // Writes one step. Returns whether there is more to write.
   virtual bool WriteStep(resp::Reply& reply) = 0;
   [[nodiscard]] const store::ReadResult& Read() const { return *read_; }
 
@@ -90,7 +91,7 @@ class ReadReply : public LongReply {
   bool begun_ = false;
 };
 
-// Writes all of it, where that is little; else what is left becomes `rest`.
+// Writes a small reply completely. Of a larger one, writes the first step; `rest` writes the rest.
 template <typename Producer>
 void Produce(Producer producer, resp::Reply& reply, std::unique_ptr<LongReply>& rest) {
   if (producer.Write(reply)) {

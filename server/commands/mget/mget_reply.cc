@@ -1,4 +1,4 @@
-// KV.MGET with FORMAT columns. The others: mget_rows.cc, mget_safetensors.cc.
+// KV.MGET with FORMAT columns. The other formats: mget_rows.cc, mget_safetensors.cc.
 #include "server/commands/mget/mget_reply.h"
 
 #include <optional>
@@ -86,7 +86,7 @@ class ColumnsReply final : public ReadReply {
     part_ = Part::kData;
   }
 
-  std::vector<ColumnPlan> plans_;  // the steps point into it
+  std::vector<ColumnPlan> plans_;  // the steps point into this vector
   bool dict_;
   std::size_t column_ = 0;
   Part part_ = Part::kHead;

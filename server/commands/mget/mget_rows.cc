@@ -28,13 +28,13 @@ void ReplyCell(const Cell& cell, Reply& reply) {
   reply.EndPayload();
 }
 
-// `[[name, dtype, shape, data], ...]` for each row.
+// Writes `[[name, dtype, shape, data], ...]` for each row.
 class RowsReply : public ReadReply {
  public:
   explicit RowsReply(ReadResult& read) : ReadReply(read) {}
 
  protected:
-  // The last element. True: there is more of it.
+  // Writes the last element, or one step of it. Returns whether there is more.
   virtual bool WriteData(const ReadResult::Column& /*column*/, const Cell& cell, Reply& reply) {
     ReplyCell(cell, reply);
     return false;
@@ -64,7 +64,7 @@ class RowsReply : public ReadReply {
     }
     return true;
   }
-  // False: there is no such row.
+  // Returns false if the row does not exist.
   bool WriteRowHead(Reply& reply) {
     const ReadResult& read = Read();
     if (read.indexes[row_] == kNoRow) {
@@ -100,7 +100,7 @@ class RowsReply : public ReadReply {
   bool begun_ = false;
   std::size_t row_ = 0;
   std::size_t column_ = 0;
-  bool data_ = false;  // in the middle of a cell's
+  bool data_ = false;  // the data of a cell is partly written
 };
 
 class ValuesReply final : public RowsReply {
@@ -132,7 +132,7 @@ class ValuesReply final : public RowsReply {
   }
 
   const SluiceTorchApi* torch_;
-  std::size_t at_ = 0;  // in the cell's bytes
+  std::size_t at_ = 0;  // offset in the bytes of the cell
   std::string text_;    // scratch
 };
 
@@ -159,7 +159,7 @@ Status ReplyValues(ReadResult& read, const SluiceTorchApi* torch, Reply& reply,
                    std::unique_ptr<LongReply>& rest) {
   if (const std::size_t count = CountTexts(read); count > kTextValuesMax) {
     return Status(Code::kError,
-                  fmt::format("FORMAT values is for at most {} values, these rows have {}",
+                  fmt::format("FORMAT values returns at most {} values, these rows have {}",
                               kTextValuesMax, count));
   }
   Produce(ValuesReply(read, torch), reply, rest);

@@ -17,14 +17,15 @@ namespace {
 using store::DType;
 using store::SafetensorsTensor;
 
-// One tensor of the file, and where its bytes come from.
+// One tensor of the file, and the source of its bytes.
 struct Part {
   SafetensorsTensor tensor;
   const ColumnPlan* plan = nullptr;
-  bool shapes = false;  // the plan's shapes, else its data
+  bool shapes = false;  // true: the shapes of the plan; false: its data
 };
 
-// A dense field is one tensor, a ragged one two; a padded one is dense and has its shapes, too.
+// A dense field is one tensor. A ragged field is two: values and shapes. A padded field is two:
+// dense data and shapes.
 void AddParts(const ColumnPlan& plan, std::vector<Part>& parts) {
   const std::string name(plan.column->name.View());
   const auto rows = static_cast<std::int64_t>(plan.cells.size());
@@ -60,7 +61,7 @@ std::string KeysAsJson(const store::ReadResult& read) {
 
 class SafetensorsReply final : public ReadReply {
  public:
-  // `bytes`: of the parts.
+  // `bytes` is the size of all parts.
   SafetensorsReply(store::ReadResult& read, std::vector<ColumnPlan> plans, std::vector<Part> parts,
                    std::string header, std::size_t bytes)
       : ReadReply(read),
@@ -97,13 +98,13 @@ class SafetensorsReply final : public ReadReply {
     return true;
   }
 
-  std::vector<ColumnPlan> plans_;  // the parts point into it
+  std::vector<ColumnPlan> plans_;  // the parts point into this vector
   std::vector<Part> parts_;
-  std::unique_ptr<std::string> header_;  // null: written
+  std::unique_ptr<std::string> header_;  // null once written
   TextSteps text_;
-  std::size_t bytes_;  // of it all; 0: begun
+  std::size_t bytes_;  // of header and parts; 0 once the payload is begun
   std::size_t part_ = 0;
-  std::optional<ShapeSteps> shapes_;  // of this part
+  std::optional<ShapeSteps> shapes_;  // of the current part
   std::optional<DataSteps> data_;
 };
 
@@ -114,7 +115,7 @@ Status ReplySafetensors(store::ReadResult& read, std::string_view partition,
                         std::unique_ptr<LongReply>& rest) {
   const std::size_t columns = read.indexes.empty() ? 0 : read.columns.size();
   std::vector<ColumnPlan> plans;
-  plans.reserve(columns);  // the parts point into it
+  plans.reserve(columns);  // the parts point into this vector
   std::vector<Part> parts;
   std::vector<std::pair<std::string, std::string>> metadata = {
       {"__partition__", std::string(partition)}, {"__keys__", KeysAsJson(read)}};
@@ -127,7 +128,7 @@ Status ReplySafetensors(store::ReadResult& read, std::string_view partition,
       metadata.emplace_back(column.name.View(), store::NameOf(column.dtype));
     }
   }
-  // Wide elements first, so that every tensor of the file is aligned for its dtype.
+  // Wide elements come first, so that every tensor in the file is aligned for its dtype.
   std::stable_sort(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
     return store::SizeOf(a.tensor.dtype) > store::SizeOf(b.tensor.dtype);
   });

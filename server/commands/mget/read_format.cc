@@ -20,7 +20,7 @@ constexpr std::array<FormatName, 4> kFormats = {{{"COLUMNS", Format::kColumns},
                                                  {"VALUES", Format::kValues},
                                                  {"SAFETENSORS", Format::kSafetensors}}};
 
-// Rows up to this many are rendered without letting go of the engine: small replies are quick.
+// Up to this many cells are rendered under the engine lock: small replies are quick.
 constexpr std::size_t kCellsHeldMax = 64;
 
 Format ReadFormatName(ArgReader& args) {
@@ -29,24 +29,23 @@ Format ReadFormatName(ArgReader& args) {
       return row.format;
     }
   }
-  args.Fail(Status(Code::kError, fmt::format("syntax error: FORMAT columns, rows, values or "
-                                             "safetensors is expected, not '{}'",
+  args.Fail(Status(Code::kError, fmt::format("syntax error: expected FORMAT columns, rows, values "
+                                             "or safetensors, got '{}'",
                                              Printable(args.Peek()))));
   return Format::kColumns;
 }
 
-// `left | right <value>`, behind PAD.
+// Reads `left | right <value>`, after PAD.
 void ReadPadding(ArgReader& args, Padding& padding) {
   padding.left = args.Option("LEFT");
   if (!padding.left && !args.Option("RIGHT")) {
-    args.Fail(
-        Status(Code::kError, fmt::format("syntax error: PAD left or right is expected, not '{}'",
-                                         Printable(args.Peek()))));
+    args.Fail(Status(Code::kError, fmt::format("syntax error: expected PAD left or right, got '{}'",
+                                               Printable(args.Peek()))));
   }
   padding.value = args.Word("the padding");
 }
 
-// libtorch, where one of the columns needs it for its text.
+// Returns libtorch if a column needs it to convert between text and values.
 Result<const SluiceTorchApi*> TorchForText(Context& context, const store::ReadResult& read) {
   for (const store::ReadResult::Column& column : read.columns) {
     if (!store::IsSmallFloat(column.dtype)) {
@@ -65,7 +64,8 @@ Result<const SluiceTorchApi*> TorchForText(Context& context, const store::ReadRe
   return static_cast<const SluiceTorchApi*>(nullptr);
 }
 
-// What a padded column may take: an argument that large could be sent back, and memory there is.
+// Returns the maximum size of a padded column: a client could send an argument of that size back,
+// and the memory budget has space for it.
 std::int64_t PaddedBytesMax(const Context& context) {
   const store::Budget& budget = context.server.memory.GetBudget();
   return std::clamp<std::int64_t>(budget.Limit() - budget.Used(), 0,
@@ -99,10 +99,10 @@ bool ReadFormatOption(ArgReader& args, ReadFormat& format) {
 void CheckFormat(ArgReader& args, const ReadFormat& format) {
   const bool columns = format.format == Format::kColumns;
   if (format.options.dict && !columns) {
-    args.Fail(Status(Code::kError, "syntax error: DICT goes with FORMAT columns only"));
+    args.Fail(Status(Code::kError, "syntax error: DICT requires FORMAT columns"));
   }
   if (format.options.padding.given && !columns && format.format != Format::kSafetensors) {
-    args.Fail(Status(Code::kError, "syntax error: PAD goes with FORMAT columns or safetensors"));
+    args.Fail(Status(Code::kError, "syntax error: PAD requires FORMAT columns or safetensors"));
   }
 }
 

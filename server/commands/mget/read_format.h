@@ -1,4 +1,4 @@
-// FORMAT, PAD and DICT: how values are given back, by KV.MGET and TASK.FETCH.
+// FORMAT, PAD and DICT: the form in which KV.MGET and TASK.FETCH return values.
 #pragma once
 
 #include <cstdint>
@@ -18,15 +18,15 @@ struct ReadFormat {
   Format format = Format::kColumns;
   MgetOptions options;
 
-  // Did any of the three stand there?
+  // Returns whether any of the three options was given.
   [[nodiscard]] bool Given() const { return has_format || options.padding.given || options.dict; }
-  // Rows of different kinds, or without some of the fields, have no place in one column.
+  // Returns whether every row must have every field, with one dtype: columns need that.
   [[nodiscard]] bool Strict() const {
     return format == Format::kColumns || format == Format::kSafetensors;
   }
 };
 
-// The same for COMMAND DOCS.
+// The arguments, for COMMAND DOCS.
 inline constexpr Arg kFormatChoiceArgs[] = {
     {.name = "columns", .type = "pure-token", .token = "COLUMNS"},
     {.name = "rows", .type = "pure-token", .token = "ROWS"},
@@ -44,17 +44,17 @@ inline constexpr Arg kPaddingArg = {
 inline constexpr Arg kDictArg = {
     .name = "dict", .type = "pure-token", .token = "DICT", .optional = true};
 
-// Fails where an option is given twice.
+// Fails if `seen` is set: the option was given twice. Sets `seen`.
 void ReadOnce(ArgReader& args, bool& seen, std::string_view name);
-// True where FORMAT, PAD or DICT was next.
+// Returns whether FORMAT, PAD or DICT was next.
 bool ReadFormatOption(ArgReader& args, ReadFormat& format);
-// Fails where they do not go together. To be called behind the last option.
+// Fails if the options contradict each other. To be called after the last option.
 void CheckFormat(ArgReader& args, const ReadFormat& format);
 
-// Appends context.scratch.read's values, or `read`'s; takes its pins. `partition` stands in a
-// safetensors file. Leaves the engine where that takes long.
-// Errors: kShape, kError (see server/commands/mget/mget_reply.h); what was appended is the caller's
-// to take back.
+// Appends the values of `read` to the reply and takes its pins. `partition` is written to a
+// safetensors file. Releases the engine lock if rendering takes long.
+// Errors: kShape, kError (see server/commands/mget/mget_reply.h). On an error, the caller removes
+// the appended part.
 Status ReplyInFormat(Context& context, std::string_view partition, ReadFormat& format,
                      store::ReadResult& read);
 

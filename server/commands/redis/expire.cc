@@ -1,4 +1,4 @@
-// When names expire: EXPIRE and its kin, over partitions and strings.
+// The expiry of partitions and strings: EXPIRE and related commands.
 #include <array>
 #include <memory>
 #include <string>
@@ -19,12 +19,12 @@ namespace {
 using store::kNoExpiry;
 
 struct ExpireOptions {
-  bool nx = false;  // only where there is no expiry
-  bool xx = false;  // only where there is one
-  bool gt = false;  // only where it is later than the one there is; none is the latest
-  bool lt = false;  // only where it is sooner
+  bool nx = false;  // only if the name has no expiry
+  bool xx = false;  // only if the name has an expiry
+  bool gt = false;  // only if the new expiry is later; no expiry counts as the latest
+  bool lt = false;  // only if the new expiry is earlier
 
-  // Whether `expires_ms` may take the place of `old`.
+  // Returns whether `expires_ms` may replace `old`.
   [[nodiscard]] bool Allow(std::int64_t old, std::int64_t expires_ms) const {
     return !(nx && old != kNoExpiry) && !(xx && old == kNoExpiry) && !(gt && expires_ms <= old) &&
            !(lt && expires_ms >= old);
@@ -55,7 +55,7 @@ ExpireOptions ReadExpireOptions(ArgReader& args) {
   return options;
 }
 
-// It is time already: as DEL.
+// The expiry is in the past: removes the name, as DEL does.
 Status RemoveNow(Context& context, std::string_view key) {
   auto removed = std::make_unique<store::RemovedNames>(context.server.memory);
   context.server.store(context.turn.Enter()).Remove(key, *removed);
@@ -117,7 +117,7 @@ Status Persist(Context& context, ArgReader& args) {
   return {};
 }
 
-// TTL, PTTL, EXPIRETIME, PEXPIRETIME key: -1 where it does not expire, -2 where it does not exist.
+// TTL, PTTL, EXPIRETIME, PEXPIRETIME key: -1 if the name has no expiry, -2 if it does not exist.
 Status GetExpiry(Context& context, ArgReader& args, Expiry form) {
   constexpr std::int64_t kSecondMs = 1000;
   const std::string_view key = args.Word("key");
@@ -184,7 +184,7 @@ constexpr Command PersistRow() {
   Command row = ExpiryRow({.name = "persist",
                            .arity = 2,
                            .handler = Persist,
-                           .summary = "Makes a name not expire any more."});
+                           .summary = "Removes the expiry of a name."});
   row.flags = kWrite | kFast;
   return row;
 }
@@ -193,40 +193,41 @@ constexpr std::array kCommands = {
     Row(ExpiryRow({.name = "expire",
                    .arity = -3,
                    .handler = Expire,
-                   .summary = "Makes a name expire after some seconds.",
+                   .summary = "Sets the time to live of a name, in seconds.",
                    .args = kSecondsArgs})),
     Row(ExpiryRow({.name = "pexpire",
                    .arity = -3,
                    .handler = PExpire,
-                   .summary = "Makes a name expire after some milliseconds.",
+                   .summary = "Sets the time to live of a name, in milliseconds.",
                    .args = kMillisecondsArgs})),
     Row(ExpiryRow({.name = "expireat",
                    .arity = -3,
                    .handler = ExpireAt,
-                   .summary = "Makes a name expire at a time in seconds since 1970.",
+                   .summary = "Sets the expiry time of a name, as a Unix time in seconds.",
                    .args = kUnixSecondsArgs})),
     Row(ExpiryRow({.name = "pexpireat",
                    .arity = -3,
                    .handler = PExpireAt,
-                   .summary = "Makes a name expire at a time in milliseconds since 1970.",
+                   .summary = "Sets the expiry time of a name, as a Unix time in milliseconds.",
                    .args = kUnixMillisecondsArgs})),
     Row(PersistRow()),
     Row(ExpiryRow({.name = "ttl",
                    .arity = 2,
                    .handler = Ttl,
-                   .summary = "Returns the seconds until a name expires."})),
+                   .summary = "Returns the time to live of a name, in seconds."})),
     Row(ExpiryRow({.name = "pttl",
                    .arity = 2,
                    .handler = PTtl,
-                   .summary = "Returns the milliseconds until a name expires."})),
+                   .summary = "Returns the time to live of a name, in milliseconds."})),
     Row(ExpiryRow({.name = "expiretime",
                    .arity = 2,
                    .handler = ExpireTime,
-                   .summary = "Returns when a name expires, in seconds since 1970."})),
-    Row(ExpiryRow({.name = "pexpiretime",
-                   .arity = 2,
-                   .handler = PExpireTime,
-                   .summary = "Returns when a name expires, in milliseconds since 1970."})),
+                   .summary = "Returns the expiry time of a name, as a Unix time in seconds."})),
+    Row(ExpiryRow(
+        {.name = "pexpiretime",
+         .arity = 2,
+         .handler = PExpireTime,
+         .summary = "Returns the expiry time of a name, as a Unix time in milliseconds."})),
 };
 
 }  // namespace

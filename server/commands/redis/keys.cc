@@ -1,4 +1,4 @@
-// Commands about names, whether they stand for partitions or strings.
+// Commands about names, both of partitions and of strings.
 #include <array>
 #include <memory>
 #include <string>
@@ -77,8 +77,8 @@ Status RandomKey(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
-// A short listing at once, a long one piece by piece; where the command may not wait (MULTI), all
-// of it in one hold.
+// Replies with a short listing at once, with a long one piece by piece. If the command may not wait
+// (MULTI), all names are examined in one hold of the engine lock.
 Status List(Context& context, NameFilter filter, const NameListing::Page& page) {
   const Server& server = context.server;
   auto listing = std::make_unique<NameListing>(server.engine, server.clock, server.store,
@@ -134,7 +134,7 @@ Status Scan(Context& context, ArgReader& args) {
   return List(context, std::move(filter), page);
 }
 
-// As Redis would keep it.
+// Returns the encoding that Redis would use.
 std::string_view EncodingOf(std::string_view value) {
   constexpr std::size_t kIntegerBytesMax = 20;
   constexpr std::size_t kEmbeddedBytesMax = 44;
@@ -162,7 +162,7 @@ Status ObjectEncoding(Context& context, ArgReader& args) {
   return {};
 }
 
-// Null where there is no such key; else `error`, or where that is empty, 1.
+// Replies with null if the key does not exist; otherwise with `error`, or with 1 if it is empty.
 Status ObjectFact(Context& context, ArgReader& args, std::string_view error) {
   const std::string_view key = args.Word("key");
   TRY(args.Finish());
@@ -188,7 +188,7 @@ Status ObjectFreq(Context& context, ArgReader& args) {
 
 // OBJECT IDLETIME key
 Status ObjectIdleTime(Context& context, ArgReader& args) {
-  return ObjectFact(context, args, "nothing is evicted, so idle time is not tracked");
+  return ObjectFact(context, args, "idle time is not tracked, since nothing is evicted");
 }
 
 // OBJECT REFCOUNT key
@@ -200,7 +200,7 @@ Status ObjectRefCount(Context& context, ArgReader& args) {
 Status MemoryUsage(Context& context, ArgReader& args) {
   const std::string_view key = args.Word("key");
   if (args.Left() > 1 && args.Option("SAMPLES")) {
-    const std::int64_t samples = args.Integer();  // nothing here needs to be estimated
+    const std::int64_t samples = args.Integer();  // unused: nothing is estimated
     if (args.ok() && samples < 0) {
       args.Fail(SyntaxError());
     }
@@ -246,7 +246,7 @@ constexpr std::array kCommands = {
                  .flags = kReadOnly | kFast,
                  .keys = {.first = 1, .last = 1, .step = 1},
                  .handler = Type,
-                 .summary = "Tells what a name stands for.",
+                 .summary = "Returns the type of a name.",
                  .args = kKeyArgs})),
     Row(KeysRow({.name = "exists",
                  .arity = -2,
@@ -254,7 +254,7 @@ constexpr std::array kCommands = {
                  .keys = {.first = 1, .last = -1, .step = 1},
                  .handler = Exists,
                  .complexity = kByKeys,
-                 .summary = "Counts which of the names exist.",
+                 .summary = "Returns how many of the names exist.",
                  .args = kKeysArgs})),
     Row(KeysRow({.name = "touch",
                  .arity = -2,
@@ -262,7 +262,7 @@ constexpr std::array kCommands = {
                  .keys = {.first = 1, .last = -1, .step = 1},
                  .handler = Exists,
                  .complexity = kByKeys,
-                 .summary = "Counts which of the names exist.",
+                 .summary = "Returns how many of the names exist.",
                  .args = kKeysArgs})),
     Row(KeysRow({.name = "del",
                  .arity = -2,
@@ -284,7 +284,7 @@ constexpr std::array kCommands = {
                  .arity = 1,
                  .flags = kReadOnly,
                  .handler = RandomKey,
-                 .summary = "Returns one of the names."})),
+                 .summary = "Returns a random name."})),
     Row(KeysRow({.name = "keys",
                  .arity = 2,
                  .flags = kReadOnly,
@@ -297,39 +297,39 @@ constexpr std::array kCommands = {
                  .flags = kReadOnly,
                  .handler = Scan,
                  .complexity = "O(COUNT)",
-                 .summary = "Returns the names, a page at a time.",
+                 .summary = "Iterates over the names.",
                  .args = kScanArgs})),
     Row(KeysRow({.name = "object",
                  .arity = -2,
                  .flags = kContainer,
-                 .summary = "Commands about how a value is kept."})),
+                 .summary = "Commands about the representation of a value."})),
     Row(KeysRow({.name = "object|encoding",
                  .arity = 3,
                  .flags = kReadOnly,
                  .keys = {.first = 2, .last = 2, .step = 1},
                  .handler = ObjectEncoding,
-                 .summary = "Tells how a value is kept.",
+                 .summary = "Returns the encoding of a value.",
                  .args = kKeyArgs})),
     Row(KeysRow({.name = "object|freq",
                  .arity = 3,
                  .flags = kReadOnly,
                  .keys = {.first = 2, .last = 2, .step = 1},
                  .handler = ObjectFreq,
-                 .summary = "Says that nobody counts how often a name is used.",
+                 .summary = "Returns an error: access frequency is not tracked.",
                  .args = kKeyArgs})),
     Row(KeysRow({.name = "object|idletime",
                  .arity = 3,
                  .flags = kReadOnly,
                  .keys = {.first = 2, .last = 2, .step = 1},
                  .handler = ObjectIdleTime,
-                 .summary = "Says that nobody knows when a name was used last.",
+                 .summary = "Returns an error: idle time is not tracked.",
                  .args = kKeyArgs})),
     Row(KeysRow({.name = "object|refcount",
                  .arity = 3,
                  .flags = kReadOnly,
                  .keys = {.first = 2, .last = 2, .step = 1},
                  .handler = ObjectRefCount,
-                 .summary = "Returns 1.",
+                 .summary = "Returns 1, the reference count of every value.",
                  .args = kKeyArgs})),
     Row(KeysRow({.name = "memory|usage",
                  .arity = -3,
@@ -338,7 +338,7 @@ constexpr std::array kCommands = {
                  .handler = MemoryUsage,
                  .group = "server",
                  .complexity = "O(N) where N is the number of rows / 4096",
-                 .summary = "Tells how many bytes a partition or a byte string takes.",
+                 .summary = "Returns the memory usage of a partition or byte string, in bytes.",
                  .args = kUsageArgs})),
 };
 

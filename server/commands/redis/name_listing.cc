@@ -10,9 +10,9 @@
 namespace sluice::server {
 namespace {
 
-constexpr std::size_t kNamesAtOnce = 512;  // in one hold of the engine
+constexpr std::size_t kNamesAtOnce = 512;  // in one hold of the engine lock
 constexpr std::size_t kWrittenAtOnce = 4096;
-constexpr std::size_t kSlackBytes = std::size_t{5} * 1024;  // headers, the end of a block
+constexpr std::size_t kSlackBytes = std::size_t{5} * 1024;  // headers and the end of a block
 
 }  // namespace
 
@@ -60,7 +60,7 @@ bool NameListing::Write(resp::Reply& reply) {
   for (; written_ < end; ++written_) {
     const std::string_view name = fit_[written_].View();
     if (!reply.MakeSpace(name.size() + kSlackBytes) && reply.PendingBytes() > 0) {
-      break;  // until output shrinks
+      break;  // continue when the pending output has shrunk
     }
     reply.Bulk(name);
   }

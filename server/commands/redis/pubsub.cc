@@ -40,13 +40,14 @@ std::set<std::string, std::less<>>& NamesOf(ConnectionInfo& connection, Channels
   return connection.subscriptions.channels;
 }
 
-// Redis counts channels and patterns together, shard channels for themselves.
+// As in Redis, channels and patterns are counted together, shard channels separately.
 std::int64_t CountOf(const ConnectionInfo& connection, Channels kind) {
   return kind == Channels::kShard ? connection.shards.load()
                                   : connection.channels + connection.patterns;
 }
 
-// One confirmation; room for it was made. `name` null: there was nothing to end.
+// Appends one confirmation. `name` is null if there was no subscription to end. REQUIRES: the space
+// is reserved.
 void Confirm(Context& context, Channels kind, std::string_view word, const std::string_view* name) {
   context.reply.Push(3);
   context.reply.Bulk(word);
@@ -58,7 +59,7 @@ void Confirm(Context& context, Channels kind, std::string_view word, const std::
   context.reply.Integer(CountOf(context.connection, kind));
 }
 
-// So that nothing fails once something was changed. Errors: std::bad_alloc.
+// Reserves space for the reply, so that nothing can fail after a change. Errors: std::bad_alloc.
 void MakeSpace(Context& context, std::span<const std::string_view> names) {
   constexpr std::size_t kOverheadBytes = 128;
   std::size_t bytes = kOverheadBytes;
@@ -68,10 +69,10 @@ void MakeSpace(Context& context, std::span<const std::string_view> names) {
   context.reply.Reserve(bytes);
 }
 
-// Takes back, unless they are kept, what was subscribed to.
+// Unsubscribes from the new subscriptions on destruction, unless Keep() is called.
 class NewSubscriptions {
  public:
-  // Of `count` names at most. Errors: std::bad_alloc.
+  // REQUIRES: at most `count` names are added. Errors: std::bad_alloc.
   NewSubscriptions(Context& context, Channels kind, std::size_t count)
       : context_(context), kind_(kind) {
     names_.reserve(count);
@@ -144,7 +145,7 @@ Status Publish(Context& context, ArgReader& args) {
   const std::string_view channel = args.Word("channel");
   const RequestArg message = args.Take("message");
   TRY(args.Finish());
-  context.turn.Leave();  // this may take a while, and needs no engine
+  context.turn.Leave();  // publishing may take long and does not need the engine lock
   context.reply.Integer(context.server.subscriptions.Publish(
       kKind, channel, message, context.server.config.output_pubsub.hard_bytes));
   return {};
@@ -190,7 +191,8 @@ constexpr Arg kPublishArgs[] = {{.name = "channel", .type = "string"},
                                 {.name = "message", .type = "string"}};
 constexpr Arg kPatternArgs[] = {{.name = "pattern", .type = "pattern", .optional = true}};
 
-// To GCC 12 with -fsanitize=undefined a template's function, but not a lambda, may be null.
+// GCC 12 with -fsanitize=undefined assumes that the function of a template may be null, but not
+// that a lambda may be.
 template <Handler kFunction>
 constexpr Handler kCalls =
     [](Context& context, ArgReader& args) { return kFunction(context, args); };
@@ -216,19 +218,19 @@ constexpr std::array kCommands = {
                    .arity = -1,
                    .flags = kPubSub,
                    .handler = kCalls<Unsubscribe<Channels::kPlain>>,
-                   .summary = "Ends subscriptions to channels, or to all.",
+                   .summary = "Unsubscribes from the given channels, or from all.",
                    .args = kSomeChannelsArgs})),
     Row(PubSubRow({.name = "psubscribe",
                    .arity = -2,
                    .flags = kPubSub,
                    .handler = kCalls<Subscribe<Channels::kPattern>>,
-                   .summary = "Subscribes to the channels that fit patterns.",
+                   .summary = "Subscribes to the channels that match patterns.",
                    .args = kPatternsArgs})),
     Row(PubSubRow({.name = "punsubscribe",
                    .arity = -1,
                    .flags = kPubSub,
                    .handler = kCalls<Unsubscribe<Channels::kPattern>>,
-                   .summary = "Ends subscriptions by pattern, or all of them.",
+                   .summary = "Unsubscribes from the given patterns, or from all.",
                    .args = kSomePatternsArgs})),
     Row(PubSubRow({.name = "ssubscribe",
                    .arity = -2,
@@ -240,21 +242,22 @@ constexpr std::array kCommands = {
                    .arity = -1,
                    .flags = kPubSub,
                    .handler = kCalls<Unsubscribe<Channels::kShard>>,
-                   .summary = "Ends subscriptions to shard channels, or to all.",
+                   .summary = "Unsubscribes from the given shard channels, or from all.",
                    .args = kSomeChannelsArgs})),
-    Row(PubSubRow({.name = "publish",
-                   .arity = 3,
-                   .flags = kFast,
-                   .handler = kCalls<Publish<Channels::kPlain>>,
-                   .complexity = "O(N+M) where N is the number of receivers and M that of patterns",
-                   .summary = "Sends a message to those that subscribe to the channel.",
-                   .args = kPublishArgs})),
+    Row(PubSubRow(
+        {.name = "publish",
+         .arity = 3,
+         .flags = kFast,
+         .handler = kCalls<Publish<Channels::kPlain>>,
+         .complexity = "O(N+M) where N is the number of receivers and M is the number of patterns",
+         .summary = "Sends a message to the subscribers of a channel.",
+         .args = kPublishArgs})),
     Row(PubSubRow({.name = "spublish",
                    .arity = 3,
                    .flags = kFast,
                    .handler = kCalls<Publish<Channels::kShard>>,
                    .complexity = "O(N) where N is the number of receivers",
-                   .summary = "Sends a message to those that subscribe to the shard channel.",
+                   .summary = "Sends a message to the subscribers of a shard channel.",
                    .args = kPublishArgs})),
     Row(PubSubRow({.name = "pubsub",
                    .arity = -2,
@@ -263,27 +266,27 @@ constexpr std::array kCommands = {
     Row(PubSubRow({.name = "pubsub|channels",
                    .arity = -2,
                    .handler = kCalls<PubSubChannels<Channels::kPlain>>,
-                   .summary = "Lists the channels with a subscriber.",
+                   .summary = "Lists the channels that have subscribers.",
                    .args = kPatternArgs})),
     Row(PubSubRow({.name = "pubsub|numsub",
                    .arity = -2,
                    .handler = kCalls<PubSubNumSub<Channels::kPlain>>,
-                   .summary = "Counts the subscribers of channels.",
+                   .summary = "Returns the number of subscribers of each channel.",
                    .args = kSomeChannelsArgs})),
     Row(PubSubRow({.name = "pubsub|numpat",
                    .arity = 2,
                    .handler = PubSubNumPat,
                    .complexity = "O(1)",
-                   .summary = "Counts the patterns with a subscriber."})),
+                   .summary = "Returns the number of patterns that have subscribers."})),
     Row(PubSubRow({.name = "pubsub|shardchannels",
                    .arity = -2,
                    .handler = kCalls<PubSubChannels<Channels::kShard>>,
-                   .summary = "Lists the shard channels with a subscriber.",
+                   .summary = "Lists the shard channels that have subscribers.",
                    .args = kPatternArgs})),
     Row(PubSubRow({.name = "pubsub|shardnumsub",
                    .arity = -2,
                    .handler = kCalls<PubSubNumSub<Channels::kShard>>,
-                   .summary = "Counts the subscribers of shard channels.",
+                   .summary = "Returns the number of subscribers of each shard channel.",
                    .args = kSomeChannelsArgs})),
 };
 

@@ -1,5 +1,5 @@
-// What Redis clients and tools ask, and a single server without users or modules can say in a line:
-// ROLE, TIME, LASTSAVE, WAIT, MODULE, ACL, CLUSTER.
+// Commands that Redis clients and tools send, with fixed or trivial replies: ROLE, TIME, LASTSAVE,
+// WAIT, MODULE, ACL, CLUSTER.
 #include <array>
 #include <string_view>
 #include <vector>
@@ -37,7 +37,7 @@ Status Time(Context& context, ArgReader& /*args*/) {
 Status LastSave(Context& context, ArgReader& /*args*/) {
   const Server& server = context.server;
   const std::int64_t up_us = server.clock.NowUs() - server.started_us;
-  context.reply.Integer((server.clock.WallUs() - up_us) / 1000000);  // as in Redis: when it began
+  context.reply.Integer((server.clock.WallUs() - up_us) / 1000000);  // start time, as in Redis
   return {};
 }
 
@@ -46,7 +46,7 @@ Status Wait(Context& context, ArgReader& args) {
   args.Integer();
   ReadMilliseconds(args);
   TRY(args.Finish());
-  context.reply.Integer(0);  // there are none to wait for
+  context.reply.Integer(0);  // there are no replicas
   return {};
 }
 
@@ -130,7 +130,7 @@ constexpr Command ClusterRow(Command row) {
   row.since = "0.1.0";
   row.complexity = "O(1)";
   row.handler = NoCluster;
-  row.summary = "Is refused: there is no cluster.";
+  row.summary = "Returns an error: cluster support is disabled.";
   return row;
 }
 
@@ -139,7 +139,7 @@ constexpr std::array kCommands = {
                   .arity = 1,
                   .flags = kFast,
                   .handler = Role,
-                  .summary = "Tells that this is a master without replicas."})),
+                  .summary = "Returns the server's role: a master without replicas."})),
     Row(RedisRow({.name = "time",
                   .arity = 1,
                   .flags = kFast,
@@ -149,8 +149,7 @@ constexpr std::array kCommands = {
                   .arity = 1,
                   .flags = kAdmin | kFast,
                   .handler = LastSave,
-                  .summary = "Returns when the data was last saved: never, so when the server "
-                             "began."})),
+                  .summary = "Returns the start time of the server, since data is never saved."})),
     Row(RedisRow({.name = "wait",
                   .arity = 3,
                   .handler = Wait,
@@ -164,27 +163,27 @@ constexpr std::array kCommands = {
                   .arity = 2,
                   .flags = kAdmin,
                   .handler = ModuleList,
-                  .summary = "Returns an empty list: there are no modules."})),
+                  .summary = "Returns an empty list: modules are not supported."})),
     Row(RedisRow(
         {.name = "acl", .arity = -2, .flags = kContainer, .summary = "Commands about users."})),
     Row(RedisRow({.name = "acl|whoami",
                   .arity = 2,
                   .handler = AclWhoAmI,
-                  .summary = "Returns the user's name."})),
+                  .summary = "Returns the name of the connection's user."})),
     Row(RedisRow({.name = "acl|users",
                   .arity = 2,
                   .flags = kAdmin,
                   .handler = AclUsers,
-                  .summary = "Lists the users; there is one."})),
+                  .summary = "Lists the users. The only one is default."})),
     Row(RedisRow({.name = "acl|list",
                   .arity = 2,
                   .flags = kAdmin,
                   .handler = AclList,
-                  .summary = "Lists the users and what they may do."})),
+                  .summary = "Lists the users and their permissions."})),
     Row(RedisRow({.name = "acl|cat",
                   .arity = -2,
                   .handler = AclCat,
-                  .summary = "Lists the categories of commands, or the commands of one.",
+                  .summary = "Lists the command categories, or the commands in one category.",
                   .args = kCategoryArgs})),
     Row(ClusterRow({.name = "cluster", .arity = -2, .args = kAnyArgs})),
     Row(ClusterRow({.name = "readonly", .arity = 1, .flags = kFast})),

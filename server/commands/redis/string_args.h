@@ -1,5 +1,5 @@
-// What the string commands share: keys and values of requests, expiry times, and the reply of a
-// value.
+// Functions that the string commands share: reading keys, values and expiry times, and replying
+// with a value.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace sluice::server {
 
-// The same times for COMMAND DOCS.
+// The arguments, for COMMAND DOCS.
 inline constexpr Arg kExpiryArgs[] = {
     {.name = "seconds", .type = "integer", .token = "EX"},
     {.name = "milliseconds", .type = "integer", .token = "PX"},
@@ -22,7 +22,7 @@ inline constexpr Arg kKeyArgs[] = {{.name = "key", .type = "key"}};
 inline constexpr Arg kKeyValueArgs[] = {{.name = "key", .type = "key"},
                                         {.name = "value", .type = "string"}};
 
-// What the rows of byte strings have in common; one key, where the row names none.
+// Fills in the properties that all string commands share. A row without keys gets one key.
 constexpr Command StringRow(Command row) {
   row.group = "string";
   row.since = "0.1.0";
@@ -35,31 +35,32 @@ constexpr Command StringRow(Command row) {
   return row;
 }
 
-// A key that may be made. Errors: kError "key too long".
+// Reads a key that the command may create. Errors: kError "key too long".
 std::string_view ReadNewKey(ArgReader& args);
 
-// The argument as a value; a large one stays where it was received. Errors: std::bad_alloc.
+// Returns the argument as a value. A large argument is not copied. Errors: std::bad_alloc.
 store::StringValue ValueOf(RequestArg arg);
 
-// The string of a command that reads it; counts a hit or a miss. REQUIRES: the engine.
+// Returns the string and counts a hit or a miss. REQUIRES: the engine lock is held.
 // Errors: kWrongType.
 Result<std::optional<store::StringValue>> ReadString(Context& context, std::string_view key);
 
-// A value, or `bytes` of it from `offset` on, as a bulk string; null where there is none.
+// Replies with the value, or with `bytes` bytes of it from `offset`, as a bulk string; with null if
+// there is no value.
 void ReplyString(Context& context, const std::optional<store::StringValue>& value);
 void ReplyString(Context& context, const store::StringValue& value, std::size_t offset,
                  std::size_t bytes);
 
-// A time as a command gives it.
+// An expiry time as given in a request.
 struct Expiry {
   std::string_view text;  // a number
-  bool seconds = false;   // or else milliseconds
-  bool absolute = false;  // since 1970, or else from now on
+  bool seconds = false;   // false: milliseconds
+  bool absolute = false;  // true: Unix time; false: relative to now
 };
-// `EX n`, `PX n`, `EXAT n` or `PXAT n`. True where one of them was next.
+// Reads `EX n`, `PX n`, `EXAT n` or `PXAT n`. Returns whether one of them was next.
 bool ReadExpiry(ArgReader& args, std::optional<Expiry>& expiry);
-// In milliseconds since 1970, less than store::kNoExpiry. Errors: kError with Redis's texts, which
-// name the command; "invalid expire time" also for one that is less than `min`.
+// Returns the Unix time in milliseconds, less than store::kNoExpiry. Errors: kError with Redis's
+// texts, which name the command; "invalid expire time" also if the number is less than `min`.
 Result<std::int64_t> ExpiryMs(const Context& context, const Expiry& expiry, std::int64_t min = 1);
 
 }  // namespace sluice::server

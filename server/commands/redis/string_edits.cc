@@ -1,5 +1,4 @@
-// Byte strings as in Redis: those that are changed where they are: APPEND, SETRANGE, INCR and its
-// kin.
+// Commands that modify byte strings, as in Redis: APPEND, SETRANGE, INCR and related commands.
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -20,15 +19,15 @@ namespace {
 using store::Blob;
 using store::StringValue;
 
-// Puts bytes over a part of a string, or behind it; what was not there is zero. Small strings are
-// copied. A large one goes to a new blob, without the engine, since replies may refer to the old
-// one; but bytes behind it go into the room that an earlier APPEND has left.
+// Overwrites part of a string, or appends to it; a gap is filled with zeros. Small strings are
+// copied. A large string is copied to a new blob without the engine lock, since replies may refer
+// to the old blob; but appended bytes use the space that an earlier APPEND has reserved.
 class Editor {
  public:
   Editor(Context& context, std::string_view key, std::string_view bytes)
       : context_(context), key_(key), bytes_(bytes) {}
 
-  // The new size. `offset`: nullopt: behind the old bytes. Errors: kWrongType, kError, kOom.
+  // Returns the new size. `offset` is nullopt to append. Errors: kWrongType, kError, kOom.
   Result<std::size_t> Run(std::optional<std::size_t> offset) {
     for (;;) {
       TRY_ASSIGN(const Value old, context_.server.store(context_.turn.Enter()).GetString(key_));
@@ -72,17 +71,17 @@ class Editor {
     return Value(std::move(edited));
   }
 
-  // Nullopt where the string has changed meanwhile.
+  // Returns nullopt if the string was changed in between.
   Result<Value> MakeLarge(const Value& old, std::size_t at, std::size_t size) {
     StringValue edited = ClaimTail(old, at, size);
-    context_.turn.Leave();  // nobody waits while we copy
+    context_.turn.Leave();  // other commands run during the copy
     TRY(Fill(old ? old->View() : std::string_view(), at, size, edited));
     TRY_ASSIGN(const Value now, context_.server.store(context_.turn.Enter()).GetString(key_));
     const bool same = now.has_value() == old.has_value() && (!now || now->Same(*old));
     return same ? Value(std::move(edited)) : Value();
   }
 
-  // The old blob with the bytes behind the old value claimed; null where that can't be.
+  // Returns the old blob with the bytes after the old value claimed; null if that is not possible.
   static StringValue ClaimTail(const Value& old, std::size_t at, std::size_t size) {
     StringValue claimed;
     if (!old || old->blob.IsNull() || at != old->blob_bytes) {
@@ -98,7 +97,7 @@ class Editor {
 
   Status Fill(std::string_view old, std::size_t at, std::size_t size, StringValue& edited) const {
     if (edited.blob.IsNull()) {
-      // Where bytes were added to what was there, more may come: room for as much again.
+      // More bytes may follow an append: reserve space to double the size.
       const bool grows = at == old.size() && !old.empty();
       edited.blob =
           context_.server.memory.Allocate(store::Arena::RunBytes(grows ? 2 * size : size));
@@ -218,33 +217,33 @@ constexpr std::array kCommands = {
                  .arity = 3,
                  .handler = Append,
                  .complexity = "O(N) where N is the number of bytes appended, amortized",
-                 .summary = "Adds bytes to the end of a byte string.",
+                 .summary = "Appends bytes to a byte string.",
                  .args = kKeyValueArgs})),
     Row(EditRow({.name = "setrange",
                  .arity = 4,
                  .handler = SetRange,
                  .complexity = "O(N) where N is the length of the byte string",
-                 .summary = "Writes over a part of a byte string.",
+                 .summary = "Overwrites part of a byte string.",
                  .args = kSetRangeArgs})),
     Row(EditRow({.name = "incr",
                  .arity = 2,
                  .handler = Incr,
-                 .summary = "Adds 1 to a number.",
+                 .summary = "Increments a number by 1.",
                  .args = kKeyArgs})),
     Row(EditRow({.name = "decr",
                  .arity = 2,
                  .handler = Decr,
-                 .summary = "Takes 1 from a number.",
+                 .summary = "Decrements a number by 1.",
                  .args = kKeyArgs})),
     Row(EditRow({.name = "incrby",
                  .arity = 3,
                  .handler = IncrBy,
-                 .summary = "Adds to a number.",
+                 .summary = "Increments a number by the given amount.",
                  .args = kIncrByArgs})),
     Row(EditRow({.name = "decrby",
                  .arity = 3,
                  .handler = DecrBy,
-                 .summary = "Takes from a number.",
+                 .summary = "Decrements a number by the given amount.",
                  .args = kDecrByArgs})),
 };
 

@@ -1,4 +1,4 @@
-// Byte strings as in Redis: GET and its kin, which return them.
+// Commands that return byte strings, as in Redis: GET and related commands.
 #include <algorithm>
 #include <array>
 #include <optional>
@@ -28,7 +28,7 @@ Status MGet(Context& context, ArgReader& args) {
   context.reply.Array(keys.size());
   for (const RequestArg& key : keys) {
     const auto value = ReadString(context, key.text);
-    ReplyString(context, value.ok() ? *value : std::nullopt);  // a partition is none
+    ReplyString(context, value.ok() ? *value : std::nullopt);  // null for a partition
   }
   return {};
 }
@@ -43,7 +43,7 @@ Status StrLen(Context& context, ArgReader& args) {
   return {};
 }
 
-// GETRANGE key start end: both inclusive, from the end where negative.
+// GETRANGE key start end: both are inclusive; negative numbers count from the end.
 Status GetRange(Context& context, ArgReader& args) {
   const std::string_view key = args.Word("key");
   std::int64_t start = args.Integer();
@@ -145,7 +145,7 @@ constexpr std::array kCommands = {
                    .flags = kReadOnly,
                    .handler = GetRange,
                    .complexity = kSendsBytes,
-                   .summary = "Returns a part of a byte string.",
+                   .summary = "Returns part of a byte string.",
                    .args = kRangeArgs})),
     Row(StringRow({.name = "getdel",
                    .arity = 2,
@@ -159,7 +159,7 @@ constexpr std::array kCommands = {
                    .flags = kWrite | kFast,
                    .handler = GetEx,
                    .complexity = kSendsBytes,
-                   .summary = "Returns a byte string and sets or drops its expiry.",
+                   .summary = "Returns a byte string and sets or removes its expiry.",
                    .args = kGetExArgs})),
 };
 

@@ -1,4 +1,4 @@
-// Byte strings as in Redis: SET and its kin, which write them whole.
+// Commands that set byte strings, as in Redis: SET and related commands.
 #include <array>
 #include <utility>
 #include <vector>
@@ -53,7 +53,7 @@ SetOptions ReadSetOptions(ArgReader& args) {
   return options;
 }
 
-// False where `condition` says no. Enters the engine.
+// Returns false if `condition` does not hold. Acquires the engine lock.
 Result<bool> SetOne(Context& context, StringWrite write, SetIf condition = SetIf::kAlways) {
   engine::EngineLock& lock = context.turn.Enter();
   return context.server.store(lock).SetStrings(std::span(&write, 1), condition);
@@ -73,7 +73,7 @@ Status Set(Context& context, ArgReader& args) {
   }
 
   engine::EngineLock& lock = context.turn.Enter();
-  if (options.get) {  // the answer is written first: it may fail
+  if (options.get) {  // the reply is written first: writing it may fail
     TRY_ASSIGN(const auto old, context.server.store(lock).GetString(key));
     ReplyString(context, old);
   }
@@ -134,7 +134,7 @@ Status GetSet(Context& context, ArgReader& args) {
   return SetOne(context, std::move(write)).GetStatus();
 }
 
-// `key value [key value ...]`, all of them or none. Enters the engine.
+// Sets `key value [key value ...]`, all or none. Acquires the engine lock.
 Result<bool> SetMany(Context& context, ArgReader& args, SetIf condition) {
   std::vector<StringWrite> writes;
   writes.reserve(args.Left() / 2);
@@ -198,25 +198,25 @@ constexpr std::array kCommands = {
                    .arity = 3,
                    .flags = kWrite | kDenyOom | kFast,
                    .handler = SetNx,
-                   .summary = "Sets a byte string where the key does not exist.",
+                   .summary = "Sets a byte string if the key does not exist.",
                    .args = kKeyValueArgs})),
     Row(StringRow({.name = "setex",
                    .arity = 4,
                    .flags = kWrite | kDenyOom,
                    .handler = SetEx,
-                   .summary = "Sets a byte string that expires after some seconds.",
+                   .summary = "Sets a byte string and its time to live, in seconds.",
                    .args = kSetExArgs})),
     Row(StringRow({.name = "psetex",
                    .arity = 4,
                    .flags = kWrite | kDenyOom,
                    .handler = PSetEx,
-                   .summary = "Sets a byte string that expires after some milliseconds.",
+                   .summary = "Sets a byte string and its time to live, in milliseconds.",
                    .args = kPSetExArgs})),
     Row(StringRow({.name = "getset",
                    .arity = 3,
                    .flags = kWrite | kDenyOom | kFast,
                    .handler = GetSet,
-                   .summary = "Sets a byte string and returns the old one.",
+                   .summary = "Sets a byte string and returns the old value.",
                    .args = kKeyValueArgs})),
     Row(StringRow({.name = "mset",
                    .arity = -3,
@@ -232,7 +232,7 @@ constexpr std::array kCommands = {
                    .keys = {.first = 1, .last = -1, .step = 2},
                    .handler = MSetNx,
                    .complexity = "O(N) where N is the number of keys",
-                   .summary = "Sets several byte strings where none of the keys exists.",
+                   .summary = "Sets several byte strings if none of the keys exists.",
                    .args = kPairsArgs})),
 };
 

@@ -30,7 +30,8 @@ Status Multi(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
-// What was carried out is to be answered, or the connection closed: no error may say otherwise.
+// Handles a reply that is too long. A write that was executed must not get an error: the connection
+// is closed instead.
 void AnswerTooLong(Context& context, resp::Reply::Mark mark) {
   const Command* const command = context.connection.last_command.load(std::memory_order_relaxed);
   context.rest = nullptr;
@@ -42,9 +43,9 @@ void AnswerTooLong(Context& context, resp::Reply::Mark mark) {
   ErrorReply(context.reply, why);
 }
 
-// One command of the transaction. Its answer is whole before the next one begins, so that all of
-// them take what output may take at most (OutputBudget).
-// Errors: std::bad_alloc: not even its error could be written.
+// Runs one command of the transaction. Its reply is complete before the next command begins, so
+// that the limit for output (OutputBudget) applies to all replies together.
+// Errors: std::bad_alloc: not even the error reply could be written.
 void RunQueued(Context& context, const KeptRequest& request) {
   const resp::Reply::Mark mark = context.reply.Prepare();
   context.request = request.Args();
@@ -59,7 +60,7 @@ void RunQueued(Context& context, const KeptRequest& request) {
   }
 }
 
-// What the commands so far hand over: a later one that fails is not to give it back.
+// Keeps the deliveries of the commands so far: a later command that fails must not give them back.
 class Handed {
  public:
   explicit Handed(Context& context) : context_(context) {}
@@ -91,7 +92,7 @@ Status Exec(Context& context, ArgReader& /*args*/) {
   const auto request = context.request;
   engine::EngineLock& lock = context.turn.Pin();
   for (const std::string& name : transaction.watched) {
-    static_cast<void>(context.server.store(lock).KindOf(name));  // if it has expired, then now
+    static_cast<void>(context.server.store(lock).KindOf(name));  // removes an expired name now
   }
   const bool dirty = transaction.dirty;
   CloseTransaction(context);
@@ -114,11 +115,11 @@ Status Exec(Context& context, ArgReader& /*args*/) {
       const resp::Reply::Mark mark = context.reply.Prepare();
       RunQueued(context, queued);
       handed.TakeFromContext();
-      if (context.connection.close_now) {  // still, all commands are run
+      if (context.connection.close_now) {  // the remaining commands still run
         context.reply.Rewind(mark);
       }
     }
-  } catch (const std::bad_alloc&) {  // a part was carried out, and no error may say otherwise
+  } catch (const std::bad_alloc&) {  // commands were executed: an error reply would be wrong
     context.rest = nullptr;
     context.connection.close_now = true;
   }
@@ -140,10 +141,10 @@ Status Discard(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
-// Forgets, unless they are kept, the names that were not watched before.
+// Stops watching the names that were not watched before on destruction, unless Keep() is called.
 class NewWatches {
  public:
-  // Of `count` names at most. Errors: std::bad_alloc.
+  // REQUIRES: at most `count` names are added. Errors: std::bad_alloc.
   NewWatches(Context& context, std::size_t count) : context_(context) { names_.reserve(count); }
   NewWatches(const NewWatches&) = delete;
   NewWatches& operator=(const NewWatches&) = delete;
@@ -176,7 +177,7 @@ Status Watch(Context& context, ArgReader& args) {
   NewWatches watches(context, keys.size());
   for (const RequestArg& key : keys) {
     static_cast<void>(
-        context.server.store(lock).KindOf(key.text));  // if it has expired, then before
+        context.server.store(lock).KindOf(key.text));  // removes an expired name before
     watches.Add(key.text);
   }
   watches.Keep();
@@ -184,7 +185,7 @@ Status Watch(Context& context, ArgReader& args) {
   return {};
 }
 
-// Many names are forgotten in steps, between which others act. In EXEC, nobody does.
+// Many names are forgotten in steps; other commands run in between, except in EXEC.
 void ForgetWatched(Context& context) noexcept {
   while (context.server.key_watchers.ForgetSome(context.turn.Enter(), context.connection)) {
     context.turn.Leave();
@@ -215,32 +216,33 @@ constexpr std::array kCommands = {
                         .arity = 1,
                         .flags = kInMulti,
                         .handler = Multi,
-                        .summary = "Begins a transaction: commands are queued until EXEC."})),
+                        .summary = "Starts a transaction: commands are queued until EXEC."})),
     Row(TransactionRow({.name = "exec",
                         .arity = 1,
                         .flags = kInMulti,
                         .handler = Exec,
                         .complexity = "that of the queued commands",
-                        .summary = "Runs the queued commands, as one to all others."})),
+                        .summary = "Runs the queued commands atomically."})),
     Row(TransactionRow({.name = "discard",
                         .arity = 1,
                         .flags = kInMulti,
                         .handler = Discard,
                         .complexity = "O(N) where N is the number of queued commands",
-                        .summary = "Forgets the queued commands."})),
-    Row(TransactionRow({.name = "watch",
-                        .arity = -2,
-                        .flags = kInMulti,
-                        .keys = {.first = 1, .last = -1, .step = 1},
-                        .handler = Watch,
-                        .complexity = "O(1) for each key",
-                        .summary = "Makes the next EXEC do nothing if one of the names changes.",
-                        .args = kWatchArgs})),
+                        .summary = "Discards the queued commands."})),
+    Row(TransactionRow(
+        {.name = "watch",
+         .arity = -2,
+         .flags = kInMulti,
+         .keys = {.first = 1, .last = -1, .step = 1},
+         .handler = Watch,
+         .complexity = "O(1) for each key",
+         .summary = "Watches names: the next EXEC does nothing if one of them changes.",
+         .args = kWatchArgs})),
     Row(TransactionRow({.name = "unwatch",
                         .arity = 1,
                         .handler = Unwatch,
                         .complexity = "O(1) for each key",
-                        .summary = "Forgets the names that WATCH named."})),
+                        .summary = "Stops watching all names."})),
 };
 
 }  // namespace

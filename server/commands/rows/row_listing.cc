@@ -15,7 +15,7 @@ namespace {
 using store::Row;
 
 constexpr std::size_t kRowsAtOnce = 2048;
-constexpr std::size_t kSlackBytes = std::size_t{9} * 1024;  // headers, the end of a block
+constexpr std::size_t kSlackBytes = std::size_t{9} * 1024;  // headers and the end of a block
 
 std::string_view TagOf(const Row& row) {
   return row.tag.IsNull() ? std::string_view("{}") : row.tag.View();
@@ -25,7 +25,7 @@ std::string_view TagOf(const Row& row) {
 
 bool RowListing::Write(resp::Reply& reply) {
   if (state_ == State::kLooking) {
-    // A small listing is whole at the first call.
+    // The first call completes a small listing.
     const std::size_t looked_at_max = segment_ + 2;
     while (segment_ < snapshot_.segments.size() && segment_ < looked_at_max) {
       LookAtSegment();
@@ -46,7 +46,7 @@ bool RowListing::Write(resp::Reply& reply) {
     removed_.emplace(snapshot_, seed_);
     state_ = State::kRemoved;
   }
-  // A short list follows at once.
+  // Writes a short list in this call.
   return removed_->Write(reply) && removed_->Write(reply) && removed_->Write(reply);
 }
 
@@ -93,13 +93,13 @@ void RowListing::WriteHead(resp::Reply& reply) {
   reply.Map(rows_.size());
 }
 
-// True when all are written.
+// Returns whether all rows are written.
 bool RowListing::WriteRows(resp::Reply& reply) {
   for (std::size_t i = 0; i < kRowsAtOnce && written_ < rows_.size(); ++i, ++written_) {
     const Listed& listed = rows_[written_];
     const std::size_t bytes = listed.row->key.View().size() + TagOf(*listed.row).size();
     if (!reply.MakeSpace(2 * bytes + kSlackBytes) && reply.PendingBytes() > 0) {
-      break;  // until output shrinks
+      break;  // continue when the pending output has shrunk
     }
     if (form_ == ListingForm::kLines) {
       FormatLine(listed);
@@ -128,10 +128,11 @@ void RowListing::FormatLine(const Listed& listed) {
   line_ += '}';
 }
 
-// Segments that this listing alone still holds are freed piece by piece, not all at its end.
+// Releases the segments that are written: segments held only by this listing are freed piece by
+// piece, not all at the end.
 void RowListing::ReleaseWritten() {
   if (form_ == ListingForm::kChanges) {
-    return;  // they are looked at again
+    return;  // RemovedKeys needs the segments
   }
   const RowIndex next = written_ < rows_.size() ? rows_[written_].index / store::Segment::kRows
                                                 : std::numeric_limits<RowIndex>::max();

@@ -1,5 +1,5 @@
-// RowListing: the replies that list rows of a snapshot: KV.LIST, KV.SCAN, KV.CHANGES. The rows are
-// looked at first, and then written, some thousand at a time.
+// RowListing: the replies of KV.LIST, KV.SCAN and KV.CHANGES, which list rows of a snapshot. The
+// rows are first examined, then written, some thousand per step.
 //
 // Thread safety: as LongReply.
 #pragma once
@@ -29,12 +29,12 @@ enum class ListingForm : std::uint8_t {
   kChanges,  // [revision now, key -> tag, keys removed or nil]
 };
 
-// The last element of KV.CHANGES: the keys that were removed, each once, in the order in which they
-// went; not those that were made again since, which are among the rows that changed. Nil where the
-// snapshot is not complete.
+// The last element of KV.CHANGES: the removed keys, each once, in the order of removal. Keys that
+// were inserted again are not listed; they are among the changed rows. Nil if the snapshot is not
+// complete.
 class RemovedKeys {
  public:
-  // `snapshot` is borrowed; `seed`: of hashes of keys.
+  // `snapshot` is borrowed. `seed` is the seed for hashes of keys.
   RemovedKeys(const store::Snapshot& snapshot, std::uint64_t seed)
       : snapshot_(snapshot), places_(0, TextHash{seed}) {}
   // As LongReply::Write.
@@ -48,19 +48,19 @@ class RemovedKeys {
 
   const store::Snapshot& snapshot_;
   State state_ = State::kCollecting;
-  std::size_t next_ = 0;                // removal, segment or key
-  std::vector<std::string_view> keys_;  // "": made again
+  std::size_t next_ = 0;                // the next removal, segment or key
+  std::vector<std::string_view> keys_;  // "" if the key was inserted again
   boost::unordered_flat_map<std::string_view, std::size_t, TextHash> places_;  // in keys_
 };
 
 class RowListing final : public LongReply {
  public:
-  // `seed`: of hashes of keys; `rows_max`: how many rows are looked at.
+  // `seed` is the seed for hashes of keys; `rows_max` is the number of rows to examine.
   RowListing(ListingForm form, std::uint64_t seed, RowFilter filter = {},
              std::size_t rows_max = SIZE_MAX)
       : form_(form), seed_(seed), filter_(std::move(filter)), rows_left_(rows_max) {}
 
-  // To be taken before the first Write().
+  // The snapshot must be filled before the first Write().
   store::Snapshot& GetSnapshot() { return snapshot_; }
 
   bool Write(resp::Reply& reply) override;
@@ -84,15 +84,15 @@ class RowListing final : public LongReply {
   RowFilter filter_;
   store::Snapshot snapshot_;
   State state_ = State::kLooking;
-  std::size_t segment_ = 0;             // the next to be looked at
-  std::size_t rows_left_;               // to be looked at
-  RowIndex next_ = 0;                   // of kPage: the cursor
-  std::vector<Listed> rows_;            // that fit
-  std::size_t written_ = 0;             // of rows_
-  std::size_t line_bytes_ = 0;          // of kLines, in all
+  std::size_t segment_ = 0;             // the next segment to examine
+  std::size_t rows_left_;               // rows left to examine
+  RowIndex next_ = 0;                   // kPage: the cursor
+  std::vector<Listed> rows_;            // rows that match
+  std::size_t written_ = 0;             // number of rows_ already written
+  std::size_t line_bytes_ = 0;          // kLines: size of all lines
   std::string line_;                    // scratch
-  std::size_t let_go_ = 0;              // segments whose rows are written
-  std::optional<RemovedKeys> removed_;  // of kChanges
+  std::size_t let_go_ = 0;              // number of segments written and released
+  std::optional<RemovedKeys> removed_;  // kChanges
 };
 
 }  // namespace sluice::server

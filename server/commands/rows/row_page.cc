@@ -32,7 +32,7 @@ class Page {
     fmt::format_to(std::back_inserter(text_), format, std::forward<Args>(args)...);
   }
   std::string Take() && {
-    text_.pop_back();  // whoever shows the page ends its last line
+    text_.pop_back();  // the program that shows the page ends the last line
     return std::move(text_);
   }
 

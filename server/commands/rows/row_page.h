@@ -1,4 +1,4 @@
-// The page of KV.SHOW: one row, for people. Its form may change; programs use KV.MGET.
+// The human-readable page of KV.SHOW about one row. Its format may change; programs use KV.MGET.
 #pragma once
 
 #include <string>
@@ -16,11 +16,11 @@ struct RowPageHead {
   std::string_view partition;
   std::string_view key;
   std::string_view tag;
-  bool whole = false;  // more values: one field was asked for
+  bool whole = false;  // one field was requested: show more values
 };
 
-// `read`: the row's ready fields. `torch` is null where libtorch was not built in: then, and where
-// it does not load, the page says so in place of statistics.
+// `read` holds the ready fields of the row. `torch` is null if the server was built without
+// libtorch. Without libtorch, or if it fails to load, the page says so in place of statistics.
 std::string RowPage(const RowPageHead& head, const store::ReadResult& read,
                     store::TorchLoader* torch);
 

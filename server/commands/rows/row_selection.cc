@@ -8,13 +8,14 @@ namespace {
 using store::Row;
 using store::Snapshot;
 
-// So few rows are looked at under the engine at once.
+// Up to this many rows are examined under the engine lock.
 constexpr std::size_t kRowsHeldMax = 256;
-// What changed meanwhile is looked at under the engine where it lies in so few segments; otherwise
-// without it, as often as this at most.
+// Changes in up to kSegmentsHeldMax segments are examined under the engine lock. More changes are
+// examined without it, in at most kRoundsMax rounds.
 constexpr std::size_t kSegmentsHeldMax = 2;
 constexpr int kRoundsMax = 8;
-// Of more rows some may be gone: they are looked at again step by step (commands/row_steps.h).
+// A larger result may include removed rows: RowSteps examines it again step by step
+// (server/commands/kv/row_steps.h).
 constexpr std::size_t kRowsCheckedMax = 1024;
 
 void Select(const Snapshot& snapshot, const store::Where& where, std::vector<RowIndex>& indexes) {
@@ -28,7 +29,7 @@ void Select(const Snapshot& snapshot, const store::Where& where, std::vector<Row
   }
 }
 
-// Brings `indexes` up to date with the rows that were written meanwhile.
+// Updates `indexes` with the rows that were written in between.
 void SelectAgain(const Snapshot& changes, const store::Where& where,
                  std::vector<RowIndex>& indexes) {
   std::vector<RowIndex> changed;
@@ -49,8 +50,8 @@ void SelectAgain(const Snapshot& changes, const store::Where& where,
              std::back_inserter(indexes));
 }
 
-// Follows what changed since `snapshot` until it holds the engine and knows all. False: it must
-// begin anew. Errors: as Store::TakeSnapshot.
+// Applies the changes since `snapshot` until all are known and the engine lock is held. Returns
+// false if the selection must start again. Errors: as Store::TakeSnapshot.
 Result<bool> FollowChanges(Context& context, std::string_view partition, const store::Where& where,
                            Snapshot& snapshot, std::vector<RowIndex>& indexes) {
   for (int round = 0;; ++round) {
@@ -58,7 +59,7 @@ Result<bool> FollowChanges(Context& context, std::string_view partition, const s
     Snapshot changes;
     TRY(store.TakeSnapshot({.partition = partition, .since = snapshot.revision}, changes));
     if (!changes.complete) {
-      return false;  // another partition of this name, or too much was removed meanwhile
+      return false;  // another partition of this name, or too many removals in between
     }
     const bool much = changes.segments.size() > kSegmentsHeldMax && round < kRoundsMax;
     if (much) {

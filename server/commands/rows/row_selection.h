@@ -1,4 +1,4 @@
-// WHERE: the rows of a partition whose tag fits.
+// WHERE: selects the rows of a partition by their tags.
 #pragma once
 
 #include <string_view>
@@ -9,9 +9,10 @@
 
 namespace sluice::server {
 
-// Fills `indexes`, in order, and enters the engine: they are the rows that fit at that moment. Tags
-// are looked at without the engine; only those that were written meanwhile are looked at again with
-// it. A partition that does not exist has none. Errors: kWrongType; std::bad_alloc.
+// Acquires the engine lock and fills `indexes`, in order, with the rows that match at that moment.
+// Tags are examined without the engine lock; only rows that were written in between are examined
+// again under the lock. A partition that does not exist has no rows. Errors: kWrongType;
+// std::bad_alloc.
 Status SelectRows(Context& context, std::string_view partition, const store::Where& where,
                   std::vector<RowIndex>& indexes);
 

@@ -13,7 +13,7 @@ namespace {
 using controller::Fetched;
 using controller::Outcome;
 
-// A fetch that waits, in line or for its partition.
+// A fetch that waits in a wait queue, or for its partition to be created.
 class BlockedFetch final : public BlockedCommand, public controller::StreamWaiter {
  public:
   BlockedFetch(engine::EngineLock& lock, Context& context, FetchArgs args)
@@ -66,7 +66,7 @@ class BlockedFetch final : public BlockedCommand, public controller::StreamWaite
     }
     TRY(outcome_.GetStatus());
     const bool rows = *outcome_ == Outcome::kRows;
-    outcome_ = Outcome::kNil;  // what it got is DeliverAnswer()'s to give back
+    outcome_ = Outcome::kNil;  // from now on DeliverAnswer() gives the rows back
     if (!rows) {
       context.reply.NullArray();
       return Next::kAnswered;
@@ -76,7 +76,7 @@ class BlockedFetch final : public BlockedCommand, public controller::StreamWaite
   }
 
  private:
-  // What it got is pinned before anybody can change it. Called by the holder of the engine lock.
+  // Pins the fetched data before other commands can change it. REQUIRES: the engine lock is held.
   void Keep() noexcept {
     Status status;
     try {
@@ -92,8 +92,8 @@ class BlockedFetch final : public BlockedCommand, public controller::StreamWaite
     }
   }
 
-  // It gets what there is, but takes nothing while CLIENT PAUSE is on. What TASK.RESET made its
-  // task look at anew is looked at in steps.
+  // Fetches the rows that are available, but none during CLIENT PAUSE. Rows that the task must
+  // examine again after TASK.RESET are examined in steps.
   void TimeIsUp(Context& context) {
     Leave(context.turn.Enter());
     answered_ = true;
@@ -122,7 +122,7 @@ class BlockedFetch final : public BlockedCommand, public controller::StreamWaite
   ConnectionInfo& connection_;
   FetchArgs args_;
   bool answered_ = false;
-  bool prepared_ = false;  // all of answer_ is there
+  bool prepared_ = false;  // answer_ is complete
   Result<Outcome> outcome_ = Outcome::kNil;
   FetchAnswer answer_;
 };

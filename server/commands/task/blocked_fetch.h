@@ -1,14 +1,14 @@
 // The blocked command of TASK.FETCH ... BLOCK.
 //
-// Thread safety: the holder of the engine lock.
+// Thread safety: the caller holds the engine lock.
 #pragma once
 
 #include "server/commands/task/task_args.h"
 
 namespace sluice::server {
 
-// The command waits, in line or for its partition to be made: context.blocked is set.
-// Errors: std::bad_alloc.
+// Blocks the command in the wait queue of its stream, or until its partition is created, and sets
+// context.blocked. Errors: std::bad_alloc.
 void BlockFetch(engine::EngineLock& lock, Context& context, FetchArgs args)
     REQUIRES(engine::engine_role);
 

@@ -89,7 +89,7 @@ Status PartitionInfo(Context& context, ArgReader& args) {
 
   store::Store& store = context.server.store(context.turn.Enter());
   const std::int64_t now_ms = store.NowMs();
-  std::optional<std::int64_t> touched_ms = store.TouchedMs(name);  // before we name it
+  std::optional<std::int64_t> touched_ms = store.TouchedMs(name);  // before the look-up touches it
   TRY_ASSIGN(store::Partition* const partition, store.FindPartition(name));
   if (partition == nullptr) {
     return Status(Code::kNoPartition, fmt::format("partition '{}' does not exist", name));
@@ -128,7 +128,7 @@ Status PartitionReady(Context& context, ArgReader& args) {
   if (args.Option("FIELDS")) {
     ReadFields(context, args);
   } else {
-    args.Fail(Status(Code::kError, "syntax error: FIELDS is expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected FIELDS"));
   }
   TRY(args.Finish());
 
@@ -156,8 +156,8 @@ Status PartitionReady(Context& context, ArgReader& args) {
   return {};
 }
 
-// Appends rows from `from` on that all these tasks have consumed. Where to go on; kNoRow: there are
-// no more.
+// Appends rows, beginning at `from`, that all these tasks have consumed. Returns the row at which
+// to continue; kNoRow if there are no more.
 RowIndex ConsumedByAll(std::span<const controller::Task* const> tasks, RowIndex from,
                        std::vector<RowIndex>& rows) {
   const controller::RowBits& first = tasks.front()->Consumed();
@@ -184,7 +184,7 @@ Status PartitionEvict(Context& context, ArgReader& args) {
 
   std::int64_t removed = 0;
   RowIndex from = 0;
-  do {  // some thousand rows at a time
+  do {  // some thousand rows per step
     TRY_ASSIGN(controller::Stream* const stream, EnterStream(context, partition));
     std::vector<const controller::Task*> tasks;
     for (const std::string_view name : names) {
@@ -231,20 +231,22 @@ constexpr std::array kCommands = {
                       .handler = PartitionList,
                       .complexity = "O(N) where N is the number of partitions",
                       .summary = "Returns the names of all partitions."})),
-    Row(PartitionRow({.name = "partition.info",
-                      .arity = 2,
-                      .flags = kReadOnly,
-                      .handler = PartitionInfo,
-                      .complexity = "O(N) where N is the number of fields and tasks",
-                      .summary = "Returns what is in a partition, and how far its tasks are.",
-                      .args = kInfoArgs})),
-    Row(PartitionRow({.name = "partition.ready",
-                      .arity = -5,
-                      .flags = kReadOnly,
-                      .handler = PartitionReady,
-                      .complexity = "O(N) where N is the number of rows",
-                      .summary = "Returns all rows, and in which of them fields are ready.",
-                      .args = kReadyArgs})),
+    Row(PartitionRow(
+        {.name = "partition.info",
+         .arity = 2,
+         .flags = kReadOnly,
+         .handler = PartitionInfo,
+         .complexity = "O(N) where N is the number of fields and tasks",
+         .summary = "Returns the contents of a partition and the progress of its tasks.",
+         .args = kInfoArgs})),
+    Row(PartitionRow(
+        {.name = "partition.ready",
+         .arity = -5,
+         .flags = kReadOnly,
+         .handler = PartitionReady,
+         .complexity = "O(N) where N is the number of rows",
+         .summary = "Returns all rows, and whether the given fields are ready in each.",
+         .args = kReadyArgs})),
     Row(PartitionRow({.name = "partition.evict",
                       .arity = -3,
                       .flags = kWrite,

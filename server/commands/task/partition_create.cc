@@ -18,7 +18,7 @@ namespace {
 using store::FieldTerms;
 using store::PartitionTerms;
 
-// What PARTITION.CREATE names; the rest stays as it is.
+// The arguments of PARTITION.CREATE. Options that are not named stay unchanged.
 struct NewTerms {
   PartitionTerms terms;
   bool expect = false;
@@ -45,13 +45,13 @@ struct NewTerms {
   }
 };
 
-// A limit; 0: there is none.
+// Reads a limit; 0 means no limit.
 std::optional<std::int64_t> ReadLimit(ArgReader& args, std::string_view option) {
   const std::int64_t limit = ReadNumber(args, option, {.min = 0});
   return limit == 0 ? std::nullopt : std::optional(limit);
 }
 
-// `<name> <dtype> [<dim> ...]`, behind FIELD.
+// Reads `<name> <dtype> [<dim> ...]`, after FIELD.
 void ReadFieldTerms(Context& context, ArgReader& args, PartitionTerms& terms) {
   store::ColumnSource source;
   source.field = args.Word("field");
@@ -75,7 +75,7 @@ void ReadFieldTerms(Context& context, ArgReader& args, PartitionTerms& terms) {
                          [](std::int64_t dim) { return dim < -1; })) {
     args.Fail(Status(
         Code::kShape,
-        fmt::format("field '{}': a dim is at least 0, or -1 for one that varies", field.name)));
+        fmt::format("field '{}': a dim must be at least 0, or -1 if it varies", field.name)));
   } else if (terms.FindField(field.name) != nullptr) {
     args.Fail(Status(Code::kError, fmt::format("field '{}' is named twice", field.name)));
   }
@@ -130,7 +130,7 @@ NewTerms ReadTerms(Context& context, ArgReader& args) {
   return read;
 }
 
-// Puts them into force. Errors: as Store::SetTerms; nothing changed then.
+// Applies `terms`. Errors: as Store::SetTerms; nothing is changed then.
 Status Apply(Context& context, std::string_view partition, PartitionTerms terms) {
   engine::EngineLock& lock = context.turn.Enter();
   store::Store& store = context.server.store(lock);
@@ -143,7 +143,7 @@ Status Apply(Context& context, std::string_view partition, PartitionTerms terms)
   TRY(store.SetTerms(partition, std::move(terms)));
   try {
     TRY_ASSIGN(store::Partition* const now, store.FindPartition(partition));
-    // Null: the time of the name, which it had before, is up by now.
+    // Null if the name had an expiry that has passed by now.
     if (now != nullptr && (tasks || controller::Streams::Find(*now) != nullptr)) {
       controller::Stream& stream = context.server.streams.Of(lock, *now);
       context.server.streams.OnTermsChanged(lock, stream);
@@ -159,7 +159,7 @@ Status Apply(Context& context, std::string_view partition, PartitionTerms terms)
   return {};
 }
 
-// Rows that are many are evicted in steps, between which others act. True: there are more.
+// Evicts one step of rows; other commands run between steps. Returns whether there are more.
 bool EvictsLater(Context& context, std::string_view partition) {
   auto found = context.server.store(context.turn.Enter()).FindPartition(partition);
   controller::Stream* const stream =
@@ -187,13 +187,13 @@ Status PartitionCreate(Context& context, ArgReader& args) {
   TRY_ASSIGN(const store::Partition* const known,
              context.server.store(lock).FindPartition(partition));
   if (known == nullptr) {
-    TRY(CheckMemory(context));  // of one that exists limits may change: that may be the way out
+    TRY(CheckMemory(context));  // new partitions only: changed limits may help to free memory
   }
   PartitionTerms terms = std::move(read).On(known == nullptr ? PartitionTerms() : known->Terms());
   const auto rows = static_cast<std::int64_t>(known == nullptr ? 0 : known->Rows());
   if (terms.autoevict && terms.tasks.empty()) {
     return Status(Code::kError,
-                  "AUTOEVICT needs TASKS: rows go when all of them have consumed them");
+                  "AUTOEVICT requires TASKS: it removes the rows that all of them have consumed");
   }
   TRY(Apply(context, partition, std::move(terms)));
   for (auto steps = rows / controller::Controller::kStepRows + 1;
@@ -231,7 +231,7 @@ constexpr std::array kCommands = {
          .group = "partition",
          .since = "0.1.0",
          .complexity = "O(1); with TASKS O(N) where N is the number of rows",
-         .summary = "Makes a partition, or changes its limits, schema and tasks.",
+         .summary = "Creates a partition, or changes its limits, schema and tasks.",
          .args = kCreateArgs}),
 };
 

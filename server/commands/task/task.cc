@@ -19,7 +19,7 @@ using controller::LeaseId;
 using controller::Task;
 using RowsBulk = BulkReply<std::vector<RowIndex>>;
 
-// TASK.ACK, TASK.RELEASE: `partition task rows [LEASE id]`.
+// The arguments of TASK.ACK and TASK.RELEASE: `partition task rows [LEASE id]`.
 struct RowsOfTask {
   std::string_view partition;
   std::string_view task;
@@ -36,8 +36,9 @@ RowsOfTask ReadRowsOfTask(Context& context, ArgReader& args) {
   return read;
 }
 
-// Calls act(stream, task), the rows' indexes in context.scratch.indexes, and adds up what it says:
-// in steps where WHERE chose many rows. Errors: kWrongType, kNoPartition, kNoTask.
+// Calls act(stream, task) with the indexes of the rows in context.scratch.indexes, and returns the
+// sum of the results. Runs in steps if WHERE selected many rows. Errors: kWrongType, kNoPartition,
+// kNoTask.
 template <typename Act>
 Result<std::int64_t> WithRows(Context& context, RowsOfTask& read, const Act& act) {
   RowSteps steps(context, read.partition);
@@ -87,7 +88,7 @@ Status TaskRenew(Context& context, ArgReader& args) {
   const std::string_view name = args.Name("task");
   const LeaseId lease = ReadLeaseId(args);
   if (lease == 0) {
-    args.Fail(Status(Code::kError, "syntax error: LEASE is expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected LEASE"));
   }
   const controller::LeaseTerms terms = {.ms = ReadNumber(args, "LEASE", {.min = 1})};
   TRY(args.Finish());
@@ -167,7 +168,7 @@ Status TaskReset(Context& context, ArgReader& args) {
     engine::EngineLock& lock = context.turn.Enter();
     TRY_ASSIGN(store::Partition* const found, context.server.store(lock).FindPartition(partition));
     stream = found == nullptr ? nullptr : controller::Streams::Find(*found);
-    if (stream == nullptr) {  // the rest went with the partition
+    if (stream == nullptr) {  // the partition was removed
       context.reply.Simple("OK");
       return {};
     }
@@ -220,7 +221,7 @@ constexpr std::array kCommands = {
                  .flags = kWrite | kFast,
                  .handler = TaskRenew,
                  .complexity = "O(log N) where N is the number of the task's leases",
-                 .summary = "Makes a lease last longer.",
+                 .summary = "Renews a lease.",
                  .args = kRenewArgs})),
     Row(TaskRow({.name = "task.release",
                  .arity = -5,
@@ -232,16 +233,16 @@ constexpr std::array kCommands = {
                  .arity = -3,
                  .flags = kReadOnly,
                  .handler = TaskStatus,
-                 .complexity = "O(1); with BITMAP, and the first time for these fields, O(N) where "
-                               "N is the number of rows",
-                 .summary = "Returns how far a task is.",
+                 .complexity = "O(1); with BITMAP, and in the first call with these fields, O(N) "
+                               "where N is the number of rows",
+                 .summary = "Returns the progress of a task.",
                  .args = kStatusArgs})),
     Row(TaskRow({.name = "task.reset",
                  .arity = -2,
                  .flags = kWrite,
                  .handler = TaskReset,
                  .complexity = "O(N) where N is the number of rows",
-                 .summary = "Forgets what a task, or every task, has consumed and leased.",
+                 .summary = "Forgets which rows a task, or every task, has consumed and leased.",
                  .args = kResetArgs})),
     Row(TaskRow({.name = "task.list",
                  .arity = 2,

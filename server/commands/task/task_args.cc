@@ -32,7 +32,7 @@ struct SamplerOptionsSeen {
   bool seed = false;
 };
 
-// One of the sampler's options, where one is next.
+// Reads an option of the sampler, if one is next.
 bool ReadSamplerOption(ArgReader& args, SamplerChoice& choice, SamplerOptionsSeen& seen) {
   const SamplerRow& row = *choice.row;
   const auto takes = [&](std::string_view option, bool known, bool& given) {
@@ -40,7 +40,8 @@ bool ReadSamplerOption(ArgReader& args, SamplerChoice& choice, SamplerOptionsSee
       return false;
     }
     if (!known) {
-      args.Fail(Status(Code::kError, fmt::format("sampler '{}' takes no {}", row.name, option)));
+      args.Fail(
+          Status(Code::kError, fmt::format("sampler '{}' does not take {}", row.name, option)));
     }
     ReadOnce(args, given, option);
     return true;
@@ -61,7 +62,7 @@ bool ReadSamplerOption(ArgReader& args, SamplerChoice& choice, SamplerOptionsSee
   return true;
 }
 
-// `<name> [<option> <value> ...]`, behind SAMPLER.
+// Reads `<name> [<option> <value> ...]`, after SAMPLER.
 SamplerChoice ReadSampler(ArgReader& args) {
   SamplerChoice choice;
   const std::string_view name = args.Word("the sampler");
@@ -71,8 +72,8 @@ SamplerChoice ReadSampler(ArgReader& args) {
     for (const SamplerRow& row : controller::Samplers()) {
       known += fmt::format("{}{}", known.empty() ? "" : " ", row.name);
     }
-    args.Fail(
-        Status(Code::kError, fmt::format("'{}' is not a sampler: {} are", Printable(name), known)));
+    args.Fail(Status(Code::kError,
+                     fmt::format("unknown sampler '{}': use one of {}", Printable(name), known)));
   }
   SamplerOptionsSeen seen;
   while (args.HasMore() && ReadSamplerOption(args, choice, seen)) {
@@ -92,17 +93,17 @@ SamplerChoice ReadSampler(ArgReader& args) {
   return choice;
 }
 
-// What options say of each other.
+// Checks the options against each other.
 void CheckFetch(ArgReader& args, const FetchArgs& read, bool has_rank, bool has_step) {
   const controller::Fetch& fetch = read.fetch;
   const SamplerRow& row = *fetch.sampler.row;
   if (fetch.selection.fields.empty() || fetch.count == 0) {
-    args.Fail(Syntax("FIELDS and COUNT are expected"));
+    args.Fail(Syntax("expected FIELDS and COUNT"));
   } else if (fetch.min > fetch.count) {
     args.Fail(
         Status(Code::kError, fmt::format("MIN {} is more than COUNT {}", fetch.min, fetch.count)));
   } else if (has_rank != has_step) {
-    args.Fail(Syntax("RANK and STEP go together"));
+    args.Fail(Syntax("RANK and STEP require each other"));
   } else if (row.needs_step && !has_rank) {
     args.Fail(Status(Code::kError, fmt::format("sampler '{}' needs RANK and STEP", row.name)));
   } else if (row.ranks && fetch.step && fetch.step->rank >= fetch.sampler.ranks) {
@@ -112,7 +113,7 @@ void CheckFetch(ArgReader& args, const FetchArgs& read, bool has_rank, bool has_
     args.Fail(Status(Code::kError, fmt::format("COUNT {} is not a multiple of SIZE {}", fetch.count,
                                                fetch.sampler.size)));
   } else if (fetch.keep && fetch.lease) {
-    args.Fail(Syntax("KEEP and LEASE do not go together"));
+    args.Fail(Syntax("KEEP and LEASE cannot be combined"));
   }
   CheckFormat(args, read.format);
 }
@@ -292,7 +293,7 @@ void LeaveFor(Context& context, controller::Stream& stream) {
 void IndexesOf(Context& context, controller::Stream& stream, const store::RowSet& rows) {
   std::vector<RowIndex>& indexes = context.scratch.indexes;
   if (rows.kind == store::RowSet::Kind::kIndexes) {
-    if (rows.indexes.data() != indexes.data()) {  // else that is where they are
+    if (rows.indexes.data() != indexes.data()) {  // otherwise they are already there
       indexes.assign(rows.indexes.begin(), rows.indexes.end());
     }
     return;

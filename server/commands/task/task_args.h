@@ -1,4 +1,4 @@
-// The argument forms that TASK and PARTITION commands share, and how they find a partition's tasks.
+// The argument forms that TASK and PARTITION commands share, and look-ups of a partition's tasks.
 #pragma once
 
 #include <cstdint>
@@ -16,26 +16,26 @@
 
 namespace sluice::server {
 
-// An integer of an option, named in the message. Errors: kError.
+// Reads the integer value of `option`; an error message names the option. Errors: kError.
 std::int64_t ReadNumber(ArgReader& args, std::string_view option, IntegerRange range);
 
-// `<list>` of fields, behind FIELDS.
+// Reads `<list>` of fields, after FIELDS.
 void ReadSelectedFields(Context& context, ArgReader& args, controller::Selection& selection);
-// `<m> <tag> <op> <value> ...`, behind WHERE.
+// Reads `<m> <tag> <op> <value> ...`, after WHERE.
 void ReadSelectedWhere(ArgReader& args, controller::Selection& selection);
-// `<ms> [BOUND]`, behind LEASE.
+// Reads `<ms> [BOUND]`, after LEASE.
 controller::LeaseTerms ReadLease(Context& context, ArgReader& args);
-// `LEASE <id>`, where it is next, and nothing else may follow; 0: it is not.
+// Reads an optional `LEASE <id>`, which must be the last argument. Returns 0 if it is absent.
 controller::LeaseId ReadLeaseId(ArgReader& args);
 
-// What TASK.FETCH and TASK.EXPLAIN take.
+// The arguments of TASK.FETCH and TASK.EXPLAIN.
 struct FetchArgs {
   std::string partition;
   controller::Fetch fetch;
   Block block;
   ReadFormat format;
 };
-// All of it, with its checks.
+// Reads and checks all arguments.
 void ReadFetch(Context& context, ArgReader& args, FetchArgs& fetch);
 inline constexpr Arg kTaskArgs[] = {{.name = "partition", .type = "key"},
                                     {.name = "task", .type = "string"}};
@@ -70,7 +70,7 @@ inline constexpr Arg kFetchArgs[] = {
     kPaddingArg,
     kDictArg};
 
-// The parts of a command's row that all commands of one task have in common.
+// Fills in the properties that all TASK commands share.
 constexpr Command TaskRow(Command row) {
   row.keys = {.first = 1, .last = 1, .step = 1};
   row.group = "task";
@@ -81,22 +81,24 @@ constexpr Command TaskRow(Command row) {
   return row;
 }
 
-// Enters the engine. Leases whose time is up are over. Errors: kWrongType, kNoPartition.
+// Acquires the engine lock and expires leases whose time is up. Errors: kWrongType, kNoPartition.
 Result<controller::Stream*> EnterStream(Context& context, std::string_view partition);
 // Errors: kNoTask.
 Result<controller::Task*> FindTask(controller::Stream& stream, std::string_view name);
-// Made where there is none. Errors: kNoTask, where the partition is STRICT; kOom.
+// Creates the task if it does not exist. Errors: kNoTask if the partition is STRICT; kOom.
 Result<controller::Task*> GetTask(Context& context, controller::Stream& stream,
                                   std::string_view name);
-// The stream of the partition that was made at revision `made`; null if that partition was removed.
+// Returns the stream of the partition created at revision `made`; null if that partition was
+// removed.
 controller::Stream* StreamOf(engine::EngineLock& lock, Server& server, std::string_view partition,
                              Revision made) REQUIRES(engine::engine_role);
-// Beside GetTask(): a task that the command made is removed again unless the command comes to
-// Keep(), so that an error leaves nothing. The engine lock may be released in between; the
-// destructor of a task that is not kept acquires it. REQUIRES: the engine lock is held at first.
+// Guards a task that GetTask() may create: unless Keep() is called, the destructor removes a task
+// that the command created, so that an error leaves nothing behind. The engine lock may be released
+// in between; the destructor acquires it if it removes the task. REQUIRES: the engine lock is held
+// at construction.
 class NewTask {
  public:
-  // `name` is borrowed. `is_new`: this command made the task before.
+  // `name` is borrowed. `is_new`: this command has already created the task.
   NewTask(Context& context, controller::Stream& stream, std::string_view name, bool is_new = false)
       : context_(context),
         partition_(stream.GetPartition().Name()),
@@ -106,7 +108,7 @@ class NewTask {
   NewTask(const NewTask&) = delete;
   NewTask& operator=(const NewTask&) = delete;
   ~NewTask();
-  // Returns whether the command made the task.
+  // Returns whether the command created the task.
   bool Keep() noexcept { return std::exchange(is_new_, false); }
 
  private:
@@ -116,19 +118,19 @@ class NewTask {
   std::string_view name_;
   bool is_new_;
 };
-// Lets the task, made where there is none, look at some thousand rows that it must know before it
-// can be asked, of a new selection or sampler. True: there are more, and the engine may be left
-// before the next call. REQUIRES: the engine. Errors: kNoTask, kNoField (the partition is STRICT),
-// kOom; std::bad_alloc; a task that is new goes then.
+// Creates the task if it does not exist, and examines one step of some thousand rows, which a new
+// selection or sampler must know before it can be used. Returns whether there are more steps; the
+// engine lock may be released before the next call. REQUIRES: the engine lock is held. Errors:
+// kNoTask, kNoField (the partition is STRICT), kOom; std::bad_alloc. An error removes a new task.
 struct StepWanted {
   std::string_view task;
   const controller::Selection* selection = nullptr;
-  const controller::Fetch* fetch = nullptr;  // null: no sampler is asked for
+  const controller::Fetch* fetch = nullptr;  // null if no sampler is needed
 };
 Result<bool> StepTask(Context& context, controller::Stream& stream, const StepWanted& wanted,
                       bool& is_new);
-// The same to the end, the engine left between the steps: the partition's tasks, and the task, as
-// EnterStream() and GetTask(). `is_new`: it was made.
+// Runs all steps and releases the engine lock between them. Returns the stream and the task, as
+// EnterStream() and GetTask() do. `is_new`: the task was created.
 struct StreamAndTask {
   controller::Stream* stream = nullptr;
   controller::Task* task = nullptr;
@@ -136,9 +138,9 @@ struct StreamAndTask {
 };
 Result<StreamAndTask> EnterTask(Context& context, std::string_view partition,
                                 const StepWanted& wanted);
-// Leaves the engine; what the tasks are done with ends without it.
+// Releases the engine lock; deferred destruction of the tasks' data runs without the lock.
 void LeaveFor(Context& context, controller::Stream& stream);
-// The indexes of those that there are, into context.scratch.indexes. REQUIRES: ChooseRows().
+// Stores the indexes of the rows that exist in context.scratch.indexes. REQUIRES: ChooseRows().
 void IndexesOf(Context& context, controller::Stream& stream, const store::RowSet& rows);
 
 }  // namespace sluice::server

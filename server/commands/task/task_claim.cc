@@ -1,4 +1,4 @@
-// TASK.READY, CLAIM: the rows that a task can take now, and the taking of rows by their names.
+// TASK.READY lists the rows that a task can take now; TASK.CLAIM takes rows that the client names.
 #include <array>
 #include <memory>
 #include <new>
@@ -40,7 +40,7 @@ Status TaskReady(Context& context, ArgReader& args) {
     }
   }
   if (!fields) {
-    args.Fail(Status(Code::kError, "syntax error: FIELDS is expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected FIELDS"));
   }
   TRY(args.Finish());
   TRY_ASSIGN(const StreamAndTask at,
@@ -86,23 +86,23 @@ ClaimRequest ReadClaim(Context& context, ArgReader& args) {
     }
   }
   if (!fields) {
-    args.Fail(Status(Code::kError, "syntax error: FIELDS is expected"));
+    args.Fail(Status(Code::kError, "syntax error: expected FIELDS"));
   }
   return claim;
 }
 
-// The rows of this step. Errors: as EnterTask(); kOom; nothing changed then.
+// Claims the rows of this step. Errors: as EnterTask(); kOom; nothing is changed then.
 Status ClaimStep(Context& context, const ClaimRequest& claim, RowSteps& steps, Fetched& claimed) {
   TRY_ASSIGN(
       const StreamAndTask at,
       EnterTask(context, claim.partition, {.task = claim.task, .selection = &claim.selection}));
   NewTask made(context, *at.stream, claim.task, at.is_new);
-  steps.Recheck();  // to enter the task may have taken some steps of its own
+  steps.Recheck();  // EnterTask() may have released the engine lock
   const store::RowSet& chosen = steps.Rows();
   IndexesOf(context, *at.stream, chosen);
   const std::vector<RowIndex>& rows = context.scratch.indexes;
   const std::size_t before = claimed.rows.size();
-  if (!claim.all || rows.size() == chosen.size()) {  // else a key has no row
+  if (!claim.all || rows.size() == chosen.size()) {  // otherwise a key has no row
     at.stream->Tasks().ClaimRows(*at.task,
                                  {.selection = claim.selection,
                                   .rows = rows,
@@ -120,7 +120,7 @@ Status ClaimStep(Context& context, const ClaimRequest& claim, RowSteps& steps, F
   return {};
 }
 
-// What one step has taken is answered, whatever comes of the next.
+// The reply includes the rows that a step has taken, even if a later step fails.
 Status ClaimInSteps(Context& context, ClaimRequest& claim, RowSteps& steps, Fetched& claimed) {
   try {
     Status status;
@@ -147,7 +147,7 @@ Status TaskClaim(Context& context, ArgReader& args) {
   RowSteps steps(context, claim.partition);
   TRY(steps.Begin(claim.choice, claim.all));
   Fetched claimed;
-  claimed.rows.reserve(steps.RowsMax());  // what comes after a step has acted must not fail
+  claimed.rows.reserve(steps.RowsMax());  // nothing may fail after a step has taken rows
   context.reply.Reserve(steps.RowsMax() * sizeof(RowIndex) + 128);
   TRY(ClaimInSteps(context, claim, steps, claimed));
   made.Keep();
@@ -180,7 +180,7 @@ constexpr Arg kClaimArgs[] = {
 constexpr std::array kCommands = {
     Row(TaskRow({.name = "task.ready",
                  .arity = -6,
-                 .flags = kWrite,  // it makes the task
+                 .flags = kWrite,  // may create the task
                  .handler = TaskReady,
                  .complexity = "O(N) where N is the number of rows returned",
                  .summary = "Returns the rows that TASK.FETCH could take now.",
@@ -189,7 +189,7 @@ constexpr std::array kCommands = {
                  .arity = -8,
                  .flags = kWrite,
                  .handler = TaskClaim,
-                 .summary = "Takes those of the named rows that can still be had.",
+                 .summary = "Takes those of the named rows that are ready for a task.",
                  .args = kClaimArgs})),
 };
 

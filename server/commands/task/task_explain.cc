@@ -13,7 +13,7 @@ namespace {
 
 using Obstacles = controller::Controller::Obstacles;
 
-// What stands between the task and the rows that it has not taken. Without the engine.
+// Returns why the task cannot take the rows that it has not taken. Does not need the engine lock.
 Obstacles FindObstacles(const store::Snapshot& snapshot, const std::vector<bool>& known,
                         const controller::RowBits& taken) {
   Obstacles found;
@@ -40,11 +40,11 @@ Obstacles FindObstacles(const store::Snapshot& snapshot, const std::vector<bool>
   return found;
 }
 
-// The rows of one moment.
+// A consistent snapshot of the rows.
 struct RowsNow {
   store::Snapshot snapshot;
   controller::RowBits taken;
-  std::vector<bool> known;  // by field: somebody wrote it
+  std::vector<bool> known;  // by field: whether the field exists
 };
 
 struct Answer {
@@ -65,11 +65,11 @@ Status LookAtRows(Context& context, controller::Stream& stream, const FetchArgs&
       .TakeSnapshot({.partition = fetch.partition, .fields = fields}, now.snapshot);
 }
 
-// False: it cannot be said before all rows were looked at, which are in `now`. Errors: as
+// Returns false if all rows, which are now in `answer.now`, must be examined first. Errors: as
 // LookAtRows().
 Result<bool> Say(Context& context, const StreamAndTask& at, const FetchArgs& fetch,
                  const std::optional<Obstacles>& found, Answer& answer) {
-  const NewTask made(context, *at.stream, fetch.fetch.task, at.is_new);  // it does not stay
+  const NewTask made(context, *at.stream, fetch.fetch.task, at.is_new);  // removes a new task
   const bool said = at.stream->Tasks().Explain(
       fetch.fetch, {.now_us = context.server.clock.NowUs(), .time_is_up = !fetch.block.given},
       found ? &*found : nullptr, answer.lines);
@@ -79,7 +79,7 @@ Result<bool> Say(Context& context, const StreamAndTask& at, const FetchArgs& fet
   return said;
 }
 
-// TASK.EXPLAIN: as TASK.FETCH
+// TASK.EXPLAIN: the arguments of TASK.FETCH
 Status TaskExplain(Context& context, ArgReader& args) {
   FetchArgs fetch;
   ReadFetch(context, args, fetch);
@@ -95,7 +95,7 @@ Status TaskExplain(Context& context, ArgReader& args) {
     if (!said) {
       LeaveFor(context, *at.stream);
       found = FindObstacles(answer.now->snapshot, answer.now->known, answer.now->taken);
-      answer.now.reset();  // while others have the engine
+      answer.now.reset();  // without the engine lock
     }
   }
   context.turn.Leave();
@@ -115,8 +115,8 @@ constexpr std::array kCommands = {
          .handler = TaskExplain,
          .group = "task",
          .since = "0.1.0",
-         .complexity = "O(N) where N is the number of cells looked at",
-         .summary = "Says why TASK.FETCH would wait.",
+         .complexity = "O(N) where N is the number of cells examined",
+         .summary = "Explains why TASK.FETCH would wait.",
          .args = kFetchArgs}),
 };
 

@@ -15,7 +15,7 @@ namespace {
 
 using controller::Outcome;
 
-// Where the partition exists. REQUIRES: StepTask() is done. Errors: as TryFetchNow and
+// Fetches from a partition that exists. REQUIRES: StepTask() is done. Errors: as TryFetchNow and
 // DeliverAnswer.
 Status FetchFrom(engine::EngineLock& lock, Context& context, controller::Stream& stream,
                  FetchArgs& fetch, bool is_new) REQUIRES(engine::engine_role) {
@@ -78,8 +78,8 @@ constexpr std::array kCommands = {
          .handler = TaskFetch,
          .group = "task",
          .since = "0.1.0",
-         .complexity = "O(N) where N is the number of rows taken; the first time for these fields, "
-                       "that of the rows that there are",
+         .complexity = "O(N) where N is the number of rows taken; in the first call with these "
+                       "fields, the number of all rows",
          .summary = "Takes the next rows that are ready for a task, or waits for them.",
          .args = kFetchArgs}),
 };

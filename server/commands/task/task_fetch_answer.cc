@@ -10,7 +10,7 @@ namespace {
 using controller::Fetched;
 using controller::Outcome;
 
-// Rows on their way to a client.
+// Rows in a reply that is being sent.
 class FetchDelivery final : public Delivery {
  public:
   FetchDelivery(Server& server, const FetchArgs& args, const FetchAnswer& answer)
@@ -27,7 +27,7 @@ class FetchDelivery final : public Delivery {
       stream->Tasks().GiveBack(fetch_, fetched_);
       server_.streams.MarkChanged(lock, *stream);
       if (held_) {
-        OnTaken(lock);  // other tasks may have consumed them meanwhile
+        OnTaken(lock);  // other tasks may have consumed the rows in between
       }
     }
   }
@@ -43,7 +43,7 @@ class FetchDelivery final : public Delivery {
   Server& server_;
   std::string partition_;
   Revision made_;
-  controller::Fetch fetch_;  // of it what GiveBack() looks at
+  controller::Fetch fetch_;  // only the members that GiveBack() reads
   Fetched fetched_;
   bool held_;
 };
@@ -104,7 +104,7 @@ Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, controller
   const FetchArgs& args = attempt.args;
   answer.made = stream.GetPartition().Made();
   TRY_ASSIGN(const controller::Step* const known, stream.Tasks().KnownStep(args.fetch));
-  if (known != nullptr) {  // where it cannot be answered, its lease stays as it is
+  if (known != nullptr) {  // if collecting fails, the lease of the step is unchanged
     answer.fetched.rows = known->rows;
     TRY(CollectAnswer(stream, args, answer));
   }
@@ -115,8 +115,8 @@ Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, controller
   if (outcome != Outcome::kRows) {
     return outcome;
   }
-  server.streams.MarkChanged(lock, stream);  // it may be the end for others, or they share its step
-  if (known != nullptr) {                    // its rows may have been leased so far
+  server.streams.MarkChanged(lock, stream);  // others may share the step or reach the end
+  if (known != nullptr) {                    // the rows may have been leased until now
     HoldForReply(stream, args, answer);
     return outcome;
   }
@@ -139,8 +139,8 @@ Status CollectAnswer(controller::Stream& stream, const FetchArgs& args, FetchAns
   const std::vector<RowIndex>& rows = answer.fetched.rows;
   answer.keys.reserve(rows.size());
   answer.tags.reserve(rows.size());
-  // Rows of a large partition lie far apart: their memory is fetched for all of them at once, or
-  // the way from row to key and tag is waited for, one after another.
+  // Rows of a large partition lie far apart: prefetch the memory of all rows at once, instead of
+  // waiting for row, key and tag one after another.
   std::vector<const store::Row*> found;
   found.reserve(rows.size());
   for (const RowIndex index : rows) {
@@ -199,7 +199,7 @@ void GiveBack(engine::EngineLock& lock, Server& server, const FetchArgs& args,
               const FetchAnswer& answer) noexcept {
   if (controller::Stream* const stream = StreamOf(lock, server, args.partition, answer.made)) {
     GiveBackTo(lock, server, *stream, args.fetch, answer);
-    if (answer.held) {  // other tasks may have consumed them meanwhile
+    if (answer.held) {  // other tasks may have consumed the rows in between
       server.streams.Evict(lock, *stream, answer.fetched.rows);
     }
   }
@@ -226,7 +226,7 @@ Status DeliverAnswer(Context& context, FetchArgs& args, FetchAnswer& answer) {
   if (delivery == nullptr) {
     return {};
   }
-  // A small reply is as good as taken, unless what follows in EXEC fails.
+  // A small reply counts as taken, except in EXEC, where later commands may fail.
   const std::uint64_t waiting = context.reply.Appended() - context.reply.Consumed();
   if (delivery->WantsTaken() && !context.in_transaction && context.rest == nullptr &&
       waiting <= Delivery::kTakenBytes) {

@@ -1,7 +1,7 @@
-// What TASK.FETCH got: the rows and what their answer needs, pinned under the engine lock, rendered
-// without it, and given back where they cannot be answered or sent.
+// The result of TASK.FETCH: the rows and the data of the reply. They are pinned under the engine
+// lock and rendered without it. Rows that cannot be sent are given back.
 //
-// Thread safety: the holder of the engine lock; DeliverAnswer(): the I/O thread of the command.
+// Thread safety: the caller holds the engine lock; DeliverAnswer(): the I/O thread of the command.
 #pragma once
 
 #include <vector>
@@ -12,12 +12,12 @@
 
 namespace sluice::server {
 
-// What a fetch got, as it was at that moment.
+// The result of a fetch, as of that moment.
 struct FetchAnswer {
   controller::Fetched fetched;
-  Revision made = 0;      // which partition of this name
-  bool new_task = false;  // made for this fetch
-  // The rows are held (Stream::HoldRows) until the system has taken the reply: AUTOEVICT.
+  Revision made = 0;      // creation revision: identifies the partition among those of this name
+  bool new_task = false;  // the task was created for this fetch
+  // AUTOEVICT: the rows are held (Stream::HoldRows) until the system has taken the reply.
   bool held = false;
   std::vector<Text> keys;
   std::vector<Text> tags;
@@ -28,25 +28,26 @@ struct FetchAttempt {
   const FetchArgs& args;
   bool time_is_up = false;  // MIN rows are enough
 };
-// Tries to fetch. kRows: `answer` is complete.
+// Tries to fetch. If the outcome is kRows, `answer` is complete.
 // Errors: as Controller::TryFetch and Collect; std::bad_alloc.
 Result<controller::Outcome> TryFetchNow(engine::EngineLock& lock, Server& server,
                                         controller::Stream& stream, const FetchAttempt& attempt,
                                         FetchAnswer& answer) REQUIRES(engine::engine_role);
-// Reads the keys, tags and values of the rows fetched. Looks up no name: a name that has expired
-// would be removed, perhaps while those that wait in it are being answered.
-// Errors: kNoField, kNotReady (of a step that is repeated with other fields); std::bad_alloc.
+// Reads the keys, tags and values of the fetched rows. Does not look up a name: that would remove
+// an expired name, perhaps while its waiters are being served.
+// Errors: kNoField, kNotReady (a step is repeated with other fields); std::bad_alloc.
 Status CollectAnswer(controller::Stream& stream, const FetchArgs& args, FetchAnswer& answer);
-// AUTOEVICT does not remove the rows before the reply is on its way. Errors: std::bad_alloc.
+// Prevents AUTOEVICT from removing the rows before the reply is sent. Errors: std::bad_alloc.
 void HoldForReply(controller::Stream& stream, const FetchArgs& args, FetchAnswer& answer);
-// The rows of an answer that cannot be sent are ready again; a task made for it is removed.
+// Makes the rows of an answer that cannot be sent ready again. Removes a task that was created for
+// the fetch.
 void GiveBackTo(engine::EngineLock& lock, Server& server, controller::Stream& stream,
                 const controller::Fetch& fetch, const FetchAnswer& answer) noexcept
     REQUIRES(engine::engine_role);
-// The same, where the partition still exists.
+// As GiveBackTo(), if the partition still exists.
 void GiveBack(engine::EngineLock& lock, Server& server, const FetchArgs& args,
               const FetchAnswer& answer) noexcept REQUIRES(engine::engine_role);
-// Replies. The rows are given back where that fails, or the client does not receive the reply.
+// Replies. Gives the rows back if that fails or the client does not receive the reply.
 // Errors: as ReplyInFormat; std::bad_alloc.
 Status DeliverAnswer(Context& context, FetchArgs& args, FetchAnswer& answer);
 

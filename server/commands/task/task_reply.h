@@ -1,4 +1,4 @@
-// How TASK.STATUS and PARTITION.INFO answer with a task's counts.
+// The counts of a task in the replies of TASK.STATUS and PARTITION.INFO.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace sluice::server {
 inline constexpr std::size_t kTaskReportPairs = 6;
 // Appends kTaskReportPairs names and values.
 void ReplyTaskReport(const controller::TaskReport& report, resp::Reply& reply);
-// Null where there is no number.
+// Replies with null if the value is missing.
 void ReplyOptional(std::optional<std::int64_t> number, resp::Reply& reply);
 
 }  // namespace sluice::server

@@ -1,4 +1,4 @@
-// Commands by name, and errors by code.
+// Metrics of commands, by name, and of errors, by code.
 #include <array>
 #include <vector>
 
@@ -9,8 +9,8 @@
 namespace sluice::server {
 namespace {
 
-// The histogram's bounds are powers of 2 of a microsecond. What took longer than the last of these,
-// 67 s, waited or was a very large reply.
+// The bounds of the histogram are powers of 2, in microseconds. A call that took longer than the
+// last bound, 67 s, waited or had a very large reply.
 constexpr auto kBounds = [] {
   std::array<double, 27> bounds = {};
   for (std::size_t i = 0; i < bounds.size(); ++i) {
@@ -24,7 +24,7 @@ struct Called {
   CommandTotals totals;
 };
 
-// Those that somebody sent.
+// Returns the commands that clients have sent.
 std::vector<Called> CalledCommands(const Stats& stats) {
   std::vector<Called> called;
   for (const auto family : Families()) {
@@ -42,22 +42,23 @@ std::vector<Called> CalledCommands(const Stats& stats) {
 
 void CommandMetrics(Server& server, PrometheusText& text) {
   const std::vector<Called> called = CalledCommands(server.stats);
-  text.Histogram("command_duration_seconds", "Time that calls took, by command.");
+  text.Histogram("command_duration_seconds", "Time of calls, by command.");
   for (const auto& [command, totals] : called) {
     text.Sample(
         {{"command", command->name}},
         {.bounds = kBounds, .counts = totals.histogram, .sum = SecondsOf(totals.microseconds)});
   }
-  text.Counter("commands_failed_total", "Calls that were answered by an error, by command.");
+  text.Counter("commands_failed_total", "Calls that returned an error, by command.");
   for (const auto& [command, totals] : called) {
     text.Sample({{"command", command->name}}, totals.failed);
   }
   text.Counter("commands_rejected_total",
-               "Requests that were refused before they ran (arity, memory), by command.");
+               "Requests that were refused before they ran (number of arguments, memory), by "
+               "command.");
   for (const auto& [command, totals] : called) {
     text.Sample({{"command", command->name}}, totals.rejected);
   }
-  text.Counter("errors_total", "Errors that were answered, by code.");
+  text.Counter("errors_total", "Error replies, by code.");
   for (const ErrorPrefix& prefix : ErrorPrefixes()) {
     text.Sample({{"code", prefix.text}}, server.stats.TotalErrors(prefix.code));
   }

@@ -1,6 +1,6 @@
-// The families of metrics: one function each, which writes them whole. For this folder's sources.
+// The metric families; each function writes one group of them. Only for the sources of this folder.
 //
-// Thread safety: any thread. REQUIRES: the engine is not held by the caller. Errors:
+// Thread safety: any thread. REQUIRES: the caller does not hold the engine lock. Errors:
 // std::bad_alloc.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What Prometheus reads of a server, as one text. docs/metrics.md says what each metric is.
+// The metrics page that Prometheus scrapes. docs/metrics.md describes each metric.
 #pragma once
 
 #include <string>
@@ -7,13 +7,13 @@
 
 namespace sluice::server {
 
-// A page has an end: partitions beyond so many are not listed, nor those behind one that brings the
-// fields and tasks to so many.
+// Limits of a page: the number of partitions, and the number of fields and tasks. The page stops
+// after the partition that reaches the second limit.
 inline constexpr std::size_t kListedPartitionsMax = 1000;
 inline constexpr std::size_t kListedPartsMax = 10000;
 
-// Enters the engine for one partition at a time, and counts since the start: CONFIG RESETSTAT sets
-// nothing back here. Any thread. Errors: std::bad_alloc.
+// Acquires the engine lock for one partition at a time. Counters count since the start of the
+// server: CONFIG RESETSTAT does not reset them. Thread safety: any thread. Errors: std::bad_alloc.
 std::string MetricsText(Server& server);
 
 }  // namespace sluice::server

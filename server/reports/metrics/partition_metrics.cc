@@ -1,4 +1,4 @@
-// Partitions, their fields, and their tasks.
+// Metrics of partitions, their fields and their tasks.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -34,7 +34,7 @@ struct Listing {
   std::int64_t not_listed = 0;
 };
 
-// Makes no view: what a task could take would have to be kept up to date from now on.
+// Does not count ready rows: that would create a view, which every later write must update.
 ListedTask Describe(controller::Stream& stream, const controller::Task& task, std::int64_t now_ms) {
   const controller::Leases& leases = task.GetLeases();
   return {.name = task.Name(),
@@ -69,16 +69,16 @@ Listing ListPartitions(Server& server) {
     engine::Engine::Turn turn(server.engine, server.clock);
     engine::EngineLock& lock = turn.Enter();
     store::Partition* const partition =
-        server.store(lock).PartitionFrom(from);  // does not touch it
+        server.store(lock).PartitionFrom(from);  // does not touch the partition
     more = partition != nullptr && parts < kListedPartsMax &&
            listing.partitions.size() < kListedPartitionsMax;
     if (more) {
       listing.partitions.push_back(Describe(*partition, server.store(lock).NowMs()));
       parts += listing.partitions.back().fields.size() + listing.partitions.back().tasks.size();
       from = partition->Name().View();
-      from += '\0';  // the next name that there could be
+      from += '\0';  // the smallest name after this one
     } else if (partition != nullptr) {
-      const std::size_t listed = listing.partitions.size();  // some may be gone by now
+      const std::size_t listed = listing.partitions.size();  // some may be removed by now
       listing.not_listed =
           static_cast<std::int64_t>(std::max(server.store(lock).Partitions(), listed + 1) - listed);
     }
@@ -112,18 +112,19 @@ void SampleTasks(const Listing& listing, std::int64_t ListedTask::*number, Prome
 }
 
 void TaskMetrics(const Listing& listing, PrometheusText& text) {
-  text.Gauge("task_consumed_rows", "Rows that are there, and consumed, by partition and task.");
+  text.Gauge("task_consumed_rows",
+             "Existing rows that the task has consumed, by partition and task.");
   SampleTasks(listing, &ListedTask::consumed_rows, text);
   text.Gauge("task_oldest_unconsumed_seconds",
-             "Age of the oldest row that a task has not consumed; 0: there is none.");
+             "Age of the oldest row that the task has not consumed; 0 if there is none.");
   ForEachTask(listing, [&](PrometheusText::Labels labels, const ListedTask& task) {
     text.Sample(labels, static_cast<double>(task.oldest_unconsumed_ms) / 1e3);
   });
-  text.Gauge("task_waiters", "Fetches that wait, by partition and task.");
+  text.Gauge("task_waiters", "Blocked fetches, by partition and task.");
   SampleTasks(listing, &ListedTask::waiters, text);
-  text.Gauge("task_leases", "Leases that run, by partition and task.");
+  text.Gauge("task_leases", "Running leases, by partition and task.");
   SampleTasks(listing, &ListedTask::leases, text);
-  text.Gauge("task_leased_rows", "Rows that are lent, by partition and task.");
+  text.Gauge("task_leased_rows", "Rows that leases hold, by partition and task.");
   SampleTasks(listing, &ListedTask::leased_rows, text);
 }
 
@@ -132,15 +133,16 @@ void TaskMetrics(const Listing& listing, PrometheusText& text) {
 void PartitionMetrics(Server& server, PrometheusText& text) {
   const Listing listing = ListPartitions(server);
   text.Gauge("partitions_not_listed",
-             "Partitions that are missing below, since there are too many for one page.");
+             "Partitions that the following metrics leave out: too many for one page.");
   text.Sample({}, listing.not_listed);
-  text.Gauge("partition_rows", "Rows that are there, by partition.");
+  text.Gauge("partition_rows", "Rows that exist, by partition.");
   SamplePartitions(listing, &ListedPartition::rows, text);
-  text.Counter("partition_rows_made_total", "Rows that were ever made, by partition.");
+  text.Counter("partition_rows_made_total", "Rows ever made, by partition.");
   SamplePartitions(listing, &ListedPartition::rows_made, text);
-  text.Gauge("partition_bytes", "Bytes of values, by partition; what rows share counts once.");
+  text.Gauge("partition_bytes",
+             "Bytes of stored values, by partition; a shared value counts once.");
   SamplePartitions(listing, &ListedPartition::bytes, text);
-  text.Gauge("field_ready_rows", "Rows in which a field was produced, by partition and field.");
+  text.Gauge("field_ready_rows", "Rows in which the field is ready, by partition and field.");
   for (const ListedPartition& partition : listing.partitions) {
     for (const store::FieldSummary& field : partition.fields) {
       text.Sample({{"partition", partition.name.View()}, {"field", field.name.View()}},

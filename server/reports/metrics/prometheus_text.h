@@ -16,7 +16,7 @@
 
 namespace sluice::server {
 
-// Prometheus wants seconds. Divided, not multiplied by 1e-6: 3989 is then 0.003989.
+// Prometheus expects seconds. Division, not multiplication by 1e-6, makes 3989 exactly 0.003989.
 constexpr double SecondsOf(std::int64_t microseconds) {
   return static_cast<double>(microseconds) / 1e6;
 }
@@ -31,25 +31,25 @@ class PrometheusText {
   };
   using Labels = std::initializer_list<Label>;
 
-  // The family that the next samples belong to. REQUIRES: `name` was not begun before; a counter's
-  // ends in "_total"; `help` is one line without a backslash.
+  // Begin the family of the next samples. REQUIRES: `name` is new; the name of a counter ends in
+  // "_total"; `help` is one line without a backslash.
   void Counter(std::string_view name, std::string_view help) { Begin(name, "counter", help); }
   void Gauge(std::string_view name, std::string_view help) { Begin(name, "gauge", help); }
   void Histogram(std::string_view name, std::string_view help) { Begin(name, "histogram", help); }
 
-  // Of a counter or a gauge. REQUIRES: these labels were not given in this family before.
+  // Appends a sample of a counter or gauge. REQUIRES: the labels are new in this family.
   void Sample(Labels labels, std::int64_t value);
   void Sample(Labels labels, double value);
 
-  // What a histogram has for some labels.
+  // The sample of a histogram.
   struct Distribution {
-    std::span<const double> bounds;        // upper ones, ascending
-    std::span<const std::int64_t> counts;  // up to each; those behind have no bound of their own
+    std::span<const double> bounds;        // upper bounds, ascending
+    std::span<const std::int64_t> counts;  // one per bound; further counts belong to +Inf
     double sum = 0;
   };
   void Sample(Labels labels, const Distribution& distribution);
 
-  // The whole text; nothing is left.
+  // Returns the whole text and leaves this object empty.
   std::string Take();
 
  private:

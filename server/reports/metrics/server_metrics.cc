@@ -1,4 +1,4 @@
-// The server, its clients, its memory, its names.
+// Metrics of the server, its clients, memory and names.
 #include <sys/resource.h>
 
 #include "base/version.h"
@@ -16,9 +16,10 @@ std::int64_t Microseconds(const timeval& time) {
 }  // namespace
 
 void ServerMetrics(Server& server, PrometheusText& text) {
-  text.Gauge("build_info", "1; the labels say which Sluice, and which Redis it behaves like.");
+  text.Gauge("build_info",
+             "Always 1; the labels are the version of Sluice and the compatible Redis version.");
   text.Sample({{"version", kSluiceVersion}, {"redis_version", kRedisVersion}}, std::int64_t{1});
-  text.Gauge("uptime_seconds", "Since the server started.");
+  text.Gauge("uptime_seconds", "Time since the server started.");
   text.Sample({}, SecondsOf(server.clock.NowUs() - server.started_us));
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
@@ -29,15 +30,16 @@ void ServerMetrics(Server& server, PrometheusText& text) {
 
 void ClientMetrics(Server& server, PrometheusText& text) {
   const Stats& stats = server.stats;
-  text.Gauge("connections", "Connections of clients that are open.");
+  text.Gauge("connections", "Open client connections.");
   text.Sample({}, stats.Total(&ThreadStats::connections));
   text.Gauge("connections_max", "The option maxclients.");
   text.Sample({}, server.config.maxclients.load());
-  text.Counter("connections_accepted_total", "Connections that became clients.");
+  text.Counter("connections_accepted_total", "Connections that were accepted.");
   text.Sample({}, stats.Total(&ThreadStats::accepted_connections));
-  text.Counter("connections_rejected_total", "Connections over maxclients, or denied.");
+  text.Counter("connections_rejected_total",
+               "Connections that were refused: over maxclients, or denied by protected mode.");
   text.Sample({}, stats.Total(&ThreadStats::rejected_connections));
-  text.Counter("connections_cut_total", "Connections that the server ended, by reason.");
+  text.Counter("connections_cut_total", "Connections that the server closed, by reason.");
   text.Sample({{"reason", "output_limit"}}, stats.Total(&ThreadStats::output_limit_disconnections));
   text.Sample({{"reason", "query_limit"}}, stats.Total(&ThreadStats::query_limit_disconnections));
   text.Sample({{"reason", "protocol_error"}}, stats.Total(&ThreadStats::protocol_errors));
@@ -50,13 +52,13 @@ void ClientMetrics(Server& server, PrometheusText& text) {
   server.connections.ForEach([&subscribers](const ConnectionInfo& connection) {
     subscribers += connection.Subscribed() ? 1 : 0;
   });
-  text.Gauge("blocked_clients", "Clients whose command waits, for rows or for room.");
+  text.Gauge("blocked_clients", "Clients with a blocked command.");
   text.Sample({}, server.blocked_clients.load());
-  text.Gauge("pubsub_clients", "Clients that subscribe to something.");
+  text.Gauge("pubsub_clients", "Clients with a subscription.");
   text.Sample({}, subscribers);
-  text.Gauge("monitor_clients", "Clients of MONITOR.");
+  text.Gauge("monitor_clients", "Clients in MONITOR.");
   text.Sample({}, std::int64_t{server.monitors.load()});
-  text.Gauge("pubsub_channels", "Channels and patterns that have a subscriber, by kind.");
+  text.Gauge("pubsub_channels", "Channels and patterns with a subscriber, by kind.");
   text.Sample({{"kind", "channel"}}, server.subscriptions.Count(Channels::kPlain));
   text.Sample({{"kind", "pattern"}}, server.subscriptions.Count(Channels::kPattern));
   text.Sample({{"kind", "shard_channel"}}, server.subscriptions.Count(Channels::kShard));
@@ -64,20 +66,20 @@ void ClientMetrics(Server& server, PrometheusText& text) {
 
 void MemoryMetrics(Server& server, PrometheusText& text) {
   const MemoryReport memory = ReportMemory(server);
-  text.Gauge("memory_bytes", "What maxmemory counts, by kind; their sum is memory_used_bytes.");
+  text.Gauge("memory_bytes", "Memory that counts in maxmemory, by kind.");
   text.Sample({{"kind", "stored"}}, memory.stored);
   text.Sample({{"kind", "in_flight"}}, memory.in_flight);
   text.Sample({{"kind", "bookkeeping"}}, memory.bookkeeping);
   text.Sample({{"kind", "clients"}}, memory.connections);
-  text.Gauge("memory_used_bytes", "What maxmemory counts.");
+  text.Gauge("memory_used_bytes", "The sum of memory_bytes.");
   text.Sample({}, memory.used);
-  text.Gauge("memory_used_peak_bytes", "The most that memory_used_bytes was.");
+  text.Gauge("memory_used_peak_bytes", "The largest value of memory_used_bytes.");
   text.Sample({}, memory.peak);
-  text.Gauge("memory_limit_bytes", "The option maxmemory; 0: none.");
+  text.Gauge("memory_limit_bytes", "The option maxmemory; 0 if there is no limit.");
   text.Sample({}, memory.limit);
-  text.Gauge("memory_resident_bytes", "Of the process, as the system sees it.");
+  text.Gauge("memory_resident_bytes", "Resident memory of the process, as the system reports it.");
   text.Sample({}, memory.resident);
-  text.Gauge("arena_bytes", "Memory for values that holds none, by state.");
+  text.Gauge("arena_bytes", "Memory for values that holds no value, by state.");
   text.Sample({{"state", "free"}}, memory.arena_free);
   text.Sample({{"state", "touched_ahead"}}, memory.arena_touched_ahead);
 }
@@ -100,13 +102,13 @@ void NameMetrics(Server& server, PrometheusText& text) {
   text.Gauge("names", "Names in the store, by kind.");
   text.Sample({{"kind", "partition"}}, partitions);
   text.Sample({{"kind", "string"}}, names - partitions);
-  text.Gauge("names_with_expiry", "Names that have a time to live.");
+  text.Gauge("names_with_expiry", "Names that have an expiry.");
   text.Sample({}, expiries);
-  text.Gauge("names_average_ttl_seconds", "Of those.");
+  text.Gauge("names_average_ttl_seconds", "Mean time to live of the names that have an expiry.");
   text.Sample({}, static_cast<double>(average_ttl_ms) / 1e3);
-  text.Counter("names_expired_total", "Names whose time was up.");
+  text.Counter("names_expired_total", "Names that have expired.");
   text.Sample({}, expired);
-  text.Counter("lookups_total", "Names that commands of Redis looked for, by result.");
+  text.Counter("lookups_total", "Look-ups of byte strings, by result.");
   text.Sample({{"result", "hit"}}, server.stats.Total(&ThreadStats::keyspace_hits));
   text.Sample({{"result", "miss"}}, server.stats.Total(&ThreadStats::keyspace_misses));
 }

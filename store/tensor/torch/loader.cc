@@ -13,7 +13,7 @@ struct Loaded {
   std::string why_not;
 };
 
-// The module is never unloaded: libtorch does not survive that.
+// The module is never unloaded: libtorch does not support that.
 Loaded LoadFrom(const std::string& path) {
   void* const module = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (module == nullptr) {
@@ -23,7 +23,7 @@ Loaded LoadFrom(const std::string& path) {
       reinterpret_cast<const SluiceTorchApi* (*)()>(dlsym(module, kSluiceTorchSymbol));
   const SluiceTorchApi* const api = entry == nullptr ? nullptr : entry();
   if (api == nullptr || api->abi_version != kSluiceTorchAbiVersion) {
-    return {.api = nullptr, .why_not = fmt::format("{} is of another version of Sluice", path)};
+    return {.api = nullptr, .why_not = fmt::format("{} is from another version of Sluice", path)};
   }
   return {.api = api, .why_not = {}};
 }
@@ -35,7 +35,7 @@ Loaded LoadFirst(const std::vector<std::string>& paths) {
       return LoadFrom(path);
     }
   }
-  return {.api = nullptr, .why_not = fmt::format("there is no {}", fmt::join(paths, ", nor "))};
+  return {.api = nullptr, .why_not = fmt::format("not found: {}", fmt::join(paths, ", "))};
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// TorchLoader: loads libsluice_torch.so at its first use: libtorch takes 0.7 s and 100 MB, which a
-// server that never prints a half-precision float need not spend.
+// TorchLoader: loads libsluice_torch.so at its first use. libtorch takes 0.7 s and 100 MB, which a
+// server that never prints a half-precision float does not need.
 //
 // Thread safety: any thread.
 #pragma once
@@ -14,13 +14,13 @@ namespace sluice::store {
 
 class TorchLoader {
  public:
-  // The first of `paths` that exists is loaded.
+  // Loads the first of `paths` that exists.
   explicit TorchLoader(std::vector<std::string> paths) : paths_(std::move(paths)) {}
   TorchLoader(const TorchLoader&) = delete;
   TorchLoader& operator=(const TorchLoader&) = delete;
 
-  // Loads at the first call; others wait meanwhile. Null where there is no module: then `why_not`
-  // says why.
+  // The first call loads the module; concurrent calls wait for it. Returns null if the module is
+  // not available, and sets `why_not` to the reason.
   const SluiceTorchApi* Get(std::string* why_not);
 
  private:

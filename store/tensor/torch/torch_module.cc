@@ -1,4 +1,4 @@
-// libsluice_torch.so: the only code that knows libtorch. Exceptions end here.
+// libsluice_torch.so: the only code that uses libtorch. No exception leaves it.
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -80,7 +80,7 @@ int FromFloat32(SluiceDType dtype, const float* src, int64_t count, void* dst) {
   return type ? Cast(src, at::kFloat, count, *type, dst) : -1;
 }
 
-// Adds a slice's minimum, sum and maximum to those before it.
+// Accumulates the minimum, sum and maximum of a slice.
 void AddSlice(const at::Tensor& slice, bool first, SluiceTorchStats& stats) {
   if (stats.integer != 0) {
     const at::Tensor wide = slice.to(at::kLong);
@@ -89,7 +89,7 @@ void AddSlice(const at::Tensor& slice, bool first, SluiceTorchStats& stats) {
     stats.int_min = first ? low : std::min(stats.int_min, low);
     stats.int_max = first ? high : std::max(stats.int_max, high);
   } else {
-    const at::Tensor wide = slice.to(at::kDouble);  // as torch's own, these keep a NaN
+    const at::Tensor wide = slice.to(at::kDouble);  // as in PyTorch, min and max propagate NaN
     const at::Tensor low = at::scalar_tensor(stats.min, at::kDouble);
     const at::Tensor high = at::scalar_tensor(stats.max, at::kDouble);
     stats.min = first ? wide.min().item<double>() : at::minimum(low, wide.min()).item<double>();
@@ -98,7 +98,7 @@ void AddSlice(const at::Tensor& slice, bool first, SluiceTorchStats& stats) {
   stats.mean += slice.to(at::kDouble).sum().item<double>();
 }
 
-// In slices, so that a large tensor is not copied whole.
+// Works in slices, so that a large tensor is not copied as a whole.
 int Stats(SluiceDType dtype, const void* src, int64_t count, SluiceTorchStats* stats) {
   constexpr int64_t kSlice = int64_t{1} << 18;
   const auto type = ScalarTypeOf(dtype);
@@ -131,6 +131,6 @@ extern "C" __attribute__((visibility("default"))) const SluiceTorchApi* sluice_t
                                       .to_float32 = ToFloat32,
                                       .from_float32 = FromFloat32,
                                       .stats = Stats};
-  at::set_num_threads(1);  // before anything computes: our threads are enough
+  at::set_num_threads(1);  // before any computation: the server has its own threads
   return &kApi;
 }

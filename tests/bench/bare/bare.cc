@@ -1,6 +1,6 @@
-// The bare program: what moving the same bytes between sockets and recycled memory costs, with the
-// server's calls (non-blocking sockets, epoll, one thread) and nothing of what makes it a server.
-// It is the yardstick of bench_wire, so it is written to be fast, and trusts its client.
+// The bare program: measures the cost of moving the same bytes between sockets and recycled memory.
+// It makes the server's calls (non-blocking sockets, epoll, one thread) and has no other feature of
+// a server. bench_wire compares with it, so it is written to be fast, and trusts its client.
 //
 //   bench_bare --port <port> --unixsocket <path>
 
@@ -88,7 +88,7 @@ class BareServer {
     if (socket.number() < 0) {
       return;
     }
-    // Edges for both directions from the start: no epoll_ctl ever again.
+    // Edge-triggered, both directions, from the start: no further epoll_ctl.
     Watch(socket, EPOLLIN | EPOLLOUT | EPOLLET);
     const int number = socket.number();
     sessions_.emplace(number, std::make_unique<BareConnection>(std::move(socket), slots_));
@@ -98,7 +98,7 @@ class BareServer {
   std::map<int, Fd> listeners_;
   Slots slots_;
   std::map<int, std::unique_ptr<BareConnection>> sessions_;
-  std::set<int> unfinished_;  // sessions that gave way to others after 1 MiB
+  std::set<int> unfinished_;  // connections that yielded after 1 MiB
 };
 
 }  // namespace

@@ -54,7 +54,7 @@ Parsed TakeBulk(std::string_view& text, std::string_view& bulk) {
 struct Request {
   std::string_view name;
   std::string_view key;
-  std::size_t value_bytes = 0;  // of SET; the value itself is still in the text or on its way
+  std::size_t value_bytes = 0;  // of SET; the value itself is in the text or still to arrive
 };
 
 Parsed TakeRequest(std::string_view& text, Request& request) {
@@ -102,7 +102,7 @@ BareConnection::Progress BareConnection::Read() {
     space[0] = {.iov_base = slot_->memory.data() + received_, .iov_len = payload_space};
   }
   space[1] = {.iov_base = input_.data() + end_, .iov_len = input_.size() - end_};
-  // While a part of the value beyond this call is missing, nothing behind it may be read.
+  // The value's missing bytes beyond this call come before any other input.
   msghdr message{};
   message.msg_iov = payload_space > 0 ? space.data() : space.data() + 1;
   message.msg_iovlen = payload_space > 0 && payload_space == PayloadMissing() ? 2 : 1;

@@ -12,7 +12,7 @@
 
 namespace sluice::bench {
 
-// One stored value. Its memory stays with its key and is written over by the next SET.
+// One stored value. Its memory belongs to its key; the next SET overwrites it.
 struct Slot {
   TouchedMemory memory;
   std::size_t bytes = 0;
@@ -20,9 +20,9 @@ struct Slot {
 
 using Slots = std::unordered_map<std::string, Slot>;
 
-// One connection of the bare program: understands PING, SET and GET as RESP arrays, answers in
-// order, one request at a time, and hangs up on anything else. It makes the calls that the server
-// makes for payload: at most 1 MiB a call, reads scattered over (rest of the value, input buffer).
+// One connection of the bare program: understands PING, SET and GET as RESP arrays, replies in
+// order, one request at a time, and closes on any other input. It makes the server's calls for
+// payload: at most 1 MiB per call, scattered reads (rest of the value, input buffer).
 // One caller at a time; `slots` must outlive it.
 class BareConnection {
  public:
@@ -30,8 +30,8 @@ class BareConnection {
 
   BareConnection(Fd socket, Slots& slots) : socket_(std::move(socket)), slots_(slots) {}
 
-  // Moves bytes until the socket would block (kWaiting: call again on the next edge), or about
-  // 1 MiB were moved (kMoreToDo: call again soon), or the peer is gone (kClosed).
+  // Moves bytes until the socket would block (kWaiting: call again on the next edge), about 1 MiB
+  // was moved (kMoreToDo: call again soon), or the peer has disconnected (kClosed).
   State Turn();
 
   const Fd& socket() const { return socket_; }
@@ -59,7 +59,7 @@ class BareConnection {
   Slot* slot_ = nullptr;  // the value being received, until its closing CRLF
   std::size_t received_ = 0;
   std::array<char, 32> head_{};
-  Buffers reply_{};        // what is left to send; empty buffers are done
+  Buffers reply_{};        // unsent output; empty buffers are done
   std::size_t moved_ = 0;  // bytes moved in this turn
 };
 

@@ -18,7 +18,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 struct Size {
   std::size_t bytes;
   std::size_t keys;
-  double needed_against_redis;  // as installed it takes fresh memory for every large value
+  double needed_against_redis;  // a default Redis takes fresh memory for every large value
 };
 
 constexpr std::array<Size, 2> kSizes = {
@@ -53,15 +53,15 @@ LargeClient ClientOf(const Work& work, const Contestant& contestant, Dialect dia
                       .keys = work.size.keys});
 }
 
-// What one client moved in how long.
+// Bytes moved by one client, and the time taken.
 struct Moved {
   double bytes = 0;
   double seconds = 0;
 };
 
-// Puts or gets for about so long and adds what was moved.
+// Puts or gets for about `seconds` and adds the bytes moved.
 void TakeTurn(LargeClient& client, const Work& work, double seconds, Moved& moved) {
-  constexpr std::size_t kWarmUp = 2;  // wakes the process and its caches after others have run
+  constexpr std::size_t kWarmUp = 2;  // warms the process and its caches after others have run
   const auto request = [&](std::size_t i) {
     const std::size_t key = i % work.size.keys;
     work.is_put ? client.Put(key) : client.Get(key);
@@ -81,7 +81,7 @@ void TakeTurn(LargeClient& client, const Work& work, double seconds, Moved& move
 }
 
 // Bytes per second by client, then by round. In a round the clients alternate several times, so
-// that whatever else the machine does for a moment meets all of them; each time another one begins.
+// that a momentary disturbance of the machine affects all of them; the first client rotates.
 std::vector<std::vector<double>> MeasureRounds(std::vector<LargeClient>& clients, const Work& work,
                                                const Plan& plan) {
   constexpr std::size_t kTurns = 6;
@@ -104,7 +104,7 @@ std::vector<std::vector<double>> MeasureRounds(std::vector<LargeClient>& clients
   return rates;
 }
 
-// The first client is ours, those behind it belong to the opponents.
+// The first client is Sluice's, the others are the opponents'.
 void MeasureWork(const Contestant& ours, const std::vector<Opponent>& opponents, const Work& work,
                  const Plan& plan, Report& report) {
   const auto row_name = [&](const Opponent& opponent) {

@@ -17,7 +17,7 @@ constexpr std::size_t kRowBytes = std::size_t{64} << 10;
 constexpr std::size_t kRows = 4096;
 constexpr double kNeeded = 0.97;
 
-// used_memory of INFO. The reply is one bulk string; it ends where its length says.
+// used_memory of INFO. The reply is one bulk string; its length says where it ends.
 std::size_t UsedMemory(const Endpoint& endpoint) {
   const Fd socket = Connect(endpoint);
   const std::string request = Request({"INFO", "memory"});
@@ -27,7 +27,7 @@ std::size_t UsedMemory(const Endpoint& endpoint) {
   constexpr std::string_view kName = "\nused_memory:";
   std::string reply;
   std::size_t value = std::string::npos;
-  // The line is complete once an end of line stands behind the name.
+  // The line is complete once a line end follows the name.
   while (value == std::string::npos || reply.find('\r', value) == std::string::npos) {
     std::array<char, 4096> bytes;
     const ssize_t got = ::recv(socket.number(), bytes.data(), bytes.size(), 0);
@@ -64,7 +64,7 @@ void MeasureMemory(Lineup& lineup, Report& report) {
     return;
   }
   const Contestant ours = lineup.StartOurs({"--prealloc", "0"});
-  // One row of another size first: what every first command costs is not what rows cost.
+  // One row of another size first, so that the cost of a first command is not counted.
   const LargeClient warm_up({.endpoint = ours.tcp, .dialect = ours.dialect, .value_bytes = 4096});
   const std::size_t used_before = UsedMemory(ours.tcp);
   const std::size_t resident_before = ours.child->ResidentBytes();

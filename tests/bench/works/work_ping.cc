@@ -17,7 +17,7 @@ namespace sluice::bench {
 namespace {
 
 constexpr std::size_t kValueBytes = std::size_t{64} << 20;
-constexpr auto kPause = std::chrono::microseconds(200);  // PING looks on, it is not the load
+constexpr auto kPause = std::chrono::microseconds(200);  // PING observes, it is not the load
 
 void Ping(const Fd& socket) {
   static const std::string kRequest = Request({"PING"});
@@ -46,7 +46,7 @@ std::string MeasurePings(const Endpoint& endpoint, double seconds) {
                      milliseconds[count * 99 / 100], milliseconds.back());
 }
 
-// Gets one 64 MB value over and over on a thread of its own, until it is destroyed.
+// Gets one 64 MB value repeatedly on its own thread until it is destroyed.
 class Load {
  public:
   explicit Load(const Contestant& contestant)
@@ -59,7 +59,7 @@ class Load {
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
-  // Returns how many were got; throws what went wrong on the thread.
+  // Returns the number of gets; rethrows an exception of the thread.
   std::size_t Finish() {
     Stop();
     if (failure_) {

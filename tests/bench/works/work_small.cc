@@ -11,7 +11,7 @@ namespace {
 
 constexpr double kNeeded = 0.8;
 
-// One contestant's figures over all rounds.
+// One program's figures over all rounds.
 struct Series {
   explicit Series(const Contestant& who) : contestant(who), client(who.tcp, who.dialect) {}
 

@@ -1,4 +1,4 @@
-"""The numbers that GET /metrics serves, against the commands that were run and what INFO says."""
+"""The numbers of GET /metrics, compared with the commands that were run and with INFO."""
 
 import os
 import pathlib
@@ -33,9 +33,9 @@ def put(client, partition, key, *fields):
     client.execute_command("KV.PUT", partition, key, *words)
 
 
-def test_commands_by_name(metered, r):
+def test_commands_are_counted_by_name(metered, r):
     r.ping()
-    at_first = metered.scrape().by("code", "errors_total")  # of what redis-py asks when it connects
+    at_first = metered.scrape().by("code", "errors_total")  # redis-py's commands on connecting
     for _ in range(5):
         r.set("k", "v")
     with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
@@ -53,13 +53,13 @@ def test_commands_by_name(metered, r):
     assert page("commands_rejected_total", command="get") == 2
     assert page("command_duration_seconds_count", command="get") == 0
     assert page("command_duration_seconds_sum", command="get") == 0
-    assert "mget" not in page.by("command", "commands_failed_total")  # nobody sent it
+    assert "mget" not in page.by("command", "commands_failed_total")  # never sent
     errors = page.by("code", "errors_total")
     assert errors == at_first | {"ERR": at_first["ERR"] + 2, "WRONGTYPE": at_first["WRONGTYPE"] + 1}
     assert {code: count for code, count in errors.items() if count} == {name[len("errorstat_") :]: row["count"] for name, row in r.info("errorstats").items()}
 
 
-def test_histograms(metered, r):
+def test_histograms_count_every_command(metered, r):
     for i in range(200):
         r.set(f"k{i}", "v" * i)
     r.execute_command("KV.WAIT", "p", "KEYS", 1, "k", "FIELDS", 1, "x", "TIMEOUT", 1)
@@ -86,7 +86,7 @@ def test_histograms(metered, r):
     assert all(served[bound] == count for bound, count in told.items())
 
 
-def test_nothing_is_set_back(metered, r):
+def test_config_resetstat_does_not_reset_metrics(metered, r):
     r.set("k", "v")
     r.get("missing")
     with pytest.raises(redis.ResponseError):
@@ -100,7 +100,7 @@ def test_nothing_is_set_back(metered, r):
             assert after.samples[key] >= sample.value, sample
 
 
-def test_connections(metered, r):
+def test_connections_and_their_bytes_are_counted(metered, r):
     r.ping()
     with metered.client() as other:
         other.ping()
@@ -110,7 +110,7 @@ def test_connections(metered, r):
         assert page("connections_max") == info["maxclients"]
         assert page("connections_accepted_total") == info["total_connections_received"]
         assert page("network_received_bytes_total") == info["total_net_input_bytes"]
-        assert page("network_sent_bytes_total") > info["total_net_output_bytes"]  # INFO's answer
+        assert page("network_sent_bytes_total") > info["total_net_output_bytes"]  # INFO's reply
         assert page("connections_rejected_total") == 0
         r.config_set("maxclients", 2)
         with metered.client() as third, pytest.raises(redis.ConnectionError):
@@ -126,19 +126,19 @@ def test_connections(metered, r):
     assert metered.scrape()("connections_cut_total", reason="output_limit") == 0
 
 
-def test_those_that_wait_and_listen(metered, r):
+def test_blocked_and_subscribed_clients_are_counted(metered, r):
     with metered.client() as waiting, metered.client() as listening, metered.client() as watching:
         connection = waiting.connection_pool.get_connection()
         connection.send_command("KV.WAIT", "p", "KEYS", 1, "k", "FIELDS", 1, "x", "TIMEOUT", 60000)
-        wait_until(lambda: metered.scrape()("blocked_clients") == 1, "nobody waits")
+        wait_until(lambda: metered.scrape()("blocked_clients") == 1, "no client is blocked")
         subscription = listening.pubsub()
         subscription.subscribe("a", "b", "c")
         subscription.psubscribe("d*", "e*")
         subscription.ssubscribe("f")
         with watching.monitor():
-            wait_until(lambda: metered.scrape()("monitor_clients") == 1, "nobody watches")
-            wait_until(lambda: r.info()["pubsub_clients"] == 1, "nobody subscribes")
-            wait_until(lambda: r.pubsub_numpat() == 2 and r.pubsub_shardchannels(), "not all is subscribed to")
+            wait_until(lambda: metered.scrape()("monitor_clients") == 1, "no client monitors")
+            wait_until(lambda: r.info()["pubsub_clients"] == 1, "no client subscribes")
+            wait_until(lambda: r.pubsub_numpat() == 2 and r.pubsub_shardchannels(), "subscriptions are missing")
             page = metered.scrape()
             assert page("pubsub_clients") == 1
             assert page.by("kind", "pubsub_channels") == {"channel": 3, "pattern": 2, "shard_channel": 1}
@@ -147,7 +147,7 @@ def test_those_that_wait_and_listen(metered, r):
         assert metered.scrape()("blocked_clients") == 0
 
 
-def test_server_and_memory(metered, r):
+def test_server_and_memory_are_reported(metered, r):
     put(r, "p", "k", "x")
     r.execute_command("KV.PUT", "p", "k", "FIELD", "y", "uint8", 1 << 20, "BLOB", bytes(1 << 20))
     r.config_set("maxmemory", "3gb")
@@ -169,14 +169,14 @@ def test_server_and_memory(metered, r):
     assert "touched_ahead" in page.by("state", "arena_bytes")
 
 
-def test_names(metered, r):
+def test_names_are_counted_by_kind(metered, r):
     for i in range(3):
         put(r, f"p{i}", "k", "x")
     r.mset({f"s{i}": i for i in range(5)})
     r.expire("s0", 1000)
     r.expire("p0", 2000)
     r.set("soon", 1, px=1)
-    wait_until(lambda: r.exists("soon") == 0, "it does not expire")
+    wait_until(lambda: r.exists("soon") == 0, "the name does not expire")
     assert r.mget("s1", "none", "s2") == [b"1", None, b"2"]
     info = r.info()
     page = metered.scrape()
@@ -188,7 +188,7 @@ def test_names(metered, r):
     assert page("lookups_total", result="miss") == info["keyspace_misses"] == 1
 
 
-def test_partitions_and_fields(metered, r):
+def test_partitions_and_fields_are_reported(metered, r):
     for i in range(7):
         put(r, "train", f"k{i}", "x", *["y"] * (i < 4))
     put(r, "train", "k0", "z")
@@ -205,7 +205,7 @@ def test_partitions_and_fields(metered, r):
     assert metered.scrape().by("partition", "partition_rows") == {"other": 1}
 
 
-def test_tasks(metered, r):
+def test_tasks_are_reported(metered, r):
     for i in range(9):
         put(r, "train", f"k{i}", "x")
     r.execute_command("KV.CLEAR", "train", "KEYS", 1, "k8")
@@ -227,21 +227,21 @@ def test_tasks(metered, r):
     assert later["critic"] == 0
 
 
-def test_fetches_that_wait(metered, r):
+def test_blocked_fetches_are_counted(metered, r):
     put(r, "train", "k", "x")
     with metered.client() as first, metered.client() as second, metered.client() as third:
         for client, task, field in (first, "actor", "x"), (second, "actor", "y"), (third, "critic", "x"):
             connection = client.connection_pool.get_connection()
             connection.send_command("TASK.FETCH", "train", task, "FIELDS", 1, field, "COUNT", 2, "BLOCK", 60000)
-        wait_until(lambda: metered.scrape()("blocked_clients") == 3, "not all of them wait")
+        wait_until(lambda: metered.scrape()("blocked_clients") == 3, "not all fetches are blocked")
         assert metered.scrape().by("task", "task_waiters", partition="train") == {"actor": 2, "critic": 1}
         put(r, "train", "l", "x")
         assert metered.scrape().by("task", "task_waiters", partition="train") == {"actor": 1, "critic": 0}
-    wait_until(lambda: metered.scrape()("task_waiters", partition="train", task="actor") == 0, "one waits still")
+    wait_until(lambda: metered.scrape()("task_waiters", partition="train", task="actor") == 0, "a fetch is still blocked")
 
 
-def test_a_scrape_uses_nothing(metered, r):
-    """It keeps no partition from becoming idle, and makes no view of a task."""
+def test_a_scrape_does_not_count_as_use(metered, r):
+    """A scrape does not keep a partition from becoming idle, and makes no view of a task."""
     put(r, "train", "k", "x")
     r.execute_command("TASK.FETCH", "train", "actor", "FIELDS", 1, "x", "COUNT", 1)
 
@@ -273,7 +273,7 @@ def test_labels_are_escaped(metered, r):
         assert page("task_consumed_rows", partition=name, task=name) == 1
 
 
-def test_a_page_has_an_end(metered, r):
+def test_the_length_of_a_page_is_limited(metered, r):
     with r.pipeline(transaction=False) as pipe:
         for i in range(PARTITIONS_MAX + 1):
             put(pipe, f"p{i:04}", "k", "x")
@@ -300,7 +300,7 @@ def test_a_page_has_an_end(metered, r):
 
 
 def listening(process):
-    """How many sockets of the process listen for TCP."""
+    """Returns how many sockets of the process listen for TCP."""
     folder = pathlib.Path(f"/proc/{process.pid}")
     rows = [row.split() for table in ("tcp", "tcp6") for row in (folder / "net" / table).read_text().splitlines()]
     listens = "0A"
@@ -308,25 +308,25 @@ def listening(process):
     return sum(os.readlink(entry) in inodes for entry in (folder / "fd").iterdir())
 
 
-def test_off_by_default(server, metered):
+def test_metrics_are_off_by_default(server, metered):
     with server.client() as client:
         assert client.config_get("metrics-port") == {"metrics-port": "0"}
     assert listening(metered.process) == 2 * listening(server.process) > 0
 
 
 def ends_with(*options):
-    """What a server says that cannot start."""
+    """Returns the error text of a server that cannot start."""
     done = subprocess.run([server_binary(), *options], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1
     return done.stderr
 
 
-def test_a_port_in_use_ends_the_start(metered):
+def test_a_port_in_use_prevents_the_start(metered):
     port = free_port()
     text = ends_with("--port", str(port), "--metrics-port", str(metered.metrics_port))
     assert text == f"sluice-server: can't listen on 127.0.0.1 port {metered.metrics_port}: Address already in use\n"
     text = ends_with("--port", str(port), "--metrics-port", str(port))
     assert text == f"sluice-server: can't listen on 127.0.0.1 port {port}: Address already in use\n"
     text = ends_with("--port", "0", "--unixsocket", metered.path + "2", "--bind", "", "--metrics-port", str(port))
-    assert text == f"sluice-server: no address of 'bind' is there for metrics-port {port}\n"
+    assert text == f"sluice-server: no address of 'bind' is available for metrics-port {port}\n"
     assert "metrics-port" in ends_with("--metrics-port", "65536")

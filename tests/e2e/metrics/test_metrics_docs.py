@@ -1,4 +1,4 @@
-"""docs/metrics.md describes what is served, and conf/grafana.json asks for nothing else."""
+"""docs/metrics.md describes all served metrics, and conf/grafana.json uses no others."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from metrics_page import MetricsServer
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """Of a server in which there is something of everything."""
+    """The page of a server that has at least one of everything."""
     running = MetricsServer(tmp_path_factory.mktemp("server"))
     with running.client() as client:
         client.execute_command("KV.PUT", "p", "k", "FIELD", "x", "uint8", 1, "BLOB", b"x")
@@ -19,7 +19,7 @@ def page(tmp_path_factory):
     running.stop()
 
 
-def test_the_page_describes_what_is_served(page):
+def test_the_page_describes_all_served_metrics(page):
     rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([\w, ]*) ?\| \S", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
     described = [(name, kind, set(filter(None, labels.strip().split(", ")))) for name, kind, labels in rows]
     served = []
@@ -38,7 +38,7 @@ def strings(value):
             yield from strings(item)
 
 
-def test_the_dashboard_asks_for_what_is_served(page):
+def test_the_dashboard_uses_only_served_metrics(page):
     board = json.loads((ROOT / "conf/grafana.json").read_text())
     for panel in board["panels"]:
         for target in panel["targets"]:

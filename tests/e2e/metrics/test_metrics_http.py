@@ -1,4 +1,4 @@
-"""GET /metrics as HTTP, and what strangers send there instead: it ends their connection and nothing else."""
+"""GET /metrics as HTTP, and bad requests there: they end their connection and nothing else."""
 
 import http.client
 import pathlib
@@ -34,7 +34,7 @@ def connect(metered, host="127.0.0.1"):
 
 
 def talk(metered, request):
-    """All that comes back until the server ends the connection."""
+    """Returns all bytes received until the server ends the connection."""
     with connect(metered) as client:
         client.sendall(request)
         return read_all(client)
@@ -61,7 +61,7 @@ def web(metered):
     connection.close()
 
 
-def test_a_connection_lives_on(web):
+def test_a_connection_is_kept_alive(web):
     for _ in range(3):
         answer, body = ask(web)
         assert (answer.status, answer.version) == (200, 11)
@@ -71,7 +71,7 @@ def test_a_connection_lives_on(web):
         assert web.sock is not None
 
 
-def test_it_closes_when_asked(metered):
+def test_a_connection_is_closed_on_request(metered):
     answer = talk(metered, b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")
     assert b"sluice_uptime_seconds" in answer
@@ -80,7 +80,7 @@ def test_it_closes_when_asked(metered):
     assert b"sluice_uptime_seconds" in answer
 
 
-def test_requests_in_a_row_and_in_pieces(metered):
+def test_requests_may_be_pipelined_and_split(metered):
     request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n"
     assert talk(metered, 5 * request + last).count(b"HTTP/1.1 200 OK") == 6
@@ -92,14 +92,14 @@ def test_requests_in_a_row_and_in_pieces(metered):
 
 
 @pytest.mark.parametrize("path", ["/", "/metric", "/metrics/", "/metrics?x=y", "//metrics", "/METRICS", "/%6detrics"])
-def test_nothing_else_is_there(web, path):
+def test_other_paths_do_not_exist(web, path):
     answer, _ = ask(web, path=path)
     assert answer.status == 404
     assert answer.headers["Connection"] == "close"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "HEAD", "OPTIONS", "TRACE", "PATCH"])
-def test_there_is_only_get(web, method):
+def test_other_methods_are_refused(web, method):
     answer, body = ask(web, method, body=b"x" * 1000 if method in {"POST", "PUT", "PATCH"} else None)
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET"
@@ -139,7 +139,7 @@ def test_bad_bytes_end_their_connection_only(metered, web, request_bytes):
     assert web.sock is socket_before
 
 
-def test_those_who_go_in_the_middle(metered):
+def test_clients_that_disconnect_in_the_middle_do_no_harm(metered):
     request = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
     for end in range(len(request)):
         with connect(metered) as client:
@@ -157,8 +157,8 @@ def open_files(metered):
     return len(list(pathlib.Path(f"/proc/{metered.process.pid}/fd").iterdir()))
 
 
-def test_the_slow_are_cut_and_hold_nobody_up(metered):
-    """One sends a byte now and then, one does not read what it asked for."""
+def test_slow_clients_are_closed_and_delay_no_other(metered):
+    """One sends a byte now and then, one does not read its reply."""
     files = open_files(metered)
     began = time.monotonic()
     with connect(metered) as slow, socket.socket() as deaf:
@@ -181,7 +181,7 @@ def test_the_slow_are_cut_and_hold_nobody_up(metered):
 
 
 def still_open(client, more):
-    """Sends more, and looks whether the server has ended the connection."""
+    """Sends more bytes, and returns whether the server has ended the connection."""
     try:
         client.send(more)
     except (BlockingIOError, TimeoutError):
@@ -196,7 +196,7 @@ def still_open(client, more):
         return False
 
 
-def test_of_many_connections_the_oldest_go(metered):
+def test_of_too_many_connections_the_oldest_are_closed(metered):
     files = open_files(metered)
     clients = [connect(metered) for _ in range(10 * CONNECTIONS_MAX)]
     try:
@@ -213,14 +213,14 @@ def test_of_many_connections_the_oldest_go(metered):
 
 
 def own_addresses():
-    """The addresses of this machine, by its own tables; some have no other than 127.0.0.1."""
+    """Returns the addresses of this machine from its own tables; some machines have only 127.0.0.1."""
     rows = pathlib.Path("/proc/net/fib_trie").read_text().splitlines()
     local = {before.split()[-1] for before, row in zip(rows, rows[1:]) if "/32 host LOCAL" in row}
     assert "127.0.0.1" in local
     return sorted(local)
 
 
-def test_protected_mode(tmp_path):
+def test_protected_mode_refuses_other_machines(tmp_path):
     protected = MetricsServer(tmp_path, "--bind", "*")
     statuses = {"yes": {}, "no": {}}
     try:
@@ -237,7 +237,7 @@ def test_protected_mode(tmp_path):
     assert statuses["yes"] == {address: 200 if address.startswith("127.") else 403 for address in own_addresses()}
 
 
-def test_the_server_ends_while_they_are_connected(tmp_path):
+def test_the_server_stops_while_clients_are_connected(tmp_path):
     ending = MetricsServer(tmp_path)
     with connect(ending) as client:
         client.sendall(b"GET /metrics HTTP/1.1\r\n\r\n")

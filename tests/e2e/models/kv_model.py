@@ -1,46 +1,46 @@
 """A slow, obvious model of the KV commands of docs/protocol.md (all but KV.SHOW and BLOCK), from that page
 alone.
 
-Model.execute(args) gives the reply as redis-py gives it over RESP2 without decoding, or what must hold of it
-(kv_replies.py). Errors are compared by their first word. Each command is read whole before the state is looked at; an
+Model.execute(args) returns the reply as redis-py returns it over RESP2 without decoding, or an object that checks it
+(kv_replies.py). Errors are compared by their first word. Each command is parsed whole before the state is read; an
 error changes nothing.
 
-What docs/protocol.md leaves open, and what is assumed here:
- 1. Order of fields where none is asked for (MGET without FIELDS, KV.FIELDS): any. Order in KV.CHANGES: any.
- 2. Two things wrong in one write: the code of either. In a read, syntax, numbers and names (ERR) and blobs that are no
-    multiple of 8 (SHAPE) come before the state (NOPARTITION ...).
- 3. Names are checked wherever they stand, in reads too: a bad one is ERR, not NOKEY or NOFIELD. (Not sent: x.values,
-    x.shapes and __x in a list of fields. They may be ERR, or names of fields that are not there.)
- 4. FIELD x SAME k where there is no partition is NOKEY. SAME looks at the state before the call.
+Points that docs/protocol.md leaves open, and the assumptions here:
+ 1. Order of fields if none are requested (MGET without FIELDS, KV.FIELDS): any. Order in KV.CHANGES: any.
+ 2. Two faults in one write: the code of either. In a read, syntax, numbers and names (ERR) and blobs whose length is
+    not a multiple of 8 (SHAPE) precede the state (NOPARTITION ...).
+ 3. Names are checked everywhere, in reads too: an invalid name is ERR, not NOKEY or NOFIELD. (Not sent: x.values,
+    x.shapes and __x in a list of fields. They may be ERR, or names of missing fields.)
+ 4. FIELD x SAME k without a partition is NOKEY. SAME reads the state before the call.
  5. A cell begun with MORE holds its field: NOTREADY, not NOFIELD; its dtype binds; KV.FIELDS lists the field and
     counts the cell's bytes, not its row; KV.CLEAR FIELDS counts the cell. KV.PUT and MPUT replace it and make it
-    ready. MORE on a ready cell makes that not ready.
- 6. KV.APPEND: the dims are those of the piece. Without dims, where the cell is there, the piece has the cell's other
-    dims, and as many rows as its bytes make. A byte string needs no dims, also where it is made. A cell that shares
-    storage and grows has a storage of its own afterwards.
+    ready. MORE on a ready cell makes that cell not ready.
+ 6. KV.APPEND: the dims are those of the piece. Without dims, if the cell exists, the piece has the cell's other dims,
+    and its bytes determine its number of rows. A byte string needs no dims, also if it is created. A cell that shares
+    storage and grows has its own storage afterwards.
  7. DICT with dims: m is one more than the largest number in it. Cells of zero bytes may be shared or not.
- 8. The PAD value is checked against the fields that are padded, after all other errors; a dense field comes as without
+ 8. The PAD value is checked against the padded fields, after all other errors; a dense field is returned as without
     PAD.
- 9. MGET by WHERE that finds no row: NOFIELD is still an error, NOTREADY is not. safetensors: an empty string, or a
+ 9. MGET by WHERE that matches no row: NOFIELD is still an error, NOTREADY is not. safetensors: an empty string, or a
     file without tensors.
-10. KV.FIELDS of a row named twice: `ready rows` may count it once or twice. Its shape where some cells are not ready:
-    of the ready ones, or of all.
+10. KV.FIELDS of a row named twice: `ready rows` may count it once or twice. Its shape if some cells are not ready: of
+    the ready ones, or of all.
 11. KV.CHANGES: a write that changes nothing may name its row or not. A key that was removed and put again is in the
-    map, and may be in the list too (apply the list first); so may one that was made and removed since. Clearing fields
-    changes their row.
+    map, and may be in the list too (apply the list first); the same holds for a key made and removed since. Clearing
+    fields changes their row.
 12. KV.LIST of a missing partition with FORMAT lines: an empty map or an empty string. A newline ends the last line or
-    not.
-13. A DTYPE, SHAPE or BADTAG found before a syntax error further on may be the answer, or ERR.
+    does not.
+13. A DTYPE, SHAPE or BADTAG found before a later syntax error may be the reply, or ERR.
 14. A byte string as COLUMN without SHAPES, and a negative rank, are SHAPE or ERR.
-15. JSON is 32 deep when 32 containers stand in each other, the object itself being the first.
+15. JSON has depth 32 if 32 containers are nested, counting the outermost object.
 
-Not sent, as the page says nothing of it (each raises Unspecified): ROWS of no rows; a field twice in a list of fields,
+Not sent, as the page does not specify it (each raises Unspecified): ROWS of no rows; a field twice in a list of fields,
 an option twice in a read; dims of a byte string; integers written as +1 or 01, or past 64 bits;
-`nan` as a float of 1 or 2 bytes, which have several; a float8 past its range; floats as Python reads but does not
-write them; a name twice in one JSON object; ops in lower case; IN ["true"] against true; SHAPES of rank 0; dims whose
+`nan` as a float of 1 or 2 bytes, which have several; a float8 beyond its range; floats that Python reads but does not
+write; a name twice in one JSON object; ops in lower case; IN ["true"] against true; SHAPES of rank 0; dims whose
 product overflows on its way to 0; APPEND of nothing to shared storage; safetensors with x, x.values and x.shapes, with
-shapes that are not I64, with types in __metadata__ for fields that are not byte strings, without tensors; globs with a
-[ that does not end.
+shapes that are not I64, with types in __metadata__ for fields that are not byte strings, without tensors; globs with an
+unclosed [.
 """
 
 import dataclasses
@@ -86,7 +86,7 @@ from tensors import packed
 
 
 class Blob:
-    """Stored bytes. Cells that share storage share the Blob, not only its bytes."""
+    """Stored bytes. Cells that share storage share the Blob, not only equal bytes."""
 
     def __init__(self, data):
         self.data = data
@@ -107,7 +107,7 @@ class Row:
     made: int
     tag: dict = dataclasses.field(default_factory=dict)
     cells: dict = dataclasses.field(default_factory=dict)
-    revision: int = 0  # of the last write that surely changed it
+    revision: int = 0  # of the last write that definitely changed it
     touched: int = 0  # of the last write that named it
 
     def ready(self, fields):
@@ -119,11 +119,11 @@ class Partition:
         self.made, self.next_index, self.rows, self.removed = made, 0, {}, []  # rows: key -> Row, in index order
 
     def fields(self):
-        """{field: dtype} of the fields that a row holds."""
+        """Returns {field: dtype} of the fields that at least one row holds."""
         return {name: cell.dtype for row in self.rows.values() for name, cell in row.cells.items()}
 
     def find(self, kind, items):
-        """The rows asked for, None for each that does not exist."""
+        """Returns the requested rows, None for each missing one."""
         if kind == "KEYS":
             return [self.rows.get(key) for key in items]
         if kind == "ROWS":
@@ -132,7 +132,7 @@ class Partition:
         return [row for row in self.rows.values() if fits(items, row.tag)]
 
     def new_key(self):
-        """The next index as text, past those whose text is a key already."""
+        """Returns the next index as text, skipping those whose text is a key already."""
         while str(self.next_index).encode() in self.rows:
             self.next_index += 1
         return str(self.next_index).encode()
@@ -146,7 +146,7 @@ class Partition:
 class Model:
     def __init__(self):
         self.partitions, self.strings, self.revision = {}, set(), 0
-        self.revisions = {}  # a revision of the server -> ours at the same moment; whoever sends KV.CHANGES notes it
+        self.revisions = {}  # a revision of the server -> the model's at the same moment; the sender of KV.CHANGES records it
 
     def execute(self, args):
         handler = getattr(self, "do_" + args[0].decode("latin1").lower().replace(".", "_"), None)
@@ -158,7 +158,7 @@ class Model:
             return Error(fault.codes)
 
     def partition(self, name, words=None):
-        """The partition, or None."""
+        """Returns the partition, or None."""
         if name in self.strings:
             if words is None:
                 raise Fault("WRONGTYPE")
@@ -213,7 +213,7 @@ class Model:
         return self.with_returned(name, indexes, returned, new)
 
     def what_to_return(self, words, before):
-        """Behind RETURN."""
+        """Reads the arguments after RETURN."""
         what = words.word()
         if before is not None:
             words.faults.add("ERR")
@@ -240,7 +240,7 @@ class Model:
         return row.cells[field]
 
     def one_cell(self, words, values=False):
-        """<dtype> [<dim> ...] BLOB <bytes> | VALUES <v> ...; None, and the codes noted, if it is wrong but readable."""
+        """<dtype> [<dim> ...] BLOB <bytes> | VALUES <v> ...; returns None, and records the codes, if it is wrong but readable."""
         dtype = words.attempt(dtype_of, words.next())
         shape = []
         while words.peek() not in ("BLOB", "VALUES"):
@@ -278,7 +278,7 @@ class Model:
                 words.faults.add("DTYPE")
 
     def write(self, name, rows):
-        """rows: (key, tag or None, {field: Cell}); a key of None is made here. (number of new rows, indexes)."""
+        """rows: (key, tag or None, {field: Cell}); a key of None is made here. Returns (number of new rows, indexes)."""
         self.revision += 1
         partition = self.partitions.setdefault(name, Partition(self.revision))
         new, indexes = 0, []
@@ -550,7 +550,7 @@ class Model:
         return entries if fields is not None else ByName(entries)
 
     def dense_entry(self, field, dtype, column, side):
-        """[name, dtype, shape, shapes, data] of cells of one rank."""
+        """Returns [name, dtype, shape, shapes, data] for cells of one rank."""
         shape = common(column)
         ragged = -1 in shape or dtype in BYTE_STRINGS
         if side and dtype not in BYTE_STRINGS and ragged:
@@ -598,14 +598,14 @@ class Model:
             ready = [cell for cell in cells if cell.ready]
             shapes = [any_rank(ready or cells), any_rank(cells)]
             stored = sum(len(blob.data) for blob in {cell.blob for cell in cells})
-            shapes += [] if ready else [None]  # nobody can read one
+            shapes += [] if ready else [None]  # no client can read it
             one_rank = len({len(cell.shape) for cell in cells}) == 1
             each = [packed([dim for cell in cells for dim in cell.shape]) if one_rank else None] if by_row else []
             entries.append([field, dtype.encode(), OneOf(*shapes), OneOf(len(ready), len(set(ready))), stored, *each])
         return ByName(entries)
 
     def filters(self, words, **more):
-        """MATCH and WHERE, among other options."""
+        """Reads MATCH and WHERE, among other options."""
         given = words.options(MATCH=words.next, WHERE=words.where, **more)
         pattern, where = given.get("MATCH", b"*"), given.get("WHERE", [])
 
@@ -722,7 +722,7 @@ class SharedColumns(Reply):
 
 
 def common(cells):
-    """The dims of cells of one rank, -1 where they differ; a byte string's always."""
+    """Returns the dims of cells of one rank, -1 if they differ; always -1 for a byte string."""
     if cells[0].dtype in BYTE_STRINGS:
         return [-1]
     return [dims[0] if len(set(dims)) == 1 else -1 for dims in zip(*(cell.shape for cell in cells), strict=True)]
@@ -733,7 +733,7 @@ def any_rank(cells):
 
 
 def padded(dtype, cells, side, value):
-    """(dims, bytes) of cells of one rank as one dense tensor."""
+    """Returns (dims, bytes) of cells of one rank as one dense tensor."""
     fill = np.frombuffer(encode(dtype, value), np.uint8)
     dims = [max(sizes) for sizes in zip(*(cell.shape for cell in cells), strict=True)]
     result = np.empty((len(cells), *dims, len(fill)), np.uint8)

@@ -1,4 +1,4 @@
-"""Random KV commands: mostly such as can succeed in the model's state, a fair share wrong on purpose."""
+"""Random KV commands: most can succeed in the model's state, a fair share is wrong on purpose."""
 
 import json
 
@@ -9,7 +9,7 @@ from tensors import TORCH, packed
 PARTITIONS = [b"p", b"q", "é".encode()]
 STRING = b"string"  # a name that holds a string now and then
 KEYS = [b"a", b"b", b"c", b"d", b"e", b"k 1", b"x*", b'"q"', "漢字".encode(), b"0", b"3", b"17"]
-FIELDS = {  # the dtype a field has most of the time, and the rank
+FIELDS = {  # a field's usual dtype, and the rank
     b"f": ("float32", 1),
     b"u": ("uint8", 1),
     b"h": ("int16", 2),
@@ -54,7 +54,7 @@ class Chooser:
         return self.random.random() < share
 
     def bad(self, share=0.2):
-        """True now and then in a command that may be wrong, never in another."""
+        """Returns True now and then in a command that may be wrong, never in another."""
         return self.wrong and self.chance(share)
 
     def pick(self, items):
@@ -78,7 +78,7 @@ class Chooser:
         if self.bad(0.08):
             return self.pick(BAD_NAMES)
         rows = self.rows_of(name)
-        if rows and self.chance(0.04):  # a key in the way of NEW
+        if rows and self.chance(0.04):  # a key that blocks NEW
             return str(self.model.partitions[name].next_index + self.random.randint(0, 3)).encode()
         return self.pick(rows).key if rows and self.chance(there) else self.pick(KEYS)
 
@@ -186,7 +186,7 @@ class Chooser:
         return words
 
     def rows(self, name, where=True, there=0.97, once=False):
-        """A choice of rows in one of the forms; most of them there, except now and then."""
+        """Returns a choice of rows in one of the forms; most of them exist, except now and then."""
         rows = self.rows_of(name)
         if self.bad(0.05):
             return [self.pick([b"KEY", b"NEW", b"*", b"ROWS"]), 1, b"a"]
@@ -209,7 +209,7 @@ class Chooser:
         return [self.case(b"ROWS"), blob + b"x" if self.bad(0.1) else blob]
 
     def shuffled(self, *groups):
-        """Options in any order; each group is the words of one option, or nothing."""
+        """Returns options in any order; each group is the words of one option, or nothing."""
         groups = [group for group in groups if group]
         if groups and self.bad(0.05):
             groups.append(self.pick([[b"WAT"], [b"FIELDS"], [b"BLOB", b""], [b"COUNT", b"1"], self.pick(groups)]))
@@ -266,7 +266,7 @@ class Chooser:
         return [b"KV.PUT", name, key, *self.shuffled(*groups)]
 
     def distinct(self, count):
-        """(m, DICT or None): how many rows a column sends for `count`."""
+        """Returns (m, DICT or None): the number of rows that a column sends for `count`."""
         if not self.chance(0.35):
             return count, None
         most = self.random.randint(1, count)
@@ -419,7 +419,7 @@ class Chooser:
         dictionary = self.maybe(0.3 if form in (None, b"columns") else 0.1 if self.wrong else 0, self.case(b"DICT"))
         rows = self.rows(name)
         ready = [(row, field) for row in self.rows_of(name) for field in row.cells if row.ready([field])]
-        if ready and dense and self.chance(0.5):  # rows that have a field, so that there is something to compare
+        if ready and dense and self.chance(0.5):  # rows that have a field, so that there is data to compare
             field = self.pick(ready)[1]
             there = [row for row, other in ready if other == field]
             there = self.random.sample(there, self.random.randint(1, len(there)))
@@ -496,14 +496,14 @@ class Chooser:
              changes: 4, wait: 3, other: 2}  # fmt: skip
 
     def command(self):
-        """The arguments of one command, as bytes."""
+        """Returns the arguments of one command, as bytes."""
         self.wrong = self.chance(0.25)
         kind = self.random.choices(list(self.KINDS), list(self.KINDS.values()))[0]
         args = [word if isinstance(word, bytes) else str(word).encode() for word in kind(self)]
         return args
 
     def damaged(self, args):
-        """The command with one argument dropped, doubled, or two exchanged."""
+        """Returns the command with one argument dropped, doubled, or two exchanged."""
         args = list(args)
         i, j = (self.random.randrange(1, len(args)) for _ in range(2)) if len(args) > 1 else (0, 0)
         how = self.random.randrange(3)

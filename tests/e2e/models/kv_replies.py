@@ -1,4 +1,4 @@
-"""What must hold of a reply where equality would ask too much: maps, JSON text, orders that docs/protocol.md leaves open."""
+"""Checks of replies for which equality is too strict: maps, JSON text, orders that docs/protocol.md leaves open."""
 
 import functools
 import json
@@ -16,7 +16,7 @@ def matches(expected, got):
 
 
 def difference(expected, got):
-    """Where they differ, as text."""
+    """Returns the differences as text."""
     if isinstance(expected, ByName) and isinstance(got, list):
         return "of " + difference(sorted(expected.args[0], key=first), sorted(got, key=first))
     if isinstance(expected, list) and isinstance(got, list) and len(expected) == len(got):
@@ -27,7 +27,7 @@ def difference(expected, got):
 
 
 def pairs(got):
-    """A map as RESP3 (a dict) or RESP2 (a flat list) gives it: [(key, value)]."""
+    """A map from RESP3 (a dict) or RESP2 (a flat list): returns [(key, value)]."""
     if isinstance(got, dict):
         return list(got.items())
     return list(zip(got[::2], got[1::2], strict=True))
@@ -47,7 +47,7 @@ class Reply:
 
 
 class Error(Reply):
-    """Error(codes): an error whose first word is one of these; of None, any error."""
+    """Error(codes): an error whose first word is one of these; with None, any error."""
 
     def accepts(self, got):
         return isinstance(got, ErrorReply) and (self.args[0] is None or got.code in self.args[0])
@@ -57,7 +57,7 @@ CODES = {"NOPARTITION", "NOKEY", "NOFIELD", "NOTREADY", "DTYPE", "SHAPE", "BADTA
 
 
 class ErrorReply:
-    """An error that the server answered; redis-py leaves the word ERR out."""
+    """An error reply of the server; redis-py leaves the word ERR out."""
 
     def __init__(self, text):
         self.text = text
@@ -108,7 +108,7 @@ class Map(Reply):
 
 
 class Lines(Reply):
-    """Lines([(key, index, tag)]): one line of JSON a row."""
+    """Lines([(key, index, tag)]): one line of JSON per row."""
 
     def accepts(self, got):
         if not isinstance(got, bytes):
@@ -131,8 +131,8 @@ class Texts(Reply):
 
 
 class Changes(Reply):
-    """Changes(must, may, removed_must, removed_may): the keys that have to be named, and those that may be, with their
-    tags; the same of the removed ones, None where the third element is nil."""
+    """Changes(must, may, removed_must, removed_may): the keys that must be named, and those that may be, with their
+    tags; the same for removed keys, None if the third element is nil."""
 
     def accepts(self, got):
         must, may, removed_must, removed_may = self.args
@@ -149,7 +149,7 @@ class Changes(Reply):
 
 
 class Page(Reply):
-    """Page(matching rows {key: tag}, count): one answer of KV.SCAN."""
+    """Page(matching rows {key: tag}, count): one reply of KV.SCAN."""
 
     def accepts(self, got):
         rows, count = self.args

@@ -1,7 +1,7 @@
-"""The words of docs/protocol.md, read slowly: names, numbers, lists, dtypes, values, tags, WHERE, globs, safetensors.
+"""The words of docs/protocol.md, parsed slowly: names, numbers, lists, dtypes, values, tags, WHERE, globs, safetensors.
 
-A wrong argument raises Fault with the error codes that fit it: one, or a few where two things are wrong and the page
-does not say which is named. What the page leaves open raises Unspecified, and the random test does not send it:
+A wrong argument raises Fault with the possible error codes: one, or a few if there are two faults and the page does not
+say which is reported. A case that the page leaves open raises Unspecified, and the random test does not send it:
 kv_model.py has the list.
 """
 
@@ -31,7 +31,7 @@ class Fault(Exception):
 
 
 class Unspecified(Exception):
-    """docs/protocol.md does not say what comes of this."""
+    """docs/protocol.md does not specify this case."""
 
 
 # ---------------------------------------------------------------------------------------------------- names, numbers
@@ -61,7 +61,7 @@ def is_reserved(raw):
 def integer(raw):
     if not re.fullmatch(rb"-?(0|[1-9][0-9]*)", raw) or raw == b"-0":
         if re.fullmatch(rb"[-+]?[0-9]+", raw):
-            raise Unspecified("an integer written in another way")
+            raise Unspecified("an integer in another spelling")
         raise Fault("ERR")
     if not -(2**63) <= int(raw) <= INT64_MAX:
         raise Unspecified("an integer past 64 bits: ERR or SHAPE")
@@ -83,7 +83,7 @@ def dtype_of(raw):
 
 
 def size_of(dtype, shape):
-    """The bytes of a tensor; SHAPE for what is none."""
+    """Returns the number of bytes of a tensor; raises SHAPE for an invalid shape."""
     if len(shape) > 32 or any(dim < 0 for dim in shape):
         raise Fault("SHAPE")
     count = 1
@@ -101,7 +101,7 @@ def size_of(dtype, shape):
 
 @functools.cache
 def encode(dtype, text):
-    """The bytes of one value given as text."""
+    """Returns the bytes of one value given as text."""
     if dtype in INTEGER_RANGE:
         if not re.fullmatch(rb"-?[0-9]+", text):
             if re.fullmatch(rb"\+[0-9]+", text):
@@ -133,7 +133,7 @@ def encode_float(dtype, value):
 
 
 def reads_back(dtype, text, item):
-    """Whether `text` is a good text of the value with the bytes `item`."""
+    """Returns whether `text` is a valid text of the value with the bytes `item`."""
     if dtype == "bool":
         return text == (b"1" if item != b"\0" else b"0")
     if dtype in INTEGER_RANGE:
@@ -142,13 +142,13 @@ def reads_back(dtype, text, item):
     if value != value:
         return text == b"nan"
     if encode_float(dtype, float(text)) != item:
-        return False  # an infinity and a zero's sign, too
+        return False  # distinguishes an infinity and a zero by sign, too
     shortest = {"float64": repr, "float32": lambda wide: str(np.float32(wide))}.get(dtype, lambda wide: None)(value)
     return shortest is None or digits(text.decode()) <= digits(shortest)
 
 
 def digits(text):
-    """How many digits of a number's text say something."""
+    """Returns the number of significant digits of a number's text."""
     return len(re.sub(r"[-.]", "", re.sub(r"[eE].*", "", text)).strip("0"))
 
 
@@ -156,7 +156,7 @@ def digits(text):
 
 
 def strict_json(raw):
-    """The value, or None: a valid text of JSON in UTF-8. ValueError otherwise."""
+    """Returns the value (perhaps None) of a valid JSON text in UTF-8. Raises ValueError otherwise."""
 
     def constant(name):
         raise ValueError(name)
@@ -190,7 +190,7 @@ def parse_tag(raw):
 
 
 def merge(target, patch):
-    """RFC 7396, section 2, word for word."""
+    """RFC 7396, section 2, literally."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -294,7 +294,7 @@ def glob(pattern, text):
 
 
 class Words:
-    """The arguments of one command, taken from the left. Codes of what is wrong but can be read on are in `faults`."""
+    """The arguments of one command, read from the left. `faults` has the codes of faults that do not stop parsing."""
 
     def __init__(self, args):
         self.args, self.at, self.faults = args, 0, set()
@@ -318,7 +318,7 @@ class Words:
         return self.args[self.at].decode("latin1").upper() if self else ""
 
     def attempt(self, function, *args):
-        """None, and the codes noted, if it fails."""
+        """Returns None, and records the codes, if it fails."""
         try:
             return function(*args)
         except Fault as fault:
@@ -326,7 +326,7 @@ class Words:
             return None
 
     def name(self, check=check_name):
-        """A bad name is a fault that is noted; the name is still given, to read on."""
+        """An invalid name is recorded as a fault; the name is still returned, so that parsing continues."""
         raw = self.next()
         self.attempt(check, raw)
         return raw
@@ -389,7 +389,7 @@ class Words:
         return conditions
 
     def rows(self, kinds):
-        """("KEYS", names), ("ROWS", indexes), ("WHERE", conditions) or ("NEW", n)."""
+        """Returns ("KEYS", names), ("ROWS", indexes), ("WHERE", conditions) or ("NEW", n)."""
         kind = self.word()
         if kind not in kinds:
             self.fail("ERR")
@@ -408,7 +408,7 @@ class Words:
         return kind, rows
 
     def options(self, write=False, **known):
-        """{name: what its reader gave}; each at most once. True is an option without a value."""
+        """Returns {name: result of its reader}; each at most once. True is an option without a value."""
         found = {}
         while self:
             name = self.word()
@@ -432,13 +432,13 @@ class Words:
 
 
 def open_safetensors(blob):
-    """({name: (dtype in the file's words, shape, bytes)}, metadata)."""
+    """Returns ({name: (dtype in the file's words, shape, bytes)}, metadata)."""
     if len(blob) < 8 or int.from_bytes(blob[:8], "little") > len(blob) - 8:
         raise Fault("ERR")
     size = int.from_bytes(blob[:8], "little")
     try:
         header = strict_json(blob[8 : 8 + size])
-    except ValueError:  # a header that is cut may have said a dtype that we lack before
+    except ValueError:  # the truncated part of a header may have contained an unsupported dtype
         lacking = any(b'"%s"' % word in blob for word in (b"U16", b"C64", b"F4"))
         raise Fault("ERR", *["DTYPE"] * lacking) from None
     if not isinstance(header, dict):
@@ -467,15 +467,15 @@ def open_safetensors(blob):
 
 
 def read_safetensors(blob, rows):
-    """[(field, dtype, [(shape, bytes) of each row])]; every code that something in it deserves."""
+    """Returns [(field, dtype, [(shape, bytes) of each row])]; raises every code that any part deserves."""
     tensors, metadata = open_safetensors(blob)
-    # Also of a tensor that would be ignored: the header is read whole first.
+    # Also for a tensor that would be ignored: the header is read whole first.
     faults, columns = {"DTYPE"} if any(word not in SAFETENSORS for word, _, _ in tensors.values()) else set(), []
     if not tensors:
         raise Unspecified("a file without tensors")
     for name, (word, shape, data) in tensors.items():
         if word in SAFETENSORS and size_of(SAFETENSORS[word], shape) != len(data):
-            faults.add("SHAPE")  # also where its name is wrong, or it would be ignored
+            faults.add("SHAPE")  # also if its name is wrong, or it would be ignored
         base, _, end = name.rpartition(b".")
         other = {b"values": b".shapes", b"shapes": b".values"}.get(end)
         pair = other is not None and base + other in tensors
@@ -490,7 +490,7 @@ def read_safetensors(blob, rows):
                 raise Fault("DTYPE")
             text_type = metadata.get(field.decode())
             if text_type is not None and (not pair or dtype != "uint8" or text_type not in BYTE_STRINGS):
-                raise Unspecified("__metadata__ names a field that is no byte string")
+                raise Unspecified("__metadata__ names a field that is not a byte string")
             if size_of(dtype, shape) != len(data):
                 continue
             if not pair:

@@ -1,32 +1,32 @@
-"""A slow, obvious model of all kinds of waiting: docs/protocol.md, section 7, as a plain class.
+"""A slow, obvious model of all kinds of blocked commands: docs/protocol.md, section 7, as a plain class.
 
-A step is one command of one connection, or something that happens to a connection. What follows from it is done at
-once by the server's rules, except where the server lets another thread go on: a write that was offered room runs
-again, a fetch that was answered has its rows evicted, a command that CLIENT PAUSE held back runs. Which of these goes
-first is not promised. So `outcomes` runs them in every order, and gives all states that may come of the step.
+A step is one command of one connection, or an event of a connection. The server's rules determine its effects
+immediately, except where the server lets another thread continue: a write that was offered space runs again, a fetch
+that was answered has its rows evicted, a command that CLIENT PAUSE held back runs. The order of these is not promised.
+So `outcomes` runs them in every order, and returns all states that the step may lead to.
 """
 
 from waiting_parts import Lease, Partition, Task
 
 LIMIT = 300
-"""States that `outcomes` looks at before it gives up."""
+"""Number of states that `outcomes` examines before it gives up."""
 
 
 class Model:
-    """`answers`: what this step lets connections read. An error is its code; what is not an error is a tuple."""
+    """`answers`: the replies that this step lets connections read. An error is its code; any other reply is a tuple."""
 
     def __init__(self):
         self.partitions = {}
         self.incarnations = 0
         self.waiting = {}  # connection -> Command, in order of arrival
-        self.offered = []  # connections whose write has been offered room, and has not tried
+        self.offered = []  # connections whose write has been offered space, and has not retried
         self.memory_is_short = False
         self.for_memory = []  # connections whose write waits for memory; the other writes wait for a partition's limit
         self.paused = False
         self.held = {}  # connection -> Command: held back by CLIENT PAUSE
-        self.pending = []  # what other threads are still to do: (function's name, arguments)
+        self.pending = []  # pending work of other threads: (function's name, arguments)
         self.answers = {}
-        self.is_unsaid = False  # the documents do not say enough of this step
+        self.is_unsaid = False  # the documents do not specify this step
 
     def copied(self):
         other = Model()
@@ -39,7 +39,7 @@ class Model:
     # ------------------------------------------------------------------------------------------- what may come of a step
 
     def outcomes(self, step, *arguments):
-        """Every state that may come of it, each with its answers. None: there are too many to look at."""
+        """Returns every possible state, each with its answers. None if there are too many to examine."""
         first = self.copied()
         first.answers, first.is_unsaid = {}, False
         getattr(first, step)(*arguments)
@@ -66,11 +66,11 @@ class Model:
     # --------------------------------------------------------------------------------------------------- who is served
 
     def in_order(self, *names):
-        """Those that wait with such a command, in order of arrival."""
+        """Returns the waiters with such a command, in order of arrival."""
         return [(who, command) for who, command in self.waiting.items() if command.name in names]
 
     def serve(self):
-        """All that can be answered without another thread."""
+        """Serves all waiters that can be answered without another thread."""
         for who, command in self.in_order("wait"):
             if self.all_ready(command):
                 self.answer(who, 1)
@@ -81,7 +81,7 @@ class Model:
         for name in sorted({command.partition for command in self.waiting.values()}):
             self.offer_room(name)
         while any(self.serve_fetch(who, command) for who, command in self.in_order("fetch")):
-            pass  # what one took may be the end for one before it
+            pass  # rows taken by one may mean the end for an earlier one
 
     def serve_fetch(self, who, command):
         partition = self.partitions.get(command.partition)
@@ -94,7 +94,7 @@ class Model:
         return True
 
     def offer_room(self, name):
-        """To the writes that fit, in order of arrival; what one is offered is not offered to those behind it."""
+        """Offers space to the writes that fit, in order of arrival; space offered to one is not offered to later ones."""
         partition = self.partitions.get(name)
         room = partition.room() if partition else 1_000_000
         for who, command in self.in_order("put", "put new", "put keys"):
@@ -126,7 +126,7 @@ class Model:
         self.answers[who] = answer
 
     def leave(self, who):
-        """It waits no more."""
+        """Removes the connection from the waiters."""
         if self.waiting.pop(who, None) and who in self.for_memory:
             self.for_memory.remove(who)
 
@@ -150,7 +150,7 @@ class Model:
         self.memory_is_short = is_short
 
     def unblock(self, who, how):
-        """What waits for the end of CLIENT PAUSE only is not reached."""
+        """Removes a command that only waits for the end of CLIENT PAUSE: it does not run."""
         command = self.waiting.get(who)
         if not command:
             self.answers["controller"] = 0
@@ -161,13 +161,13 @@ class Model:
         elif command.name == "wait":
             self.answer(who, 0)
         elif command.is_write_of_rows:
-            short = who in self.for_memory if self.paused else self.memory_is_short  # it tries, but not in the pause
+            short = who in self.for_memory if self.paused else self.memory_is_short  # it retries, but not during the pause
             self.answer(who, "OOM" if short else "FULL")
         else:
             self.time_is_up(who, command)
 
     def time_is_up(self, who, command):
-        """A fetch gets MIN rows or more, but none while CLIENT PAUSE is on."""
+        """A fetch gets MIN rows or more, but none during CLIENT PAUSE."""
         partition = None if self.paused else self.partitions.get(command.partition)
         if not partition:
             self.answer(who, None)
@@ -176,7 +176,7 @@ class Model:
         partition.evict(partition.evicts_after)
 
     def close(self, who):
-        """It takes nothing, writes nothing, and what it leased with BOUND is ready again."""
+        """The command consumes and writes nothing, and rows leased with BOUND are ready again."""
         self.leave(who)
         self.held.pop(who, None)
         for partition in self.partitions.values():
@@ -195,14 +195,14 @@ class Model:
             getattr(self, command.name)(who, command)
 
     def existing(self, name):
-        """The partition, made where there is none."""
+        """Returns the partition; creates it if it does not exist."""
         if name not in self.partitions:
             self.incarnations += 1
             self.partitions[name] = Partition(self.incarnations)
         return self.partitions[name]
 
     def need(self, command):
-        """Rows that the write would add now."""
+        """Returns the number of rows that the write would add now."""
         partition = self.partitions.get(command.partition)
         there = partition.rows if partition else {}
         return command.count if command.name == "put new" else sum(key not in there for key in command.keys)
@@ -225,7 +225,7 @@ class Model:
         self.answer(who, need if command.name == "put" else (need, tuple(row.index for row in rows)))
 
     def wait_for_memory_or_limit(self, who, command):
-        """At the end of its queue; but where it is in that queue already it keeps its place."""
+        """Appends it to its queue; if it is in that queue already it keeps its position."""
         if who not in self.waiting or (who in self.for_memory) != self.memory_is_short:
             self.leave(who)
             self.waiting[who] = command
@@ -238,12 +238,12 @@ class Model:
 
     def wait(self, who, command):
         if command.block:
-            self.waiting[who] = command  # and `serve` answers it, where all is ready
+            self.waiting[who] = command  # `serve` answers it if all are ready
         else:
             self.answer(who, int(self.all_ready(command)))
 
     def multi(self, who, command):
-        """Nothing in it waits, and nobody is served before its end."""
+        """Its commands do not block, and no waiter is served before its end."""
         answers = []
         for part in command.parts:
             self.run(who, part)
@@ -253,7 +253,7 @@ class Model:
     def fetch(self, who, command):
         partition = self.partitions.get(command.partition)
         if self.memory_is_short and partition and command.task not in partition.tasks:
-            self.answer(who, "OOM")  # it would make the task
+            self.answer(who, "OOM")  # it would create the task
             return
         batch = partition.batch_of(command) if partition else None
         if batch is None and command.block:
@@ -279,7 +279,7 @@ class Model:
         self.answer(who, (tuple(indexes), tuple(keys), lease, batch == 0))
 
     def of_task(self, who, command):
-        """The partition and the task; where one of them is missing that is the answer."""
+        """Returns the partition and the task; if one is missing, that is the answer."""
         partition = self.partitions.get(command.partition)
         if not partition:
             self.answer(who, "NOPARTITION")
@@ -290,7 +290,7 @@ class Model:
         return None, None
 
     def named(self, partition, task, command):
-        """Indexes of the rows that are there and, with LEASE, that this lease holds."""
+        """Returns indexes of the existing rows which, with LEASE, this lease holds."""
         indexes = [partition.rows[key].index for key in command.keys if key in partition.rows]
         lease = command.of_lease
         return [i for i in indexes if not lease or i in task.leased and task.leased[i].number == lease]
@@ -327,7 +327,7 @@ class Model:
             self.answer(who, partition.evict((command.task,)))
 
     def clear(self, who, command):
-        """Rows, or cells of rows."""
+        """Removes rows, or cells of rows."""
         partition = self.partitions.get(command.partition)
         keys = [key for key in command.keys if partition and key in partition.rows]
         cells = [(key, field) for key in keys for field in command.fields if field in partition.rows[key].fields]
@@ -349,7 +349,7 @@ class Model:
         self.answer(who, "OK")
 
     def create(self, who, command):
-        """MAXROWS is named always; EXPECT, and TASKS with AUTOEVICT, now and then."""
+        """MAXROWS is always given; EXPECT, and TASKS with AUTOEVICT, now and then."""
         if self.memory_is_short and command.partition not in self.partitions:
             self.answer(who, "OOM")
             return

@@ -1,11 +1,11 @@
-"""What waiting_model.py is made of, and does not wait: commands, partitions and tasks. A random choice of steps for it."""
+"""The parts of waiting_model.py that do not wait: commands, partitions, tasks, and a random choice of steps."""
 
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What a connection sends; of the options those that the command has."""
+    """A command of a connection, with the options that it has."""
 
     number: int
     name: str
@@ -23,7 +23,7 @@ class Command:
     rows_max: int = 0
     expect: int = 0
     tasks: tuple = ()
-    parts: tuple = ()  # of MULTI: commands that do not wait
+    parts: tuple = ()  # of MULTI: commands that do not block
 
     @property
     def is_write_of_rows(self):
@@ -62,9 +62,9 @@ class Partition:
     rows: dict = dataclasses.field(default_factory=dict)  # key -> Row, by index
     made: int = 0
     rows_max: int = 0  # 0: no limit
-    expect: int = 0  # 0: nobody knows
+    expect: int = 0  # 0: unknown
     tasks: dict = dataclasses.field(default_factory=dict)
-    evicts_after: tuple = ()  # TASKS, where there is AUTOEVICT
+    evicts_after: tuple = ()  # TASKS, if AUTOEVICT is set
 
     def copied(self):
         rows = {key: Row(row.index, set(row.fields)) for key, row in self.rows.items()}
@@ -75,7 +75,7 @@ class Partition:
         return self.rows_max - len(self.rows) if self.rows_max else 1_000_000
 
     def ready(self, task, fields, lifo=False):
-        """Keys that a fetch could take, in the sampler's order."""
+        """Returns keys that a fetch could take, in the sampler's order."""
         found = [
             key
             for key, row in self.rows.items()
@@ -84,7 +84,7 @@ class Partition:
         return found[::-1] if lifo else found
 
     def batch_of(self, command, time_is_up=False):
-        """What the fetch is answered now: so many rows (0: the end of the stream), "nil", or None: it waits."""
+        """Returns the fetch's answer now: a number of rows (0: the end of the stream), "nil", or None if it waits."""
         task = self.tasks.setdefault(command.task, Task())
         available = len(self.ready(task, command.fields))
         if available >= command.count:
@@ -112,7 +112,7 @@ class Partition:
             task.leased.pop(index, None)
 
     def evict(self, tasks):
-        """Removes the rows that these tasks have consumed; without tasks none."""
+        """Removes the rows that these tasks have consumed; without tasks removes none."""
         done = [key for key, row in self.rows.items() if tasks and all(row.index in self.tasks[t].consumed for t in tasks)]
         for key in done:
             self.remove(key)
@@ -124,13 +124,13 @@ PARTITIONS = ["p", "q"]
 KEYS = ["a", "b", "c", "d", "e"]
 FIELDS = ["x", "y"]
 TASKS = ["t", "u"]
-LONG = 10**9  # milliseconds, so that nothing depends on how fast the machine is
+LONG = 10**9  # milliseconds, so that no result depends on the speed of the machine
 
 COMMANDS = {
     "put": 20, "put new": 12, "put keys": 10, "fetch": 30, "wait": 8, "ack": 8, "release": 8, "clear": 14,
     "create": 5, "clear_all": 1, "delete": 1, "flush": 0.5, "reset": 1, "evict": 2,
 }  # fmt: skip
-"""How often each is chosen; likewise below."""
+"""The weight of each choice; likewise below."""
 
 EVENTS = {"send": 80, "unblock": 5, "close": 5, "pause": 2, "memory": 1.5}
 
@@ -145,7 +145,7 @@ class Chooser:
         self.number = 0
 
     def step(self, model):
-        """A name and arguments for `Model.outcomes`. Few connections are left free for long."""
+        """Returns a name and arguments for `Model.outcomes`. Few connections are left free for long."""
         free = [who for who in CONNECTIONS if who not in model.waiting and who not in model.held]
         weights = EVENTS | {"unpause": 12 if model.paused else 0, "pause": 0 if model.paused else EVENTS["pause"]}
         weights |= {"memory": 8 if model.memory_is_short else EVENTS["memory"]}
@@ -214,7 +214,7 @@ class Chooser:
         }
 
     def of_create(self, model, name):
-        """Of a partition that is there the limit is raised, or taken away."""
+        """Raises or removes the limit of an existing partition."""
         before = model.partitions[name].rows_max if name in model.partitions else 0
         limit = before + self.random.randint(1, 2) if before else self.random.randint(2, 4)
         tasks = tuple(TASKS[: self.random.randint(1, 2)]) if self.chance(0.4) else ()
@@ -223,14 +223,14 @@ class Chooser:
         return {"rows_max": 0 if self.chance(0.05) else min(limit, 6), "tasks": tasks, "expect": expect}
 
     def some_lease(self, model, name):
-        """One that rows of the partition are leased by, or 0: none is named."""
+        """Returns one that holds rows of the partition, or 0: no lease is named."""
         tasks = model.partitions[name].tasks.values() if name in model.partitions else []
         found = sorted({lease.number for task in tasks for lease in task.leased.values()})
         return self.random.choice(found) if found and self.chance(0.5) else 0
 
 
 def words(command, lease_ids):
-    """As it is sent. `lease_ids`: the server's, by the number of the fetch that was granted the lease."""
+    """Returns the command as sent. `lease_ids`: the server's ids, by the number of the fetch that was granted the lease."""
     name, partition, task = command.name, command.partition, command.task
     keys = ["KEYS", len(command.keys), *command.keys]
     fields = ["FIELDS", len(command.fields), *command.fields]

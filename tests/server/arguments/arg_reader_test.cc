@@ -54,11 +54,11 @@ TEST_CASE("ASCII case does not matter, other bytes do", "[arg-reader]") {
   CHECK(EqualsIgnoreCase("", ""));
   CHECK(EqualsIgnoreCase("aZ09_", "Az09_"));
   CHECK_FALSE(EqualsIgnoreCase("a", "ab"));
-  CHECK_FALSE(EqualsIgnoreCase("@", "`"));        // 0x40, 0x60: apart by the bit of the case
-  CHECK_FALSE(EqualsIgnoreCase("\xC0", "\xE0"));  // so are these
+  CHECK_FALSE(EqualsIgnoreCase("@", "`"));        // 0x40, 0x60: they differ by the case bit
+  CHECK_FALSE(EqualsIgnoreCase("\xC0", "\xE0"));  // so do these
 }
 
-TEST_CASE("arguments come in order, and looking at one does not take it", "[arg-reader]") {
+TEST_CASE("arguments are read in order, and peeking does not consume", "[arg-reader]") {
   const auto args = Args({"one", "OPTION", "7", "three"});
   ArgReader reader(args);
   CHECK(reader.Left() == 4);
@@ -75,7 +75,7 @@ TEST_CASE("arguments come in order, and looking at one does not take it", "[arg-
   CHECK(reader.Finish().ok());
 }
 
-TEST_CASE("the first failure sticks, and what is read after it is empty", "[arg-reader]") {
+TEST_CASE("the first failure persists, and later reads are empty", "[arg-reader]") {
   const auto args = Args({"abc", "1", "KEYS", "rest"});
   ArgReader reader(args);
   CHECK(reader.Integer() == 0);
@@ -101,7 +101,7 @@ TEST_CASE("the first failure sticks, and what is read after it is empty", "[arg-
   CHECK(status.Message() == "value is not an integer or out of range");
 }
 
-TEST_CASE("what is missing, wrong or left over is named", "[arg-reader]") {
+TEST_CASE("missing, wrong and surplus arguments are named", "[arg-reader]") {
   const auto message = [](const Words& words, const auto& read) {
     const auto args = Args(words);
     ArgReader reader(args);
@@ -140,11 +140,11 @@ Listed ReadList(const Words& words) {
   return out;
 }
 
-TEST_CASE("a list is a count and its items, or lines", "[arg-reader]") {
+TEST_CASE("a list is a count with its items, or lines", "[arg-reader]") {
   CHECK(ReadList({"2", "a", "b"}).items == Words{"a", "b"});
   CHECK(ReadList({"1", "a", "FIELDS"}).left == 1);
   CHECK(ReadList({"1", "LINES"}).items == Words{"LINES"});
-  CHECK(ReadList({"1", ""}).items == Words{""});  // what an item may be is its reader's to say
+  CHECK(ReadList({"1", ""}).items == Words{""});  // the caller decides which items are valid
   CHECK(ReadList({"LINES", "a\nb"}).items == Words{"a", "b"});
   CHECK(ReadList({"lines", "a\nb\n", "FIELDS"}).items == Words{"a", "b"});
   CHECK(ReadList({"lines", "a\nb\n", "FIELDS"}).left == 1);
@@ -153,7 +153,7 @@ TEST_CASE("a list is a count and its items, or lines", "[arg-reader]") {
   CHECK(ReadList({"LINES", with_nul}).items == Words{std::string_view("a\0", 2)});
 }
 
-TEST_CASE("a list that is not whole is refused", "[arg-reader]") {
+TEST_CASE("an incomplete list is refused", "[arg-reader]") {
   const auto error = [](const Words& words) {
     const Listed listed = ReadList(words);
     CHECK((listed.status.ok() || listed.status.GetCode() == Code::kError));
@@ -163,16 +163,16 @@ TEST_CASE("a list that is not whole is refused", "[arg-reader]") {
   CHECK(error({"LINES"}) == "syntax error: keys is missing");
   for (const std::string_view count : {"0", "-1", "x", "", "9223372036854775808"}) {
     CHECK(error({count, "a"}) ==
-          "keys: a number of at least 1, or LINES, is expected, not '" + std::string(count) + "'");
+          "keys: expected a number of at least 1 or LINES, got '" + std::string(count) + "'");
   }
-  CHECK(error({"3", "a", "b"}) == "syntax error: keys: 3 items are announced, 2 follow");
-  // Nothing is taken for what is only announced.
+  CHECK(error({"3", "a", "b"}) == "syntax error: keys: expected 3 items, got 2");
+  // An announced count reserves no memory.
   CHECK(error({"9223372036854775807", "a"}) ==
-        "syntax error: keys: 9223372036854775807 items are announced, 1 follow");
+        "syntax error: keys: expected 9223372036854775807 items, got 1");
   CHECK(error({"LINES", ""}) == "keys: line 1 is empty");
   CHECK(error({"LINES", "\n"}) == "keys: line 1 is empty");
   CHECK(error({"LINES", "a\n\nb"}) == "keys: line 2 is empty");
-  CHECK(error({"LINES", "a\n\n"}) == "keys: line 2 is empty");  // one newline at the end is dropped
+  CHECK(error({"LINES", "a\n\n"}) == "keys: line 2 is empty");  // one trailing newline is dropped
   CHECK(error({"LINES", "\na"}) == "keys: line 1 is empty");
 }
 
@@ -189,7 +189,7 @@ TEST_CASE("packed integers are little-endian and whole", "[arg-reader]") {
   reader.PackedInts("rows", values);
   const Status status = reader.Finish();
   CHECK(status.GetCode() == Code::kShape);
-  CHECK(status.Message() == "rows: packed int64 are a multiple of 8 bytes, got 15");
+  CHECK(status.Message() == "rows: packed int64 must be a multiple of 8 bytes, got 15");
 }
 
 }  // namespace

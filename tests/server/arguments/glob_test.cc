@@ -1,6 +1,5 @@
 #include "server/arguments/glob.h"
 
-#include <chrono>
 #include <random>
 #include <string>
 
@@ -50,11 +49,11 @@ TEST_CASE("glob patterns match as Redis's do", "[glob]") {
   CHECK_FALSE(GlobMatches("MAX*", "maxmemory"));
 }
 
-// Long texts are matched in another way. The tails match one another only, so that the answer is
-// that of what stands before them.
-TEST_CASE("long and short texts match alike", "[glob]") {
-  std::string tail(601, 'z');
-  tail[0] = '#';
+// Long texts take another code path. The tails match one another only, so that the part before them
+// decides.
+TEST_CASE("long and short texts match the same way", "[glob]") {
+  const std::string pattern_tail = "#*" + std::string(600, 'z') + 'b';
+  const std::string text_tail = '#' + std::string(1200, 'z') + 'b';
   std::mt19937_64 random(1);
   const auto pick = [&random](std::string_view letters, std::size_t most) {
     std::string out;
@@ -72,23 +71,15 @@ TEST_CASE("long and short texts match alike", "[glob]") {
     const bool expected = GlobMatches(pattern, text, mode);
     matches += expected ? 1 : 0;
     CAPTURE(pattern, text);
-    REQUIRE(GlobMatches(pattern + tail, text + tail, mode) == expected);
+    REQUIRE(GlobMatches(pattern + pattern_tail, text + text_tail, mode) == expected);
   }
   CHECK(matches > 100);
   const std::string classes = "[a-c][^x]\\*";
-  CHECK(GlobMatches(classes + tail, std::string("bb*") + tail));
-  CHECK_FALSE(GlobMatches(classes + tail, std::string("bx*") + tail));
+  CHECK(GlobMatches(classes + pattern_tail, "bb*" + text_tail));
+  CHECK_FALSE(GlobMatches(classes + pattern_tail, "bx*" + text_tail));
 }
 
-TEST_CASE("a text of megabytes costs milliseconds", "[glob]") {
-  const std::string text(std::size_t{1} << 20, 'a');
-  const auto begin = std::chrono::steady_clock::now();
-  CHECK_FALSE(GlobMatches("*" + std::string(1000, 'a') + "b", text));
-  const auto end = std::chrono::steady_clock::now();
-  CHECK(end - begin < std::chrono::seconds(1));  // 2 s and more before
-}
-
-// Row 67 of the bad inputs. (A recursive or exponential matcher would not come back at all.)
+// A recursive or exponential matcher would not return.
 TEST_CASE("a hostile pattern takes no exponential time and no stack", "[glob]") {
   const auto repeat = [](std::string_view text, int count) {
     std::string out;
@@ -116,7 +107,7 @@ TEST_CASE("a pattern that is too long is refused where clients can send one", "[
   tests::TestServer server;
   tests::TestClient client(server);
   CHECK(client.Run({"CONFIG", "GET", "port", std::string(1025, '*')}) ==
-        "-ERR a pattern of at most 1024 bytes is expected, got 1025\r\n");
+        "-ERR expected a pattern of at most 1024 bytes, got 1025\r\n");
   std::string longest(1024, '*');
   longest.back() = '[';
   CHECK(client.Run({"CONFIG", "GET", longest}) == "*0\r\n");

@@ -1,6 +1,6 @@
-// Counts the allocations of pipelined commands in the steady state: a command allocates nothing but
-// what it stores. (A reply keeps one spare scratch block; a pipeline whose replies fill more takes
-// some, a few a thousand commands.)
+// Counts the allocations of pipelined commands in the steady state: a command allocates only memory
+// that it stores. (A reply keeps one spare scratch block; a pipeline whose replies need more blocks
+// allocates a few per thousand commands.)
 #include <catch2/catch.hpp>
 
 #include "tests/support/failing_new.h"
@@ -11,7 +11,7 @@ namespace {
 
 using Words = std::vector<std::string>;
 
-// Allocations a command, over a pipeline of 1,000, after one to warm up.
+// Allocations per command over a pipeline of 1,000, after a warm-up pipeline.
 double AllocationsOf(tests::TestClient& client, const Words& words) {
   constexpr int kCommands = 1000;
   constexpr std::size_t kSegmentBytes = 8192;
@@ -32,7 +32,7 @@ double AllocationsOf(tests::TestClient& client, const Words& words) {
   return static_cast<double>(allocations) / kCommands;
 }
 
-TEST_CASE("a pipelined command allocates nothing but what it stores", "[allocations]") {
+TEST_CASE("a pipelined command allocates only memory that it stores", "[allocations]") {
   tests::TestServer server;
   tests::TestClient client(server);
   const std::string small(64, 's');

@@ -1,5 +1,5 @@
-// Lets the n-th allocation of every command fail, n = 1 to the end: each time the answer is one OOM
-// error (or the end of the connection), and nothing is half done.
+// Lets the n-th allocation of every command fail, n = 1 to the last: each time the reply is one OOM
+// error (or the connection is closed), and the command has no effect.
 #include <algorithm>
 #include <map>
 
@@ -52,7 +52,7 @@ void Populate(tests::TestClient& client) {
                 "2",
                 "BLOB",
                 "aabbccddeeff"});
-    // a row consumed, and step 0 of rank 0; a row lent
+    // a row consumed, and step 0 of rank 0; a row leased
     client.Run(
         {"TASK.FETCH", partition, "t", "FIELDS", "1", "x", "COUNT", "1", "RANK", "0", "STEP", "0"});
     client.Run({"TASK.FETCH", partition, "t", "FIELDS", "1", "x", "COUNT", "1", "LEASE", "60000"});
@@ -65,12 +65,12 @@ void Populate(tests::TestClient& client) {
   client.TakeOutput();
 }
 
-// A partition's rows and limits, and what each of its tasks has consumed, leased and remembers: the
-// steps that the requests here make or repeat.
+// A partition's rows and limits, and the rows that each of its tasks has consumed, leased and
+// remembers: the steps that the requests here make or repeat.
 std::string DumpTasks(tests::TestClient& client, const std::string& partition) {
   const std::string info = client.Run({"PARTITION.INFO", partition});
   const std::size_t limits = std::min(info.find("limits"), info.size());
-  std::string dump = client.Run({"TASK.LIST", partition});  // what is due to go goes first
+  std::string dump = client.Run({"TASK.LIST", partition});  // expires due leases first
   dump += client.Run({"KV.LIST", partition});
   dump += info.substr(limits, info.find("created") - limits);
   for (const std::string& task : {std::string("t"), std::string("u"), kTask}) {
@@ -78,13 +78,13 @@ std::string DumpTasks(tests::TestClient& client, const std::string& partition) {
     for (const char* const step : {"0", "7", "9"}) {
       const std::string explained = client.Run({"TASK.EXPLAIN", partition, task, "FIELDS", "1", "x",
                                                 "COUNT", "1", "RANK", "0", "STEP", step});
-      dump += explained.find("is given again") != std::string::npos ? step : "-";
+      dump += explained.find("is repeated") != std::string::npos ? step : "-";
     }
   }
   return dump;
 }
 
-// All that the commands can change, as one text.
+// All state that commands can change, as one text.
 std::string Dump(tests::TestServer& server) {
   tests::TestClient client(server);
   std::string dump = client.Run({"DBSIZE"}) + client.Run({"CONFIG", "GET", "*"});
@@ -108,7 +108,7 @@ std::string Dump(tests::TestServer& server) {
   return dump + (server.Stopped() ? "stopped" : "");
 }
 
-// The same of one connection: its names, and by the form of null its protocol.
+// State of one connection: its names, and its protocol by the form of null.
 std::string Dump(tests::TestClient& client) {
   const ConnectionInfo& state = client.Get().GetInfo();
   return client.Closed() ? "closed"
@@ -116,7 +116,7 @@ std::string Dump(tests::TestClient& client) {
                                state.lib_name + "/" + state.lib_version;
 }
 
-// The index that each partition gives to its next row.
+// The index of the next row of each partition.
 std::string NextIndexes(tests::TestServer& server) {
   tests::TestClient client(server);
   return client.Run({"KV.MPUT", "train", "NEW", "1"}) +
@@ -124,7 +124,7 @@ std::string NextIndexes(tests::TestServer& server) {
          client.Run({"KV.MPUT", "other", "NEW", "1"});
 }
 
-// What a request leaves behind.
+// The state after a request.
 struct State {
   std::string server;
   std::string client;
@@ -135,14 +135,14 @@ struct State {
 };
 
 struct Run {
-  bool failed = false;  // an allocation did
+  bool failed = false;  // an allocation failed
   std::string reply;
   State state;
   std::int64_t used_before = 0;
   std::int64_t used_after = 0;
 };
 
-// Runs `words` on a server of its own with the n-th allocation failing; 0: none.
+// Runs `words` on a new server with the n-th allocation failing; 0: none fails.
 Run RunOnce(const Words& words, std::uint64_t n) {
   tests::TestServer server;
   tests::TestClient setup(server);
@@ -162,7 +162,7 @@ Run RunOnce(const Words& words, std::uint64_t n) {
       client.FeedOnly(bytes);
     }
     run.reply = client.TakeOutput();
-    if (client.Get().Blocked()) {  // it waits: until its time is up
+    if (client.Get().Blocked()) {  // it is blocked: until its time-out
       server.GetClock().Advance(1000000);
       run.reply = client.Resume();
     }
@@ -183,11 +183,11 @@ TEST_CASE("every command has a request here", "[faults]") {
   }
 }
 
-// What may differ where a request fails.
+// Permitted differences after a request that fails.
 struct Leeway {
-  bool reply = false;           // it tells the time, or what the process weighs
-  bool dealt = false;           // the step of all ranks, which a call that is repeated gets, stays
-  std::int64_t kept_bytes = 0;  // for the next call: a task's view of its rows, and its sampler
+  bool reply = false;           // it reports the time, or the memory of the process
+  bool dealt = false;           // the step of all ranks is kept; a repeated call gets it
+  std::int64_t kept_bytes = 0;  // kept for the next call: a task's view of its rows, its sampler
 };
 
 Leeway LeewayOf(const std::string& name, const Words& words) {
@@ -197,9 +197,9 @@ Leeway LeewayOf(const std::string& name, const Words& words) {
           .kept_bytes = task ? 8192 : 0};
 }
 
-// REQUIRES: untouched: a run of PING; whole: one of `words` without a failure.
+// REQUIRES: untouched: a run of PING; whole: a run of `words` without a failure.
 void CheckFailed(const Run& run, const Run& untouched, const Run& whole, const Leeway& leeway) {
-  if (run.reply.empty() && run.state.client == "closed") {  // not even an error found room
+  if (run.reply.empty() && run.state.client == "closed") {  // not even an error fit
     State expected = untouched.state;
     expected.client = "closed";
     CHECK((run.state == expected || (whole.reply.empty() && run.state == whole.state)));
@@ -216,7 +216,7 @@ void CheckFailed(const Run& run, const Run& untouched, const Run& whole, const L
     CHECK(run.used_after <= run.used_before + leeway.kept_bytes);
     return;
   }
-  // What only serves comfort (a cache, a spare block) may fail without harm: then all was done.
+  // An optional allocation (a cache, a spare block) may fail harmlessly: the command has completed.
   CHECK((leeway.reply || run.reply == whole.reply));
   CHECK(run.reply[0] == whole.reply[0]);
   CHECK(run.state.server == whole.state.server);
@@ -224,7 +224,7 @@ void CheckFailed(const Run& run, const Run& untouched, const Run& whole, const L
   CHECK(run.state.indexes == whole.state.indexes);
 }
 
-TEST_CASE("no failing allocation leaves anything half done", "[faults]") {
+TEST_CASE("a failing allocation leaves no command half done", "[faults]") {
   const Run untouched = RunOnce({"PING"}, 0);
   for (const auto& [name, words] : FaultRequests()) {
     const Run whole = RunOnce(words, 0);

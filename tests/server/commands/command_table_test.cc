@@ -89,7 +89,7 @@ TEST_CASE("every command refuses a wrong number of arguments with Redis's text",
   });
 }
 
-TEST_CASE("COMMAND and its subcommands tell what the table holds", "[commands]") {
+TEST_CASE("COMMAND and its subcommands describe the table", "[commands]") {
   tests::TestServer server;
   tests::TestClient client(server);
   std::set<std::string> top;
@@ -126,7 +126,7 @@ TEST_CASE("COMMAND and its subcommands tell what the table holds", "[commands]")
       CAPTURE(docs.items[i].text);
       CHECK(Entry(docs.items[i + 1], "summary") == FindCommand(docs.items[i].text)->summary);
     }
-    CHECK(Depth(docs) <= 7);  // Debian's hiredis reads no deeper
+    CHECK(Depth(docs) <= 7);  // the depth limit of Debian's hiredis
     CHECK(Depth(all) <= 7);
   }
   ForEachRow([&client](const Command& row) {
@@ -150,7 +150,7 @@ TEST_CASE("COMMAND and its subcommands tell what the table holds", "[commands]")
   CHECK(DecodeAll(client.Run({"COMMAND", "DOCS", "nosuch", "ping"}))[0].items.size() == 2);
 }
 
-TEST_CASE("keys are where cluster clients look for them", "[commands]") {
+TEST_CASE("COMMAND reports keys where cluster clients look for them", "[commands]") {
   tests::TestServer server;
   tests::TestClient client(server);
   ForEachRow([](const Command& row) {

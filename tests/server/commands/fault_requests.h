@@ -1,5 +1,5 @@
-// What command_faults_test.cc asks for, by the command that it runs. A command of the table without
-// a request fails the test.
+// The requests of command_faults_test.cc, by command. A command of the table without a request
+// fails the test.
 #pragma once
 
 #include <map>

@@ -1,5 +1,5 @@
-// Replies that list rows: what they show is one moment's state, however long they take; and what
-// they hold on to goes when they end.
+// Replies that list rows: they show the state of one moment, however long they take, and release
+// what they hold when they end.
 #include <map>
 
 #include <catch2/catch.hpp>
@@ -31,7 +31,7 @@ void Fill(tests::TestClient& client) {
   client.Run(words);
 }
 
-// Runs a long command piece by piece, and `meanwhile` after each piece.
+// Runs a long command in steps, and `meanwhile` after each step.
 template <typename Meanwhile>
 tests::Value RunInPieces(tests::TestClient& client, const Words& words,
                          const Meanwhile& meanwhile) {
@@ -52,7 +52,7 @@ tests::Value RunInPieces(tests::TestClient& client, const Words& words,
   return values[0];
 }
 
-TEST_CASE("KV.LIST shows one moment's state while others write", "[listing]") {
+TEST_CASE("KV.LIST shows the state of one moment while others write", "[listing]") {
   tests::TestServer server;
   tests::TestClient reader(server);
   tests::TestClient writer(server);
@@ -69,13 +69,13 @@ TEST_CASE("KV.LIST shows one moment's state while others write", "[listing]") {
     REQUIRE(listed.items[2 * i].text == std::to_string(i));
     REQUIRE(listed.items[2 * i + 1].text == R"({"n":)" + std::to_string(i) + "}");
   }
-  // Afterwards it shows what was written meanwhile.
+  // A later list shows the concurrent writes.
   const auto now = tests::DecodeAll(reader.Run({"KV.TAGS", "p", "KEYS", "2", "49999", "49000"}));
   CHECK(now[0].items[0].text == R"({"n":"changed"})");
   CHECK(now[0].items[1].type == '_');
 }
 
-TEST_CASE("KV.LIST survives the end of its partition, and of its client", "[listing]") {
+TEST_CASE("KV.LIST survives the removal of its partition, and of its client", "[listing]") {
   tests::TestServer server;
   tests::TestClient writer(server);
   Fill(writer);
@@ -95,7 +95,7 @@ TEST_CASE("KV.LIST survives the end of its partition, and of its client", "[list
     std::copy(request.begin(), request.end(), space[1].begin());
     reader.Get().Received(request.size());
     reader.Get().Run();
-    CHECK(reader.Get().HasMore());  // and it goes in the middle
+    CHECK(reader.Get().HasMore());  // and the client disconnects in the middle
     writer.Run({"FLUSHALL"});
   }
   writer.Run({"PING"});
@@ -103,7 +103,7 @@ TEST_CASE("KV.LIST survives the end of its partition, and of its client", "[list
   CHECK(server.GetMemory().GetBudget().Used() < 65536);
 }
 
-TEST_CASE("KV.CHANGES in pieces is what changed until it began", "[listing]") {
+TEST_CASE("KV.CHANGES in steps lists the changes made before it began", "[listing]") {
   tests::TestServer server;
   tests::TestClient reader(server);
   tests::TestClient writer(server);
@@ -124,11 +124,11 @@ TEST_CASE("KV.CHANGES in pieces is what changed until it began", "[listing]") {
     writer.Run({"KV.PUT", "p", std::to_string(piece), "TAG", "{}"});
   });
   CHECK(changes.items[1].items.size() == std::size_t{2} * 20000);
-  CHECK(changes.items[2].items.size() == 10000);  // the others were made again
+  CHECK(changes.items[2].items.size() == 10000);  // the other rows were made again
   CHECK(changes.items[2].items[0].text == "0");
 }
 
-TEST_CASE("clearing a large partition is answered when its memory is back, and holds nobody up",
+TEST_CASE("clearing a large partition replies once its memory is free, and blocks no other client",
           "[listing]") {
   tests::TestServer server;
   tests::TestClient client(server);
@@ -136,7 +136,7 @@ TEST_CASE("clearing a large partition is answered when its memory is back, and h
   const std::int64_t empty = server.GetMemory().GetBudget().Used();
   Fill(client);
   const auto cleared = RunInPieces(client, {"KV.CLEAR", "p"}, [&other](int piece) {
-    if (piece == 0) {  // the name is free at once
+    if (piece == 0) {  // the name is free immediately
       CHECK(other.Run({"DBSIZE"}) == ":0\r\n");
       other.Run({"SET", "p", "x"});
     }

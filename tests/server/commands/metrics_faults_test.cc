@@ -1,5 +1,5 @@
-// Lets the n-th allocation of the metrics' thread fail while somebody scrapes, n = 1 to the end: he
-// may lose his connection; the next one is served.
+// Lets the n-th allocation of the metrics thread fail during a scrape, n = 1 to the last: the
+// scrape may lose its connection; the next one is served.
 #include <future>
 #include <stdexcept>
 
@@ -31,7 +31,7 @@ class Metered {
     throw std::runtime_error("no free port");
   }
 
-  // All that comes back until the connection ends.
+  // Returns all bytes received until the connection ends.
   std::string Scrape() {
     auto client = tests::SocketClient::Tcp(static_cast<int>(parts_.GetConfig().metrics_port));
     client.Send("GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n");
@@ -39,7 +39,7 @@ class Metered {
     return client.ReceiveUntilClosed();
   }
 
-  // Runs `work` on the metrics' thread and waits for it.
+  // Runs `work` on the metrics thread and waits for it.
   template <typename Work>
   auto OnThread(Work work) {
     std::promise<decltype(work())> promise;
@@ -52,7 +52,7 @@ class Metered {
   std::unique_ptr<MetricsListener> listener_;
 };
 
-TEST_CASE("no failing allocation of the metrics' thread ends it", "[faults]") {
+TEST_CASE("a failing allocation does not end the metrics thread", "[faults]") {
   Metered server;
   const std::string whole = server.Scrape();
   REQUIRE(whole.starts_with("HTTP/1.1 200 OK\r\n"));

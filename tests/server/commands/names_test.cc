@@ -1,4 +1,4 @@
-// Names: what expires, what DEL gives back, and listings while names come and go.
+// Names: expiry, memory that DEL frees, and listings while names are added and removed.
 #include <chrono>
 #include <map>
 #include <random>
@@ -23,18 +23,18 @@ using Words = std::vector<std::string>;
 
 constexpr std::int64_t kSecondUs = 1000000;
 
-// Without what connections take for themselves.
+// Excludes the connections' own memory.
 std::int64_t UsedBytes(TestServer& server) {
   return server.GetMemory().GetBudget().Used() - server.Get().client_bytes;
 }
 
-// A partition of so many rows, with a large column.
+// Creates a partition of this many rows, with a large column.
 void Fill(TestClient& client, const std::string& partition, int rows) {
   client.Run({"KV.MPUT", partition, "NEW", std::to_string(rows), "COLUMN", "x", "uint8", "16",
               "BLOB", std::string(static_cast<std::size_t>(rows) * 16, 'x')});
 }
 
-TEST_CASE("what DEL and an expiry in the past remove is given back before the answer", "[names]") {
+TEST_CASE("DEL and an expiry in the past free the memory before they reply", "[names]") {
   TestServer server;
   TestClient client(server);
   const std::int64_t before = UsedBytes(server);
@@ -55,7 +55,7 @@ TEST_CASE("what DEL and an expiry in the past remove is given back before the an
   }
 }
 
-TEST_CASE("a name whose time is up is gone for every command", "[names]") {
+TEST_CASE("an expired name does not exist for any command", "[names]") {
   TestServer server;
   TestClient client(server);
   const std::int64_t before = UsedBytes(server);
@@ -66,14 +66,14 @@ TEST_CASE("a name whose time is up is gone for every command", "[names]") {
   CHECK(client.Run({"INFO", "keyspace"}).find("db0:keys=3,expires=2,avg_ttl=10000") !=
         std::string::npos);
   server.GetClock().Advance(10 * kSecondUs);
-  CHECK(client.Run({"EXISTS", "p", "s"}) == ":2\r\n");  // as in Redis, for a millisecond yet
+  CHECK(client.Run({"EXISTS", "p", "s"}) == ":2\r\n");  // as in Redis, for one more millisecond
   CHECK(client.Run({"PTTL", "s"}) == ":0\r\n");
   server.GetClock().Advance(1000);
 
   CHECK(client.Run({"KEYS", "*"}) == "*1\r\n$5\r\nstays\r\n");
   CHECK(client.Run({"SCAN", "0"}) == "*2\r\n$1\r\n0\r\n*1\r\n$5\r\nstays\r\n");
   CHECK(client.Run({"KV.LIST"}) == "*0\r\n");
-  CHECK(client.Run({"DBSIZE"}) == ":3\r\n");  // as in Redis: they are still to be removed
+  CHECK(client.Run({"DBSIZE"}) == ":3\r\n");  // as in Redis: not removed yet
   for (int i = 0; i < 20; ++i) {
     CHECK(client.Run({"RANDOMKEY"}) == "$5\r\nstays\r\n");
   }
@@ -83,7 +83,7 @@ TEST_CASE("a name whose time is up is gone for every command", "[names]") {
   CHECK(client.Run({"GET", "s"}) == "$-1\r\n");
   CHECK(client.Run({"DBSIZE"}) == ":1\r\n");
   CHECK(client.Run({"INFO", "stats"}).find("expired_keys:2\r\n") != std::string::npos);
-  // A name may be used anew, for something else, at once.
+  // A name may be reused immediately, for another type.
   CHECK(client.Run({"SET", "p", "v"}) == "+OK\r\n");
   CHECK(client.Run({"TTL", "p"}) == ":-1\r\n");
   CHECK(client.Run({"KV.MPUT", "s", "NEW", "1"}) ==
@@ -97,7 +97,7 @@ TEST_CASE("a name whose time is up is gone for every command", "[names]") {
   CHECK(UsedBytes(server) == before);
 }
 
-TEST_CASE("names are removed soon after their time is up, some at a time", "[names]") {
+TEST_CASE("expired names are removed soon, in steps", "[names]") {
   TestServer server;
   TestClient client(server);
   for (int i = 0; i < 10; ++i) {
@@ -112,7 +112,7 @@ TEST_CASE("names are removed soon after their time is up, some at a time", "[nam
   CHECK(client.Run({"EXISTS", "0", "1", "2"}) == ":3\r\n");
 }
 
-TEST_CASE("the housekeeper removes what has expired, partitions too", "[names]") {
+TEST_CASE("the housekeeper removes expired names, partitions too", "[names]") {
   TestServer server(std::size_t{1} << 30, UseClock::kSystem);
   TestClient client(server);
   const std::int64_t before = UsedBytes(server);
@@ -130,7 +130,7 @@ TEST_CASE("the housekeeper removes what has expired, partitions too", "[names]")
   CHECK(client.Run({"DBSIZE"}) == ":0\r\n");
 }
 
-TEST_CASE("EXEC does nothing where a watched name has expired", "[names]") {
+TEST_CASE("EXEC does nothing if a watched name has expired", "[names]") {
   TestServer server;
   TestClient client(server);
   client.Run({"SET", "k", "v", "EX", "1"});
@@ -139,7 +139,7 @@ TEST_CASE("EXEC does nothing where a watched name has expired", "[names]") {
   client.Run({"SET", "done", "1"});
   server.GetClock().Advance(2 * kSecondUs);
   CHECK(client.Run({"EXEC"}) == "*-1\r\n");
-  // One that had expired before is not there, and stays so.
+  // A name that had expired before WATCH does not exist, and stays so.
   client.Run({"SET", "k", "v", "EX", "1"});
   server.GetClock().Advance(2 * kSecondUs);
   client.Run({"WATCH", "k"});
@@ -178,7 +178,7 @@ TEST_CASE("KEYS lists many names, in a transaction too", "[names]") {
   CHECK(NamesOf(results.items[2].items[1]) == expected);
 }
 
-TEST_CASE("SCAN sees what stays exactly once, whatever comes and goes", "[names]") {
+TEST_CASE("SCAN returns each name that stays exactly once while others come and go", "[names]") {
   for (unsigned seed = 1; seed <= 25; ++seed) {
     CAPTURE(seed);
     std::minstd_rand random(seed);
@@ -195,7 +195,7 @@ TEST_CASE("SCAN sees what stays exactly once, whatever comes and goes", "[names]
       const std::string count = std::to_string(random() % 30 + 1);
       const Value page = DecodeAll(scanner.Run({"SCAN", cursor, "COUNT", count}))[0];
       cursor = page.items[0].text;
-      REQUIRE(cursor.size() <= 16);  // JavaScript's numbers hold it
+      REQUIRE(cursor.size() <= 16);  // fits a JavaScript number
       for (const Value& name : page.items[1].items) {
         ++seen[name.text];
       }
@@ -211,7 +211,7 @@ TEST_CASE("SCAN sees what stays exactly once, whatever comes and goes", "[names]
   }
 }
 
-TEST_CASE("APPEND to a large string copies it once in a while only", "[names]") {
+TEST_CASE("APPEND to a large string copies it only now and then", "[names]") {
   TestServer server;
   TestClient client(server);
   client.Run({"SET", "s", std::string(20000, 's')});
@@ -223,7 +223,7 @@ TEST_CASE("APPEND to a large string copies it once in a while only", "[names]") 
   }
   CHECK(places.size() <= 7);  // 20,000 * 2^6 > 1,020,000
   CHECK(client.Run({"STRLEN", "s"}) == ":1020000\r\n");
-  // What somebody else holds stays what it is.
+  // A string that another reader holds does not change.
   const store::StringValue held = **server.GetStore().GetString("s");
   client.Run({"SETRANGE", "s", "5", "X"});
   CHECK(held.View()[5] == 's');

@@ -1,5 +1,5 @@
-// For tests of what waits in partition p: the requests, their answers as short texts, and a server
-// with a client that writes and some that wait.
+// For tests of waiters in partition p: the requests, their replies as short texts, and a server
+// with a client that writes and several that wait.
 #pragma once
 
 #include <cstring>
@@ -18,7 +18,7 @@ using Words = std::vector<std::string>;
 
 inline constexpr std::int64_t kSecondUs = 1000000;
 
-// TASK.FETCH p t FIELDS 1 x COUNT n BLOCK 0, and what follows.
+// TASK.FETCH p t FIELDS 1 x COUNT n BLOCK 0, and further arguments.
 inline Words Fetch(const std::string& count, const Words& more = {"BLOCK", "0"}) {
   Words words = {"TASK.FETCH", "p", "t", "FIELDS", "1", "x", "COUNT", count};
   words.insert(words.end(), more.begin(), more.end());
@@ -37,7 +37,7 @@ inline Words Make(int rows) {
           std::string(static_cast<std::size_t>(rows), 'x')};
 }
 
-// What a fetch was answered: "0 1", "end", "nil", an error's text; "" while it waits.
+// The reply to a fetch: "0 1", "end", "nil", an error's text; "" while it is blocked.
 inline std::string Got(const std::string& reply) {
   if (reply.empty()) {
     return "";
@@ -65,7 +65,7 @@ inline std::string Got(const std::string& reply) {
   return got;
 }
 
-// A server with a client that writes, and some that fetch.
+// A server with a client that writes, and several that fetch.
 class Stage {
  public:
   explicit Stage(std::size_t clients) : writer_(server) {
@@ -79,7 +79,7 @@ class Stage {
   std::string Answer(std::size_t i) { return Got(clients_[i]->Resume()); }
   tests::TestClient& ConnectionInfo(std::size_t i) { return *clients_[i]; }
   void Drop(std::size_t i) { clients_[i] = nullptr; }
-  // `ready leased consumed` of the task.
+  // Returns `ready leased consumed` of the task.
   std::string Status() {
     tests::Value value;
     const std::string reply = writer_.Run({"TASK.STATUS", "p", "t", "FIELDS", "1", "x"});

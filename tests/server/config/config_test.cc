@@ -44,7 +44,7 @@ std::vector<Entry> Entries(const std::string& text) {
   return entries;
 }
 
-TEST_CASE("conf/sluice.conf says what the table says", "[config]") {
+TEST_CASE("conf/sluice.conf agrees with the option table", "[config]") {
   const std::vector<Entry> entries = Entries(ConfFile());
   REQUIRE(entries.size() == Options().size());
   for (std::size_t i = 0; i < entries.size(); ++i) {
@@ -56,7 +56,7 @@ TEST_CASE("conf/sluice.conf says what the table says", "[config]") {
   }
 }
 
-TEST_CASE("the file gives the defaults", "[config]") {
+TEST_CASE("the file contains the defaults", "[config]") {
   const Config defaults;
   Config read;
   const Status status = read.ReadText(ConfFile());
@@ -68,7 +68,7 @@ TEST_CASE("the file gives the defaults", "[config]") {
   }
 }
 
-TEST_CASE("memory is understood as Redis understands it", "[config]") {
+TEST_CASE("memory sizes are parsed as in Redis", "[config]") {
   Config config;
   const Option& option = *FindOption("MaxMemory");
   for (const auto& [text, bytes] :
@@ -108,7 +108,7 @@ TEST_CASE("the command line is a file, then options", "[config]") {
   CHECK(Config().ReadText("port 1\n\n nosuch 2").Message() == "line 3: unknown option 'nosuch'");
 }
 
-TEST_CASE("CONFIG SET changes all or nothing, and what it changes counts at once", "[config]") {
+TEST_CASE("CONFIG SET changes all options or none, and takes effect immediately", "[config]") {
   tests::TestServer server;
   tests::TestClient client(server);
   CHECK(client.Run({"CONFIG", "SET", "maxmemory", "1gb", "timeout", "5"}) == "+OK\r\n");
@@ -116,9 +116,8 @@ TEST_CASE("CONFIG SET changes all or nothing, and what it changes counts at once
   CHECK(client.Run({"CONFIG", "SET", "timeout", "9", "nosuch", "2"}) ==
         "-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'\r\n");
   CHECK(client.Run({"CONFIG", "SET", "timeout", "9", "maxmemory", "abc"}) ==
-        "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - maxmemory: a memory "
-        "value (like "
-        "512mb) is expected, not 'abc'\r\n");
+        "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - maxmemory: expected "
+        "a memory value (like 512mb), got 'abc'\r\n");
   CHECK(client.Run({"CONFIG", "SET", "timeout", "9", "port", "1"}) ==
         "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable "
         "config\r\n");
@@ -131,7 +130,7 @@ TEST_CASE("CONFIG SET changes all or nothing, and what it changes counts at once
   CHECK(client.Run({"CONFIG", "GET", "nosuch"}) == "*0\r\n");
 }
 
-TEST_CASE("CONFIG REWRITE keeps the file's lines, and changes what changed", "[config]") {
+TEST_CASE("CONFIG REWRITE keeps the file's lines, and rewrites changed options", "[config]") {
   const std::string path = std::filesystem::temp_directory_path() / "sluice-rewrite-XXXXXX";
   std::string name = path;
   const int file = mkstemp(name.data());

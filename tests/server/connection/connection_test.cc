@@ -22,7 +22,7 @@ std::string Pattern(std::size_t size) {
   return text;
 }
 
-TEST_CASE("arguments of any size arrive whole, however they are cut", "[connection]") {
+TEST_CASE("arguments of any size arrive whole, however they are split", "[connection]") {
   for (const std::size_t size :
        {std::size_t{0}, std::size_t{16383}, std::size_t{16384}, kMiB, kMiB + 1, 3 * kMiB + 5}) {
     const std::string value = Pattern(size);
@@ -47,7 +47,7 @@ TEST_CASE("arguments of any size arrive whole, however they are cut", "[connecti
   }
 }
 
-TEST_CASE("an argument that cannot be taken is drained, and the stream stays in sync",
+TEST_CASE("an argument that cannot be stored is drained, and the stream stays in sync",
           "[connection]") {
   tests::TestServer server;
   server.Set("maxmemory", "4mb");
@@ -72,7 +72,7 @@ TEST_CASE("an argument that cannot be taken is drained, and the stream stays in 
   CHECK(server.GetMemory().GetBudget().Used() == 0);
 }
 
-TEST_CASE("an upload that runs out of memory half way is drained from there", "[connection]") {
+TEST_CASE("an upload that runs out of memory is drained from that point on", "[connection]") {
   tests::TestServer server;
   server.Set("maxmemory", "8mb");
   tests::TestClient uploader(server);
@@ -81,13 +81,13 @@ TEST_CASE("an upload that runs out of memory half way is drained from there", "[
   const std::string request = tests::Encode({"SET", "k", value});
   CHECK(uploader.Feed(request.substr(0, 2 * kMiB)).empty());
   CHECK(other.Run({"SET", "other", Pattern(4 * kMiB)}) ==
-        "+OK\r\n");  // takes what the first one counted on
+        "+OK\r\n");  // takes the memory that the first upload needed
   CHECK(uploader.Feed(request.substr(2 * kMiB) + kPing) ==
         "-OOM command not allowed when used memory > 'maxmemory'.\r\n+PONG\r\n");
   CHECK(other.Run({"DBSIZE"}) == ":1\r\n");
 }
 
-TEST_CASE("reading and clearing go on when memory is full", "[connection]") {
+TEST_CASE("reading and clearing work when memory is full", "[connection]") {
   tests::TestServer server;
   tests::TestClient client(server);
   client.Run({"KV.PUT", "p", "k", "FIELD", "x", "uint8", "100000", "BLOB", Pattern(100000)});
@@ -104,7 +104,7 @@ TEST_CASE("reading and clearing go on when memory is full", "[connection]") {
   CHECK(client.Run({"KV.CLEAR", "p", "KEYS", "1", "k"}) == ":1\r\n");
 }
 
-TEST_CASE("a header alone costs next to nothing", "[connection]") {
+TEST_CASE("the header of a large argument alone uses almost no memory", "[connection]") {
   tests::TestServer server(std::size_t{4} << 30);
   server.Set("proto-max-bulk-len", "512mb");
   const std::int64_t before = server.GetMemory().GetBudget().Used();
@@ -120,7 +120,7 @@ TEST_CASE("a header alone costs next to nothing", "[connection]") {
   CHECK(client.Get().Closing());
 }
 
-TEST_CASE("commands wait while much output does", "[connection]") {
+TEST_CASE("commands wait while much output waits", "[connection]") {
   tests::TestServer server;
   tests::TestClient client(server);
   client.Run({"SET", "k", Pattern(10000)});
@@ -147,7 +147,7 @@ TEST_CASE("commands wait while much output does", "[connection]") {
   CHECK(replies == 300);
 }
 
-TEST_CASE("a client past its limits is closed", "[connection]") {
+TEST_CASE("a client that exceeds its limits is closed", "[connection]") {
   tests::TestServer server;
   SECTION("output") {
     server.Set("client-output-buffer-limit", "normal 1mb 0 0");
@@ -179,7 +179,7 @@ TEST_CASE("rows stream through a partition in constant memory", "[connection]") 
   constexpr int kRows = 300000;
   constexpr int kLive = 10000;
   constexpr int kWarmUp =
-      120000;  // removals are remembered in bounded number: from here on all of them
+      120000;  // a bounded number of removals is remembered; from here on the log is full
   const std::string blob(std::size_t{64} * kBatch, 'x');
   std::vector<std::string> words = {"KV.MPUT", "p",  "NEW",   std::to_string(kBatch),
                                     "COLUMN",  "x",  "uint8", "64",
@@ -204,7 +204,7 @@ TEST_CASE("rows stream through a partition in constant memory", "[connection]") 
   CHECK(server.GetMemory().GetArena().GetStats().used_bytes == 0);
 }
 
-TEST_CASE("overwriting a row gives its old values back", "[connection]") {
+TEST_CASE("overwriting a row frees its old values", "[connection]") {
   tests::TestServer server;
   tests::TestClient client(server);
   const std::string small(100, 's');
@@ -215,7 +215,7 @@ TEST_CASE("overwriting a row gives its old values back", "[connection]") {
                 "large", "uint8", "20000", "BLOB", large});
     early = i == 2000 ? server.GetMemory().GetBudget().Used() : early;
   }
-  CHECK(server.GetMemory().GetBudget().Used() <= early + 131072);  // an open chunk more or less
+  CHECK(server.GetMemory().GetBudget().Used() <= early + 131072);  // plus or minus an open chunk
 }
 
 }  // namespace

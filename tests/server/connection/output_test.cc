@@ -1,4 +1,4 @@
-// What output may take: charged as it is made, bounded for a connection, given back to the byte.
+// Output: charged as it is made, bounded per connection, freed to the byte.
 #include <algorithm>
 
 #include <catch2/catch.hpp>
@@ -15,8 +15,7 @@ constexpr std::size_t kMiB = std::size_t{1} << 20;
 constexpr std::string_view kNoSpace =
     "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
 constexpr std::string_view kTooLong =
-    "-OOM the reply would take more than 64 MB of the client's output buffer: ask for less at "
-    "once\r\n";
+    "-OOM the reply would need more than 64 MB of output buffer: request less\r\n";
 
 Words Mget(int count) {
   Words words = {"MGET"};
@@ -33,7 +32,7 @@ void Fill(tests::TestClient& client) {
   CHECK(client.Run({"SET", "small", std::string(15000, 's')}) == "+OK\r\n");
 }
 
-TEST_CASE("a reply that finds no room is an error, and small ones are sent", "[output]") {
+TEST_CASE("a reply that does not fit into memory is an error, and small ones fit", "[output]") {
   tests::TestServer server;
   tests::TestClient client(server);
   Fill(client);
@@ -50,7 +49,7 @@ TEST_CASE("a reply that finds no room is an error, and small ones are sent", "[o
   CHECK(server.GetMemory().GetBudget().Used() == before);
 }
 
-TEST_CASE("a full server is read from", "[output]") {
+TEST_CASE("a full server can be read from", "[output]") {
   tests::TestServer server;
   tests::TestClient client(server);
   Fill(client);
@@ -63,7 +62,7 @@ TEST_CASE("output is charged while it waits", "[output]") {
   tests::TestServer server;
   tests::TestClient client(server);
   client.Run({"SET", "small", std::string(15000, 's')});
-  client.Run(Mget(40));  // so that the input buffer is as large as it gets, and one block is kept
+  client.Run(Mget(40));  // so that the input buffer has its full size, and one block is kept
   const std::int64_t before = server.GetMemory().GetBudget().Used();
   const std::int64_t clients = server.Get().client_bytes;
   client.FeedOnly(tests::Encode(Mget(40)));
@@ -76,7 +75,7 @@ TEST_CASE("output is charged while it waits", "[output]") {
   CHECK(server.GetMemory().GetBudget().Used() == before);
 }
 
-TEST_CASE("more than its bound no connection has", "[output]") {
+TEST_CASE("no connection exceeds its output bound", "[output]") {
   tests::TestServer server;
   const std::int64_t before = server.GetMemory().GetBudget().Used();
   {
@@ -85,7 +84,7 @@ TEST_CASE("more than its bound no connection has", "[output]") {
     CHECK(client.Run(Mget(5000)) == kTooLong);
     CHECK(client.Run({"PING"}) == "+PONG\r\n");
 
-    // Inside EXEC all answers share it.
+    // Inside EXEC all replies share the bound.
     CHECK(client.Run({"MULTI"}) == "+OK\r\n");
     for (int i = 0; i < 3; ++i) {
       CHECK(client.Run(Mget(2000)) == "+QUEUED\r\n");
@@ -99,13 +98,13 @@ TEST_CASE("more than its bound no connection has", "[output]") {
   CHECK(server.GetMemory().GetBudget().Used() == before);
 }
 
-// How many of the replies of EXEC begin so.
+// Returns how many of the replies of EXEC begin with this.
 std::ptrdiff_t CountOf(const tests::Value& replies, std::string_view text) {
   return std::count_if(replies.items.begin(), replies.items.end(),
                        [text](const tests::Value& reply) { return reply.text.starts_with(text); });
 }
 
-TEST_CASE("errors inside EXEC take no room for further replies", "[output]") {
+TEST_CASE("errors inside EXEC take no memory from further replies", "[output]") {
   constexpr int kReads = 8000;  // of 15,000 bytes: nearly twice the bound
   constexpr auto kOneMiB = static_cast<std::int64_t>(kMiB);
   constexpr auto kBound = static_cast<std::int64_t>(OutputBudget::kBytesMax);
@@ -129,14 +128,14 @@ TEST_CASE("errors inside EXEC take no room for further replies", "[output]") {
   }
   tests::Value replies;
   REQUIRE(tests::Decode(client.Run({"EXEC"}), replies));
-  // One for the errors.
+  // Plus 1 MiB for the errors.
   const std::int64_t bound = full ? store::Budget::kOverdraftBytes : kBound + kOneMiB;
   CHECK(budget.Peak() - before < bound);
   REQUIRE(replies.items.size() == kReads + 3);
   const std::ptrdiff_t values = CountOf(replies, "sss");
   CHECK(values > 4000);
   CHECK(values < 4500);
-  // What writes is run as long as it finds memory: its answer is small, and there is room for it.
+  // A write runs as long as it finds memory: its reply is small and fits.
   const std::string_view why = full ? "OOM command" : "OOM the reply";
   CHECK(CountOf(replies, why) == kReads - values + (full ? 2 : 1));
   CHECK(replies.items[kReads].text.starts_with(full ? "OOM command" : "OK"));
@@ -169,7 +168,7 @@ TEST_CASE("a long reply in EXEC is whole, or an error", "[output]") {
   CHECK((answers == "*3\r\n" + alone + std::string(kTooLong) + "+PONG\r\n"));
 }
 
-TEST_CASE("input goes on while output waits, and is run afterwards", "[output]") {
+TEST_CASE("input is read while output waits, and runs afterwards", "[output]") {
   tests::TestServer server;
   tests::TestClient client(server);
   client.Run({"SET", "small", std::string(15000, 's')});

@@ -1,4 +1,4 @@
-// Where payloads are: not copied on their way in and out of safetensors files, and told by INFO.
+// Payloads: not copied on their way in and out of safetensors files, and reported by INFO.
 #include <catch2/catch.hpp>
 
 #include "server/reports/memory_report.h"
@@ -12,7 +12,7 @@ namespace {
 constexpr std::size_t kRows = 64;
 constexpr std::size_t kRowBytes = 32768;
 
-// Two columns of 64 rows of 32 KiB, and a ragged one of as much.
+// Two columns of 64 rows of 32 KiB, and a ragged one of the same size.
 std::string File() {
   const std::int64_t values = kRows * kRowBytes;
   const std::vector<store::SafetensorsTensor> tensors = {
@@ -46,7 +46,7 @@ TEST_CASE("neither direction of safetensors copies payload", "[payload]") {
   const std::string file = File();
   CHECK(client.Run({"KV.MPUT", "p", "NEW", std::to_string(kRows), "SAFETENSORS", file})
             .starts_with("*2\r\n:64\r\n"));
-  // The columns lie where the file was received: nothing else was taken.
+  // The columns lie where the file was received: no other memory was taken.
   CHECK(server.GetMemory().GetArena().GetStats().used_bytes == store::Arena::RunBytes(file.size()));
 
   std::string keys;
@@ -57,7 +57,7 @@ TEST_CASE("neither direction of safetensors copies payload", "[payload]") {
   const resp::Reply& output = client.Get().Output();
   const std::size_t pending = output.PendingBytes();
   CHECK(pending > 3 * kRows * kRowBytes);
-  CHECK(output.ScratchBytes() < 4096);  // header and shapes; all the rest is sent from where it is
+  CHECK(output.ScratchBytes() < 4096);  // header and shapes; the rest is sent in place
   const auto reply = tests::DecodeAll(client.TakeOutput()).at(0);
   const auto columns = store::ReadSafetensors(reply.text, kRows);
   REQUIRE(columns.ok());
@@ -70,7 +70,7 @@ TEST_CASE("neither direction of safetensors copies payload", "[payload]") {
   }
 }
 
-TEST_CASE("memory is told by where it is, and the parts add up", "[payload]") {
+TEST_CASE("INFO reports memory by kind, and the parts add up", "[payload]") {
   tests::TestServer server;
   tests::TestClient client(server);
   const MemoryReport empty = ReportMemory(server.Get());

@@ -12,7 +12,7 @@ using Words = std::vector<std::string>;
 
 const Words kArguments = {"", "0", "-1", "a", "*", "help"};
 
-// Calls function(request) for `request`, and with up to `more` arguments behind it.
+// Calls function(request) for `request`, and with up to `more` further arguments.
 void ForEachLonger(Words& request, int more, const std::function<void(const Words&)>& function) {
   function(request);
   for (std::size_t i = 0; more > 0 && i < kArguments.size(); ++i) {
@@ -43,7 +43,7 @@ TEST_CASE("the same in RESP3, with up to 1 argument", "[commands]") {
   CheckAll(1, resp::Version::k3);
 }
 
-TEST_CASE("a subcommand's whole name is no command, as in Redis", "[commands]") {
+TEST_CASE("a subcommand's whole name is not a command, as in Redis", "[commands]") {
   tests::TestServer server;
   tests::TestClient client(server);
   CHECK(client.Run({"CLIENT|ID"}) ==

@@ -1,5 +1,5 @@
-// Lets the n-th allocation of the I/O threads fail while a client connects, asks and goes, n = 1 to
-// the end: it may lose its connection; the server goes on, and accepts the next one.
+// Lets the n-th allocation of the I/O threads fail while a client connects, asks and disconnects,
+// n = 1 to the last: the client may lose its connection; the server accepts the next one.
 #include <future>
 #include <stdexcept>
 
@@ -21,7 +21,7 @@ auto On(IoThread& thread, Work work) {
   return promise.get_future().get();
 }
 
-// A large value makes the session wait for its socket, both ways.
+// A large value makes the connection wait for its socket in both directions.
 void Visit(tests::SocketClient client, const std::string& request) {
   try {
     client.Send(request);
@@ -32,7 +32,7 @@ void Visit(tests::SocketClient client, const std::string& request) {
   }
 }
 
-TEST_CASE("no failing allocation of an I/O thread ends the server", "[faults]") {
+TEST_CASE("a failing allocation of an I/O thread does not end the server", "[faults]") {
   tests::LiveServer server;
   const std::string request =
       tests::Encode({"SET", "k", std::string(std::size_t{4} << 20, 'v')}) + "PING\r\nGET k\r\n";

@@ -1,5 +1,5 @@
-// SessionMachine without a socket: a table of what is next, what a failing allocation leaves, and
-// random conversations that must all come to their end.
+// SocketMachine without a socket: a table of next actions, the state after a failing allocation,
+// and random conversations, all of which must end.
 #include "server/net/socket_machine.h"
 
 #include <array>
@@ -18,7 +18,7 @@ using Output = SocketMachine::Output;
 constexpr auto kNothing = [] {};
 constexpr auto kNoMemory = [] { throw std::bad_alloc(); };
 
-TEST_CASE("a session reads; while requests do not run it watches", "[session-machine]") {
+TEST_CASE("a connection reads; while requests do not run it watches", "[socket-machine]") {
   SocketMachine machine;
   CHECK(machine.Next({}) == Action::kRead);
   CHECK(machine.Next({.more = true}) == Action::kYield);
@@ -34,12 +34,12 @@ TEST_CASE("a session reads; while requests do not run it watches", "[session-mac
     Conversation full = held;
     full.space = false;
     CHECK(watcher.Next(full) == Action::kWait);
-    CHECK(watcher.Next({}) == Action::kRead);  // it runs again
+    CHECK(watcher.Next({}) == Action::kRead);  // requests run again
   }
 }
 
-TEST_CASE("a peer that has said its last is answered, but not while a command is blocked",
-          "[session-machine]") {
+TEST_CASE("a peer that ended its input gets its replies, but not while a command is blocked",
+          "[socket-machine]") {
   SECTION("all of its requests run") {
     SocketMachine machine;
     machine.Ended();
@@ -52,7 +52,7 @@ TEST_CASE("a peer that has said its last is answered, but not while a command is
     machine.Sent();
     CHECK(machine.Next({}) == Action::kClose);
   }
-  SECTION("the blocked one ends, those behind it do not run, what waits is sent") {
+  SECTION("the blocked command ends, later requests do not run, waiting output is sent") {
     SocketMachine machine;
     machine.Defer(kNothing);
     machine.Ended();
@@ -64,7 +64,7 @@ TEST_CASE("a peer that has said its last is answered, but not while a command is
   }
 }
 
-TEST_CASE("a session closes at once, or after its last reply", "[session-machine]") {
+TEST_CASE("a connection closes immediately, or after its last reply", "[socket-machine]") {
   SocketMachine machine;
   machine.Write(kNothing);
   CHECK(machine.Next({.closing = true}) == Action::kWait);
@@ -77,7 +77,7 @@ TEST_CASE("a session closes at once, or after its last reply", "[session-machine
   CHECK(broken.Next({.blocked = true}) == Action::kClose);
 }
 
-TEST_CASE("what could not begin is not waited for", "[session-machine]") {
+TEST_CASE("an operation that could not start is not waited for", "[socket-machine]") {
   SocketMachine machine;
   CHECK_THROWS_AS(machine.Defer(kNoMemory), std::bad_alloc);
   CHECK(machine.GetOutput() == Output::kIdle);
@@ -93,19 +93,19 @@ TEST_CASE("what could not begin is not waited for", "[session-machine]") {
   machine.Watch([&begun] { ++begun; });
   CHECK(begun == 1);
 
-  machine.Write([&machine] { machine.Sent(); });  // what ended before it returned
+  machine.Write([&machine] { machine.Sent(); });  // completed before it returned
   CHECK(machine.GetOutput() == Output::kIdle);
 }
 
-// A connection and a peer that act at random, and what the thin loop makes of the actions.
+// A connection and a peer that act at random, with the thin loop that runs the actions.
 class Conversing {
  public:
   explicit Conversing(unsigned seed) : random_(seed) {}
 
-  // The number of steps until it is closed; -1: never.
+  // Returns the number of steps until it is closed; -1: never.
   int Run() {
     for (int step = 0; step < 2000; ++step) {
-      // In the second half the peer reads, blocked commands are woken, and nobody asks for more.
+      // In the second half the peer reads, blocked commands are woken, and no new requests come.
       const bool ends = step > 1000;
       if (ends) {
         output_ = 0;
@@ -154,14 +154,14 @@ class Conversing {
       sleeping_ = sleeping_ && reading_;
     }
     if (Chance(3)) {
-      Wake();  // bytes came
+      Wake();  // bytes arrived
     }
     if (Chance(200)) {
       peer_ended_ = true;
       Wake();
     }
   }
-  // As a run would: some output, a blocked command, more to do.
+  // Simulates a run: some output, a blocked command, more to do.
   void RunRequests() {
     if (!machine_.Serving() || now_.blocked || now_.paused) {
       return;
@@ -172,14 +172,14 @@ class Conversing {
     output_ += now_.paused || Chance(2) ? 1 : 0;
     now_.space = !Chance(8);
   }
-  // True: closed.
+  // Returns true once closed.
   bool Act() {
     RunRequests();
     if (output_ > 0 && machine_.GetOutput() == Output::kIdle) {
       try {
         Chance(2) ? machine_.Defer([this] { Maybe(); }) : machine_.Write([this] { Maybe(); });
       } catch (const std::bad_alloc&) {
-        return true;  // the connection ends, as it should
+        return true;  // the connection ends, as expected
       }
     }
     reading_ = false;
@@ -245,13 +245,13 @@ class Conversing {
   Conversation now_;
   int output_ = 0;
   bool sleeping_ = false;
-  bool reading_ = false;  // sleeping in a read: only bytes, or the end, wake it
+  bool reading_ = false;  // blocked in a read: only bytes, or the end, wake it
   bool watched_ = false;
   bool peer_ended_ = false;
   bool peer_said_so_ = false;
 };
 
-TEST_CASE("random conversations all come to their end", "[session-machine]") {
+TEST_CASE("all random conversations end", "[socket-machine]") {
   for (unsigned seed = 1; seed <= 500; ++seed) {
     CAPTURE(seed);
     CHECK(Conversing(seed).Run() >= 0);

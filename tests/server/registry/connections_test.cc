@@ -1,4 +1,4 @@
-// Several connections at once: publish and subscribe, WATCH, and what CLIENT does to others.
+// Several connections: publish and subscribe, WATCH, and effects of CLIENT on other connections.
 #include <catch2/catch.hpp>
 
 #include "tests/support/test_server.h"
@@ -10,7 +10,7 @@ using tests::Encode;
 using tests::TestClient;
 using tests::TestServer;
 
-TEST_CASE("a message reaches those that subscribe, in both protocols", "[pubsub]") {
+TEST_CASE("a message reaches all subscribers, in both protocols", "[pubsub]") {
   TestServer server;
   TestClient publisher(server);
   TestClient old(server);
@@ -54,7 +54,7 @@ TEST_CASE("a large message is shared, and sent whole", "[pubsub]") {
   CHECK(server.GetMemory().GetBudget().Used() == before);
 }
 
-TEST_CASE("one who publishes to itself gets the reply first", "[pubsub]") {
+TEST_CASE("a client that publishes to itself gets the reply first", "[pubsub]") {
   TestServer server;
   TestClient client(server);
   client.Run({"HELLO", "3"});
@@ -62,7 +62,7 @@ TEST_CASE("one who publishes to itself gets the reply first", "[pubsub]") {
   CHECK(client.Run({"PUBLISH", "c", "x"}) == ":1\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nx\r\n");
 }
 
-TEST_CASE("a push never stands inside a reply that is written in pieces", "[pubsub]") {
+TEST_CASE("a push is never inserted into a reply that is written in steps", "[pubsub]") {
   TestServer server;
   TestClient client(server);
   TestClient publisher(server);
@@ -88,7 +88,7 @@ TEST_CASE("a push never stands inside a reply that is written in pieces", "[pubs
   CHECK(output.ends_with("$2\r\n{}\r\n>3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$7\r\ninside?\r\n"));
 }
 
-TEST_CASE("a subscriber that takes nothing is closed, and its publisher never told", "[pubsub]") {
+TEST_CASE("a subscriber that does not read is closed; its publisher gets no error", "[pubsub]") {
   TestServer server;
   server.Set("client-output-buffer-limit", "pubsub 1mb 0 0");
   TestClient publisher(server);
@@ -106,7 +106,7 @@ TEST_CASE("a subscriber that takes nothing is closed, and its publisher never to
   CHECK(server.GetStats().output_limit_disconnections.Get() == 1);
 }
 
-TEST_CASE("what others change makes a watching transaction fail", "[transactions]") {
+TEST_CASE("changes by others make a watching transaction fail", "[transactions]") {
   TestServer server;
   TestClient watcher(server);
   TestClient other(server);
@@ -127,12 +127,12 @@ TEST_CASE("what others change makes a watching transaction fail", "[transactions
   CHECK(exec({"FLUSHALL"}) == "*-1\r\n");
 }
 
-TEST_CASE("a transaction is one to others, and nothing in it waits", "[transactions]") {
+TEST_CASE("a transaction is atomic to others, and its commands do not block", "[transactions]") {
   TestServer server;
   TestClient client(server);
   client.Run({"MULTI"});
   client.Run({"KV.MPUT", "p", "NEW", "50000"});
-  client.Run({"KV.LIST", "p"});  // written in pieces elsewhere
+  client.Run({"KV.LIST", "p"});  // written in steps outside of a transaction
   client.Run({"KV.WAIT", "p", "KEYS", "1", "nosuch", "FIELDS", "1", "x", "TIMEOUT", "0"});
   client.Run({"KV.CLEAR", "p"});
   const std::string reply = client.Run({"EXEC"});
@@ -140,7 +140,7 @@ TEST_CASE("a transaction is one to others, and nothing in it waits", "[transacti
   CHECK(reply.ends_with("$2\r\n{}\r\n:0\r\n:50000\r\n"));
 }
 
-TEST_CASE("a transaction of too many bytes is closed, and its memory given back",
+TEST_CASE("a connection whose transaction has too many bytes is closed, and its memory freed",
           "[transactions]") {
   TestServer server;
   server.Set("client-query-buffer-limit", "1mb");
@@ -160,7 +160,7 @@ TEST_CASE("a transaction of too many bytes is closed, and its memory given back"
   CHECK(server.GetMemory().GetBudget().Used() == before);
 }
 
-TEST_CASE("what is watched and subscribed to counts as the client's memory", "[clients]") {
+TEST_CASE("watched and subscribed names count as the client's memory", "[clients]") {
   TestServer server;
   server.Set("client-query-buffer-limit", "1mb");
   const auto before = server.GetMemory().GetBudget().Used();
@@ -187,7 +187,7 @@ TEST_CASE("what is watched and subscribed to counts as the client's memory", "[c
   CHECK(client.Get().GetInfo().subscriptions.bytes == 0);
 }
 
-TEST_CASE("CLIENT REPLY keeps answers back", "[clients]") {
+TEST_CASE("CLIENT REPLY suppresses replies", "[clients]") {
   TestServer server;
   TestClient client(server);
   CHECK(client.Run({"CLIENT", "REPLY", "SKIP"}).empty());
@@ -203,7 +203,7 @@ TEST_CASE("CLIENT REPLY keeps answers back", "[clients]") {
   CHECK(client.Run({"PING"}) == "+PONG\r\n");
 }
 
-TEST_CASE("CLIENT UNBLOCK ends a wait", "[clients]") {
+TEST_CASE("CLIENT UNBLOCK ends a blocked command", "[clients]") {
   TestServer server;
   TestClient waiter(server);
   TestClient other(server);
@@ -221,7 +221,7 @@ TEST_CASE("CLIENT UNBLOCK ends a wait", "[clients]") {
   CHECK(waiter.Run({"PING"}) == "+PONG\r\n");
 }
 
-TEST_CASE("CLIENT PAUSE lets commands wait", "[clients]") {
+TEST_CASE("CLIENT PAUSE delays commands", "[clients]") {
   TestServer server;
   TestClient client(server);
   TestClient other(server);
@@ -237,13 +237,13 @@ TEST_CASE("CLIENT PAUSE lets commands wait", "[clients]") {
   CHECK(client.Resume() == "+PONG\r\n$1\r\n1\r\n");
 }
 
-TEST_CASE("CLIENT KILL closes others at once, and oneself after the answer", "[clients]") {
+TEST_CASE("CLIENT KILL closes others immediately, and itself after the reply", "[clients]") {
   TestServer server;
   TestClient client(server);
   TestClient other(server);
   const std::string id = std::to_string(other.Get().GetInfo().id);
   CHECK(client.Run({"CLIENT", "KILL", "ID", id}) == ":1\r\n");
-  CHECK(client.Run({"CLIENT", "KILL", "ID", id}) == ":0\r\n");  // it is as good as gone
+  CHECK(client.Run({"CLIENT", "KILL", "ID", id}) == ":0\r\n");  // it already counts as closed
   other.Get().TakeMail();
   CHECK(other.Get().DropOutput());
   CHECK(client.Run({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no"}) == ":1\r\n");
@@ -251,7 +251,7 @@ TEST_CASE("CLIENT KILL closes others at once, and oneself after the answer", "[c
   CHECK_FALSE(client.Get().DropOutput());
 }
 
-TEST_CASE("MONITOR shows commands, but no secrets and no tensors", "[clients]") {
+TEST_CASE("MONITOR shows commands, but no passwords and no tensors", "[clients]") {
   TestServer server;
   TestClient monitor(server);
   TestClient client(server);
@@ -273,7 +273,7 @@ TEST_CASE("MONITOR shows commands, but no secrets and no tensors", "[clients]") 
   CHECK(monitor.Resume().empty());
 }
 
-TEST_CASE("SLOWLOG and LATENCY keep what took long", "[clients]") {
+TEST_CASE("SLOWLOG and LATENCY record slow commands", "[clients]") {
   TestServer server;
   server.Set("slowlog-log-slower-than", "0");
   server.Set("slowlog-max-len", "2");
@@ -290,7 +290,7 @@ TEST_CASE("SLOWLOG and LATENCY keep what took long", "[clients]") {
   CHECK(client.Run({"SLOWLOG", "GET", "1"}).find("... (9 more arguments)") != std::string::npos);
 }
 
-TEST_CASE("before login a client may not make us hold anything", "[clients]") {
+TEST_CASE("before login a client can make the server hold almost no memory", "[clients]") {
   TestServer server;
   server.Set("requirepass", "secret");
   CHECK(TestClient(server).Feed("*11\r\n") ==

@@ -1,5 +1,5 @@
-// What else may happen to a command that is blocked: CLIENT UNBLOCK and CLIENT PAUSE at the same
-// time as what it waits for, and what its retries cost.
+// Other events for a blocked command: CLIENT UNBLOCK and CLIENT PAUSE at the same moment as the
+// event that it waits for, and the cost of its retries.
 #include <atomic>
 #include <numeric>
 #include <stdexcept>
@@ -25,8 +25,7 @@ Words Put(const std::string& key, std::size_t bytes) {
   return {"KV.PUT", "p", key, "BLOCK", "0", "FIELD", "x", "bytes", "BLOB", std::string(bytes, 'x')};
 }
 
-TEST_CASE("a write that was woken is not carried out while CLIENT PAUSE holds writes back",
-          "[blocked]") {
+TEST_CASE("a woken write does not run while CLIENT PAUSE holds back writes", "[blocked]") {
   Stage stage(1);
   stage.Write({"PARTITION.CREATE", "p", "MAXROWS", "1"});
   stage.Write(Put("a", 1));
@@ -39,7 +38,7 @@ TEST_CASE("a write that was woken is not carried out while CLIENT PAUSE holds wr
   CHECK(stage.ConnectionInfo(0).Resume() == ":1\r\n");
 }
 
-TEST_CASE("a write that waits for memory is not carried out while writes are paused", "[blocked]") {
+TEST_CASE("a write that waits for memory does not run while writes are paused", "[blocked]") {
   Stage stage(1);
   stage.Write(Put("a", 2 * kMiB));
   stage.server.Set("maxmemory", "1mb");
@@ -51,8 +50,7 @@ TEST_CASE("a write that waits for memory is not carried out while writes are pau
   CHECK(stage.ConnectionInfo(0).Resume() == ":1\r\n");
 }
 
-TEST_CASE("a write that waits for memory runs when the pause of writes has ended by itself",
-          "[blocked]") {
+TEST_CASE("a write that waits for memory runs when the pause of writes expires", "[blocked]") {
   Stage stage(1);
   stage.Write(Put("a", 2 * kMiB));
   stage.server.Set("maxmemory", "1mb");
@@ -65,7 +63,7 @@ TEST_CASE("a write that waits for memory runs when the pause of writes has ended
   CHECK(stage.ConnectionInfo(0).Resume() == ":1\r\n");
 }
 
-TEST_CASE("a command that waits is in the histogram of times when it is answered, once",
+TEST_CASE("a blocked command is counted once in the latency histogram, when it is answered",
           "[blocked]") {
   Stage stage(1);
   const auto timed = [&stage] {
@@ -82,7 +80,7 @@ TEST_CASE("a command that waits is in the histogram of times when it is answered
   CHECK(timed() == 2);
 }
 
-TEST_CASE("leases do not end while CLIENT PAUSE is on, so that nobody gets their rows",
+TEST_CASE("leases do not expire during CLIENT PAUSE, so no other client gets their rows",
           "[blocked]") {
   Stage stage(2);
   stage.Write(Make(1));
@@ -93,14 +91,14 @@ TEST_CASE("leases do not end while CLIENT PAUSE is on, so that nobody gets their
   const std::int64_t paused_until_us = stage.server.GetClock().NowUs() + 10 * kSecondUs;
   stage.server.GetClock().Advance(2 * kSecondUs);
   CHECK(stage.server.EndLeases() == paused_until_us);
-  CHECK(stage.Status() == "0 1 0");  // it ends leases, too
+  CHECK(stage.Status() == "0 1 0");  // it also releases expired leases
   CHECK(stage.Answer(1).empty());
   CHECK(stage.Write({"CLIENT", "UNPAUSE"}) == "+OK\r\n");
   stage.server.EndLeases();
   CHECK(stage.Answer(1) == "0");
 }
 
-TEST_CASE("a fetch whose time is up takes nothing while CLIENT PAUSE is on", "[blocked]") {
+TEST_CASE("a fetch whose time-out passes during CLIENT PAUSE takes no rows", "[blocked]") {
   Stage stage(1);
   stage.Write(Make(1));
   CHECK(stage.Ask(0, Fetch("2", {"MIN", "1", "BLOCK", "1000"})).empty());
@@ -110,7 +108,7 @@ TEST_CASE("a fetch whose time is up takes nothing while CLIENT PAUSE is on", "[b
   CHECK(stage.Status() == "1 0 0");
 }
 
-TEST_CASE("rows that a client leaves behind are nobody's until CLIENT PAUSE is over", "[blocked]") {
+TEST_CASE("rows of a closed connection are not served until CLIENT PAUSE ends", "[blocked]") {
   Stage stage(2);
   stage.Write(Make(1));
   const Words bound = {"BLOCK", "0", "LEASE", "60000", "BOUND"};
@@ -122,14 +120,14 @@ TEST_CASE("rows that a client leaves behind are nobody's until CLIENT PAUSE is o
   SECTION("by CLIENT UNPAUSE") {
     stage.Write({"CLIENT", "UNPAUSE"});
   }
-  SECTION("by itself") {
+  SECTION("by its time-out") {
     stage.server.GetClock().Advance(10 * kSecondUs);
     stage.server.EndLeases();
   }
   CHECK(stage.Answer(1) == "0");
 }
 
-TEST_CASE("what AUTOEVICT would remove stays while CLIENT PAUSE is on", "[blocked]") {
+TEST_CASE("AUTOEVICT removes no rows during CLIENT PAUSE", "[blocked]") {
   Stage stage(1);
   stage.Write({"PARTITION.CREATE", "p", "AUTOEVICT", "TASKS", "1", "t"});
   CHECK(stage.Ask(0, Fetch("1")).empty());
@@ -143,7 +141,7 @@ TEST_CASE("what AUTOEVICT would remove stays while CLIENT PAUSE is on", "[blocke
   CHECK(stage.Write(tags) == "*1\r\n$-1\r\n");
 }
 
-TEST_CASE("CLIENT UNBLOCK ERROR ends the wait of a large write for memory with UNBLOCKED",
+TEST_CASE("CLIENT UNBLOCK ERROR ends a large write that waits for memory with UNBLOCKED",
           "[blocked]") {
   Stage stage(1);
   stage.server.Set("maxmemory", std::to_string(kMiB * 5 / 2));
@@ -159,7 +157,7 @@ TEST_CASE("CLIENT UNBLOCK ERROR ends the wait of a large write for memory with U
   CHECK(reply == kUnblocked + "+PONG\r\n");
 }
 
-TEST_CASE("CLIENT UNBLOCK ERROR of a small write that waits for memory answers UNBLOCKED",
+TEST_CASE("CLIENT UNBLOCK ERROR ends a small write that waits for memory with UNBLOCKED",
           "[blocked]") {
   Stage stage(1);
   stage.Write(Put("a", 2 * kMiB));
@@ -169,7 +167,7 @@ TEST_CASE("CLIENT UNBLOCK ERROR of a small write that waits for memory answers U
   CHECK(stage.ConnectionInfo(0).Resume() == kUnblocked);
 }
 
-TEST_CASE("an append that a full partition holds back copies nothing, however often it is retried",
+TEST_CASE("an append blocked by a full partition copies nothing, however often it is retried",
           "[blocked]") {
   Stage stage(1);
   stage.Write(Put("large", 8 * kMiB));
@@ -181,7 +179,7 @@ TEST_CASE("an append that a full partition holds back copies nothing, however of
                   std::string(3000, 'y')})
             .empty());
   for (int retry = 0; retry < 3; ++retry) {
-    stage.Write({"KV.PUT", "p", "large", "TAG", "{}"});  // its row has changed: it is looked at
+    stage.Write({"KV.PUT", "p", "large", "TAG", "{}"});  // its row has changed: it is retried
     CHECK(stage.ConnectionInfo(0).Resume().empty());
   }
   CHECK(stage.server.GetMemory().GetBudget().Peak() < used + static_cast<std::int64_t>(4 * kMiB));
@@ -189,8 +187,8 @@ TEST_CASE("an append that a full partition holds back copies nothing, however of
   CHECK(stage.ConnectionInfo(0).Resume() == ":" + std::to_string(8 * kMiB + 3000) + "\r\n");
 }
 
-// What throws ends the process or the connection, but never with the engine locked.
-TEST_CASE("an exception out of a command inside EXEC leaves the engine unlocked", "[blocked]") {
+// An exception ends the process or the connection, but never with the engine lock held.
+TEST_CASE("an exception in a command inside EXEC releases the engine lock", "[blocked]") {
   Stage stage(1);
   stage.server.Get().stop = [] { throw std::runtime_error("thrown by a test"); };
   tests::TestClient& client = stage.ConnectionInfo(0);
@@ -204,8 +202,8 @@ TEST_CASE("an exception out of a command inside EXEC leaves the engine unlocked"
   CHECK(stage.Write({"KV.PUT", "p", "k", "TAG", "{}"}) == ":1\r\n");
 }
 
-// Each round blocks twice with a write between, which enters the engine: CLIENT UNBLOCK ... ERROR,
-// which does not stop, also meets the moment at which the second command has just blocked.
+// Each round blocks twice with a write between, which acquires the engine lock: CLIENT UNBLOCK ...
+// ERROR runs in a loop, so it also hits the moment at which the second command has just blocked.
 TEST_CASE("CLIENT UNBLOCK ERROR may come at any moment of a batch", "[blocked]") {
   constexpr int kRounds = 5000;
   tests::TestServer server;

@@ -1,4 +1,4 @@
-// TASK.FETCH with BLOCK: who is served when, and what becomes of rows that cannot be delivered.
+// TASK.FETCH with BLOCK: the order of service, and rows that cannot be delivered.
 #include <catch2/catch.hpp>
 
 #include "store/removed_names.h"
@@ -8,13 +8,13 @@ namespace sluice::server {
 namespace {
 
 TEST_CASE(
-    "fetches that wait are answered in order of arrival, and one that needs more is passed over",
+    "blocked fetches are served in order of arrival, and a fetch that needs more is passed over",
     "[waiting]") {
   Stage stage(4);
   stage.Write(Make(1));
   CHECK(stage.Ask(0, Fetch("2")).empty());
   CHECK(stage.Ask(1, Fetch("4")).empty());
-  CHECK(stage.Ask(2, Fetch("1", {"BLOCK", "0", "SAMPLER", "lifo"})) == "0");  // there is one
+  CHECK(stage.Ask(2, Fetch("1", {"BLOCK", "0", "SAMPLER", "lifo"})) == "0");  // one row is ready
   CHECK(stage.Ask(2, Fetch("1")).empty());
   CHECK(stage.Ask(3, Fetch("1", {"BLOCK", "0", "SAMPLER", "lifo"})).empty());
   stage.Write(Make(1));
@@ -31,7 +31,7 @@ TEST_CASE(
   CHECK(stage.Status() == "1 0 9");
 }
 
-TEST_CASE("a fetch that waits is woken by whatever makes its rows ready", "[waiting]") {
+TEST_CASE("a blocked fetch is woken by any change that makes its rows ready", "[waiting]") {
   Stage stage(1);
   stage.Write(Make(2));
   const Words by_tag = {"BLOCK", "0", "WHERE", "1", "go", "=", "1"};
@@ -68,7 +68,7 @@ TEST_CASE("a fetch that waits is woken by whatever makes its rows ready", "[wait
     CHECK(stage.Write({"TASK.RESET", "p", "t"}) == "+OK\r\n");
     CHECK(stage.Answer(0) == "0 1");
   }
-  SECTION("the end of a lease by its time, and its own lease runs from its answer") {
+  SECTION("the expiry of a lease, and the fetch's own lease runs from its reply") {
     const Words lease = {"BLOCK", "0", "LEASE", "2000"};
     CHECK(stage.Ask(0, Fetch("2", lease)) == "0 1");
     CHECK(stage.Ask(0, Fetch("2", lease)).empty());
@@ -82,13 +82,13 @@ TEST_CASE("a fetch that waits is woken by whatever makes its rows ready", "[wait
   }
 }
 
-TEST_CASE("a fetch that waits is woken when no more can come", "[waiting]") {
+TEST_CASE("a blocked fetch is woken when no more rows can come", "[waiting]") {
   Stage stage(2);
   stage.Write({"PARTITION.CREATE", "p", "EXPECT", "3"});
   stage.Write(Make(2));
   CHECK(stage.Ask(0, Fetch("3")).empty());
   CHECK(stage.Ask(1, Fetch("3", {"BLOCK", "0", "MIN", "1"})).empty());
-  SECTION("a row that was waited for is cleared") {
+  SECTION("an awaited row is cleared") {
     stage.Write({"KV.CLEAR", "p", "KEYS", "1", "0"});
     CHECK(stage.Answer(0) == "nil");
     CHECK(stage.Answer(1).empty());
@@ -101,7 +101,7 @@ TEST_CASE("a fetch that waits is woken when no more can come", "[waiting]") {
     CHECK(stage.Answer(1) == "0 1");
     CHECK(stage.Ask(1, Fetch("3")) == "end");
   }
-  SECTION("all were acknowledged: the end") {
+  SECTION("all rows were acknowledged: the end") {
     stage.Write({"TASK.ACK", "p", "t", "KEYS", "2", "0", "1"});
     CHECK(stage.Answer(0) == "nil");
     stage.Write(Make(1));
@@ -110,8 +110,7 @@ TEST_CASE("a fetch that waits is woken when no more can come", "[waiting]") {
   }
 }
 
-TEST_CASE("a partition that does not exist is waited for, and the next one of its name",
-          "[waiting]") {
+TEST_CASE("a fetch waits for a missing partition, and for the next one of its name", "[waiting]") {
   Stage stage(2);
   CHECK(stage.Ask(0, Fetch("2")).empty());
   stage.Write(Make(1));
@@ -127,7 +126,7 @@ TEST_CASE("a partition that does not exist is waited for, and the next one of it
   CHECK(stage.Answer(1) == "0 1");
 }
 
-TEST_CASE("a partition that is made STRICT refuses those that wait for it", "[waiting]") {
+TEST_CASE("a partition that is made STRICT refuses the fetches that wait for it", "[waiting]") {
   Stage stage(2);
   Words other_field = Fetch("1");
   other_field[2] = "known";
@@ -138,7 +137,7 @@ TEST_CASE("a partition that is made STRICT refuses those that wait for it", "[wa
   CHECK(stage.Answer(1) == "NOFIELD partition 'p' is STRICT, and its schema has no field 'x'");
 }
 
-TEST_CASE("when its time is up a fetch gets MIN rows or nil", "[waiting]") {
+TEST_CASE("a fetch gets MIN rows or nil at its time-out", "[waiting]") {
   Stage stage(3);
   stage.Write(Make(2));
   CHECK(stage.Ask(0, Fetch("5", {"BLOCK", "1000", "MIN", "3"})).empty());
@@ -153,8 +152,7 @@ TEST_CASE("when its time is up a fetch gets MIN rows or nil", "[waiting]") {
   CHECK(stage.Status() == "0 0 2");
 }
 
-TEST_CASE("CLIENT UNBLOCK ends a fetch that waits, as at its time-out or with an error",
-          "[waiting]") {
+TEST_CASE("CLIENT UNBLOCK ends a blocked fetch, as at its time-out or with an error", "[waiting]") {
   Stage stage(2);
   stage.Write(Make(1));
   CHECK(stage.Ask(0, Fetch("2", {"BLOCK", "0", "MIN", "1"})).empty());
@@ -170,7 +168,7 @@ TEST_CASE("CLIENT UNBLOCK ends a fetch that waits, as at its time-out or with an
   CHECK(stage.Status() == "2 0 1");
 }
 
-TEST_CASE("a client that goes loses its place in line", "[waiting]") {
+TEST_CASE("a client that disconnects loses its position in the wait queue", "[waiting]") {
   Stage stage(2);
   CHECK(stage.Ask(0, Fetch("1")).empty());
   CHECK(stage.Ask(1, Fetch("1")).empty());
@@ -179,8 +177,7 @@ TEST_CASE("a client that goes loses its place in line", "[waiting]") {
   CHECK(stage.Answer(1) == "0");
 }
 
-TEST_CASE("what a client was served and cannot be told comes back, for the next in line",
-          "[waiting]") {
+TEST_CASE("rows served to a client that disconnects go to the next waiter", "[waiting]") {
   const Words more = GENERATE(Words{"BLOCK", "0"}, Words{"BLOCK", "0", "LEASE", "60000"},
                               Words{"BLOCK", "0", "RANK", "0", "STEP", "0"},
                               Words{"BLOCK", "0", "RANK", "0", "STEP", "0", "LEASE", "60000"});
@@ -188,7 +185,7 @@ TEST_CASE("what a client was served and cannot be told comes back, for the next 
   Stage stage(2);
   CHECK(stage.Ask(0, Fetch("2", more)).empty());
   CHECK(stage.Ask(1, Fetch("1")).empty());
-  stage.Write(Make(2));  // the first has them now, and has not been told
+  stage.Write(Make(2));  // the first client has been served, but has not received its reply
   CHECK(stage.Status() == (more.back() == "60000" ? "0 2 0" : "0 0 2"));
   stage.Drop(0);
   CHECK(stage.Answer(1) == "0");
@@ -198,14 +195,14 @@ TEST_CASE("what a client was served and cannot be told comes back, for the next 
   CHECK(stage.Write(step).find("given again") == std::string::npos);
 }
 
-TEST_CASE("those that wait are served after EXEC, by all that it did", "[waiting]") {
+TEST_CASE("waiters are served after EXEC, by all of its changes", "[waiting]") {
   Stage stage(3);
   CHECK(stage.Ask(0, Fetch("2")).empty());
   CHECK(stage.Ask(1, Fetch("1")).empty());
   CHECK(stage.Ask(2, Fetch("1")).empty());
   stage.Write({"MULTI"});
   stage.Write(Make(1));
-  stage.Write(Fetch("2"));  // does not wait
+  stage.Write(Fetch("2"));  // does not block
   stage.Write(Make(2));
   stage.Write({"KV.CLEAR", "p", "KEYS", "1", "0"});
   const std::string replies = stage.Write({"EXEC"});
@@ -215,7 +212,7 @@ TEST_CASE("those that wait are served after EXEC, by all that it did", "[waiting
   CHECK(stage.Answer(2).empty());
 }
 
-TEST_CASE("a lease that is BOUND ends with its connection, and another does not", "[waiting]") {
+TEST_CASE("a BOUND lease ends with its connection, and another does not", "[waiting]") {
   Stage stage(3);
   stage.Write(Make(3));
   CHECK(stage.Ask(0, Fetch("1", {"LEASE", "60000", "BOUND"})) == "0");
@@ -231,8 +228,7 @@ TEST_CASE("a lease that is BOUND ends with its connection, and another does not"
   CHECK(stage.Status() == "0 1 2");
 }
 
-TEST_CASE("the TTL of a partition does not run while somebody waits, or a lease does",
-          "[waiting]") {
+TEST_CASE("the TTL of a partition does not run during a blocked command or a lease", "[waiting]") {
   Stage stage(1);
   stage.Write({"PARTITION.CREATE", "p", "TTL", "1000"});
   stage.Write(Make(1));
@@ -243,25 +239,25 @@ TEST_CASE("the TTL of a partition does not run while somebody waits, or a lease 
     return stage.server.EndLeases() != 0 &&
            stage.Write({"KV.LIST"}).find("\r\np\r\n") != std::string::npos;
   };
-  SECTION("nobody does") {
+  SECTION("neither") {
     CHECK(there_after(kSecondUs - 1000));
     CHECK_FALSE(there_after(kSecondUs));
   }
-  SECTION("somebody waits") {
+  SECTION("a blocked command") {
     CHECK(stage.Ask(0, Fetch("2")).empty());
     CHECK(there_after(5 * kSecondUs));
     stage.Drop(0);
     CHECK_FALSE(there_after(2 * kSecondUs));
   }
-  SECTION("a lease runs") {
+  SECTION("a lease") {
     CHECK(stage.Ask(0, Fetch("1", {"LEASE", "5000"})) == "0");
     CHECK(there_after(4 * kSecondUs));
-    CHECK(there_after(2 * kSecondUs));  // it ended just now
+    CHECK(there_after(2 * kSecondUs));  // it expired just now
     CHECK_FALSE(there_after(2 * kSecondUs));
   }
 }
 
-TEST_CASE("of 1,000 that wait, a write wakes those that it can serve, in order, and no other",
+TEST_CASE("a write wakes those of 1,000 waiters that it can serve, in order, and no other",
           "[waiting]") {
   constexpr std::size_t kClients = 1000;
   Stage stage(kClients);
@@ -287,7 +283,7 @@ TEST_CASE("of 1,000 that wait, a write wakes those that it can serve, in order, 
   CHECK(stage.Answer(2) == "5 6");
 }
 
-TEST_CASE("the time that a command waited is told apart from its work", "[waiting]") {
+TEST_CASE("the time that a command was blocked is measured apart from its work", "[waiting]") {
   Stage stage(1);
   stage.server.Set("latency-monitor-threshold", "100");
   stage.server.Set("slowlog-log-slower-than", "100000");
@@ -304,7 +300,7 @@ TEST_CASE("the time that a command waited is told apart from its work", "[waitin
         std::string::npos);
 }
 
-TEST_CASE("INFO tells of partitions and tasks, and cuts no line at their names", "[waiting]") {
+TEST_CASE("INFO reports partitions and tasks, and truncates no line in their names", "[waiting]") {
   Stage stage(1);
   stage.Write({"KV.PUT", "a,b=c", "k", "FIELD", "x", "uint8", "VALUES", "1"});
   stage.Write(Make(3));
@@ -324,7 +320,7 @@ TEST_CASE("INFO tells of partitions and tasks, and cuts no line at their names",
   }
 }
 
-TEST_CASE("a lease that ends after its partition's time is up, before anybody has looked",
+TEST_CASE("a blocked fetch gets rows of a lease that expires unnoticed after its partition's TTL",
           "[waiting]") {
   Stage stage(2);
   stage.Write(Make(1));

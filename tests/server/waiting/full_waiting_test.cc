@@ -1,4 +1,4 @@
-// Writes with BLOCK to a partition that is full.
+// Writes with BLOCK to a full partition.
 #include <catch2/catch.hpp>
 
 #include "tests/server/commands/stage.h"
@@ -10,7 +10,7 @@ Words Put(const std::string& key, const std::string& bytes) {
   return {"KV.PUT", "p", key, "BLOCK", "0", "FIELD", "x", "utf8", "BLOB", bytes};
 }
 
-TEST_CASE("writers to a full partition wait in order of arrival; one that fits passes",
+TEST_CASE("writes to a full partition wait in order of arrival; a write that fits passes",
           "[waiting]") {
   Stage stage(3);
   stage.Write({"PARTITION.CREATE", "p", "MAXBYTES", "10"});
@@ -32,7 +32,7 @@ TEST_CASE("writers to a full partition wait in order of arrival; one that fits p
   CHECK(stage.ConnectionInfo(2).Resume() == ":1\r\n");
 }
 
-TEST_CASE("a write that waited returns what its rows have then", "[waiting]") {
+TEST_CASE("a write that waited returns the state of its rows at that moment", "[waiting]") {
   Stage stage(2);
   stage.Write({"PARTITION.CREATE", "p", "MAXROWS", "1"});
   stage.Write({"KV.PUT", "p", "a", "TAG", R"({"n":1})"});
@@ -53,7 +53,7 @@ TEST_CASE("a write that waited returns what its rows have then", "[waiting]") {
         "*2\r\n*2\r\n:1\r\n$8\r\n" + index + "\r\n*1\r\n$7\r\n{\"m\":1}\r\n");
 }
 
-TEST_CASE("a writer that waits for rows passes on what it was woken for", "[waiting]") {
+TEST_CASE("a write that waits for rows passes on the space that it was woken for", "[waiting]") {
   Stage stage(2);
   stage.Write({"PARTITION.CREATE", "p", "MAXROWS", "1"});
   stage.Write({"KV.MPUT", "p", "NEW", "1"});
@@ -64,7 +64,7 @@ TEST_CASE("a writer that waits for rows passes on what it was woken for", "[wait
   CHECK(stage.ConnectionInfo(1).Resume() == ":1\r\n");
 }
 
-TEST_CASE("a consumer that evicts makes room for the writer that waits", "[waiting]") {
+TEST_CASE("a consumer that evicts makes space for a waiting write", "[waiting]") {
   Stage stage(1);
   stage.Write({"PARTITION.CREATE", "p", "MAXROWS", "1", "TASKS", "1", "t", "AUTOEVICT"});
   stage.Write({"KV.PUT", "p", "a", "FIELD", "x", "utf8", "BLOB", "1"});
@@ -74,7 +74,7 @@ TEST_CASE("a consumer that evicts makes room for the writer that waits", "[waiti
   CHECK(stage.Write({"KV.LIST"}) == "*2\r\n$1\r\np\r\n:1\r\n");
 }
 
-TEST_CASE("a writer to a full partition gets FULL when its time is up", "[waiting]") {
+TEST_CASE("a write to a full partition gets FULL at its time-out", "[waiting]") {
   Stage stage(1);
   stage.Write({"PARTITION.CREATE", "p", "MAXROWS", "1"});
   stage.Write({"KV.MPUT", "p", "NEW", "1"});

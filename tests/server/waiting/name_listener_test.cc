@@ -1,4 +1,4 @@
-// What the store tells its listener: every change of what a name stands for, and nothing else.
+// Notifications of the store's listener: every change of the value of a name, and nothing else.
 #include <catch2/catch.hpp>
 
 #include "tests/support/test_server.h"
@@ -18,10 +18,11 @@ class Recorder final : public store::Listener {
   std::string told_;
 };
 
-TEST_CASE("every change of what a name stands for is told, and nothing else", "[store]") {
+TEST_CASE("the store notifies its listener of every change of a name, and nothing else",
+          "[store]") {
   const Words put = {"KV.PUT", "p", "k", "FIELD", "x", "utf8", "BLOB", "v"};
   const std::vector<std::pair<Words, std::string>> steps = {
-      {{"KV.MPUT", "p", "ROWS", std::string(8, '\0')}, ""},  // no such row: nothing is made
+      {{"KV.MPUT", "p", "ROWS", std::string(8, '\0')}, ""},  // no such row: nothing is created
       {put, "p "},
       {put, "p "},
       {{"KV.PUT", "p", "k", "FIELD", "x", "int8", "VALUES", "1"}, ""},  // DTYPE

@@ -1,4 +1,4 @@
-// RowSteps: which of the rows that WHERE chose are left when others acted between its steps.
+// RowSteps: the rows chosen by WHERE that are left after others acted between its steps.
 #include "server/commands/kv/row_steps.h"
 
 #include <algorithm>
@@ -67,7 +67,7 @@ void MakeRows(Stage& stage, int rows) {
   REQUIRE(stage.Write(tags)[0] == '*');
 }
 
-TEST_CASE("rows that do not fit any more are left out when a step is looked at again", "[steps]") {
+TEST_CASE("rows that no longer match are left out when a step is checked again", "[steps]") {
   Stage stage(0);
   const int rows = GENERATE(10, kRows);  // in one step, and in three
   MakeRows(stage, rows);
@@ -84,7 +84,7 @@ TEST_CASE("rows that do not fit any more are left out when a step is looked at a
   CHECK(left.front() == 2);
 }
 
-TEST_CASE("no row of a partition that was made anew is left of what was chosen", "[steps]") {
+TEST_CASE("if the partition was recreated, no chosen row is left", "[steps]") {
   Stage stage(0);
   const int rows = GENERATE(10, kRows);
   MakeRows(stage, rows);
@@ -93,7 +93,7 @@ TEST_CASE("no row of a partition that was made anew is left of what was chosen",
   command.LeaveEngine();
   CHECK(stage.Write({"DEL", "p"}) == ":1\r\n");
   MakeRows(stage, rows);
-  SECTION("when the step is looked at again") {
+  SECTION("when the step is checked again") {
     command.steps.Recheck();
     CHECK(RowsOf(command.steps).empty());
   }
@@ -102,7 +102,7 @@ TEST_CASE("no row of a partition that was made anew is left of what was chosen",
   }
 }
 
-TEST_CASE("each step has the rows that fit when it begins", "[steps]") {
+TEST_CASE("each step has the rows that match when it begins", "[steps]") {
   Stage stage(0);
   MakeRows(stage, kRows);
   Command command(stage.server);

@@ -1,4 +1,4 @@
-// Memory fails while a command serves those that wait.
+// An allocation fails while a command serves waiters.
 #include <catch2/catch.hpp>
 
 #include "tests/server/commands/stage.h"
@@ -7,9 +7,10 @@
 namespace sluice::server {
 namespace {
 
-// The partition that it waits for is made, and no memory is left to let it in: the write itself is
-// done. It is answered at once, with rows or with OOM; it does not wait for the next change.
-TEST_CASE("who waits for a partition is answered although memory failed when it was made",
+// The awaited partition is created, and serving the fetch fails for lack of memory: the write
+// itself has run. The fetch is answered immediately, with rows or with OOM; it does not wait for
+// the next change.
+TEST_CASE("a fetch that waits for a partition is answered although serving it ran out of memory",
           "[waiting]") {
   int failed_while_serving = 0;
   bool failed = true;

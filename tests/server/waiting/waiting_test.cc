@@ -1,4 +1,4 @@
-// Commands that wait: KV.WAIT for rows, and writes with BLOCK for room.
+// Blocked commands: KV.WAIT for rows, and writes with BLOCK for memory.
 #include <algorithm>
 
 #include <catch2/catch.hpp>
@@ -37,7 +37,7 @@ TEST_CASE("KV.WAIT is answered by the command that makes the last cell ready", "
   CHECK(waiter.Run({"PING"}) == "+PONG\r\n");
 }
 
-TEST_CASE("what became ready and went again is waited for again", "[waiting]") {
+TEST_CASE("a cell that became ready and was removed is waited for again", "[waiting]") {
   tests::TestServer server;
   tests::TestClient waiter(server);
   tests::TestClient writer(server);
@@ -70,7 +70,7 @@ TEST_CASE("rows are waited for by index, too, and for KV.MPUT and KV.APPEND", "[
   CHECK(waiter.Resume() == ":1\r\n");
 }
 
-TEST_CASE("KV.WAIT answers 0 when its time is up, and not before", "[waiting]") {
+TEST_CASE("KV.WAIT replies 0 at its time-out, and not before", "[waiting]") {
   tests::TestServer server;
   tests::TestClient waiter(server);
   waiter.Run(Wait("a", "x", "1500"));
@@ -81,7 +81,7 @@ TEST_CASE("KV.WAIT answers 0 when its time is up, and not before", "[waiting]") 
   CHECK(waiter.Resume() == ":0\r\n");
 }
 
-TEST_CASE("commands behind one that waits run after it, in order", "[waiting]") {
+TEST_CASE("commands after a blocked command run after it, in order", "[waiting]") {
   tests::TestServer server;
   tests::TestClient waiter(server);
   tests::TestClient writer(server);
@@ -91,7 +91,7 @@ TEST_CASE("commands behind one that waits run after it, in order", "[waiting]") 
   CHECK(waiter.Resume() == ":1\r\n$5\r\nafter\r\n");
 }
 
-TEST_CASE("a client that goes while it waits is forgotten", "[waiting]") {
+TEST_CASE("a blocked command of a closed connection is forgotten", "[waiting]") {
   tests::TestServer server;
   tests::TestClient writer(server);
   {
@@ -105,7 +105,7 @@ TEST_CASE("a client that goes while it waits is forgotten", "[waiting]") {
   CHECK(writer.Run(Put("a", "x")) == ":1\r\n");
 }
 
-TEST_CASE("many that wait for many rows are each answered once", "[waiting]") {
+TEST_CASE("many waiters for many rows are each answered once", "[waiting]") {
   constexpr int kClients = 50;
   constexpr int kRows = 40;
   tests::TestServer server;
@@ -133,7 +133,7 @@ TEST_CASE("many that wait for many rows are each answered once", "[waiting]") {
 
 constexpr std::int64_t kMiB = std::int64_t{1} << 20;
 
-// A put of 1 MiB of field x.
+// Puts field x with 1 MiB.
 Words Large(const std::string& key, const std::string& block_ms) {
   Words words = {"KV.PUT", "p", key};
   if (!block_ms.empty()) {
@@ -144,7 +144,7 @@ Words Large(const std::string& key, const std::string& block_ms) {
   return words;
 }
 
-// Room for two values of 1 MiB.
+// A memory budget for two values of 1 MiB.
 class Full {
  public:
   Full() : writer(server) {
@@ -158,7 +158,7 @@ class Full {
   tests::TestClient writer;
 };
 
-TEST_CASE("a large write with BLOCK waits for room before its payload is read", "[waiting]") {
+TEST_CASE("a large write with BLOCK waits for memory before its payload is read", "[waiting]") {
   Full full;
   tests::TestClient blocked(full.server);
   const std::string bytes = tests::Encode(Large("c", "0"));
@@ -170,12 +170,12 @@ TEST_CASE("a large write with BLOCK waits for room before its payload is read", 
   CHECK(full.writer.Run({"KV.CLEAR", "p", "KEYS", "1", "a"}) == ":1\r\n");
   CHECK(blocked.Resume().empty());
   CHECK_FALSE(blocked.Get().Blocked());
-  CHECK(full.server.GetMemory().GetBudget().Used() > kMiB * 2);  // the room is taken at once, whole
+  CHECK(full.server.GetMemory().GetBudget().Used() > kMiB * 2);  // charged immediately
   CHECK(full.writer.Run(Large("d", "")).starts_with("-OOM "));
   CHECK(blocked.Feed(std::string_view(bytes).substr(header)) == ":1\r\n");
 }
 
-TEST_CASE("a write with BLOCK gets OOM when its time is up, and the stream stays in sync",
+TEST_CASE("a write with BLOCK gets OOM at its time-out, and the stream stays in sync",
           "[waiting]") {
   Full full;
   tests::TestClient blocked(full.server);
@@ -193,15 +193,15 @@ TEST_CASE("a write with BLOCK gets OOM when its time is up, and the stream stays
   CHECK(replies.ends_with("\r\n+PONG\r\n"));
 }
 
-TEST_CASE("a value larger than maxmemory is refused at once, with BLOCK too", "[waiting]") {
+TEST_CASE("a value larger than maxmemory is refused immediately, with BLOCK too", "[waiting]") {
   Full full;
   full.server.Set("maxmemory", std::to_string(kMiB / 2));
   CHECK(full.writer.Run(Large("c", "0")).starts_with("-OOM "));
 }
 
-TEST_CASE("a small write with BLOCK is kept, and run when there is room", "[waiting]") {
+TEST_CASE("a small write with BLOCK is kept, and runs when there is memory", "[waiting]") {
   Full full;
-  full.server.Set("maxmemory", "1mb");  // less than what is used
+  full.server.Set("maxmemory", "1mb");  // less than is used
   tests::TestClient blocked(full.server);
   tests::TestClient late(full.server);
   CHECK(blocked
@@ -219,7 +219,7 @@ TEST_CASE("a small write with BLOCK is kept, and run when there is room", "[wait
   CHECK(full.writer.Run({"KV.TAGS", "p", "KEYS", "1", "new"}) == "*1\r\n$7\r\n{\"t\":1}\r\n");
 }
 
-TEST_CASE("writers wait in order of arrival; a later one that fits may pass", "[waiting]") {
+TEST_CASE("writes wait in order of arrival; a later write that fits may pass", "[waiting]") {
   Full full;
   tests::TestClient first(full.server);
   tests::TestClient second(full.server);
@@ -244,7 +244,7 @@ TEST_CASE("writers wait in order of arrival; a later one that fits may pass", "[
   full.writer.Run({"KV.CLEAR", "p", "KEYS", "1", "a"});
   first.Resume();
   second.Resume();
-  CHECK(first.Get().Blocked());         // needs more than there is
+  CHECK(first.Get().Blocked());         // needs more than is free
   CHECK_FALSE(second.Get().Blocked());  // fits
   CHECK(second.Feed(std::string_view(one).substr(one.find("BLOB") + 20)) == ":1\r\n");
   full.writer.Run({"KV.CLEAR", "p"});
@@ -253,7 +253,7 @@ TEST_CASE("writers wait in order of arrival; a later one that fits may pass", "[
   CHECK(first.Feed(std::string_view(large).substr(large.find("BLOB") + 20)) == ":1\r\n");
 }
 
-TEST_CASE("raising maxmemory wakes those that wait for room", "[waiting]") {
+TEST_CASE("raising maxmemory wakes the writes that wait for memory", "[waiting]") {
   Full full;
   full.server.Set("maxmemory", "1mb");
   tests::TestClient blocked(full.server);
