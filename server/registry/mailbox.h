@@ -59,7 +59,7 @@ class Mailbox {
   }
   // Moves all mails into `mails`, which must be empty. Returns false if there were none.
   bool Take(std::vector<Mail>& mails) noexcept {
-    if (!woken_.exchange(false)) {
+    if (!woken_.load() || !woken_.exchange(false)) {  // each request looks: mostly a load
       return false;
     }
     const MutexLock lock(mutex_);
