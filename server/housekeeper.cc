@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <exception>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -105,12 +107,21 @@ void Housekeeper::Compact() {
 void Housekeeper::LoadTorch() {
   const std::int64_t commands = server_.stats.Sum(&ThreadStats::commands);
   const bool idle = commands == std::exchange(commands_, commands);
-  if (server_.torch != nullptr && idle && !torch_.joinable() &&
-      server_.memory.GetArena().GetStats().used_bytes > 0) {
+  const bool has_values = server_.memory.GetArena().GetStats().used_bytes > 0;
+  if (server_.torch == nullptr || !idle || !has_values || std::exchange(torch_tried_, true)) {
+    return;
+  }
+  // Without a thread or memory for it, the first command that needs libtorch loads it and says why
+  // it cannot.
+  try {
     torch_ = std::thread([torch = server_.torch] {
-      std::string why_not;  // reported by the command that needs libtorch
-      static_cast<void>(torch->Get(&why_not));
+      try {
+        std::string why_not;
+        static_cast<void>(torch->Get(&why_not));
+      } catch (const std::bad_alloc&) {
+      }
     });
+  } catch (const std::exception&) {
   }
 }
 

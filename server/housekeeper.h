@@ -40,7 +40,8 @@ class Housekeeper {
   std::condition_variable_any wake_;
   bool stop_ GUARDED_BY(mutex_) = false;
   std::int64_t commands_ = 0;  // at the last walk
-  std::thread torch_;          // loads libtorch
+  bool torch_tried_ = false;
+  std::thread torch_;  // loads libtorch
   std::thread thread_;
 };
 

@@ -203,6 +203,7 @@ void Connection::Abandon() noexcept {
   for (; !handovers_.empty(); handovers_.PopBack()) {
     handovers_.Back().delivery->GiveBack(lock);
   }
+  wanting_taken_ = 0;
 }
 
 // Call it when the reply is complete.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include <boost/unordered/unordered_flat_set.hpp>
 
@@ -159,19 +160,10 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     if (command_.name != "kv.mput" || !EqualsIgnoreCase(args[2].text, "KEYS")) {
       return;
     }
-    std::int64_t count = 0;
-    if (EqualsIgnoreCase(args[3].text, "LINES")) {
-      std::string_view lines = args[4].text;
-      for (std::size_t end = 0; end != std::string_view::npos;) {
-        end = lines.find('\n');
-        keys_.insert(lines.substr(0, end));
-        lines.remove_prefix(std::min(lines.size(), end == lines.npos ? end : end + 1));
-      }
-    } else if (ParseInteger(args[3].text, count)) {
-      for (std::int64_t i = 0; i < count; ++i) {
-        keys_.insert(args[4 + static_cast<std::size_t>(i)].text);
-      }
-    }
+    std::vector<std::string_view> keys;
+    ArgReader reader(args.subspan(3));
+    reader.List("key", keys);
+    keys_.insert(keys.begin(), keys.end());
   }
 
   // Returns true if others wrote rows of this write since the last call. For many keys it looks at
