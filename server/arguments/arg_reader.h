@@ -47,7 +47,8 @@ class ArgReader {
   bool Option(std::string_view token);
   // A name that is valid by CheckName().
   std::string_view Name(std::string_view what);
-  // For commands of Redis. Errors: kError "value is not an integer or out of range", Redis's text.
+  // For numbers that commands of Redis have too.
+  // Errors: kError "value is not an integer or out of range", Redis's text.
   std::int64_t Integer(IntegerRange range = {});
   // The number after `option`. Errors: kError; the text names the option and the range.
   std::int64_t Number(std::string_view option, IntegerRange range = {});
