@@ -50,8 +50,10 @@ def test_a_wrong_reply_is_detected_and_corrected(tmp_path):
 
 def test_the_commands_of_a_block_share_a_connection(tmp_path):
     page = tmp_path / "page.md"
-    page.write_text("```console\n127.0.0.1:6390> MULTI\nOK\n127.0.0.1:6390(TX)> INCR n\nQUEUED\n"
-                    "127.0.0.1:6390(TX)> EXEC\n1) (integer) 1\n```\n")
+    page.write_text(
+        "```console\n127.0.0.1:6390> MULTI\nOK\n127.0.0.1:6390(TX)> INCR n\nQUEUED\n"
+        "127.0.0.1:6390(TX)> EXEC\n1) (integer) 1\n```\n"
+    )
     done = transcript("--check", page)
     assert done.returncode == 0, done.stderr
 
