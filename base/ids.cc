@@ -53,7 +53,7 @@ Status BadName(std::string_view what, std::string_view name, std::string_view wh
 
 Status CheckName(std::string_view what, std::string_view name) {
   if (name.empty()) {
-    return {Code::kError, fmt::format("{} is empty", what)};
+    return {Code::kError, fmt::format("{} name is empty", what)};
   }
   if (name.size() > kNameBytesMax) {
     return BadName(what, name, fmt::format("is longer than {} bytes", kNameBytesMax));

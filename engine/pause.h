@@ -1,6 +1,6 @@
-// Pause: CLIENT PAUSE: the time until which commands wait. During a pause nothing else gives rows
-// to tasks or removes rows: leases do not expire, blocked fetches are not answered, and no row is
-// evicted. (A name that has expired does not exist for readers.)
+// Pause: the state of CLIENT PAUSE. Commands wait until the pause ends. Meanwhile the server itself
+// gives no rows to tasks and removes none: leases do not expire, blocked fetches are not answered,
+// and no row is evicted. (A name that has expired does not exist for readers.)
 //
 // Thread safety: any thread. A pause begins under the engine lock.
 #pragma once

@@ -117,7 +117,7 @@ def test_samplers_are_set_at_init_and_per_call(client):
         1,
         6,
     ]  # rows 1, 4, 5, 6 have weights 1, 4, 0, 1
-    with pytest.raises(RequestError, match="needs RANK and STEP"):
+    with pytest.raises(RequestError, match="requires RANK and STEP"):
         client.get_meta(["x"], 1, sampling_config={"sampler": RankAwareSampler}, **get)
     with pytest.raises(ValueError, match=r"sampling_config has unknown names \['rank'\]; known are dp_rank, batch_index"):
         client.get_meta(["x"], 1, sampling_config={"rank": 1}, **get)

@@ -117,15 +117,18 @@ Result<std::int64_t> ParseBool(const Option& option, std::string_view value) {
 
 Result<std::int64_t> ParseBytes(const Option& option, std::string_view value) {
   const auto bytes = ParseMemory(value);
-  if (!bytes || *bytes < option.min || *bytes > option.max) {
+  if (!bytes) {
     return Bad(option, "a memory value (like 512mb)", value);
+  }
+  if (*bytes < option.min || *bytes > option.max) {
+    return Bad(option, fmt::format("{} to {} bytes", option.min, option.max), value);
   }
   return *bytes;
 }
 
 Status CheckText(const Option& option, std::string_view value) {
   if (std::any_of(value.begin(), value.end(), [](char c) { return c >= 0 && c < ' '; })) {
-    return Bad(option, "a text without control characters", value);
+    return Bad(option, "text without control characters", value);
   }
   const bool known =
       option.choices.empty() ||

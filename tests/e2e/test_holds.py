@@ -63,5 +63,5 @@ def test_field_names_that_were_only_asked_for_are_forgotten(built):
             client.execute_command("TASK.READY", "fields", "t", "FIELDS", 1, f"field-{number}")
         ready = client.execute_command("TASK.READY", "fields", "t", "FIELDS", 1, "x")
         assert ready == bench_holds.indexes([0])
-        with pytest.raises(redis.ResponseError, match="RANK must be an integer from 0 to 65535, not '65536'"):
+        with pytest.raises(redis.ResponseError, match="RANK: expected an integer from 0 to 65535, got '65536'"):
             client.execute_command("TASK.FETCH", "fields", "t", "FIELDS", 1, "x", "COUNT", 1, "RANK", 65536, "STEP", 0)

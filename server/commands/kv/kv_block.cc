@@ -162,7 +162,7 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     }
     std::vector<std::string_view> keys;
     ArgReader reader(args.subspan(3));
-    reader.List("key", keys);
+    reader.List("KEYS", keys);
     keys_.insert(keys.begin(), keys.end());
   }
 

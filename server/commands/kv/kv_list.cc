@@ -128,7 +128,7 @@ Status KvScan(Context& context, ArgReader& args) {
 // KV.CHANGES partition revision [FIELDS list]
 Status KvChanges(Context& context, ArgReader& args) {
   const std::string_view partition = args.Name("partition");
-  const std::int64_t since = args.Integer({.min = 0});
+  const std::int64_t since = args.Number("revision", {.min = 0});
   if (args.Option("FIELDS")) {
     ReadFields(context, args);
   }

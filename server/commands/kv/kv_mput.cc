@@ -90,10 +90,10 @@ void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
           Status(Code::kError,
                  fmt::format("syntax error: field '{}': dims or SHAPES, not both", source.field)));
     }
-    const std::int64_t rank = args.Integer({.min = 0});
+    const std::int64_t rank = args.Number("SHAPES", {.min = 0});
     if (args.ok() && rank > static_cast<std::int64_t>(store::kRankMax)) {
-      args.Fail(Status(Code::kShape, fmt::format("field '{}': rank {} is over {}", source.field,
-                                                 rank, store::kRankMax)));
+      args.Fail(Status(Code::kShape, fmt::format("field '{}': rank {} is more than {}",
+                                                 source.field, rank, store::kRankMax)));
     }
     std::vector<std::int64_t>& shapes = context.scratch.Ints();
     args.PackedInts("SHAPES", shapes);
@@ -117,10 +117,10 @@ void ReadTags(Context& context, ArgReader& args, std::size_t rows) {
   if (!scratch.tags.empty()) {
     args.Fail(Status(Code::kError, "syntax error: TAGS is given twice"));
   }
-  args.List("tags", scratch.words);
+  args.List("TAGS", scratch.words);
   if (args.ok() && scratch.words.size() != rows) {
-    args.Fail(
-        Status(Code::kShape, fmt::format("TAGS: {} tags for {} rows", scratch.words.size(), rows)));
+    args.Fail(Status(Code::kShape, fmt::format("TAGS: expected one tag for each of {} rows, got {}",
+                                               rows, scratch.words.size())));
   }
   for (const std::string_view patch : scratch.words) {
     AddTag(context, args, patch);
@@ -158,8 +158,10 @@ void ReadSafetensorsColumns(Context& context, ArgReader& args, std::size_t rows)
 RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
   RowSet rows;
   if (args.Option("NEW")) {
-    rows = {
-        .kind = RowSet::Kind::kNew, .keys = {}, .indexes = {}, .count = args.Integer({.min = 1})};
+    rows = {.kind = RowSet::Kind::kNew,
+            .keys = {},
+            .indexes = {},
+            .count = args.Number("NEW", {.min = 1})};
   } else if (!ReadRows(context, args, rows)) {
     args.Fail(Status(Code::kError, "syntax error: expected KEYS, ROWS or NEW"));
   }

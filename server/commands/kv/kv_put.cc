@@ -69,10 +69,10 @@ void ReadValues(Context& context, ArgReader& args, ColumnSource& source) {
   if (args.HasMore() && !EqualsIgnoreCase(next, "FIELD") && !EqualsIgnoreCase(next, "TAG") &&
       !EqualsIgnoreCase(next, "BLOCK") && !EqualsIgnoreCase(next, "RETURN")) {
     args.Fail(Status(Code::kError,
-                     fmt::format("syntax error: field '{}': {} {} takes {} values, got '{}' after "
-                                 "them",
-                                 source.field, store::NameOf(source.dtype),
-                                 store::ShapeText(source.dims), count, Printable(next))));
+                     fmt::format("syntax error: field '{}': unexpected '{}' after the values of {} "
+                                 "{}",
+                                 source.field, Printable(next), store::NameOf(source.dtype),
+                                 store::ShapeText(source.dims))));
   }
 }
 

@@ -16,9 +16,6 @@
 
 namespace sluice::server {
 
-// Reads the integer value of `option`; an error message names the option. Errors: kError.
-std::int64_t ReadNumber(ArgReader& args, std::string_view option, IntegerRange range);
-
 // Reads `<list>` of fields, after FIELDS.
 void ReadSelectedFields(Context& context, ArgReader& args, controller::Selection& selection);
 // Reads `<m> <tag> <op> <value> ...`, after WHERE.
