@@ -10,6 +10,7 @@ import time
 
 import redis
 from bench_waits import connect, drain, pack
+from live_server import own_server
 
 HOLD_MS = 5.0
 MANY_ROWS = 20_000  # a request that names more has a bound per row
@@ -382,7 +383,7 @@ def _leases(tasks):
     return sum(value["leases"] for name, value in tasks.items() if re.fullmatch(r"task\d+", name))
 
 
-def bench_holds(report, size, own_server):
+def bench_holds(report, size):
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "sluice.conf")
         config.write_text("slowlog-max-len 127\n")

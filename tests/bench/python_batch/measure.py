@@ -165,7 +165,6 @@ def machine() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", required=True, help="the binary")
     parser.add_argument("--transferqueue-python", help="of the virtual environment that has TransferQueue")
     parser.add_argument("--without-transferqueue", action="store_true", help="the raw socket alone")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and one setting of TransferQueue instead of five")
@@ -184,7 +183,7 @@ def main() -> int:
             settings = SETTINGS_QUICK if options.quick else SETTINGS
             setting, tried = best_setting(options.transferqueue_python, settings)
         sides = {
-            "Sluice": start(sys.executable, "sluice_client.py", options.server),
+            "Sluice": start(sys.executable, "sluice_client.py"),
             "raw socket": start(sys.executable, "raw_socket.py"),
         }
         if setting:
