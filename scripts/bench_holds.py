@@ -9,8 +9,9 @@ import tempfile
 import time
 
 import redis
-from bench_waits import connect, drain, pack
+from bench_waits import connect, drain
 from live_server import own_server
+from resp import pack
 
 HOLD_MS = 5.0
 MANY_ROWS = 20_000  # a request that names more has a bound per row

@@ -10,7 +10,6 @@ import platform
 import random
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,8 +18,9 @@ import time
 
 import bench_holds
 import redis
-from bench_waits import Waits, connect, drain, others, pack
+from bench_waits import Waits, connect, drain, others
 from live_server import free_port, own_server
+from resp import pack
 
 BATCH = 1000
 LIVE = 10_000

@@ -17,8 +17,9 @@ import statistics
 import sys
 import time
 
-from bench_waits import connect, drain, pack
+from bench_waits import connect, drain
 from live_server import own_server
+from resp import pack
 
 FIELDS = [f"f{i:02}" for i in range(20)]
 SMALL = 1000

@@ -25,6 +25,7 @@ from kv_model import Model
 from kv_random import Chooser
 from kv_replies import Error, ErrorReply, difference, matches, pairs
 from kv_words import Unspecified, merge, same_json, strict_json
+from resp import pack
 from tensors import packed
 
 FIRST = int(os.environ.get("SLUICE_SEED", "1"))
@@ -42,7 +43,7 @@ class Wire:
         self.reader = self.socket.makefile("rb", 1 << 18)
 
     def run(self, commands):
-        self.socket.sendall(b"".join(map(encoded, commands)))
+        self.socket.sendall(b"".join(pack(*command) for command in commands))
         return [self.read() for _ in commands]
 
     def read(self):
@@ -63,10 +64,6 @@ class Wire:
     def close(self):
         self.reader.close()
         self.socket.close()
-
-
-def encoded(args):
-    return b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
 
 
 def shown(args):
@@ -227,13 +224,13 @@ class Session:
         if self.random.random() < 0.7:
             while args[0] not in (b"KV.PUT", b"KV.MPUT", b"KV.APPEND", b"KV.CLEAR"):
                 args = self.chooser.command()
-            whole = encoded(args)
+            whole = pack(*args)
             data = whole[: self.random.randrange(1, len(whole))]
             self.last.append([b"(broken off)", *args, b"(after %d bytes)" % len(data)])
         else:
             name = self.some_partition()
             args = [b"KV.WAIT", name, b"KEYS", b"1", b"never", b"FIELDS", b"1", b"never", b"TIMEOUT", b"0"]
-            data = encoded(args)
+            data = pack(*args)
             self.last.append([b"(closed)", *args])
         other = socket.socket() if self.tcp else socket.socket(socket.AF_UNIX)
         other.connect(("127.0.0.1", self.server.port) if self.tcp else self.server.path)
