@@ -1,10 +1,14 @@
-"""Random KV commands against the server and against a model of docs/protocol.md: every reply and every state is compared.
+"""The one model of the KV commands: random commands go to the server and to a model of docs/protocol.md, and every reply
+and every state is compared.
 
 A seed is 2,000 commands of all kinds, a quarter of them wrong on purpose, over two connections chosen at random. After
 each, its reply is compared with the model's (kv_model.py), and the partition it names is read back whole. Pollers
 follow KV.CHANGES, a KV.SCAN runs between the writes, other connections close in the middle of a write or while they are
 blocked. At the end nothing is left. SLUICE_SEED: first seed; SLUICE_SEEDS: number of seeds. A failure names the seed and
 shows the last commands.
+
+The streaming commands have a model of their own (tests/stream_model), and so have strings, names and expiry, and values
+while compaction moves them (tests/store_model).
 
 The tests below check that this detects faults: a reply changed on its way (REPLY_MUTATIONS: a row dropped, two tags
 exchanged, DICT off by one, a bit flipped ...), and a changed rule of the model (MODEL_MUTATIONS). Each must fail, usually
@@ -413,8 +417,8 @@ def prepended(cell, data):
 
 @pytest.mark.parametrize("mutation", MODEL_MUTATIONS)
 def test_a_wrong_rule_is_detected(server, monkeypatch, mutation):
-    place, name, value = MODEL_MUTATIONS[mutation]
-    monkeypatch.setattr(place, name, value, raising=name != "touched")
+    owner, name, value = MODEL_MUTATIONS[mutation]
+    monkeypatch.setattr(owner, name, value, raising=name != "touched")
     with pytest.raises(AssertionError, match="seed 4, command") as failure:
         play(server, 4, 5 * COMMANDS)
     print(failure.value)
