@@ -348,7 +348,7 @@ def _run_once(client, port, case, commands, run):
             connection.sendall(b"".join(pack(*request) for request in requests))
             mine = sum(Case("", request).command(commands) == name for request in requests)
             _read_some(client, connection, name, begin + mine)
-    return _settled(client, case.of or name, case)
+    return _longest_hold(client, case.of or name, case)
 
 
 def _read_some(client, connection, name, calls):
@@ -366,8 +366,8 @@ def _read_some(client, connection, name, calls):
     raise TimeoutError(f"no reply to {name}")
 
 
-def _settled(client, name, case):
-    """Waits for later effects: leases expire, partitions expire, a disconnect is noticed."""
+def _longest_hold(client, name, case):
+    """Returns the longest hold in ms, after later effects: leases expire, partitions expire, a disconnect is noticed."""
     if case.of is None:
         return holds_of(client).get(name, 0) / 1000
     deadline = time.monotonic() + 60
