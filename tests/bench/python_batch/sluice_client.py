@@ -1,4 +1,4 @@
-"""The package, with a server of its own on a Unix socket."""
+"""The Python package, with its own server on a Unix socket."""
 
 import pathlib
 import tempfile
