@@ -1,13 +1,9 @@
 """How long commands hold the engine lock: the cases of scripts/bench_holds.py, on a smaller partition."""
 
-import sys
-
+import bench_holds
 import pytest
 import redis
-from live_server import ROOT, Server
-
-sys.path.insert(0, str(ROOT / "scripts"))
-import bench_holds  # noqa: E402
+from live_server import Server
 
 SMALL = bench_holds.Size(rows=20_000, steps=128, leases=500)
 

@@ -156,8 +156,8 @@ def test_padded_fields_are_dense_tensors(r, library, side):
         largest = np.max([row.shape for row in rows], axis=0).tolist()
         wanted[name] = torch.ones([ROWS, *largest]).to(TORCH[dtype])
         for row, padded in zip(rows, wanted[name], strict=True):
-            place = [slice(size - n, size) if side == "left" else slice(n) for n, size in zip(row.shape, largest)]
-            padded[tuple(place)] = row
+            slices = [slice(size - n, size) if side == "left" else slice(n) for n, size in zip(row.shape, largest)]
+            padded[tuple(slices)] = row
     file = get_file(r, "p", "PAD", side, "1")
     assert_tensors(load(library, file), wanted)
     # As input it is a dense field, and its shapes are ignored.

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/kv_model/random_picks.h"
+#include "tests/support/random_picks.h"
 #include "tests/stream_model/stream_model.h"
 #include "tests/stream_model/stream_requests.h"
 

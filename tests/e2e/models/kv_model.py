@@ -739,9 +739,9 @@ def padded(dtype, cells, side, value):
     result = np.empty((len(cells), *dims, len(fill)), np.uint8)
     result[:] = fill
     for i, cell in enumerate(cells):
-        place = tuple(
+        slices = tuple(
             slice(most - dim, most) if side == "LEFT" else slice(0, dim)
             for dim, most in zip(cell.shape, dims, strict=True)
         )
-        result[(i, *place)] = np.frombuffer(cell.blob.data, np.uint8).reshape(*cell.shape, len(fill))
+        result[(i, *slices)] = np.frombuffer(cell.blob.data, np.uint8).reshape(*cell.shape, len(fill))
     return dims, result.tobytes()
