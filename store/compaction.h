@@ -69,7 +69,7 @@ class Compaction {
   Memory& memory_;
   State state_ = State::kNextField;
   std::string partition_;       // the current one
-  Revision made_ = 0;           // revision at which it was created
+  std::int64_t incarnation_ = 0;  // of the partition
   std::uint32_t field_id_ = 0;  // in partition_
   Text field_name_;
   std::uint32_t next_chunk_ = 0;

@@ -223,7 +223,7 @@ std::optional<store::NumberedKeys> MakeKeysAhead(Context& context, std::string_v
   return store::NumberedKeys(first, std::min(rows.size(), kKeysAheadMax));
 }
 
-// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH]
+// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH | ALL]
 //         [TAGS list] [COLUMN ...] ... [SAFETENSORS bytes]
 Status KvMput(Context& context, ArgReader& args) {
   Scratch& scratch = context.scratch;
@@ -271,7 +271,7 @@ Status KvMput(Context& context, ArgReader& args) {
 
 constexpr Arg kNewRowsArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "string", .token = "ROWS"},
+    {.name = "indexes", .type = "block", .token = "ROWS", .args = kIndexesArgs},
     {.name = "count", .type = "integer", .token = "NEW"}};
 constexpr Arg kColumnArgs[] = {
     {.name = "name", .type = "string"},

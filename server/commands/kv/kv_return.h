@@ -1,5 +1,5 @@
-// RETURN FIELDS|TAGS|BOTH of KV.PUT and KV.MPUT: a write replies with the fields and tags of the
-// rows that it wrote.
+// RETURN FIELDS|TAGS|BOTH|ALL of KV.PUT and KV.MPUT: a write replies with the fields and tags of the
+// rows that it wrote; with ALL also with the incarnation of the partition.
 //
 // The reply is from the same moment as the write. It cannot fail once the write is applied: its
 // space is reserved just before.
@@ -15,11 +15,13 @@ namespace sluice::server {
 // The arguments, for COMMAND DOCS.
 inline constexpr Arg kReturnArgs[] = {{.name = "fields", .type = "pure-token", .token = "FIELDS"},
                                       {.name = "tags", .type = "pure-token", .token = "TAGS"},
-                                      {.name = "both", .type = "pure-token", .token = "BOTH"}};
+                                      {.name = "both", .type = "pure-token", .token = "BOTH"},
+                                      {.name = "all", .type = "pure-token", .token = "ALL"}};
 
 struct Return {
   bool fields = false;
   bool tags = false;
+  bool incarnation = false;
   [[nodiscard]] bool Given() const { return fields || tags; }
 };
 
