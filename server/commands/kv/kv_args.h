@@ -19,18 +19,15 @@ namespace sluice::server {
 // The argument forms, for COMMAND DOCS.
 inline constexpr Arg kListArgs[] = {{.name = "numitems", .type = "integer"},
                                     {.name = "item", .type = "string", .multiple = true}};
-inline constexpr Arg kIndexesArgs[] = {
-    {.name = "indexes", .type = "string"},
-    {.name = "incarnation", .type = "integer", .token = "OF", .optional = true}};
 inline constexpr Arg kRowsArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "block", .token = "ROWS", .args = kIndexesArgs}};
+    {.name = "indexes-of-incarnation", .type = "string", .token = "ROWS", .multiple = true}};
 
 inline constexpr Arg kWhereArgs[] = {{.name = "numconditions", .type = "integer"},
                                      {.name = "condition", .type = "string", .multiple = true}};
 inline constexpr Arg kRowChoiceArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "block", .token = "ROWS", .args = kIndexesArgs},
+    {.name = "indexes-of-incarnation", .type = "string", .token = "ROWS", .multiple = true},
     {.name = "numconditions-condition", .type = "string", .token = "WHERE", .multiple = true}};
 
 // Reads `KEYS <list>` or `ROWS <blob> [OF <incarnation>]`. Returns whether one of them was next.

@@ -271,7 +271,7 @@ Status KvMput(Context& context, ArgReader& args) {
 
 constexpr Arg kNewRowsArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "block", .token = "ROWS", .args = kIndexesArgs},
+    {.name = "indexes-of-incarnation", .type = "string", .token = "ROWS", .multiple = true},
     {.name = "count", .type = "integer", .token = "NEW"}};
 constexpr Arg kColumnArgs[] = {
     {.name = "name", .type = "string"},
