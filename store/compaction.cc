@@ -60,8 +60,8 @@ bool Compaction::Take() {
 bool Compaction::NextField() {
   Reset();
   Partition* partition = store_.PartitionFrom(partition_);
-  bool entered =
-      partition != nullptr && partition->Name().View() == partition_ && partition->Incarnation() == incarnation_;
+  bool entered = partition != nullptr && partition->Name().View() == partition_ &&
+                 partition->Incarnation() == incarnation_;
   field_id_ = entered ? field_id_ + 1 : 0;
   while (partition != nullptr) {
     if (entered || std::exchange(partition->has_garbage, false)) {

@@ -61,11 +61,12 @@ void Store::Changed(std::string_view name) noexcept {
 
 Result<Name*> Store::MakePartition(std::string_view name) {
   // `made` is the revision of the write that creates the partition.
-  const Partition::Birth birth = {.made = revision_ + 1,
-                                  .incarnation = started_us_ + static_cast<std::int64_t>(revision_) + 1,
-                                  .seed = seed_,
-                                  .now_ms = NowMs(),
-                                  .listeners = &listeners_};
+  const Partition::Birth birth = {
+      .made = revision_ + 1,
+      .incarnation = started_us_ + static_cast<std::int64_t>(revision_) + 1,
+      .seed = seed_,
+      .now_ms = NowMs(),
+      .listeners = &listeners_};
   return Insert(name, std::make_unique<Partition>(Text(name), memory_, birth));
 }
 

@@ -75,7 +75,8 @@ class Store {
   // KV.PUT, KV.MPUT. Creates a missing partition, except for RowSet::kIndexes (kNoPartition).
   // Resets `result` first. REQUIRES: names checked (CheckName), sources checked (CheckColumn),
   // chunk slots / dict / tags match the number of rows, no duplicate key, index or field.
-  // Errors: kWrongType, kNoPartition, kStale, kNoKey, kDType ("field 'x' of partition 'p' is int64, not
+  // Errors: kWrongType, kNoPartition, kStale, kNoKey, kDType ("field 'x' of partition 'p' is int64,
+  // not
   //         float32"), kNoField and kNotReady (of `same`), kBadTag, kError (too many fields), kOom;
   //         std::bad_alloc.
   Status Write(const WriteRequest& request, WriteResult& result);

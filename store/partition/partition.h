@@ -80,7 +80,7 @@ class Partition final : public DeferredDestruction {
   struct Birth {
     Revision made = 0;
     std::int64_t incarnation = 0;  // unique among all partitions of the server, over restarts too
-    std::uint64_t seed = 0;  // for the hash maps
+    std::uint64_t seed = 0;        // for the hash maps
     std::int64_t now_ms = 0;
     const std::vector<Listener*>* listeners = nullptr;  // of changes of rows; borrowed
   };

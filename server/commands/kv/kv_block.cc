@@ -176,7 +176,8 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     }
     store::Partition& partition = **found;
     if (!keys_.empty()) {
-      const bool same = std::exchange(incarnation_, partition.Incarnation()) == partition.Incarnation();
+      const bool same =
+          std::exchange(incarnation_, partition.Incarnation()) == partition.Incarnation();
       const RowIndex from = std::exchange(next_index_, partition.NextIndex());
       bool written = !same || next_index_ - from > kRowsMax;
       for (RowIndex index = from; !written && index < next_index_; ++index) {
@@ -205,8 +206,8 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
   engine::WaitQueue* waits_in_ = nullptr;
   // As RowsWereWritten() saw them last.
   std::int64_t incarnation_ = 0;  // of the partition
-  RowIndex next_index_ = 0;  // of the partition
-  Revision revision_ = 0;    // of the only row
+  RowIndex next_index_ = 0;       // of the partition
+  Revision revision_ = 0;         // of the only row
   std::int64_t paused_until_us_ = kNever;
   boost::unordered_flat_set<std::string_view, TextHash>
       keys_;  // of KV.MPUT KEYS; views of request_

@@ -1,5 +1,5 @@
-// RETURN FIELDS|TAGS|BOTH|ALL of KV.PUT and KV.MPUT: a write replies with the fields and tags of the
-// rows that it wrote; with ALL also with the incarnation of the partition.
+// RETURN FIELDS|TAGS|BOTH|ALL of KV.PUT and KV.MPUT: a write replies with the fields and tags of
+// the rows that it wrote; with ALL also with the incarnation of the partition.
 //
 // The reply is from the same moment as the write. It cannot fail once the write is applied: its
 // space is reserved just before.

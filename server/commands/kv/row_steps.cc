@@ -88,7 +88,8 @@ Status RowSteps::Begin(RowChoice& choice, bool at_once) {
 
 store::Partition* RowSteps::SamePartition() {
   auto found = context_.server.store(context_.turn.Enter()).FindPartition(partition_);
-  return found.ok() && *found != nullptr && (*found)->Incarnation() == incarnation_ ? *found : nullptr;
+  return found.ok() && *found != nullptr && (*found)->Incarnation() == incarnation_ ? *found
+                                                                                    : nullptr;
 }
 
 void RowSteps::Recheck() {

@@ -231,7 +231,8 @@ controller::Stream* StreamOf(engine::EngineLock& lock, Server& server, std::stri
                              std::int64_t incarnation) {
   auto found = server.store(lock).FindPartition(partition);
   store::Partition* const now = found.ok() ? *found : nullptr;
-  return now == nullptr || now->Incarnation() != incarnation ? nullptr : controller::Streams::Find(*now);
+  return now == nullptr || now->Incarnation() != incarnation ? nullptr
+                                                             : controller::Streams::Find(*now);
 }
 
 NewTask::~NewTask() {

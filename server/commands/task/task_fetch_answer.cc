@@ -199,7 +199,8 @@ void GiveBackTo(engine::EngineLock& lock, Server& server, controller::Stream& st
 
 void GiveBack(engine::EngineLock& lock, Server& server, const FetchArgs& args,
               const FetchAnswer& answer) noexcept {
-  if (controller::Stream* const stream = StreamOf(lock, server, args.partition, answer.incarnation)) {
+  if (controller::Stream* const stream =
+          StreamOf(lock, server, args.partition, answer.incarnation)) {
     GiveBackTo(lock, server, *stream, args.fetch, answer);
     if (answer.held) {  // other tasks may have consumed the rows in between
       server.streams.Evict(lock, *stream, answer.fetched.rows);

@@ -16,7 +16,7 @@ namespace sluice::server {
 struct FetchAnswer {
   controller::Fetched fetched;
   std::int64_t incarnation = 0;  // of the partition
-  bool new_task = false;  // the task was created for this fetch
+  bool new_task = false;         // the task was created for this fetch
   // AUTOEVICT: the rows are held (Stream::HoldRows) until the system has taken the reply.
   bool held = false;
   std::vector<Text> keys;
