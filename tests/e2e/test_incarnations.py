@@ -71,8 +71,8 @@ def test_the_answers_of_a_fetch_and_of_a_put_name_the_incarnation(r):
         reply = r.execute_command(*command)
         reply = reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2], strict=True))
         assert reply[b"incarnation"] == of, command
-    assert r.execute_command("KV.MPUT", "p", "NEW", 1, "RETURN", "ALL", "TAGS", 1, "{}")[-1] == of
-    assert r.execute_command("KV.PUT", "p", "a", "RETURN", "ALL", "TAG", "{}")[-1] == of
+    assert r.execute_command("KV.MPUT", "p", "NEW", 1, "RETURN", "INCARNATION", "TAGS", 1, "{}")[-1] == of
+    assert r.execute_command("KV.PUT", "p", "a", "RETURN", "INCARNATION", "TAG", "{}")[-1] == of
 
 
 def test_a_blocked_fetch_names_the_partition_that_served_it(r, server):

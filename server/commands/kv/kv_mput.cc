@@ -223,7 +223,8 @@ std::optional<store::NumberedKeys> MakeKeysAhead(Context& context, std::string_v
   return store::NumberedKeys(first, std::min(rows.size(), kKeysAheadMax));
 }
 
-// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH | ALL]
+// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH |
+// INCARNATION]
 //         [TAGS list] [COLUMN ...] ... [SAFETENSORS bytes]
 Status KvMput(Context& context, ArgReader& args) {
   Scratch& scratch = context.scratch;

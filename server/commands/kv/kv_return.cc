@@ -23,14 +23,14 @@ bool ReadReturn(ArgReader& args, Return& what) {
   if (what.Given()) {
     args.Fail(Status(Code::kError, "syntax error: RETURN is given twice"));
   }
-  what.incarnation = args.Option("ALL");
-  const bool both = what.incarnation || args.Option("BOTH");
+  const bool both = args.Option("BOTH");
   what.fields = both || args.Option("FIELDS");
   what.tags = both || (!what.fields && args.Option("TAGS"));
+  what.incarnation = !what.Given() && args.Option("INCARNATION");
   if (!what.Given()) {
     args.Fail(Status(
         Code::kError,
-        fmt::format("syntax error: RETURN: expected FIELDS, TAGS, BOTH or ALL{}",
+        fmt::format("syntax error: RETURN: expected FIELDS, TAGS, BOTH or INCARNATION{}",
                     args.HasMore() ? fmt::format(", got '{}'", Printable(args.Peek())) : "")));
   }
   return true;
