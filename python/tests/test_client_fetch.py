@@ -139,6 +139,24 @@ def test_groups_are_formed_by_a_tag(client):
         groups.sample([0, 1], 2)
 
 
+def test_ids_that_differ_by_one_are_different_prompts(client):
+    uid = 0x9F3C51D28A7740E6B1C40D5EF2986A31  # 128 bits, as a UUID
+    tags = [{"uid": uid + i} for i in (0, 1, 1, 0, 2)]
+    client.get_meta([], 5, "p", mode="insert")
+    client.put(TensorDict({"x": torch.arange(5)}, batch_size=5), BatchMeta(range(5), ["p"] * 5, custom_meta=tags))
+    batch = client.fetch(["x"], 4, "p", "t", sampler=GRPOGroupNSampler(2, by="uid"))
+    assert batch.data["x"].tolist() == [0, 3, 1, 2] and batch.tags == [tags[0], tags[3], tags[1], tags[2]]
+    assert batch.metadata.custom_meta == batch.tags
+    for where, rows in [
+        (("uid", "=", uid + 1), [1, 2]),
+        (("uid", ">", uid), [1, 2, 4]),
+        (("uid", "IN", [uid + 2, uid + 3]), [4]),
+        (("uid", "=", float(uid)), []),  # the nearest double is another number
+    ]:
+        batch = client.fetch(["x"], 5, "p", f"task {where}", where=[where], min_rows=1)
+        assert (batch.data["x"].tolist() if batch else []) == rows, where
+
+
 def test_limits_and_conditions_of_partitions_apply(client):
     client.create_partition("p", expect=3, max_rows=2, max_bytes=1000, tasks=["t"], autoevict=True, ttl_s=60)
     info = client.partition_info("p")
