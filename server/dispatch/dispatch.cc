@@ -49,6 +49,11 @@ Status UnknownSubcommand(const Command& parent, RequestView request) {
                             Echo(request[1].text, kEchoedBytesMax), UpperCased(parent.name)));
 }
 
+bool IsQueued(const Context& context, const Command& command) {
+  return context.connection.transaction.active && !context.in_transaction &&
+         (command.flags & kInMulti) == 0;
+}
+
 // The flags of what the command runs: for EXEC those of the queued commands.
 std::uint32_t RunFlags(const Command& command, const Transaction& transaction) {
   return command.name == "exec" ? transaction.flags : command.flags;
@@ -79,11 +84,13 @@ Status TransactionGate(const Command& command, const ConnectionInfo& connection)
 }
 
 // Commands that may wait for memory check it themselves, except in MULTI, where nothing waits: see
-// WriteRows() in commands/kv/kv_block.h. EXEC needs memory if one of its commands does.
+// WriteRows() in commands/kv/kv_block.h. Every command needs memory to be queued; EXEC needs some
+// if one of its commands does.
 Status MemoryGate(const Command& command, const Context& context) {
   const Transaction& transaction = context.connection.transaction;
   const bool waits = (command.flags & kBlocking) != 0 && !transaction.active;
-  const bool needs_memory = (RunFlags(command, transaction) & kDenyOom) != 0;
+  const bool needs_memory =
+      (RunFlags(command, transaction) & kDenyOom) != 0 || IsQueued(context, command);
   return needs_memory && !waits ? CheckMemory(context) : Status();
 }
 
@@ -120,11 +127,6 @@ Status PassGates(const Context& context, const Command* command, RequestView req
   TRY(KnownGate(command, request));
   TRY(CheckCommand(context, *command, request.size()));
   return drained;
-}
-
-bool IsQueued(const Context& context, const Command& command) {
-  return context.connection.transaction.active && !context.in_transaction &&
-         (command.flags & kInMulti) == 0;
 }
 
 void Queue(Context& context, const Command& command) {

@@ -45,11 +45,9 @@ std::vector<std::string_view> FlagNames(const Command& row) {
     Flag flag;
     std::string_view text;
   };
-  constexpr Name kNames[] = {{kWrite, "write"},      {kReadOnly, "readonly"},
-                             {kDenyOom, "denyoom"},  {kAdmin, "admin"},
-                             {kLoading, "loading"},  {kFast, "fast"},
-                             {kNoAuth, "no_auth"},   {kBlocking, "blocking"},
-                             {kNoMulti, "no_multi"}, {kMayReplicate, "may_replicate"}};
+  constexpr Name kNames[] = {{kWrite, "write"},    {kReadOnly, "readonly"}, {kDenyOom, "denyoom"},
+                             {kAdmin, "admin"},    {kLoading, "loading"},   {kFast, "fast"},
+                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}, {kNoMulti, "no_multi"}};
   std::vector<std::string_view> names;
   for (const Name& name : kNames) {
     if ((row.flags & name.flag) != 0) {
@@ -416,12 +414,12 @@ constexpr std::array kCommands = {
          .summary = "Returns documentation of the given commands, or all commands.",
          .args = kNamesArgs})),
     Row(IntrospectionRow({.name = "command|getkeys",
-                          .arity = -3,
+                          .arity = -4,
                           .handler = CommandGetKeys,
                           .summary = "Extracts the key arguments from a command.",
                           .args = kGetKeysArgs})),
     Row(IntrospectionRow({.name = "command|getkeysandflags",
-                          .arity = -3,
+                          .arity = -4,
                           .handler = CommandGetKeysAndFlags,
                           .summary = "Extracts the key arguments from a command, with what the "
                                      "command does with them.",
