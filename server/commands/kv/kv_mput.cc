@@ -81,7 +81,7 @@ void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
   ColumnSource& source = column.source;
   source.field = args.Word("the field's name");
   if (args.ok()) {
-    args.Fail(CheckFieldName(source.field));
+    args.Fail(CheckName("field", source.field));
   }
   ReadFieldShape(context, args, source);
   if (args.Option("SHAPES")) {
