@@ -50,6 +50,8 @@ const Command* FindCommand(std::string_view name);
 const Command* FindSubcommand(const Command& parent, std::string_view child);
 // True for a row named "parent|child".
 bool IsSubcommand(const Command& command);
+// False for the commands of Sluice and RedisAI, whose names have a dot.
+bool IsOfRedis(const Command& command);
 
 // The row's position in the table, 0..CommandCount()-1, for statistics per command.
 std::size_t CommandCount();

@@ -105,10 +105,7 @@ Status KvScan(Context& context, ArgReader& args) {
       continue;
     }
     if (!count && args.Option("COUNT")) {
-      count = args.Integer();
-      if (args.ok() && *count < 1) {
-        args.Fail(SyntaxError());  // as in Redis
-      }
+      count = args.Number("COUNT", {.min = 1});
     } else {
       args.Unexpected();
     }
