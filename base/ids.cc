@@ -76,14 +76,6 @@ Status CheckName(std::string_view what, std::string_view name) {
   return {};
 }
 
-Status CheckFieldName(std::string_view name) {
-  TRY(CheckName("field", name));
-  if (name.starts_with("__") || name.ends_with(".values") || name.ends_with(".shapes")) {
-    return BadName("field", name, "may not begin with __ nor end in .values or .shapes");
-  }
-  return {};
-}
-
 std::string Printable(std::string_view text) {
   std::string out;
   for (std::size_t at = 0; at < text.size();) {

@@ -128,7 +128,8 @@ class WaitQueues final : public store::Listener {
   void SetServeSoon(std::function<void()> serve_soon) { serve_soon_ = std::move(serve_soon); }
 
   // Returns the queue of this key. It exists until Release() was called as often as Hold(). The
-  // holder of a queue joins it without allocating. Errors: std::bad_alloc.
+  // holder of a queue joins it without allocating. The partition of the key, if any, is in use
+  // meanwhile. Errors: std::bad_alloc.
   WaitQueue& Hold(EngineLock& lock, const WaitKey& key) REQUIRES(engine_role);
   void Release(EngineLock& lock, WaitQueue& queue) noexcept REQUIRES(engine_role);
 
@@ -155,6 +156,7 @@ class WaitQueues final : public store::Listener {
   void OnNameChanged(std::string_view name) noexcept override;
   void OnAllRemoved(store::Store& before) noexcept override;
   void OnMemoryFreed() noexcept override;
+  [[nodiscard]] bool InUse(const store::Partition& partition) const noexcept override;
 
  private:
   struct Less {

@@ -84,6 +84,8 @@ class Store {
   // PARTITION.CREATE: creates the partition if it does not exist. Errors: kWrongType, kOom, kDType
   // (see Partition::SetTerms); std::bad_alloc.
   Status SetTerms(std::string_view partition, PartitionTerms terms);
+  // Counts as a use of the partition: its TTL runs from now. No effect if it does not exist.
+  void Touch(std::string_view partition) noexcept { Find(partition); }
   // When a command last used the partition; nullopt if it does not exist. Is not a use itself.
   [[nodiscard]] std::optional<std::int64_t> TouchedMs(std::string_view partition) const;
   // Returns null if the partition does not exist. The pointer is valid until the partition is
@@ -174,11 +176,17 @@ class Store {
  private:
   struct Tables;
   // Returns null if the name does not exist. Removes the name if it has expired, unless it is kept.
+  // Touches a partition.
   Name* Find(std::string_view name) noexcept;
   // As FindPartition(). Errors: kWrongType, kStale.
   Result<Partition*> FindPartitionOf(std::string_view name, const RowSet& rows);
-  // The same, and removes a name that is kept.
+  // As Find(), and removes a name that is kept.
   Name* FindToWrite(std::string_view name) noexcept;
+  // As in Redis, a name still exists in the millisecond in which it expires. A partition that was
+  // idle for longer than its TTL has also expired.
+  [[nodiscard]] bool HasExpired(const Name& name, std::int64_t now_ms) const noexcept;
+  // Touches a partition with a TTL that is in use.
+  [[nodiscard]] bool IsIdle(Partition& partition, std::int64_t now_ms) const noexcept;
   // Creates an empty partition. Errors: as Insert.
   Result<Name*> MakePartition(std::string_view name);
   // REQUIRES: the name does not exist, not even expired. Errors: kOom; std::bad_alloc.

@@ -10,8 +10,20 @@ Status WrongType() {
   return Status(Code::kWrongType, "Operation against a key holding the wrong kind of value");
 }
 
-bool HasExpired(const Name& name, std::int64_t now_ms) noexcept {
-  return name.expires_ms < now_ms || (name.partition != nullptr && name.partition->IsIdle(now_ms));
+bool Store::IsIdle(Partition& partition, std::int64_t now_ms) const noexcept {
+  const std::optional<std::int64_t>& ttl_ms = partition.Terms().ttl_ms;
+  if (!ttl_ms) {
+    return false;
+  }
+  if (std::any_of(listeners_.begin(), listeners_.end(),
+                  [&](const Listener* listener) { return listener->InUse(partition); })) {
+    partition.Touch(now_ms);
+  }
+  return now_ms - partition.TouchedMs() > *ttl_ms;
+}
+
+bool Store::HasExpired(const Name& name, std::int64_t now_ms) const noexcept {
+  return name.expires_ms < now_ms || (name.partition != nullptr && IsIdle(*name.partition, now_ms));
 }
 
 Name* Store::Find(std::string_view name) noexcept {
@@ -144,7 +156,7 @@ bool Store::RemoveExpired(std::size_t count, RemovedNames& removed) noexcept {
   for (auto it = idlers.begin(); it != idlers.end();) {
     Name& name = **it;
     ++it;
-    if (name.partition->IsIdle(now_ms)) {
+    if (IsIdle(*name.partition, now_ms)) {
       Expire(name);
     }
   }

@@ -67,7 +67,7 @@ def test_get_meta_waits_for_rows(client):
 def test_a_time_out_names_the_reason(client):
     session.init({"timeout_s": 0.2})
     numbers(client, 1)
-    with pytest.raises(CallTimeout, match="too few rows for task 't' within 0.2 s: (?s:.*)1 rows were created"):
+    with pytest.raises(CallTimeout, match="too few rows for task 't' within 0.2 s: (?s:.*)1 row was created"):
         client.get_meta(["x"], 2, "p", task_name="t")
     with pytest.raises(CallTimeout, match="'none' does not exist"):
         client.get_meta(["x"], 2, "none", task_name="t")

@@ -176,8 +176,10 @@ void ArgReader::Unexpected() {
 }
 
 Status ArgReader::Finish() {
-  if (HasMore()) {
+  if (HasMore() && of_redis_) {
     Fail(SyntaxError());
+  } else if (HasMore()) {
+    Unexpected();
   }
   return std::move(status_);
 }

@@ -31,8 +31,9 @@ struct IntegerRange {
 
 class ArgReader {
  public:
-  // `args` excludes the name of the command (and of the subcommand).
-  explicit ArgReader(RequestView args) : rest_(args) {}
+  // `args` excludes the name of the command (and of the subcommand). `of_redis`: the command is one
+  // of Redis, so errors have the text of Redis.
+  explicit ArgReader(RequestView args, bool of_redis = false) : rest_(args), of_redis_(of_redis) {}
 
   [[nodiscard]] bool HasMore() const { return status_.ok() && !rest_.empty(); }
   [[nodiscard]] bool ok() const { return status_.ok(); }
@@ -69,7 +70,8 @@ class ArgReader {
   // Fails with "syntax error near '<next argument>'".
   void Unexpected();
 
-  // Errors: the first failure; kError "syntax error" if arguments are left over.
+  // Errors: the first failure; if arguments are left over, as Unexpected(), or "syntax error" for a
+  // command of Redis.
   Status Finish();
 
  private:
@@ -77,6 +79,7 @@ class ArgReader {
   void Expect(std::string_view what, std::string_view option);
 
   RequestView rest_;
+  bool of_redis_;
   Status status_;
 };
 

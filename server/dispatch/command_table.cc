@@ -105,6 +105,10 @@ bool IsSubcommand(const Command& command) {
   return command.name.find('|') != std::string_view::npos;
 }
 
+bool IsOfRedis(const Command& command) {
+  return command.name.find('.') == std::string_view::npos;
+}
+
 std::size_t CommandCount() {
   return ByName().size();
 }

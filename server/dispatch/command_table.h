@@ -53,6 +53,8 @@ const Command* FindSubcommand(const Command& parent, std::string_view child);
 std::vector<const Command*> SubcommandsOf(const Command& parent);
 // True for a row named "parent|child".
 bool IsSubcommand(const Command& command);
+// False for the commands of Sluice and RedisAI, whose names have a dot.
+bool IsOfRedis(const Command& command);
 
 // The row's position in the table, 0..CommandCount()-1, for statistics per command.
 std::size_t CommandCount();

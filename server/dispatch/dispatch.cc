@@ -263,7 +263,7 @@ void Dispatch(Context& context, const Status& drained) {
       ran = true;
       context.connection.last_command.store(command, std::memory_order_relaxed);
       store::Budget::BeginAttempt();
-      ArgReader args(request.subspan(IsSubcommand(*command) ? 2 : 1));
+      ArgReader args(request.subspan(IsSubcommand(*command) ? 2 : 1), IsOfRedis(*command));
       status = command->handler(context, args);
     } else {
       status = AbortTransaction(context, command, std::move(status));

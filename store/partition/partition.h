@@ -99,8 +99,6 @@ class Partition final : public DeferredDestruction {
   // Records a use by a command.
   void Touch(std::int64_t now_ms) noexcept { touched_ms_ = now_ms; }
   [[nodiscard]] std::int64_t TouchedMs() const { return touched_ms_; }
-  // True if the partition has a TTL and was unused for longer. Touches a partition that is in use.
-  [[nodiscard]] bool IsIdle(std::int64_t now_ms) noexcept;
 
   [[nodiscard]] const PartitionTerms& Terms() const { return terms_; }
   // Errors: kDType if a field's dtype differs from the schema.

@@ -219,12 +219,12 @@ constexpr Arg kSetArgs[] = {{.name = "key", .type = "key"},
                             {.name = "type", .type = "string"},
                             {.name = "dim", .type = "integer", .optional = true, .multiple = true},
                             {.name = "data", .type = "oneof", .optional = true, .args = kDataArgs}};
-constexpr Arg kFormatArgs[] = {{.name = "blob", .type = "pure-token", .token = "BLOB"},
-                               {.name = "values", .type = "pure-token", .token = "VALUES"}};
+constexpr Arg kTensorFormatArgs[] = {{.name = "blob", .type = "pure-token", .token = "BLOB"},
+                                     {.name = "values", .type = "pure-token", .token = "VALUES"}};
 constexpr Arg kGetArgs[] = {
     {.name = "key", .type = "key"},
     {.name = "meta", .type = "pure-token", .token = "META", .optional = true},
-    {.name = "format", .type = "oneof", .optional = true, .args = kFormatArgs}};
+    {.name = "format", .type = "oneof", .optional = true, .args = kTensorFormatArgs}};
 
 constexpr std::array kCommands = {
     Row({.name = "ai.tensorset",

@@ -137,7 +137,7 @@ void ReadFields(Context& context, ArgReader& args) {
   args.List("FIELDS", context.scratch.fields);
   for (const std::string_view field : context.scratch.fields) {
     if (args.ok()) {
-      args.Fail(CheckFieldName(field));
+      args.Fail(CheckName("field", field));
     }
   }
 }

@@ -74,6 +74,21 @@ void ReadColumnPayload(Context& context, ArgReader& args, std::size_t rows, Colu
   source.blob = std::move(blob.blob);
 }
 
+// Reads the rank, after SHAPES.
+std::size_t ReadRank(ArgReader& args, std::string_view field) {
+  std::int64_t rank = 0;
+  const std::string_view text = args.Word("the rank after SHAPES");
+  if (args.ok() && (!ParseInteger(text, rank) || rank < 0)) {
+    args.Fail(Status(Code::kError, fmt::format("field '{}': SHAPES: expected a rank from 0 to {}, "
+                                               "got '{}'",
+                                               field, store::kRankMax, Printable(text))));
+  } else if (std::cmp_greater(rank, store::kRankMax)) {
+    args.Fail(Status(Code::kShape, fmt::format("field '{}': rank {} is more than {}", field, rank,
+                                               store::kRankMax)));
+  }
+  return args.ok() ? static_cast<std::size_t>(rank) : 0;
+}
+
 // Reads `<name> <dtype> [<dim> ...] | SHAPES <rank> <blob>, [DICT <blob>] BLOB <bytes>`, after
 // COLUMN.
 void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
@@ -81,7 +96,7 @@ void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
   ColumnSource& source = column.source;
   source.field = args.Word("the field's name");
   if (args.ok()) {
-    args.Fail(CheckFieldName(source.field));
+    args.Fail(CheckName("field", source.field));
   }
   ReadFieldShape(context, args, source);
   if (args.Option("SHAPES")) {
@@ -90,15 +105,10 @@ void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
           Status(Code::kError,
                  fmt::format("syntax error: field '{}': dims or SHAPES, not both", source.field)));
     }
-    const std::int64_t rank = args.Number("SHAPES", {.min = 0});
-    if (args.ok() && rank > static_cast<std::int64_t>(store::kRankMax)) {
-      args.Fail(Status(Code::kShape, fmt::format("field '{}': rank {} is more than {}",
-                                                 source.field, rank, store::kRankMax)));
-    }
+    source.ragged = true;
+    source.rank = ReadRank(args, source.field);
     std::vector<std::int64_t>& shapes = context.scratch.Ints();
     args.PackedInts("SHAPES", shapes);
-    source.ragged = true;
-    source.rank = static_cast<std::size_t>(rank);
     source.dims = shapes;
   }
   ReadColumnPayload(context, args, rows, column);

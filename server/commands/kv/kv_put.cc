@@ -82,7 +82,7 @@ void ReadField(Context& context, ArgReader& args) {
   ColumnSource& source = column.source;
   source.field = args.Word("the field's name");
   if (args.ok()) {
-    args.Fail(CheckFieldName(source.field));
+    args.Fail(CheckName("field", source.field));
   }
   if (args.Option("SAME")) {
     column.same = true;

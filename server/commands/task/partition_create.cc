@@ -56,7 +56,7 @@ void ReadFieldTerms(Context& context, ArgReader& args, PartitionTerms& terms) {
   store::ColumnSource source;
   source.field = args.Word("the field's name");
   if (args.ok()) {
-    args.Fail(CheckFieldName(source.field));
+    args.Fail(CheckName("field", source.field));
   }
   ReadFieldShape(context, args, source);
   if (!args.ok()) {

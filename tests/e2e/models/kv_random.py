@@ -3,7 +3,7 @@
 import json
 
 from kv_replies import WORD_OF
-from kv_words import BYTE_STRINGS, INTEGER_RANGE, ITEM
+from kv_words import BYTE_STRINGS, INTEGER_RANGE, ITEM, name_in_file
 from tensors import TORCH, packed
 
 PARTITIONS = [b"p", b"q", "é".encode()]
@@ -18,9 +18,12 @@ FIELDS = {  # a field's usual dtype, and the rank
     b"j.son": ("json", 1),
     b"m": ("bool", 1),
     "ü".encode(): ("float8_e4m3fn", 3),
+    b"f.values": ("int16", 1),  # these are escaped in a safetensors file
+    b"f.shapes%": ("json", 1),
+    b"__keys__": ("utf8", 1),
+    b"%": ("uint8", 0),
 }
 BAD_NAMES = [b"", b"\xff", b"a\nb", b"\x7f", "\x85".encode(), b"n" * 513, b"\xed\xa0\x80"]
-BAD_FIELDS = [*BAD_NAMES, b"x.values", b"f.shapes", b"__f"]
 DTYPES = [*TORCH, *BYTE_STRINGS]
 ALIASES = {"float32": "FLOAT", "float64": "Double", "bool": "BOOL", "utf8": "string"}
 BAD_NUMBERS = [b"", b"x", b"1.5", b"0x1", b"1 ", b"nan"]
@@ -95,7 +98,7 @@ class Chooser:
 
     def field(self, name=None):
         if self.bad(0.08):
-            return self.pick(BAD_FIELDS)
+            return self.pick(BAD_NAMES)
         held = list(self.held(name)) if name else []
         return self.pick(held) if held and self.chance(0.8) else self.pick(list(FIELDS))
 
@@ -351,7 +354,7 @@ class Chooser:
         for field in fields:
             if not all(32 <= byte < 127 for byte in field) and field not in FIELDS:
                 continue
-            text, dtype = field.decode(), self.dtype(field, name)
+            text, dtype = (field if self.bad(0.1) else name_in_file(field)).decode(), self.dtype(field, name)
             rank = FIELDS.get(field, ("", 1))[1]
             shape = self.shape(field, rank)
             if dtype in BYTE_STRINGS or rank and len(shape) == rank and self.chance(0.5):

@@ -112,7 +112,7 @@ TEST_CASE("missing, wrong and surplus arguments are named", "[arg-reader]") {
   CHECK(message({}, [](ArgReader& r) { r.Take("the blob"); }) ==
         "syntax error: the blob is missing");
   CHECK(message({}, [](ArgReader& r) { r.Integer(); }) == "syntax error: a number is missing");
-  CHECK(message({"x"}, [](ArgReader&) {}) == "syntax error");
+  CHECK(message({"x"}, [](ArgReader&) {}) == "syntax error near 'x'");
   CHECK(message({"fo\no"}, [](ArgReader& r) { r.Unexpected(); }) == "syntax error near 'fo\\x0ao'");
   CHECK(message({"11"}, [](ArgReader& r) { r.Integer({.min = 0, .max = 10}); }) ==
         "value is not an integer or out of range");
@@ -130,6 +130,13 @@ TEST_CASE("missing, wrong and surplus arguments are named", "[arg-reader]") {
   CHECK(message({"a\tb"}, [](ArgReader& r) { r.Name("key"); }) ==
         "key 'a\\x09b' has a control character");
   CHECK(message({"x", "y"}, [](ArgReader& r) { CHECK(r.Remaining().size() == 2); }).empty());
+}
+
+TEST_CASE("a surplus argument of a command of Redis is an error with the text of Redis",
+          "[arg-reader]") {
+  const Words words = {"x"};
+  const auto args = Args(words);
+  CHECK(ArgReader(args, true).Finish().Message() == "syntax error");
 }
 
 struct Listed {
