@@ -34,6 +34,7 @@ from sluice.kv import (
     kv_list,
     kv_put,
 )
+from sluice.loader import StreamingDataLoader
 from sluice.metadata import BatchMeta, KVBatchMeta
 from sluice.samplers import (
     BaseSampler,
@@ -44,7 +45,7 @@ from sluice.samplers import (
     SequentialSampler,
 )
 from sluice.session import Config, close, init
-from sluice.streaming import StreamingDataLoader, StreamingDataset
+from sluice.streaming import StreamingDataset
 
 __all__ = [
     "AsyncTransferQueueClient",

@@ -12,8 +12,7 @@ from tensordict import TensorDictBase
 
 from sluice._link import Arg
 from sluice.columns import values_by_row
-from sluice.session import current
-from sluice.wire import lines
+from sluice.wire import Wire, lines
 
 Tag = Mapping[str, Any]
 DataParser = Callable[[dict[str, Any]], Any]
@@ -80,9 +79,9 @@ def parsed(fields: TensorDictBase | Mapping[str, Any], rows: int, data_parser: D
     return columns
 
 
-def utf8_fields(partition_id: str, fields: TensorDictBase | Mapping[str, Any] | None) -> set[str]:
+def utf8_fields(wire: Wire, partition_id: str, fields: TensorDictBase | Mapping[str, Any] | None) -> set[str]:
     """Returns the fields that have dtype utf8 in the partition (made by another client) and are not tensors here."""
-    there = current().wire.call("KV.FIELDS", partition_id, repeat=True)
+    there = wire.call("KV.FIELDS", partition_id, repeat=True)
     utf8 = {str(entry[0], "utf-8") for entry in there if entry[1] == b"utf8"}
     columns: Any = () if fields is None else fields.items()
     return {name for name, value in columns if name in utf8 and not isinstance(value, torch.Tensor)}

@@ -17,19 +17,29 @@ import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from sluice._calls import async_variant
 from sluice._link import Arg
 from sluice.arguments import DataParser, block, listed, name_list, parsed, tag_texts, utf8_fields
 from sluice.columns import decode, encode
 from sluice.errors import CallTimeout, RequestError, ServerError
 from sluice.fetching import Fetching, fetch_words, read_rows
 from sluice.field_schema import schema_of
-from sluice.kv import kv_list
 from sluice.metadata import BatchMeta
 from sluice.own_sampler import OwnSampler
-from sluice.rows import checked, describe, describe_all, in_order, listing, positions_by_partition, rows_of, schema_of_stored
+from sluice.rows import (
+    checked,
+    describe,
+    describe_all,
+    in_order,
+    listing,
+    positions_by_partition,
+    rows_of,
+    schema_of_stored,
+    tags_of_partitions,
+)
 from sluice.samplers import BaseSampler, server_arguments
 from sluice.session import current
-from sluice.wire import async_variant, lines, packed, unpacked
+from sluice.wire import lines, packed, unpacked
 
 Columns = TensorDictBase | Mapping[str, Any]
 Status = tuple[torch.Tensor | None, torch.Tensor | None]
@@ -72,7 +82,7 @@ class TransferQueueClient(Fetching):
         if mode == "insert":
             return self._insert(partition_id, batch_size)
         if mode == "force_fetch":
-            return describe_all(current().wire, partition_id, fields, ["FIELDS", *listed("data_fields", fields)])
+            return describe_all(self._session.wire, partition_id, fields, ["FIELDS", *listed("data_fields", fields)])
         if mode != "fetch":
             raise ValueError(f"mode must be 'fetch', 'force_fetch' or 'insert', got {mode!r}")
         if task_name is None:
@@ -121,11 +131,11 @@ class TransferQueueClient(Fetching):
         """
         if not metadata.size or not metadata.field_schema:
             return TensorDict({}, batch_size=[metadata.size])
-        session = current()
+        session = self._session
         parts = positions_by_partition(metadata)
         fields = ["FIELDS", *listed("fields", list(metadata.field_schema))]
         gets = [["KV.MGET", name, "ROWS", _rows(metadata, positions), *fields] for name, positions in parts.items()]
-        replies = [checked(reply) for reply in session.wire.pipeline(*gets, repeat=True)]
+        replies = [checked(reply) for reply in session.wire.pipeline(*gets, repeat=True, arrays=True)]
         data = [
             decode(reply, len(positions), allow_pickle=session.config.allow_pickle)
             for reply, positions in zip(replies, parts.values(), strict=True)
@@ -135,16 +145,16 @@ class TransferQueueClient(Fetching):
     def set_custom_meta(self, metadata: BatchMeta) -> None:
         """Merges custom_meta into the tags of the rows. Raises ValueError for a row that does not exist."""
         for name, positions in positions_by_partition(metadata).items():
-            current().wire.call(*self._write(metadata, name, positions))
+            self._session.wire.call(*self._write(metadata, name, positions))
 
     def clear_samples(self, metadata: BatchMeta) -> None:
         """Removes the rows of the metadata. Rows that do not exist are ignored."""
         for name, positions in positions_by_partition(metadata).items():
-            current().wire.call("KV.CLEAR", name, "ROWS", _rows(metadata, positions), repeat=True)
+            self._session.wire.call("KV.CLEAR", name, "ROWS", _rows(metadata, positions), repeat=True)
 
     def clear_partition(self, partition_id: str) -> None:
         """Removes a partition with all its rows, tasks and limits."""
-        session = current()
+        session = self._session
         session.wire.call("KV.CLEAR", partition_id)
         self._announced.discard(partition_id)
         if session.config.sampler is not None:
@@ -173,7 +183,7 @@ class TransferQueueClient(Fetching):
         reply = self._unless_missing("TASK.STATUS", partition_id, task_name, "BITMAP")
         if reply is not None:
             return _status(reply[b"rows"], reply[b"consumed_rows"])
-        rows = [row["index"] for row in listing(current().wire, partition_id)]
+        rows = [row["index"] for row in listing(self._session.wire, partition_id)]
         if not rows and partition_id not in self.get_partition_list():
             return None, None
         return torch.tensor(rows, dtype=torch.int64), torch.zeros(len(rows), dtype=torch.int8)
@@ -188,12 +198,12 @@ class TransferQueueClient(Fetching):
 
         Raises ValueError if the partition does not exist.
         """
-        current().wire.call("TASK.RESET", partition_id, *([task_name] if task_name is not None else []))
+        self._session.wire.call("TASK.RESET", partition_id, *([task_name] if task_name is not None else []))
         return True
 
     def get_partition_list(self) -> list[str]:
         """Returns the names of all partitions."""
-        return [str(name, "utf-8") for name in current().wire.call("PARTITION.LIST", repeat=True)]
+        return [str(name, "utf-8") for name in self._session.wire.call("PARTITION.LIST", repeat=True)]
 
     # --- by key
 
@@ -205,18 +215,18 @@ class TransferQueueClient(Fetching):
         names = [keys] if isinstance(keys, str) else list(keys)
         if create:
             self._announce(partition_id)
-            _, indexes = current().wire.call("KV.MPUT", partition_id, "KEYS", *listed("keys", names))
-            return describe(current().wire, partition_id, unpacked(indexes).tolist(), None)
-        index_of = {row["key"]: row["index"] for row in listing(current().wire, partition_id)}
+            _, indexes = self._session.wire.call("KV.MPUT", partition_id, "KEYS", *listed("keys", names))
+            return describe(self._session.wire, partition_id, unpacked(indexes).tolist(), None)
+        index_of = {row["key"]: row["index"] for row in listing(self._session.wire, partition_id)}
         missing = [name for name in names if name not in index_of]
         if missing:
             raise RequestError("NOKEY", f"partition '{partition_id}' has no rows {missing}")
-        return describe(current().wire, partition_id, [index_of[name] for name in names], None)
+        return describe(self._session.wire, partition_id, [index_of[name] for name in names], None)
 
     def kv_retrieve_keys(self, global_indexes: Sequence[int] | int, partition_id: str) -> list[str]:
         """Returns the keys of these rows. Raises ValueError for rows that do not exist; the text names them."""
         rows = [global_indexes] if isinstance(global_indexes, int) else list(global_indexes)
-        key_of = {row["index"]: row["key"] for row in listing(current().wire, partition_id)}
+        key_of = {row["index"]: row["key"] for row in listing(self._session.wire, partition_id)}
         missing = [row for row in rows if row not in key_of]
         if missing:
             raise RequestError("NOKEY", f"partition '{partition_id}' has no rows with indexes {missing}")
@@ -224,12 +234,12 @@ class TransferQueueClient(Fetching):
 
     def kv_list(self, partition_id: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
         """Returns keys and tags, {partition: {key: tag}}, of one partition or of all."""
-        return kv_list(partition_id)
+        return tags_of_partitions(self._session.wire, partition_id)
 
     # --- helpers
 
     def _take(self, fields: Sequence[str], count: int, partition: str, task: str, config: dict[str, Any]) -> BatchMeta:
-        session = current()
+        session = self._session
         sampler = self._sampler(config.pop("sampler", None), partition)
         wait_s = 0.0 if session.config.polling_mode else session.config.timeout_s
         words = server_arguments(sampler)
@@ -264,7 +274,7 @@ class TransferQueueClient(Fetching):
         wait_s: float,
     ) -> BatchMeta | None:
         """Returns a batch by a sampler that the server does not have. Returns None if it samples nothing within wait_s."""
-        wire = current().wire
+        wire = self._session.wire
         rows = OwnSampler(wire, sampler, partition, task, fields).take(count, config, wait_s)
         if rows is None:
             return BatchMeta.empty({"end": True})
@@ -272,7 +282,7 @@ class TransferQueueClient(Fetching):
 
     def _nothing(self, fetch: Sequence[Arg], *, ended: bool) -> BatchMeta:
         """Returns or raises the result of a fetch that found too few rows."""
-        session = current()
+        session = self._session
         if ended:
             return BatchMeta.empty({"end": True})
         if session.config.polling_mode:
@@ -293,18 +303,18 @@ class TransferQueueClient(Fetching):
 
     def _mput(self, put: Sequence[Arg], columns: Columns, rows: int, wait_s: float | None) -> Any:
         """Sends KV.MPUT with these columns. Text is sent as utf8 if another client made the field with dtype utf8."""
-        session = current()
+        session = self._session
         encoded = functools.partial(encode, columns, rows, allow_pickle=session.config.allow_pickle)
         try:
             return session.wire.call(*put, *block(wait_s), *encoded(), wait_s=wait_s)
         except RequestError as error:
-            utf8 = utf8_fields(str(put[1]), columns) if error.code == "DTYPE" else set()
+            utf8 = utf8_fields(session.wire, str(put[1]), columns) if error.code == "DTYPE" else set()
             if not utf8:
                 raise
         return session.wire.call(*put, *block(wait_s), *encoded(utf8=utf8), wait_s=wait_s)
 
     def _insert(self, partition: str, rows: int) -> BatchMeta:
-        _, indexes = current().wire.call("KV.MPUT", partition, "NEW", rows)
+        _, indexes = self._session.wire.call("KV.MPUT", partition, "NEW", rows)
         return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
 
     def _complete(self, partition: str) -> bool:
@@ -314,7 +324,7 @@ class TransferQueueClient(Fetching):
 
     def _unless_missing(self, *command: Arg) -> Any:
         """Returns the reply, or None if the partition or the task does not exist."""
-        [reply] = current().wire.pipeline(command, repeat=True)
+        [reply] = self._session.wire.pipeline(command, repeat=True)
         if isinstance(reply, RequestError) and reply.code in ("NOPARTITION", "NOTASK"):
             return None
         return checked(reply)

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from tensordict import TensorDict
 
+from sluice._calls import async_variant
 from sluice._link import Arg
 from sluice.arguments import block, listed, name_list
 from sluice.columns import decode
@@ -17,8 +18,8 @@ from sluice.field_schema import schema_of
 from sluice.metadata import BatchMeta
 from sluice.rows import read_tags
 from sluice.samplers import BaseSampler, Choice, SequentialSampler, make_sampler, server_arguments
-from sluice.session import current
-from sluice.wire import async_variant, packed, unpacked
+from sluice.session import Session, current
+from sluice.wire import packed, unpacked
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -94,8 +95,14 @@ def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:
 class Fetching:
     """Methods that TransferQueue's client lacks: fetching tensors with metadata, leases, and the end of the stream."""
 
-    def __init__(self) -> None:
+    def __init__(self, session: Session | None = None) -> None:
+        """`session` has the settings of this client; the default is the session of the process at each call."""
+        self._own_session = session
         self._announced: set[str] = set()
+
+    @property
+    def _session(self) -> Session:
+        return self._own_session or current()
 
     def fetch(
         self,
@@ -131,7 +138,7 @@ class Fetching:
         Raises ValueError for your own sampler (use get_meta) and for requests that the server refuses.
         """
         self._announce(partition_id)
-        session = current()
+        session = self._session
         chosen = self._sampler(sampler, partition_id)
         words = server_arguments(chosen)
         if words is None:
@@ -149,7 +156,7 @@ class Fetching:
             wait_s=wait_s,
             lease_s=lease_s,
         )
-        reply = session.wire.call(*command, "FORMAT", "columns", repeat=step is not None, wait_s=wait_s)
+        reply = session.wire.call(*command, "FORMAT", "columns", repeat=step is not None, wait_s=wait_s, arrays=True)
         if reply is None:
             return None
         batch = read_rows(reply, partition_id, task_name)
@@ -183,18 +190,18 @@ class Fetching:
             raise ValueError("the batch has no lease: pass lease_s to fetch")
         until_ms = max(1, round(lease_s * 1000))
         renew: list[Arg] = ["TASK.RENEW", batch.partition_id, batch.task_name, "LEASE", batch.lease, until_ms]
-        held: int = current().wire.call(*renew, repeat=True)
+        held: int = self._session.wire.call(*renew, repeat=True)
         return held
 
     def _sampler(self, choice: Choice | None, partition: str) -> BaseSampler:
         """Returns the sampler of the call, else the sampler of init, else SequentialSampler."""
-        return make_sampler(choice or current().config.sampler or SequentialSampler).of_partition(partition)
+        return make_sampler(choice or self._session.config.sampler or SequentialSampler).of_partition(partition)
 
     def _announce(self, partition: str) -> None:
         """Announces the number of rows once, if TransferQueue's variable TQ_PRE_ALLOC_SAMPLE_NUM is set."""
         expected = os.environ.get("TQ_PRE_ALLOC_SAMPLE_NUM")
         if expected and partition not in self._announced:
-            current().wire.call("PARTITION.CREATE", partition, "EXPECT", expected, repeat=True)
+            self._session.wire.call("PARTITION.CREATE", partition, "EXPECT", expected, repeat=True)
             self._announced.add(partition)
 
     def _lease(self, command: str, batch: Fetched) -> int:
@@ -202,7 +209,7 @@ class Fetching:
             return 0
         words: list[Arg] = ["LEASE", batch.lease] if batch.lease is not None else []
         rows = packed(batch.metadata.global_indexes)
-        count: int = current().wire.call(command, batch.partition_id, batch.task_name, "ROWS", rows, *words)
+        count: int = self._session.wire.call(command, batch.partition_id, batch.task_name, "ROWS", rows, *words)
         return count
 
     def create_partition(
@@ -232,20 +239,20 @@ class Fetching:
         for name, value in (limits | {"TTL": None if ttl_s is None else round(ttl_s * 1000)}).items():
             words += [] if value is None else [name, value]
         words += ["TASKS", *listed("tasks", list(tasks))] if tasks else []
-        current().wire.call(*words, *(["AUTOEVICT"] if autoevict else []), repeat=True)
+        self._session.wire.call(*words, *(["AUTOEVICT"] if autoevict else []), repeat=True)
 
     def partition_info(self, partition_id: str) -> dict[str, Any]:
         """Returns PARTITION.INFO: rows, bytes, fields, tasks with their progress, limits.
 
         Raises ValueError if the partition does not exist.
         """
-        info: dict[str, Any] = _as_text(current().wire.call("PARTITION.INFO", partition_id, repeat=True))
+        info: dict[str, Any] = _as_text(self._session.wire.call("PARTITION.INFO", partition_id, repeat=True))
         return info
 
     def explain(self, fields: Sequence[str], count: int, partition_id: str, task_name: str, *, where: Where = ()) -> str:
         """Returns why such a fetch would wait: one line per reason (TASK.EXPLAIN)."""
         command = fetch_words(partition_id, task_name, fields, count, where=where)
-        return str(current().wire.call("TASK.EXPLAIN", *command[1:], repeat=True), "utf-8")
+        return str(self._session.wire.call("TASK.EXPLAIN", *command[1:], repeat=True), "utf-8")
 
     async_fetch = async_variant(fetch)
     async_ack = async_variant(ack)

@@ -11,7 +11,6 @@ out) and CallTimeout from the connection; NotInitialized without one.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
@@ -19,14 +18,15 @@ import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from sluice._calls import async_variant
 from sluice._link import Arg
 from sluice.arguments import DataParser, Tag, block, listed, name_list, parsed, tag_texts, utf8_fields
 from sluice.columns import decode, encode
 from sluice.errors import RequestError, ServerError
 from sluice.metadata import KVBatchMeta
-from sluice.rows import pipeline_in_parts, read_tags
+from sluice.rows import pipeline_in_parts, read_tags, tags_of_partitions
 from sluice.session import current
-from sluice.wire import async_variant, lines
+from sluice.wire import lines
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -129,9 +129,9 @@ def kv_batch_get(
     wanted = ["FIELDS", *listed("select_fields", name_list(select_fields))] if select_fields is not None else []
     get: list[Arg] = ["KV.MGET", partition_id, "KEYS", *key_list, *wanted, *(["DICT"] if dedup else [])]
     if wanted:
-        reply = session.wire.call(*get, repeat=True)
+        reply = session.wire.call(*get, repeat=True, arrays=True)
     else:
-        reply, there = session.wire.pipeline(get, ["KV.FIELDS", partition_id], repeat=True)
+        reply, there = session.wire.pipeline(get, ["KV.FIELDS", partition_id], repeat=True, arrays=True)
         if isinstance(reply, ServerError):
             raise reply
         _refuse_gaps(names, partition_id, {entry[0] for entry in reply}, there)
@@ -158,12 +158,7 @@ def kv_list(partition_id: str | None = None) -> dict[str, dict[str, dict[str, An
 
     A partition that is requested by name and does not exist is empty.
     """
-    wire = current().wire
-    names = [partition_id] if partition_id is not None else [str(n, "utf-8") for n in wire.call("KV.LIST", repeat=True)]
-    if not names:
-        return {}
-    replies = wire.pipeline(*(["KV.LIST", name, "FORMAT", "lines"] for name in names), repeat=True)
-    return {name: _tags_by_key(reply) for name, reply in zip(names, replies, strict=True)}
+    return tags_of_partitions(current().wire, partition_id)
 
 
 def kv_clear(keys: Sequence[str] | str, partition_id: str) -> None:
@@ -204,7 +199,7 @@ def _put(
     try:
         reply = put()
     except RequestError as error:
-        utf8 = utf8_fields(partition_id, fields) if error.code == "DTYPE" else set()
+        utf8 = utf8_fields(session.wire, partition_id, fields) if error.code == "DTYPE" else set()
         if not utf8:
             raise
         reply = put(utf8)
@@ -238,13 +233,6 @@ def _refuse_gaps(keys: list[str], partition_id: str, got: set[bytes], there: Any
         raise RequestError(
             "NOTREADY", f"field '{field}' of row '{lacking}' is not ready, but other rows have it; use select_fields"
         )
-
-
-def _tags_by_key(reply: Any) -> dict[str, dict[str, Any]]:
-    if isinstance(reply, ServerError):
-        raise reply
-    rows = json.loads(b"[" + bytes(reply).replace(b"\n", b",") + b"]")
-    return {row["key"]: row["tag"] for row in rows}
 
 
 async_kv_put = async_variant(kv_put)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,8 +16,6 @@ from sluice.samplers import BaseSampler
 from sluice.wire import Wire, packed, unpacked
 
 _SLICE_S = 0.5  # longest time between two calls of the sampler: the view may change without growing
-_sampling = threading.Lock()  # one thread at a time calls a sampler
-os.register_at_fork(after_in_child=lambda: globals().update(_sampling=threading.Lock()))
 
 
 class TagsOf:
@@ -46,7 +42,7 @@ class OwnSampler:
         """Returns the sampled rows: an empty list if it samples nothing within wait_s, None if no more rows can come."""
         deadline = time.monotonic() + wait_s
         while True:
-            with _sampling:
+            with self._sampler._locks.of(self._partition):
                 sampled, ready = self._try(count, config)
             if sampled:
                 return sampled
@@ -58,9 +54,23 @@ class OwnSampler:
 
     def _try(self, count: int, config: Mapping[str, Any]) -> tuple[list[int] | None, list[int]]:
         """Returns the sampled rows and the ready rows. The sampled rows are None if another client took one of them."""
+        steps = self._sampler._states
+        before = copy.deepcopy(steps.get(self._partition))
+        claimed = False
+        try:
+            sampled, ready, claimed = self._sample(count, config)
+        finally:
+            if not claimed:  # another client was faster, or the call was interrupted: the step is not taken
+                if before is None:
+                    steps.pop(self._partition, None)
+                else:
+                    steps[self._partition] = before
+        return sampled, ready
+
+    def _sample(self, count: int, config: Mapping[str, Any]) -> tuple[list[int] | None, list[int], bool]:
+        """As _try. Also returns whether the server has confirmed the rows, or need not."""
         sampler, ready = self._sampler, self._ready()
         known = sampler.has_cached_result(self._partition, self._task, config)
-        states = copy.deepcopy(sampler._states)
         sampled, consumed = sampler(
             ready,
             count,
@@ -71,15 +81,13 @@ class OwnSampler:
         )
         sampled, consumed = [int(row) for row in sampled], [int(row) for row in consumed]
         if not sampled or known or not consumed:
-            return sampled, ready
+            return sampled, ready, True
         unknown = sorted(set(consumed) - set(ready))
         if unknown:
             raise ValueError(f"{type(sampler).__name__} consumed rows {unknown}, which are not ready")
         claim: list[Arg] = ["TASK.CLAIM", self._partition, self._task, "ROWS", packed(consumed), *self._fields, "ALL"]
-        if len(self._wire.call(*claim)[b"rows"]):
-            return sampled, ready
-        sampler._states = states  # undo the call
-        return None, ready
+        claimed = len(self._wire.call(*claim)[b"rows"]) > 0
+        return sampled if claimed else None, ready, claimed
 
     def _ready(self) -> list[int]:
         [reply] = self._wire.pipeline(["TASK.READY", self._partition, self._task, *self._fields], repeat=True)

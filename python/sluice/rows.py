@@ -78,7 +78,18 @@ def read_tags(reply: Sequence[Any]) -> list[dict[str, Any]]:
 
 def listing(wire: Wire, partition: str) -> list[dict[str, Any]]:
     """Returns `key`, `index` and `tag` of each row, by index. A partition that does not exist has none."""
-    text = bytes(wire.call("KV.LIST", partition, "FORMAT", "lines", repeat=True))
+    return _read_lines(wire.call("KV.LIST", partition, "FORMAT", "lines", repeat=True))
+
+
+def tags_of_partitions(wire: Wire, partition: str | None) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns {partition: {key: tag}} of one partition or of all, by index."""
+    names = [partition] if partition is not None else [str(name, "utf-8") for name in wire.call("KV.LIST", repeat=True)]
+    replies = wire.pipeline(*(["KV.LIST", name, "FORMAT", "lines"] for name in names), repeat=True) if names else []
+    lists = [_read_lines(checked(reply)) for reply in replies]
+    return {name: {row["key"]: row["tag"] for row in rows} for name, rows in zip(names, lists, strict=True)}
+
+
+def _read_lines(text: bytes) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads(b"[" + text.replace(b"\n", b",") + b"]")
     return rows
 

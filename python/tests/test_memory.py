@@ -82,7 +82,7 @@ def interrupted_at_each_line(function):
     while reached:
         reached, seen = False, 0
 
-        def trace(frame, event, _):
+        def trace(frame, event, _, point=point):
             nonlocal seen, reached
             if not frame.f_code.co_filename.endswith("sluice/memory.py"):
                 return None
@@ -139,13 +139,14 @@ def test_a_size_of_which_all_blocks_are_lent_does_not_end_the_recycling():
     pool = Pool(kept_bytes=2 * MIB)
     small = pool.take(MIB)
     del small
-    small = pool.take(MIB)  # none of this size is left
+    lent = [pool.take(MIB)]  # none of this size is left
     for size in (2 * MIB, MIB // 2, 2 * MIB):
         array = pool.take(size)
         where = address(array)
         del array
         assert pool.free_bytes >= size
         assert address(pool.take(size)) == where
+    del lent
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -9,7 +9,7 @@ from streaming_cases import FIELDS, call, check, dataset, indexes, put, rows_of,
 from tensordict import NonTensorData, TensorDict
 
 import sluice as tq
-from sluice import samplers, session, streaming, wire
+from sluice import _calls, samplers, session, streaming
 from sluice.client import get_client
 from sluice.micro_batches import micro_batches
 
@@ -166,7 +166,7 @@ class Impatient(tq.StreamingDataset):
 
 
 def test_a_waiting_stream_does_not_ask_for_its_end(config, monkeypatch):
-    monkeypatch.setattr(wire, "_GIVE_UP_WITHIN_S", 0.001)
+    monkeypatch.setattr(_calls, "_GIVE_UP_WITHIN_S", 0.001)
     expect(4)
     call("CONFIG", "RESETSTAT")
     stream = Impatient(config, 4, 4, ["row"], "p", "t", 0, True)
