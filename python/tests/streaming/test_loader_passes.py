@@ -23,12 +23,13 @@ def make_loader(config, finite=False, **options):
     return tq.StreamingDataLoader(stream, 2, persistent_workers=True, multiprocessing_context="fork", **options)
 
 
-def rows_come_late(numbers):
-    """Puts the rows, in a thread, when a worker waits for them."""
+def rows_come_late(*batches):
+    """Puts the rows of each batch, in a thread, when a worker waits for them."""
 
     def wait_and_put():
-        wait_until(lambda: b"blocked_clients:0" not in call("INFO", "clients"), "no worker waits", 20)
-        put(numbers)
+        for numbers in batches:
+            wait_until(lambda: b"blocked_clients:0" not in call("INFO", "clients"), "no worker waits", 10)
+            put(numbers)
 
     thread = threading.Thread(target=wait_and_put)
     thread.start()
@@ -75,10 +76,10 @@ def test_an_interrupt_at_the_start_of_a_pass_loses_no_batch(config, when, monkey
         patch.setattr(dataloader._MultiProcessingDataLoaderIter, "_reset", interrupted)
         with pytest.raises(KeyboardInterrupt):
             next(iter(loader))
-    late = rows_come_late(range(4, 12))
+    assert next(iter(loader.dataset))[1].global_indexes == [0, 1, 2, 3]  # a micro-batch, not a list of them
+    late = rows_come_late(range(4, 8), range(8, 12))
     assert indexes(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
     late.join(20)
-    assert indexes(loader.dataset) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]  # micro-batches, not lists of them
 
 
 def test_a_pass_may_begin_while_the_iterator_of_an_earlier_one_exists(config):

@@ -5,8 +5,7 @@ import sys
 import threading
 
 import pytest
-from streaming_cases import dataset, put, waiting
-from test_streaming import Last
+from streaming_cases import Last, dataset, put, waiting
 
 import sluice as tq
 from sluice.client import get_client

@@ -1,8 +1,7 @@
 """Settings that an object was given are its own: neither those of the process nor of other objects replace them."""
 
 import pytest
-from streaming_cases import dataset, indexes, put
-from test_streaming import Last, by_hand
+from streaming_cases import Last, by_hand, dataset, indexes, put
 
 import sluice as tq
 from sluice import session
