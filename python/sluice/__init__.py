@@ -43,6 +43,7 @@ from sluice.samplers import (
     RankAwareSampler,
     SeqlenBalancedSampler,
     SequentialSampler,
+    ServerSampler,
 )
 from sluice.session import Config, close, init
 from sluice.streaming import StreamingDataset
@@ -64,6 +65,7 @@ __all__ = [
     "SeqlenBalancedSampler",
     "SequentialSampler",
     "ServerError",
+    "ServerSampler",
     "SluiceError",
     "StreamingDataLoader",
     "StreamingDataset",

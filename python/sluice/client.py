@@ -19,8 +19,21 @@ from tensordict import TensorDict, TensorDictBase
 
 from sluice._calls import async_variant
 from sluice._link import Arg
-from sluice.arguments import DataParser, block, listed, name_list, parsed, tag_texts, utf8_fields
-from sluice.columns import decode, encode
+from sluice.arguments import (
+    DataParser,
+    Pad,
+    Tag,
+    Where,
+    block,
+    listed,
+    name_list,
+    padding,
+    parsed,
+    put_columns,
+    selection,
+    tag_texts,
+)
+from sluice.columns import encode
 from sluice.errors import CallTimeout, RequestError, ServerError
 from sluice.fetching import Fetching, fetch_words, read_rows
 from sluice.field_schema import schema_of
@@ -33,15 +46,15 @@ from sluice.rows import (
     in_order,
     listing,
     positions_by_partition,
-    rows_of,
+    read,
     schema_of_stored,
     tags_of_partitions,
 )
 from sluice.samplers import BaseSampler, server_arguments
 from sluice.session import current
+from sluice.values import Rows, field_rows, some_rows
 from sluice.wire import lines, packed, unpacked
 
-Columns = TensorDictBase | Mapping[str, Any]
 Status = tuple[torch.Tensor | None, torch.Tensor | None]
 
 
@@ -98,34 +111,39 @@ class TransferQueueClient(Fetching):
         partition_id: str | None = None,
         data_parser: DataParser | None = None,
         *,
+        tags: Sequence[Tag] | None = None,
+        dedup: bool = False,
         wait_s: float | None = 0.0,
     ) -> BatchMeta:
         """Writes a TensorDict [n] and returns its metadata, with all rows ready.
 
         With `metadata`, writes into its n rows, and merges its custom_meta into their tags. The rows of one partition
         are written in one step. The fields are added to `metadata`, which is returned. Without `metadata`, writes into
-        new rows of partition_id. `data_parser` and `wait_s` are as in kv_batch_put.
+        new rows of partition_id, with these `tags`. `data_parser`, `dedup` and `wait_s` are as in kv_batch_put.
 
-        Raises ValueError with neither of the two, for different numbers of rows, and for rows that do not exist or are
-        named twice.
+        Raises ValueError with neither of the two, for different numbers of rows, for rows that do not exist or are
+        named twice, and for tags beside metadata. All values are checked before the first row is written.
         """
         rows = data.batch_size[0] if data.batch_size else 0
         if metadata is None and partition_id is None:
             raise ValueError("put needs metadata or a partition_id")
+        if metadata is not None and tags is not None:
+            raise ValueError("the tags of existing rows are the custom_meta of the metadata")
         if rows == 0 or (metadata is not None and metadata.size != rows):
             expected = "at least one row" if metadata is None else f"the {metadata.size} rows of the metadata"
             raise ValueError(f"the data have batch_size {list(data.batch_size)}, expected {expected}")
-        values = data if data_parser is None else parsed(data, rows, data_parser)
+        fields = field_rows(data if data_parser is None else parsed(data, rows, data_parser), rows)
+        schema = schema_of(fields)
         if metadata is None:
-            metadata = self._put_new(values, rows, str(partition_id), wait_s)
+            metadata = self._put_new(fields, rows, str(partition_id), tags, dedup, wait_s)
         else:
-            self._put_into(metadata, values, wait_s)
-        metadata.field_schema.update(schema_of(values, rows))
+            self._put_into(metadata, fields, dedup, wait_s)
+        metadata.field_schema.update(schema)
         metadata.production_status = np.ones(rows, np.int8)
         return metadata
 
-    def get_data(self, metadata: BatchMeta) -> TensorDict:
-        """Reads the fields and rows of the metadata: a TensorDict [n] in its order. Values are as in kv_batch_get.
+    def get_data(self, metadata: BatchMeta, *, dedup: bool = False, pad: Pad | None = None) -> TensorDict:
+        """Reads the fields and rows of the metadata: a TensorDict [n] in its order. Values and options are as in kv_batch_get.
 
         Raises ValueError for a row that does not exist, and for a field that is not ready; the text names them.
         """
@@ -133,24 +151,27 @@ class TransferQueueClient(Fetching):
             return TensorDict({}, batch_size=[metadata.size])
         session = self._session
         parts = positions_by_partition(metadata)
-        fields = ["FIELDS", *listed("fields", list(metadata.field_schema))]
-        gets = [["KV.MGET", name, "ROWS", _rows(metadata, positions), *fields] for name, positions in parts.items()]
-        replies = [checked(reply) for reply in session.wire.pipeline(*gets, repeat=True, arrays=True)]
+        fields = list(metadata.field_schema)
+        words = ["FIELDS", *listed("fields", fields), *padding(pad), *(["DICT"] if dedup else [])]
+        gets = [["KV.MGET", name, "ROWS", _rows(metadata, positions), *words] for name, positions in parts.items()]
+        replies = session.wire.pipeline(*gets, repeat=True, arrays=True)
         data = [
-            decode(reply, len(positions), allow_pickle=session.config.allow_pickle)
-            for reply, positions in zip(replies, parts.values(), strict=True)
+            read(session.wire, get, reply, fields, len(positions), allow_pickle=session.config.allow_pickle)
+            for get, reply, positions in zip(gets, replies, parts.values(), strict=True)
         ]
         return data[0] if len(data) == 1 else in_order(data, [i for positions in parts.values() for i in positions])
 
     def set_custom_meta(self, metadata: BatchMeta) -> None:
         """Merges custom_meta into the tags of the rows. Raises ValueError for a row that does not exist."""
-        for name, positions in positions_by_partition(metadata).items():
-            self._session.wire.call(*self._write(metadata, name, positions))
+        parts = positions_by_partition(metadata)
+        for write in [self._write(metadata, name, positions) for name, positions in parts.items()]:
+            self._session.wire.call(*write)
 
-    def clear_samples(self, metadata: BatchMeta) -> None:
-        """Removes the rows of the metadata. Rows that do not exist are ignored."""
+    def clear_samples(self, metadata: BatchMeta, *, select_fields: Sequence[str] | str | None = None) -> None:
+        """Removes the rows of the metadata, or only these fields of the rows. Rows that do not exist are ignored."""
+        words = selection(None, (), select_fields)
         for name, positions in positions_by_partition(metadata).items():
-            self._session.wire.call("KV.CLEAR", name, "ROWS", _rows(metadata, positions), repeat=True)
+            self._session.wire.call("KV.CLEAR", name, "ROWS", _rows(metadata, positions), *words, repeat=True)
 
     def clear_partition(self, partition_id: str) -> None:
         """Removes a partition with all its rows, tasks and limits."""
@@ -232,9 +253,16 @@ class TransferQueueClient(Fetching):
             raise RequestError("NOKEY", f"partition '{partition_id}' has no rows with indexes {missing}")
         return [key_of[row] for row in rows]
 
-    def kv_list(self, partition_id: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
-        """Returns keys and tags, {partition: {key: tag}}, of one partition or of all."""
-        return tags_of_partitions(self._session.wire, partition_id)
+    def kv_list(
+        self,
+        partition_id: str | None = None,
+        *,
+        match: str | None = None,
+        where: Where = (),
+        select_fields: Sequence[str] | str | None = None,
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Returns keys and tags, {partition: {key: tag}}, of one partition or of all. The options are as in sluice.kv_list."""
+        return tags_of_partitions(self._session.wire, partition_id, selection(match, where, select_fields))
 
     # --- helpers
 
@@ -291,27 +319,33 @@ class TransferQueueClient(Fetching):
         why = str(why) if isinstance(why, ServerError) else str(why, "utf-8")
         raise CallTimeout(f"too few rows for task '{fetch[2]!s}' within {session.config.timeout_s:g} s: {why}")
 
-    def _put_new(self, columns: Columns, rows: int, partition: str, wait_s: float | None) -> BatchMeta:
+    def _put_new(
+        self,
+        fields: Mapping[str, Rows],
+        rows: int,
+        partition: str,
+        tags: Sequence[Tag] | None,
+        dedup: bool,
+        wait_s: float | None,
+    ) -> BatchMeta:
+        texts = [] if tags is None else ["TAGS", *lines(tag_texts([f"row {i}" for i in range(rows)], tags))]
+        put: list[Arg] = ["KV.MPUT", partition, "NEW", rows, *block(wait_s), *texts]
+        encoded = functools.partial(encode, fields, rows, allow_pickle=self._session.config.allow_pickle, dedup=dedup)
+        columns = encoded()
         self._announce(partition)
-        _, indexes = self._mput(["KV.MPUT", partition, "NEW", rows], columns, rows, wait_s)
-        return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
+        _, indexes = put_columns(self._session.wire, put, fields, encoded, columns, wait_s)
+        return BatchMeta(unpacked(indexes).tolist(), [partition] * rows, custom_meta=tags)
 
-    def _put_into(self, metadata: BatchMeta, columns: Columns, wait_s: float | None) -> None:
+    def _put_into(self, metadata: BatchMeta, fields: Mapping[str, Rows], dedup: bool, wait_s: float | None) -> None:
+        puts = []
         for partition, positions in positions_by_partition(metadata).items():
-            part = columns if len(positions) == len(metadata) else rows_of(columns, len(metadata), positions)
-            self._mput(self._write(metadata, partition, positions), part, len(positions), wait_s)
-
-    def _mput(self, put: Sequence[Arg], columns: Columns, rows: int, wait_s: float | None) -> Any:
-        """Sends KV.MPUT with these columns. Text is sent as utf8 if another client made the field with dtype utf8."""
-        session = self._session
-        encoded = functools.partial(encode, columns, rows, allow_pickle=session.config.allow_pickle)
-        try:
-            return session.wire.call(*put, *block(wait_s), *encoded(), wait_s=wait_s)
-        except RequestError as error:
-            utf8 = utf8_fields(session.wire, str(put[1]), columns) if error.code == "DTYPE" else set()
-            if not utf8:
-                raise
-        return session.wire.call(*put, *block(wait_s), *encoded(utf8=utf8), wait_s=wait_s)
+            whole = len(positions) == len(metadata)
+            part = fields if whole else {name: some_rows(rows, positions) for name, rows in fields.items()}
+            pickles = self._session.config.allow_pickle
+            encoded = functools.partial(encode, part, len(positions), allow_pickle=pickles, dedup=dedup)
+            puts.append((self._write(metadata, partition, positions, wait_s), part, encoded, encoded()))
+        for put in puts:
+            put_columns(self._session.wire, *put, wait_s)
 
     def _insert(self, partition: str, rows: int) -> BatchMeta:
         _, indexes = self._session.wire.call("KV.MPUT", partition, "NEW", rows)
@@ -329,10 +363,10 @@ class TransferQueueClient(Fetching):
             return None
         return checked(reply)
 
-    def _write(self, metadata: BatchMeta, partition: str, positions: Sequence[int]) -> list[Arg]:
+    def _write(self, metadata: BatchMeta, partition: str, positions: Sequence[int], wait_s: float | None = 0.0) -> list[Arg]:
         rows = [str(metadata.global_indexes[i]) for i in positions]
         tags = lines(tag_texts(rows, [metadata.custom_meta[i] for i in positions]))
-        return ["KV.MPUT", partition, "ROWS", _rows(metadata, positions), "TAGS", *tags]
+        return ["KV.MPUT", partition, "ROWS", _rows(metadata, positions), *block(wait_s), "TAGS", *tags]
 
     async_get_meta = async_variant(get_meta)
     async_put = async_variant(put)

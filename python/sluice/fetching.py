@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-import json
+import functools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+import torch
 from tensordict import TensorDict
 
 from sluice._calls import async_variant
 from sluice._link import Arg
-from sluice.arguments import block, listed, name_list
-from sluice.columns import decode
+from sluice.arguments import Pad, Where, block, listed, name_list, padding, where_words
+from sluice.columns import decode, decode_rows
+from sluice.errors import RequestError
 from sluice.field_schema import schema_of
 from sluice.metadata import BatchMeta
-from sluice.rows import read_tags
-from sluice.samplers import BaseSampler, Choice, SequentialSampler, make_sampler, server_arguments
+from sluice.rows import ranks_differ, read_tags
+from sluice.samplers import BaseSampler, Choice, SequentialSampler, Word, make_sampler, server_arguments
 from sluice.session import Session, current
+from sluice.values import field_rows
 from sluice.wire import packed, unpacked
 
 P = ParamSpec("P")
 T = TypeVar("T")
 Client = TypeVar("Client")
 
-Where: TypeAlias = "Sequence[tuple[str, str, Any]]"
-"""Conditions on tags: (name, operator, value). All must hold. Operators: = != < <= > >= PREFIX, and IN with a list."""
+FieldSpec: TypeAlias = "torch.dtype | str | tuple[torch.dtype | str, Sequence[int]]"
+"""A dtype, or a dtype and the shape of one row."""
 
 
 @dataclass
@@ -37,7 +40,8 @@ class Fetched:
     data            TensorDict [rows], in the order of the metadata
     keys, tags      the keys and tags of the rows
     partition_id, task_name
-    lease           the id of the lease; None if the rows are already consumed
+    lease           the id of the lease; None if the rows are already consumed, or were kept
+    weights         with a sampler that draws by weights: the probability of each row, float64 [rows]
     end             True: there are no rows, because the task has consumed all rows that will ever be made
     """
 
@@ -49,6 +53,7 @@ class Fetched:
     task_name: str
     lease: int | None = None
     end: bool = False
+    weights: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -67,19 +72,20 @@ def fetch_words(
     step: int | None = None,
     wait_s: float | None = 0.0,
     lease_s: float | None = None,
+    bound: bool = False,
+    keep: bool = False,
 ) -> list[Arg]:
     """Returns the arguments of TASK.FETCH with these options, without FORMAT."""
     words: list[Arg] = ["TASK.FETCH", partition, task, "FIELDS", *listed("fields", name_list(fields)), "COUNT", count]
     words += ["MIN", min_rows] if min_rows is not None else []
     words += ["SAMPLER", *sampler] if sampler else []
-    if where:
-        words += ["WHERE", len(where)]
-        for name, op, value in where:
-            words += [name, op, value if isinstance(value, str) else json.dumps(value)]
+    words += where_words(where)
     words += ["RANK", rank] if rank is not None else []
     words += ["STEP", step] if step is not None else []
+    if bound and lease_s is None:
+        raise ValueError("bound is an option of a lease: pass lease_s")
     words += ["LEASE", max(1, round(lease_s * 1000))] if lease_s is not None else []
-    return [*words, *block(wait_s)]
+    return [*words, *(["BOUND"] if bound else []), *(["KEEP"] if keep else []), *block(wait_s)]
 
 
 def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:
@@ -89,7 +95,8 @@ def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:
     info = {"end": True} if end else {}
     meta = BatchMeta(rows, [partition] * len(rows), production_status=[1] * len(rows), extra_info=info, custom_meta=tags)
     data = TensorDict({}, batch_size=[len(rows)])
-    return Fetched(meta, data, keys, tags, partition, task, reply.get(b"lease"), end)
+    weights = torch.tensor(reply[b"weights"], dtype=torch.float64) if b"weights" in reply else None
+    return Fetched(meta, data, keys, tags, partition, task, reply.get(b"lease"), end, weights)
 
 
 class Fetching:
@@ -118,6 +125,10 @@ class Fetching:
         step: int | None = None,
         wait_s: float | None = 0.0,
         lease_s: float | None = None,
+        bound: bool = False,
+        keep: bool = False,
+        dedup: bool = False,
+        pad: Pad | None = None,
     ) -> Fetched | None:
         """Returns the next batch of a task with its tensors, in one round trip. Returns None if there are too few rows.
 
@@ -133,36 +144,55 @@ class Fetching:
             step: see rank.
             wait_s: how long to wait for enough rows. None means no limit.
             lease_s: leases the rows for this time. ack() consumes them; without ack() they go to other workers.
+            bound: the lease also ends with the connection of this call: when this process ends, at close(), and when a
+                later call over this connection times out or is cancelled.
+            keep: returns rows without consuming them.
+            dedup: rows that share storage are sent once.
+            pad: ("left" or "right", value): ragged tensors come dense, padded with this value.
 
         Returns `end` True, without rows, if the task has consumed all announced rows.
         Raises ValueError for your own sampler (use get_meta) and for requests that the server refuses.
         """
         self._announce(partition_id)
         session = self._session
-        chosen = self._sampler(sampler, partition_id)
-        words = server_arguments(chosen)
-        if words is None:
-            raise ValueError(f"fetch samples on the server, which has no {type(chosen).__name__}; use get_meta")
         command = fetch_words(
             partition_id,
             task_name,
             fields,
             count,
-            sampler=words,
+            sampler=self._server_sampler(sampler, partition_id),
             min_rows=min_rows,
             where=where,
             rank=rank,
             step=step,
             wait_s=wait_s,
             lease_s=lease_s,
+            bound=bound,
+            keep=keep,
         )
-        reply = session.wire.call(*command, "FORMAT", "columns", repeat=step is not None, wait_s=wait_s, arrays=True)
+        call = functools.partial(
+            session.wire.call, *command, "FORMAT", wait_s=wait_s, arrays=True, repeat=step is not None or keep
+        )
+        by_row = False
+        try:
+            reply = call("columns", *padding(pad), *(["DICT"] if dedup else []))
+        except RequestError as error:
+            by_row = pad is None and ranks_differ(error)
+            if not by_row:
+                raise
+            reply = call("rows")
         if reply is None:
             return None
         batch = read_rows(reply, partition_id, task_name)
         if len(batch):
-            batch.data = decode(reply[b"data"], len(batch), allow_pickle=session.config.allow_pickle)
-            batch.metadata.field_schema = schema_of(batch.data, len(batch))
+            pickles = session.config.allow_pickle
+            names = name_list(fields)
+            batch.data = (
+                decode_rows(reply[b"data"], names, allow_pickle=pickles)
+                if by_row
+                else decode(reply[b"data"], len(batch), allow_pickle=pickles)
+            )
+            batch.metadata.field_schema = schema_of(field_rows(batch.data, len(batch)))
         return batch
 
     def stream(self, fields: Sequence[str], count: int, partition_id: str, task_name: str, **options: Any) -> Iterator[Fetched]:
@@ -197,6 +227,14 @@ class Fetching:
         """Returns the sampler of the call, else the sampler of init, else SequentialSampler."""
         return make_sampler(choice or self._session.config.sampler or SequentialSampler).of_partition(partition)
 
+    def _server_sampler(self, choice: Choice | None, partition: str) -> list[Word]:
+        """Returns the arguments of SAMPLER. Raises ValueError for a sampler that runs in the client."""
+        chosen = self._sampler(choice, partition)
+        words = server_arguments(chosen)
+        if words is None:
+            raise ValueError(f"fetch samples on the server, which has no {type(chosen).__name__}; use get_meta")
+        return words
+
     def _announce(self, partition: str) -> None:
         """Announces the number of rows once, if TransferQueue's variable TQ_PRE_ALLOC_SAMPLE_NUM is set."""
         expected = os.environ.get("TQ_PRE_ALLOC_SAMPLE_NUM")
@@ -219,7 +257,9 @@ class Fetching:
         expect: int | None = None,
         max_rows: int | None = None,
         max_bytes: int | None = None,
+        fields: Mapping[str, FieldSpec] | None = None,
         tasks: Sequence[str] = (),
+        strict: bool = False,
         autoevict: bool = False,
         ttl_s: float | None = None,
     ) -> None:
@@ -230,7 +270,10 @@ class Fetching:
             expect: the number of rows that will be made in all, so that consumers see the end. 0 removes the setting.
             max_rows: a put beyond this number of rows raises FullError, or waits for `wait_s`. 0 means no limit.
             max_bytes: the same limit for the bytes of values.
+            fields: the dtype (of torch, or its name; also "utf8", "json", "bytes"), or the dtype and the shape of a row
+                with -1 for a dimension that varies, such as {"ids": (torch.int64, [-1]), "text": "json"}.
             tasks: the tasks that will consume the partition.
+            strict: other fields (if `fields` was given) and tasks (if `tasks` was) are errors.
             autoevict: removes a row as soon as all of `tasks` have consumed it.
             ttl_s: removes the partition when it was not used for this time. 0 means never.
         """
@@ -238,6 +281,10 @@ class Fetching:
         limits = {"EXPECT": expect, "MAXROWS": max_rows, "MAXBYTES": max_bytes}
         for name, value in (limits | {"TTL": None if ttl_s is None else round(ttl_s * 1000)}).items():
             words += [] if value is None else [name, value]
+        for name, spec in (fields or {}).items():
+            dtype, shape = spec if isinstance(spec, tuple) else (spec, ())
+            words += ["FIELD", name, str(dtype).removeprefix("torch."), *shape]
+        words += ["STRICT"] if strict else []
         words += ["TASKS", *listed("tasks", list(tasks))] if tasks else []
         self._session.wire.call(*words, *(["AUTOEVICT"] if autoevict else []), repeat=True)
 
@@ -249,9 +296,24 @@ class Fetching:
         info: dict[str, Any] = _as_text(self._session.wire.call("PARTITION.INFO", partition_id, repeat=True))
         return info
 
-    def explain(self, fields: Sequence[str], count: int, partition_id: str, task_name: str, *, where: Where = ()) -> str:
-        """Returns why such a fetch would wait: one line per reason (TASK.EXPLAIN)."""
-        command = fetch_words(partition_id, task_name, fields, count, where=where)
+    def explain(
+        self,
+        fields: Sequence[str],
+        count: int,
+        partition_id: str,
+        task_name: str,
+        *,
+        min_rows: int | None = None,
+        sampler: Choice | None = None,
+        where: Where = (),
+        rank: int | None = None,
+        step: int | None = None,
+        keep: bool = False,
+    ) -> str:
+        """Returns why such a fetch would wait: one line per reason (TASK.EXPLAIN). The arguments are as in fetch."""
+        words = self._server_sampler(sampler, partition_id)
+        options = {"min_rows": min_rows, "where": where, "rank": rank, "step": step, "keep": keep}
+        command = fetch_words(partition_id, task_name, fields, count, sampler=words, **options)  # type: ignore[arg-type]
         return str(self._session.wire.call("TASK.EXPLAIN", *command[1:], repeat=True), "utf-8")
 
     async_fetch = async_variant(fetch)

@@ -23,6 +23,7 @@ from tensordict import TensorDictBase
 
 from sluice.batches import equal, joined_info, not_empty, own, parts, permutation, positions_in, refuse_duplicates
 from sluice.field_schema import Schema, Shape, joined_schema, schema_of, schema_of_rows, shapes_of
+from sluice.values import field_rows
 
 Tag = dict[str, Any]
 
@@ -264,7 +265,7 @@ class BatchMeta:
         rows = tensor_dict.batch_size[0] if tensor_dict.batch_size else None
         if rows != self.size:
             raise ValueError(f"the batch has {self.size} rows, the data have batch_size {list(tensor_dict.batch_size)}")
-        self.field_schema.update(schema_of(tensor_dict, self.size))
+        self.field_schema.update(schema_of(field_rows(tensor_dict, self.size)))
         if set_all_ready:
             self.production_status = np.ones(self.size, np.int8)
         return self

@@ -1,37 +1,47 @@
-"""Selects and joins rows of TensorDicts, and reads the metadata of rows from the server."""
+"""Reads rows and their metadata from the server, and joins rows of several partitions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from tensordict import NonTensorStack, TensorDict, TensorDictBase
+from tensordict import NonTensorStack, TensorDict
 
 from sluice._link import Arg
-from sluice.columns import DTYPES, Blob, values_by_row
+from sluice.columns import Blob, decode, decode_rows
 from sluice.errors import RequestError, ServerError
 from sluice.field_schema import Schema, Shape, field_schema
 from sluice.metadata import BatchMeta
+from sluice.values import DTYPES, joined
 from sluice.wire import Wire, packed, unpacked
 
 _PIPELINED_MAX = 1000
 
 
-def rows_of(data: TensorDictBase | Mapping[str, Any], rows: int, positions: Sequence[int]) -> dict[str, Any]:
-    """Returns some of the rows of these columns, each column as a dense tensor or as a list of values."""
-    taken: dict[str, Any] = {}
-    for name in map(str, data.keys()):
-        value = data.get(name)
-        if isinstance(value, (torch.Tensor, np.ndarray)) and not getattr(value, "is_nested", False):
-            taken[name] = value[list(positions)]
-        else:
-            values = value.unbind() if isinstance(value, torch.Tensor) else values_by_row(name, value, rows)
-            taken[name] = [values[i] for i in positions]
-    return taken
+def read(
+    wire: Wire, get: Sequence[Arg], reply: Any, fields: Sequence[str] | None, rows: int, *, allow_pickle: bool
+) -> TensorDict:
+    """Returns the TensorDict of the reply of KV.MGET. Asks again, row by row, if the ranks of rows differ.
+
+    `fields`: the fields that were asked for; None means those that all rows have, sorted by name. Errors: RequestError;
+    ValueError for a pickle that is not allowed.
+    """
+    if ranks_differ(reply) and "PAD" not in get:
+        each = wire.call(*(word for word in get if word != "DICT"), "FORMAT", "rows", repeat=True, arrays=True)
+        return decode_rows(each, fields, allow_pickle=allow_pickle)
+    columns = checked(reply)
+    if fields is None:
+        columns.sort(key=lambda entry: entry[0])  # the order of the server differs from run to run
+    return decode(columns, rows, allow_pickle=allow_pickle)
+
+
+def ranks_differ(reply: Any) -> bool:
+    """Returns whether the reply is the error for rows that make no column, because their ranks differ."""
+    return isinstance(reply, RequestError) and reply.code == "SHAPE"
 
 
 def in_order(parts: Sequence[TensorDict], order: Sequence[int]) -> TensorDict:
@@ -42,24 +52,20 @@ def in_order(parts: Sequence[TensorDict], order: Sequence[int]) -> TensorDict:
     at = [0] * len(order)
     for i, position in enumerate(order):
         at[position] = i
-    joined = {name: _joined(name, [part.get(name) for part in parts], at) for name in map(str, parts[0].keys())}
-    return TensorDict(joined, batch_size=[len(order)])
+    columns = {name: _joined(name, [part.get(name) for part in parts], at) for name in map(str, parts[0].keys())}
+    return TensorDict(columns, batch_size=[len(order)])
 
 
 def _joined(name: str, columns: Sequence[Any], at: Sequence[int]) -> Any:
-    dtypes = {column.dtype if isinstance(column, torch.Tensor) else None for column in columns}
+    each = [row for column in columns for row in (column.unbind() if isinstance(column, torch.Tensor) else column.tolist())]
+    dtypes = {row.dtype if isinstance(row, torch.Tensor) else None for row in each}
     if len(dtypes) > 1:
         raise ValueError(f"field '{name}' differs between the partitions: {sorted(map(str, dtypes))}")
     if None in dtypes:
-        values = [value for column in columns for value in column.tolist()]
-        return NonTensorStack(*(values[i] for i in at))
-    if not any(column.is_nested for column in columns) and len({column.shape[1:] for column in columns}) == 1:
+        return NonTensorStack(*(each[i] for i in at))
+    if all(isinstance(c, torch.Tensor) and not c.is_nested for c in columns) and len({c.shape[1:] for c in columns}) == 1:
         return torch.cat(list(columns))[list(at)]
-    rows = [row for column in columns for row in column.unbind()]
-    if len({row.dim() for row in rows}) > 1:
-        raise ValueError(f"field '{name}' differs between the partitions in its number of dimensions")
-    layout = torch.jagged if len({row.shape[1:] for row in rows}) == 1 else torch.strided
-    return torch.nested.nested_tensor([rows[i] for i in at], layout=layout)
+    return joined([each[i] for i in at])
 
 
 def positions_by_partition(metadata: BatchMeta) -> dict[str, list[int]]:
@@ -81,10 +87,10 @@ def listing(wire: Wire, partition: str) -> list[dict[str, Any]]:
     return _read_lines(wire.call("KV.LIST", partition, "FORMAT", "lines", repeat=True))
 
 
-def tags_of_partitions(wire: Wire, partition: str | None) -> dict[str, dict[str, dict[str, Any]]]:
-    """Returns {partition: {key: tag}} of one partition or of all, by index."""
+def tags_of_partitions(wire: Wire, partition: str | None, selection: Sequence[Arg] = ()) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns {partition: {key: tag}} of one partition or of all, by index. `selection`: options of KV.LIST."""
     names = [partition] if partition is not None else [str(name, "utf-8") for name in wire.call("KV.LIST", repeat=True)]
-    replies = wire.pipeline(*(["KV.LIST", name, "FORMAT", "lines"] for name in names), repeat=True) if names else []
+    replies = wire.pipeline(*(["KV.LIST", name, *selection, "FORMAT", "lines"] for name in names), repeat=True) if names else []
     lists = [_read_lines(checked(reply)) for reply in replies]
     return {name: {row["key"]: row["tag"] for row in rows} for name, rows in zip(names, lists, strict=True)}
 

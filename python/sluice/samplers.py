@@ -237,6 +237,26 @@ class SeqlenBalancedSampler(GRPOGroupNSampler):
         return rank or 0
 
 
+class ServerSampler(BaseSampler):
+    """A sampler of the server by its name, with its options: ServerSampler("priority", weight="score", seed=7).
+
+    docs/streaming.md lists the samplers. Only the server can sample; `sample` raises ValueError.
+    """
+
+    def __init__(self, name: str, **options: Word | None) -> None:
+        self.name = name
+        self.options = options
+
+    def arguments(self) -> list[Word]:
+        """Returns the arguments of SAMPLER in TASK.FETCH."""
+        given = ((option.upper(), value) for option, value in self.options.items() if value is not None)
+        return [self.name, *(word for pair in given for word in pair)]
+
+    def sample(self, ready_indexes: Rows, batch_size: int, *args: Any, **kwargs: Any) -> tuple[Rows, Rows]:
+        """Raises ValueError."""
+        raise ValueError(f"only the server has the sampler {self.name!r}")
+
+
 class PerPartition(BaseSampler):
     """Uses the first sampler whose pattern matches the name of the partition: {"train_*": ..., "*": ...}."""
 
@@ -268,6 +288,8 @@ _SERVER_SAMPLERS = (SequentialSampler, RankAwareSampler, GRPOGroupNSampler, Seql
 
 def server_arguments(sampler: BaseSampler) -> list[Word] | None:
     """Returns the arguments of SAMPLER, or None if the sampler runs in the client (as every subclass of these does)."""
+    if isinstance(sampler, ServerSampler):
+        return sampler.arguments()
     return sampler.arguments() if isinstance(sampler, SequentialSampler) and type(sampler) in _SERVER_SAMPLERS else None
 
 
