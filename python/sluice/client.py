@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -163,8 +163,7 @@ class TransferQueueClient(Fetching):
 
     def set_custom_meta(self, metadata: BatchMeta) -> None:
         """Merges custom_meta into the tags of the rows. Raises ValueError for a row that does not exist."""
-        parts = positions_by_partition(metadata)
-        for write in [self._write(metadata, name, positions) for name, positions in parts.items()]:
+        for write in [self._write(metadata, name, rows) for name, rows in positions_by_partition(metadata).items()]:
             self._session.wire.call(*write)
 
     def clear_samples(self, metadata: BatchMeta, *, select_fields: Sequence[str] | str | None = None) -> None:
@@ -261,7 +260,7 @@ class TransferQueueClient(Fetching):
         where: Where = (),
         select_fields: Sequence[str] | str | None = None,
     ) -> dict[str, dict[str, dict[str, Any]]]:
-        """Returns keys and tags, {partition: {key: tag}}, of one partition or of all. The options are as in sluice.kv_list."""
+        """Returns {partition: {key: tag}}. The arguments are as in sluice.kv_list."""
         return tags_of_partitions(self._session.wire, partition_id, selection(match, where, select_fields))
 
     # --- helpers
@@ -320,17 +319,11 @@ class TransferQueueClient(Fetching):
         raise CallTimeout(f"too few rows for task '{fetch[2]!s}' within {session.config.timeout_s:g} s: {why}")
 
     def _put_new(
-        self,
-        fields: Mapping[str, Rows],
-        rows: int,
-        partition: str,
-        tags: Sequence[Tag] | None,
-        dedup: bool,
-        wait_s: float | None,
+        self, fields: Mapping[str, Rows], rows: int, partition: str, tags: Sequence[Tag] | None, dedup: bool, wait_s: float | None
     ) -> BatchMeta:
         texts = [] if tags is None else ["TAGS", *lines(tag_texts([f"row {i}" for i in range(rows)], tags))]
         put: list[Arg] = ["KV.MPUT", partition, "NEW", rows, *block(wait_s), *texts]
-        encoded = functools.partial(encode, fields, rows, allow_pickle=self._session.config.allow_pickle, dedup=dedup)
+        encoded = self._encoder(fields, rows, dedup)
         columns = encoded()
         self._announce(partition)
         _, indexes = put_columns(self._session.wire, put, fields, encoded, columns, wait_s)
@@ -341,11 +334,13 @@ class TransferQueueClient(Fetching):
         for partition, positions in positions_by_partition(metadata).items():
             whole = len(positions) == len(metadata)
             part = fields if whole else {name: some_rows(rows, positions) for name, rows in fields.items()}
-            pickles = self._session.config.allow_pickle
-            encoded = functools.partial(encode, part, len(positions), allow_pickle=pickles, dedup=dedup)
+            encoded = self._encoder(part, len(positions), dedup)
             puts.append((self._write(metadata, partition, positions, wait_s), part, encoded, encoded()))
         for put in puts:
             put_columns(self._session.wire, *put, wait_s)
+
+    def _encoder(self, fields: Mapping[str, Rows], rows: int, dedup: bool) -> Callable[..., list[Arg]]:
+        return functools.partial(encode, fields, rows, allow_pickle=self._session.config.allow_pickle, dedup=dedup)
 
     def _insert(self, partition: str, rows: int) -> BatchMeta:
         _, indexes = self._session.wire.call("KV.MPUT", partition, "NEW", rows)

@@ -151,7 +151,8 @@ class Fetching:
             pad: ("left" or "right", value): ragged tensors come dense, padded with this value.
 
         Returns `end` True, without rows, if the task has consumed all announced rows.
-        Raises ValueError for your own sampler (use get_meta) and for requests that the server refuses.
+        Raises ValueError for your own sampler (use get_meta), for requests that the server refuses, and for pickles that
+        are not allowed; the rows are then ready again, unless they are those of a step.
         """
         self._announce(partition_id)
         session = self._session
@@ -184,15 +185,16 @@ class Fetching:
         if reply is None:
             return None
         batch = read_rows(reply, partition_id, task_name)
-        if len(batch):
-            pickles = session.config.allow_pickle
-            names = name_list(fields)
-            batch.data = (
-                decode_rows(reply[b"data"], names, allow_pickle=pickles)
-                if by_row
-                else decode(reply[b"data"], len(batch), allow_pickle=pickles)
-            )
-            batch.metadata.field_schema = schema_of(field_rows(batch.data, len(batch)))
+        if not len(batch):
+            return batch
+        read = functools.partial(decode_rows, fields=name_list(fields)) if by_row else functools.partial(decode, rows=len(batch))
+        try:
+            batch.data = read(reply[b"data"], allow_pickle=session.config.allow_pickle)
+        except BaseException:
+            if step is None and not keep:  # the rows of a step may be with other members of its rank
+                self.release(batch)
+            raise
+        batch.metadata.field_schema = schema_of(field_rows(batch.data, len(batch)))
         return batch
 
     def stream(self, fields: Sequence[str], count: int, partition_id: str, task_name: str, **options: Any) -> Iterator[Fetched]:
