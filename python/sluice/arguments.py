@@ -50,7 +50,7 @@ def where_words(where: Where) -> list[Arg]:
     words: list[Arg] = ["WHERE", len(where)] if where else []
     for name, op, value in where:
         try:
-            words += [name, op, value if isinstance(value, str) else json_text(value, tuples=True)]
+            words += [name, op, value if isinstance(value, str) else json_text(value, exact=False)]
         except NotJson as error:
             raise ValueError(f"where: the value of '{name}' is not JSON{error}") from None
     return words
@@ -75,7 +75,7 @@ def tag_texts(keys: list[str], tags: Sequence[Tag]) -> list[str]:
     texts = []
     for key, tag in zip(keys, tags, strict=True):
         try:
-            texts.append(json_text(dict(tag), tuples=True))
+            texts.append(json_text(dict(tag), exact=False))
         except NotJson as error:
             raise ValueError(f"the tag of '{key}' is not JSON{error}") from None
     return texts

@@ -160,31 +160,35 @@ def strided(flat: torch.Tensor, shapes: npt.NDArray[np.int64]) -> torch.Tensor:
 # --- JSON
 
 
+_SCALARS = (bool, int, float, str)
+
+
 class NotJson(TypeError):
     """A value, or a part of it, that JSON cannot give back as it was."""
 
 
-def json_text(value: Any, *, tuples: bool = False) -> str:
+def json_text(value: Any, *, exact: bool = True) -> str:
     """Returns JSON text that reads back as the same value. NumPy scalars are numbers and texts.
 
-    `tuples`: a tuple is written as a list. Errors: NotJson with the path in the value, and what to do.
+    `exact`: False means that a tuple may read back as a list, and an enum or another subclass as its base class.
+    Errors: NotJson with the path in the value, and what to do.
     """
     try:
-        return json.dumps(_plain(value, "", tuples), separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(_plain(value, "", exact), separators=(",", ":"), ensure_ascii=False)
     except RecursionError:
         raise NotJson(": JSON cannot represent a value that is nested too deep") from None
 
 
-def _plain(value: Any, path: str, tuples: bool) -> Any:
-    kind = type(value)
+def _plain(value: Any, path: str, exact: bool) -> Any:
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU" and type(value.item()) in _SCALARS:
+        value = value.item()
+    kind = type(value) if exact else next((base for base in (*_SCALARS, list, tuple, dict) if isinstance(value, base)), None)
     if value is None or kind in (bool, int, str) or (kind is float and math.isfinite(value)):
         return value
-    if kind is list or (tuples and isinstance(value, tuple)):
-        return [_plain(item, f"{path}[{i}]", tuples) for i, item in enumerate(value)]
+    if kind is list or (kind is tuple and not exact):
+        return [_plain(item, f"{path}[{i}]", exact) for i, item in enumerate(value)]
     if kind is dict:
-        return {_key(key, path): _plain(item, f"{path}[{key!r}]", tuples) for key, item in value.items()}
-    if isinstance(value, np.generic) and value.dtype.kind in "biufU" and type(value.item()) in (bool, int, float, str):
-        return _plain(value.item(), path, tuples)
+        return {_key(key, path): _plain(item, f"{path}[{key!r}]", exact) for key, item in value.items()}
     raise NotJson(f"{path and f', at {path}'}: JSON cannot represent {_what_to_do(value)}")
 
 

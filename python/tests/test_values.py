@@ -1,10 +1,12 @@
 """Whatever a put takes, a get gives back; what it does not take is an error that names field, row and path."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
+from streaming_cases import waiting
 from tensordict import LazyStackedTensorDict, NonTensorData, NonTensorStack, TensorDict, lazy_stack
 
 import sluice as tq
@@ -67,9 +69,12 @@ RANKS = [[(), (2,)], [(2,), (2, 1)], [(0,), ()], [(1, 1), (1, 1, 1)]]
 @pytest.mark.parametrize("name", ["kv", "kv with dedup", "client", "fetch", "fetch that waits", "partitions"])
 def test_rows_of_different_rank_are_a_list_column(shapes, name):
     client, rows = get_client(), [torch.ones(shape, dtype=torch.int16) for shape in shapes]
-    fetch = client.async_fetch(["x"], 2, "p", "t", wait_s=10)
-    for i, row in enumerate(rows):
-        tq.kv_put(f"k{i}", f"p{i}" if name == "partitions" else "p", {"x": row, "n": i})
+    with ThreadPoolExecutor() as threads:
+        waiting_fetch = threads.submit(client.fetch, ["x"], 2, "p", "waits", wait_s=10) if "waits" in name else None
+        if waiting_fetch:
+            waiting(1)
+        for i, row in enumerate(rows):
+            tq.kv_put(f"k{i}", f"p{i}" if name == "partitions" else "p", {"x": row, "n": i})
     if name.startswith("kv"):
         data = tq.kv_batch_get(["k0", "k1"], "p", dedup="dedup" in name)
         assert list(data.keys()) == ["n", "x"]
@@ -82,10 +87,7 @@ def test_rows_of_different_rank_are_a_list_column(shapes, name):
         assert batch.metadata.get_shapes("x") == [tuple(shape) for shape in shapes]
         data = batch.data
     else:
-        import asyncio
-
-        data = asyncio.run(fetch).data
-    fetch.close()
+        data = waiting_fetch.result().data
     same(rows_in(data.get("x")), rows)
 
 
