@@ -40,20 +40,25 @@ from sluice.field_schema import schema_of
 from sluice.metadata import BatchMeta
 from sluice.own_sampler import OwnSampler
 from sluice.rows import (
+    RowsOf,
     checked,
     describe,
     describe_all,
     in_order,
+    incarnation_of,
     listing,
+    metadata_of,
     positions_by_partition,
     read,
+    rows_of,
     schema_of_stored,
     tags_of_partitions,
+    written_rows,
 )
 from sluice.samplers import BaseSampler, server_arguments
 from sluice.session import current
 from sluice.values import Rows, field_rows, some_rows
-from sluice.wire import lines, packed, unpacked
+from sluice.wire import lines, unpacked
 
 Status = tuple[torch.Tensor | None, torch.Tensor | None]
 
@@ -93,7 +98,8 @@ class TransferQueueClient(Fetching):
         self._announce(partition_id)
         fields = name_list(data_fields)
         if mode == "insert":
-            return self._insert(partition_id, batch_size)
+            put: list[Arg] = ["KV.MPUT", partition_id, "NEW", batch_size, "RETURN", "INCARNATION"]
+            return metadata_of(written_rows(partition_id, self._session.wire.call(*put)), None, None, None)
         if mode == "force_fetch":
             return describe_all(self._session.wire, partition_id, fields, ["FIELDS", *listed("data_fields", fields)])
         if mode != "fetch":
@@ -153,7 +159,7 @@ class TransferQueueClient(Fetching):
         parts = positions_by_partition(metadata)
         fields = list(metadata.field_schema)
         words = ["FIELDS", *listed("fields", fields), *padding(pad), *(["DICT"] if dedup else [])]
-        gets = [["KV.MGET", name, "ROWS", _rows(metadata, positions), *words] for name, positions in parts.items()]
+        gets = [["KV.MGET", name, *rows_of(metadata, name, positions).words, *words] for name, positions in parts.items()]
         replies = session.wire.pipeline(*gets, repeat=True, arrays=True)
         data = [
             read(session.wire, get, reply, fields, len(positions), allow_pickle=session.config.allow_pickle)
@@ -170,7 +176,7 @@ class TransferQueueClient(Fetching):
         """Removes the rows of the metadata, or only these fields of the rows. Rows that do not exist are ignored."""
         words = selection(None, (), select_fields)
         for name, positions in positions_by_partition(metadata).items():
-            self._session.wire.call("KV.CLEAR", name, "ROWS", _rows(metadata, positions), *words, repeat=True)
+            self._session.wire.call("KV.CLEAR", name, *rows_of(metadata, name, positions).words, *words, repeat=True)
 
     def clear_partition(self, partition_id: str) -> None:
         """Removes a partition with all its rows, tasks and limits."""
@@ -235,13 +241,15 @@ class TransferQueueClient(Fetching):
         names = [keys] if isinstance(keys, str) else list(keys)
         if create:
             self._announce(partition_id)
-            _, indexes = self._session.wire.call("KV.MPUT", partition_id, "KEYS", *listed("keys", names))
-            return describe(self._session.wire, partition_id, unpacked(indexes).tolist(), None)
+            put = ["KV.MPUT", partition_id, "KEYS", *listed("keys", names), "RETURN", "INCARNATION"]
+            return describe(self._session.wire, written_rows(partition_id, self._session.wire.call(*put)), None)
+        incarnation = incarnation_of(self._session.wire, partition_id)
         index_of = {row["key"]: row["index"] for row in listing(self._session.wire, partition_id)}
         missing = [name for name in names if name not in index_of]
         if missing:
             raise RequestError("NOKEY", f"partition '{partition_id}' has no rows {missing}")
-        return describe(self._session.wire, partition_id, [index_of[name] for name in names], None)
+        rows = RowsOf(partition_id, [index_of[name] for name in names], incarnation)
+        return describe(self._session.wire, rows, None)
 
     def kv_retrieve_keys(self, global_indexes: Sequence[int] | int, partition_id: str) -> list[str]:
         """Returns the keys of these rows. Raises ValueError for rows that do not exist; the text names them."""
@@ -287,7 +295,8 @@ class TransferQueueClient(Fetching):
             return self._nothing(command(), ended=time.monotonic() - asked < wait_s * 0.9)
         metadata = read_rows(reply, partition, task).metadata
         if metadata:
-            metadata.field_schema = schema_of_stored(session.wire, partition, metadata.global_indexes, fields, described)
+            rows = rows_of(metadata, partition, range(len(metadata)))
+            metadata.field_schema = schema_of_stored(session.wire, rows, fields, described)
         return metadata
 
     def _sample_here(
@@ -302,10 +311,11 @@ class TransferQueueClient(Fetching):
     ) -> BatchMeta | None:
         """Returns a batch by a sampler that the server does not have. Returns None if it samples nothing within wait_s."""
         wire = self._session.wire
-        rows = OwnSampler(wire, sampler, partition, task, fields).take(count, config, wait_s)
+        own = OwnSampler(wire, sampler, partition, task, fields)
+        rows = own.take(count, config, wait_s)
         if rows is None:
             return BatchMeta.empty({"end": True})
-        return describe(wire, partition, rows, fields) if rows else None
+        return describe(wire, RowsOf(partition, rows, own.incarnation), fields) if rows else None
 
     def _nothing(self, fetch: Sequence[Arg], *, ended: bool) -> BatchMeta:
         """Returns or raises the result of a fetch that found too few rows."""
@@ -322,12 +332,12 @@ class TransferQueueClient(Fetching):
         self, fields: Mapping[str, Rows], rows: int, partition: str, tags: Sequence[Tag] | None, dedup: bool, wait_s: float | None
     ) -> BatchMeta:
         texts = [] if tags is None else ["TAGS", *lines(tag_texts([f"row {i}" for i in range(rows)], tags))]
-        put: list[Arg] = ["KV.MPUT", partition, "NEW", rows, *block(wait_s), *texts]
+        put: list[Arg] = ["KV.MPUT", partition, "NEW", rows, *block(wait_s), "RETURN", "INCARNATION", *texts]
         encoded = self._encoder(fields, rows, dedup)
         columns = encoded()
         self._announce(partition)
-        _, indexes = put_columns(self._session.wire, put, fields, encoded, columns, wait_s)
-        return BatchMeta(unpacked(indexes).tolist(), [partition] * rows, custom_meta=tags)
+        written = put_columns(self._session.wire, put, fields, encoded, columns, wait_s)
+        return metadata_of(written_rows(partition, written), None, None, tags)
 
     def _put_into(self, metadata: BatchMeta, fields: Mapping[str, Rows], dedup: bool, wait_s: float | None) -> None:
         puts = []
@@ -341,10 +351,6 @@ class TransferQueueClient(Fetching):
 
     def _encoder(self, fields: Mapping[str, Rows], rows: int, dedup: bool) -> Callable[..., list[Arg]]:
         return functools.partial(encode, fields, rows, allow_pickle=self._session.config.allow_pickle, dedup=dedup)
-
-    def _insert(self, partition: str, rows: int) -> BatchMeta:
-        _, indexes = self._session.wire.call("KV.MPUT", partition, "NEW", rows)
-        return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
 
     def _complete(self, partition: str) -> bool:
         """Returns whether at least one row was made, and all rows that EXPECT announced, if it did."""
@@ -361,7 +367,7 @@ class TransferQueueClient(Fetching):
     def _write(self, metadata: BatchMeta, partition: str, positions: Sequence[int], wait_s: float | None = 0.0) -> list[Arg]:
         rows = [str(metadata.global_indexes[i]) for i in positions]
         tags = lines(tag_texts(rows, [metadata.custom_meta[i] for i in positions]))
-        return ["KV.MPUT", partition, "ROWS", _rows(metadata, positions), *block(wait_s), "TAGS", *tags]
+        return ["KV.MPUT", partition, *rows_of(metadata, partition, positions).words, *block(wait_s), "TAGS", *tags]
 
     async_get_meta = async_variant(get_meta)
     async_put = async_variant(put)
@@ -388,10 +394,6 @@ def get_client() -> TransferQueueClient:
     """Returns a client over the connection of this process. Raises NotInitialized without one."""
     current()
     return TransferQueueClient()
-
-
-def _rows(metadata: BatchMeta, positions: Sequence[int]) -> memoryview:
-    return packed([metadata.global_indexes[i] for i in positions])
 
 
 def _status(rows: Any, ones: Any) -> Status:

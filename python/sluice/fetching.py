@@ -18,11 +18,11 @@ from sluice.columns import decode, decode_rows
 from sluice.errors import RequestError
 from sluice.field_schema import schema_of
 from sluice.metadata import BatchMeta
-from sluice.rows import ranks_differ, read_tags
+from sluice.rows import RowsOf, metadata_of, ranks_differ, read_tags, rows_of
 from sluice.samplers import BaseSampler, Choice, SequentialSampler, Word, make_sampler, server_arguments
 from sluice.session import Session, current
 from sluice.values import field_rows
-from sluice.wire import packed, unpacked
+from sluice.wire import unpacked
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -90,11 +90,11 @@ def fetch_words(
 
 def read_rows(reply: Mapping[bytes, Any], partition: str, task: str) -> Fetched:
     """Reads a reply of TASK.FETCH, except for its data."""
-    rows = unpacked(reply[b"rows"]).tolist()
+    rows = RowsOf(partition, unpacked(reply[b"rows"]).tolist(), reply[b"incarnation"])
     keys, tags, end = [str(key, "utf-8") for key in reply[b"keys"]], read_tags(reply[b"tags"]), b"end" in reply
-    info = {"end": True} if end else {}
-    meta = BatchMeta(rows, [partition] * len(rows), production_status=[1] * len(rows), extra_info=info, custom_meta=tags)
-    data = TensorDict({}, batch_size=[len(rows)])
+    meta = metadata_of(rows, None, [1] * len(rows.indexes), tags)
+    meta.extra_info = {"end": True} if end else {}
+    data = TensorDict({}, batch_size=[len(rows.indexes)])
     weights = torch.tensor(reply[b"weights"], dtype=torch.float64) if b"weights" in reply else None
     return Fetched(meta, data, keys, tags, partition, task, reply.get(b"lease"), end, weights)
 
@@ -248,8 +248,8 @@ class Fetching:
         if not len(batch):
             return 0
         words: list[Arg] = ["LEASE", batch.lease] if batch.lease is not None else []
-        rows = packed(batch.metadata.global_indexes)
-        count: int = self._session.wire.call(command, batch.partition_id, batch.task_name, "ROWS", rows, *words)
+        rows = rows_of(batch.metadata, batch.partition_id, range(len(batch.metadata)))
+        count: int = self._session.wire.call(command, batch.partition_id, batch.task_name, *rows.words, *words)
         return count
 
     def create_partition(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -68,6 +68,48 @@ def _joined(name: str, columns: Sequence[Any], at: Sequence[int]) -> Any:
     return joined([each[i] for i in at])
 
 
+class RowsOf(NamedTuple):
+    """Rows of one partition, by index."""
+
+    partition: str
+    indexes: Sequence[int]
+    incarnation: int | None
+    """If the partition is another one by now, commands about these rows raise RequestError (code STALE). None: unknown."""
+
+    @property
+    def words(self) -> list[Arg]:
+        """The arguments of commands: ROWS, and OF."""
+        of: list[Arg] = [] if self.incarnation is None else ["OF", self.incarnation]
+        return ["ROWS", packed(self.indexes), *of]
+
+    def some(self, indexes: Sequence[int]) -> RowsOf:
+        """Returns other rows of the same partition."""
+        return RowsOf(self.partition, indexes, self.incarnation)
+
+
+def rows_of(metadata: BatchMeta, partition: str, positions: Sequence[int]) -> RowsOf:
+    """Returns the rows at these positions of a batch. REQUIRES: they are of this partition."""
+    return RowsOf(partition, [metadata.global_indexes[i] for i in positions], metadata.incarnations.get(partition))
+
+
+def written_rows(partition: str, reply: Any) -> RowsOf:
+    """Returns the rows of the reply of KV.MPUT ... RETURN INCARNATION."""
+    (_, indexes), incarnation = reply
+    return RowsOf(partition, unpacked(indexes).tolist(), incarnation)
+
+
+def incarnation_of(wire: Wire, partition: str) -> int | None:
+    """Returns the incarnation of a partition now; None if it does not exist.
+
+    Ask before the indexes: if the partition is made again in between, the indexes are refused, and never used wrongly.
+    """
+    [info] = wire.pipeline(["PARTITION.INFO", partition], repeat=True)
+    if isinstance(info, RequestError) and info.code == "NOPARTITION":
+        return None
+    number: int = checked(info)[b"incarnation"]
+    return number
+
+
 def positions_by_partition(metadata: BatchMeta) -> dict[str, list[int]]:
     """Returns the positions of the rows of each partition in a batch."""
     positions: dict[str, list[int]] = {}
@@ -100,32 +142,44 @@ def _read_lines(text: bytes) -> list[dict[str, Any]]:
     return rows
 
 
-def describe(wire: Wire, partition: str, rows: Sequence[int], fields: Sequence[str] | None) -> BatchMeta:
+def describe(wire: Wire, rows: RowsOf, fields: Sequence[str] | None) -> BatchMeta:
     """Returns the metadata of rows that have all of these fields. Without `fields`: the fields that all rows have."""
-    named: list[Arg] = [partition, "ROWS", packed(rows)]
+    named: list[Arg] = [rows.partition, *rows.words]
     described, tags = wire.pipeline(["KV.FIELDS", *named, "SHAPES"], ["KV.TAGS", *named], repeat=True)
     names = [str(entry[0], "utf-8") for entry in checked(described)] if fields is None else fields
-    schema = schema_of_stored(wire, partition, rows, names, described)
-    return BatchMeta(rows, [partition] * len(rows), schema, [1] * len(rows), custom_meta=read_tags(checked(tags)))
+    schema = schema_of_stored(wire, rows, names, described)
+    return metadata_of(rows, schema, [1] * len(rows.indexes), read_tags(checked(tags)))
+
+
+def metadata_of(
+    rows: RowsOf, schema: Mapping[str, Schema] | None, ready: Sequence[int] | None, tags: Sequence[Mapping[str, Any]] | None
+) -> BatchMeta:
+    """Returns the metadata of rows of one partition."""
+    partitions = [rows.partition] * len(rows.indexes)
+    incarnations = {} if rows.incarnation is None else {rows.partition: rows.incarnation}
+    return BatchMeta(rows.indexes, partitions, schema, ready, custom_meta=tags, incarnations=incarnations)
 
 
 def describe_all(wire: Wire, partition: str, fields: Sequence[str], listed: Sequence[Any]) -> BatchMeta:
     """Returns the metadata of all rows of a partition. `listed` is the argument FIELDS with these fields."""
-    status, described = wire.pipeline(["PARTITION.READY", partition, *listed], ["KV.FIELDS", partition], repeat=True)
-    rows, ready = (unpacked(checked(status)[0]).tolist(), list(bytes(checked(status)[1])))
-    if not rows:
+    info, status, described = wire.pipeline(
+        ["PARTITION.INFO", partition], ["PARTITION.READY", partition, *listed], ["KV.FIELDS", partition], repeat=True
+    )
+    ready = list(bytes(checked(status)[1]))
+    rows = RowsOf(partition, unpacked(checked(status)[0]).tolist(), checked(info)[b"incarnation"])
+    if not rows.indexes:
         return BatchMeta.empty()
     known = {str(entry[0], "utf-8") for entry in checked(described)}
     unknown = [name for name in fields if name not in known]
     if unknown:
         raise RequestError("NOFIELD", f"no row of partition '{partition}' has fields {unknown}")
-    schema = schema_of_stored(wire, partition, rows, fields, described)
-    tags = wire.call("KV.TAGS", partition, "ROWS", packed(rows), repeat=True)
+    schema = schema_of_stored(wire, rows, fields, described)
+    tags = wire.call("KV.TAGS", partition, *rows.words, repeat=True)
     tags = read_tags([b"{}" if tag is None else tag for tag in tags])  # a row may have been removed since
-    return BatchMeta(rows, [partition] * len(rows), schema, ready, custom_meta=tags)
+    return metadata_of(rows, schema, ready, tags)
 
 
-def schema_of_stored(wire: Wire, partition: str, rows: Sequence[int], fields: Sequence[str], described: Any) -> dict[str, Schema]:
+def schema_of_stored(wire: Wire, rows: RowsOf, fields: Sequence[str], described: Any) -> dict[str, Schema]:
     """Returns the field_schema of these rows.
 
     `described` is KV.FIELDS of these and other rows, or KV.FIELDS ... SHAPES of these rows. The server is asked again
@@ -133,39 +187,39 @@ def schema_of_stored(wire: Wire, partition: str, rows: Sequence[int], fields: Se
     """
     entries = _entries(described)
     unlike = [name for name in fields if name in entries and entries[name].differs and entries[name].by_row is None]
-    by_row = _shapes_by_row(wire, partition, rows, unlike) if unlike else {}
+    by_row = _shapes_by_row(wire, rows, unlike) if unlike else {}
     schema = {}
     for name in fields:
         if name in entries:
             entry = entries[name]
-            schema[name] = field_schema(entry.dtype, by_row.get(name) or entry.by_row or [entry.shape] * len(rows))
+            schema[name] = field_schema(entry.dtype, by_row.get(name) or entry.by_row or [entry.shape] * len(rows.indexes))
     return schema
 
 
-def _shapes_by_row(wire: Wire, partition: str, rows: Sequence[int], names: Sequence[str]) -> dict[str, list[Shape | None]]:
+def _shapes_by_row(wire: Wire, rows: RowsOf, names: Sequence[str]) -> dict[str, list[Shape | None]]:
     """Returns the shape of each row in each of these fields. None if a row does not have the field."""
-    described = _entries(wire.call("KV.FIELDS", partition, "ROWS", packed(rows), "SHAPES", repeat=True))
+    described = _entries(wire.call("KV.FIELDS", rows.partition, *rows.words, "SHAPES", repeat=True))
     shapes: dict[str, list[Shape | None]] = {}
     for name in names:
-        having: Sequence[int] = rows
+        having = rows
         entry = described.get(name)
         if entry is None:  # a row lacks the field
-            all_rows, ready = wire.call("PARTITION.READY", partition, "FIELDS", 1, name, repeat=True)
+            all_rows, ready = wire.call("PARTITION.READY", rows.partition, "FIELDS", 1, name, repeat=True)
             chosen = set(unpacked(all_rows)[np.frombuffer(ready, np.uint8) == 1].tolist())
-            having = [row for row in rows if row in chosen]
-            reply = wire.call("KV.FIELDS", partition, "ROWS", packed(having), "SHAPES", repeat=True)
+            having = rows.some([row for row in rows.indexes if row in chosen])
+            reply = wire.call("KV.FIELDS", rows.partition, *having.words, "SHAPES", repeat=True)
             entry = _entries(reply).get(name)
         if entry is not None and entry.by_row is None:  # ranks differ
-            each = _one_by_one(wire, partition, having, name)
+            each = _one_by_one(wire, having, name)
         else:
             each = [] if entry is None or entry.by_row is None else entry.by_row
-        shape_of = dict(zip(having, each, strict=False))
-        shapes[name] = [shape_of.get(row) for row in rows]
+        shape_of = dict(zip(having.indexes, each, strict=False))
+        shapes[name] = [shape_of.get(row) for row in rows.indexes]
     return shapes
 
 
-def _one_by_one(wire: Wire, partition: str, rows: Sequence[int], name: str) -> list[Shape | None]:
-    asks: list[list[Arg]] = [["KV.FIELDS", partition, "ROWS", packed([row])] for row in rows]
+def _one_by_one(wire: Wire, rows: RowsOf, name: str) -> list[Shape | None]:
+    asks: list[list[Arg]] = [["KV.FIELDS", rows.partition, *rows.some([row]).words] for row in rows.indexes]
     entries = [_entries(reply).get(name) for reply in pipeline_in_parts(wire, asks)]
     return [None if entry is None else entry.shape for entry in entries]
 

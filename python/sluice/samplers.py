@@ -52,12 +52,14 @@ class BaseSampler(ABC):
     """
 
     _states: dict[Any, Any]
+    _incarnations: dict[str, int | None]
+    """Of the partitions that _states is about."""
     _locks: _Locks
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> BaseSampler:
         """Makes the memory of steps, so that a subclass need not call __init__."""
         sampler = super().__new__(cls)
-        sampler._states, sampler._locks = {}, _Locks()
+        sampler._states, sampler._incarnations, sampler._locks = {}, {}, _Locks()
         return sampler
 
     @abstractmethod
@@ -87,6 +89,12 @@ class BaseSampler(ABC):
     def clear_cache(self, partition_id: str) -> None:
         """Forgets the steps of this partition."""
         self._states.pop(partition_id, None)
+
+    def _use(self, partition_id: str, incarnation: int | None) -> None:
+        """Forgets the steps if the partition was cleared and made again, by any client, since the last call."""
+        if self._incarnations.setdefault(partition_id, incarnation) != incarnation:
+            self._incarnations[partition_id] = incarnation
+            self.clear_cache(partition_id)
 
 
 class SequentialSampler(BaseSampler):
