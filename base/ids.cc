@@ -53,7 +53,7 @@ Status BadName(std::string_view what, std::string_view name, std::string_view wh
 
 Status CheckName(std::string_view what, std::string_view name) {
   if (name.empty()) {
-    return {Code::kError, fmt::format("{} is empty", what)};
+    return {Code::kError, fmt::format("{} name is empty", what)};
   }
   if (name.size() > kNameBytesMax) {
     return BadName(what, name, fmt::format("is longer than {} bytes", kNameBytesMax));
@@ -72,14 +72,6 @@ Status CheckName(std::string_view what, std::string_view name) {
       return BadName(what, name, "has a control character");
     }
     at += front.size;
-  }
-  return {};
-}
-
-Status CheckFieldName(std::string_view name) {
-  TRY(CheckName("field", name));
-  if (name.starts_with("__") || name.ends_with(".values") || name.ends_with(".shapes")) {
-    return BadName("field", name, "may not begin with __ nor end in .values or .shapes");
   }
   return {};
 }
@@ -103,6 +95,35 @@ std::string Printable(std::string_view text) {
     at += bytes.size();
   }
   return out;
+}
+
+std::string Quoted(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    switch (c) {
+      case '"':
+      case '\\':
+        out += '\\';
+        out += c;
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      default:
+        if (c >= ' ' && c <= '~') {
+          out += c;
+        } else {
+          out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+        }
+    }
+  }
+  return out + '"';
 }
 
 }  // namespace sluice

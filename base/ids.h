@@ -23,12 +23,11 @@ inline constexpr std::size_t kNameBytesMax = 512;
 // bytes. `what` ("partition", "key", ...) appears in the message. Errors: kError.
 Status CheckName(std::string_view what, std::string_view name);
 
-// CheckName, and `name` must not end in ".values" or ".shapes" or begin with "__": safetensors
-// files use those names. Errors: kError.
-Status CheckFieldName(std::string_view name);
-
 // Returns `text` for use in a message: at most 128 bytes, then "...". Control characters and
 // invalid UTF-8 become \xNN, so every client can decode the message.
 std::string Printable(std::string_view text);
+
+// Returns `text` in quotes, as redis-cli prints it: only printable ASCII stays as it is.
+std::string Quoted(std::string_view text);
 
 }  // namespace sluice

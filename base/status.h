@@ -1,8 +1,9 @@
-// Status and Result<T>: the error type of all fallible functions below server/.
+// Status and Result<T>: the error type of all functions that can fail.
 //
 // Status is for errors that a client or the machine can cause (bad shape, unknown partition, memory
-// budget exceeded); assert() is for errors that only our own code can cause. Our code throws no
-// exceptions. std::bad_alloc may propagate; command dispatch turns it into an OOM error.
+// budget exceeded); assert() is for errors that only our own code can cause. Our code
+// throws no exceptions but std::bad_alloc and its subclasses; command dispatch turns them into an
+// OOM error.
 //
 // Thread safety: value types, no internal synchronization.
 #pragma once
@@ -32,6 +33,7 @@ enum class Code : std::uint8_t {
   kBadTag,     // not a JSON object within the limits
   kFull,       // a partition's limit is reached
   kOom,        // maxmemory reached, or the system is out of memory
+  kStale,      // the partition of this incarnation is gone; another has its name
   kWrongType,  // the name is a string but a partition is required, or the reverse
   kNoProto,    // unsupported RESP version
   kWrongPass,  // wrong user name or password

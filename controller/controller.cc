@@ -34,9 +34,7 @@ void Controller::RowWritten(RowIndex row) noexcept {
   } catch (const std::bad_alloc&) {
     stale_ = true;
   }
-  for (const auto& [name, task] : tasks_) {
-    task->RowWritten(row);
-  }
+  live_.ForEach([row](View& view) { view.RowWritten(row); });
 }
 
 void Controller::RowGone(RowIndex row) noexcept {
@@ -44,6 +42,7 @@ void Controller::RowGone(RowIndex row) noexcept {
   for (const auto& [name, task] : tasks_) {
     task->RowGone(row);
   }
+  live_.ForEach([row](View& view) { view.RowGone(row); });
 }
 
 Task* Controller::FindTask(std::string_view name) noexcept {
@@ -56,7 +55,7 @@ Task& Controller::GetTask(std::string_view name) {
     return *task;
   }
   auto task =
-      std::make_unique<Task>(std::string(name), existing_, source_, retired_, seeds_.Next());
+      std::make_unique<Task>(std::string(name), existing_, source_, retired_, live_, seeds_.Next());
   return *tasks_.emplace(std::string(name), std::move(task)).first->second;
 }
 

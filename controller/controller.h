@@ -59,20 +59,19 @@ class Controller {
     return tasks_;
   }
 
-  // Rows per step: one or two milliseconds if tags are read.
+  // Rows per step. Such a step takes one or two milliseconds if tags are read.
   static constexpr std::int64_t kStepRows = 2048;
-  // One step of building a new view or sampler, which reads all rows. `choice`: null for no
+  // Does one step of building a new view or sampler, which reads all rows. `choice`: null for no
   // sampler. Returns true if there are more rows; other commands may act before the next call. A
   // later TryFetch() or Explain() reads all rows that are left. Errors: std::bad_alloc.
   bool Prepare(Task& task, const Selection& selection, const SamplerChoice* choice);
 
-  // TASK.FETCH: takes rows, or returns kWait. `time_is_up`: MIN rows are enough, and the fetch does
-  // not wait. Creates the task. REQUIRES: the sampler's options are checked.
-  // Errors: kError (of RANK and STEP), kNoKey; std::bad_alloc. On error nothing changes.
   struct Moment {
     std::int64_t now_us = 0;
-    bool time_is_up = false;
+    bool time_is_up = false;  // MIN rows are enough, and the fetch does not wait
   };
+  // TASK.FETCH: takes rows, or returns kWait. Creates the task. REQUIRES: the sampler's options are
+  // checked. Errors: kError (of RANK and STEP), kNoKey; std::bad_alloc. On error nothing changes.
   Result<Outcome> TryFetch(const Fetch& fetch, const Moment& moment, Fetched& fetched);
   // Undoes a fetch that could not be answered: its rows are free again.
   void GiveBack(const Fetch& fetch, const Fetched& fetched) noexcept;
@@ -84,8 +83,6 @@ class Controller {
     const auto known = KnownStep(fetch);
     return known.ok() && *known == nullptr;
   }
-  // TASK.EXPLAIN: appends one line per reason. Creates the task. Returns false, with no lines, if
-  // `found` is needed: the caller reads the rows, since that takes long. Errors: std::bad_alloc.
   struct Obstacles {  // among the rows that the task has neither consumed nor leased
     struct Missing {
       std::int64_t rows = 0;
@@ -94,6 +91,9 @@ class Controller {
     std::vector<Missing> missing;  // one per requested field
     std::int64_t complete = 0;
   };
+  // TASK.EXPLAIN: appends one line per reason. Creates the task. Returns false and no lines if it
+  // needs `found`: the caller then reads the rows, in steps, and calls again.
+  // Errors: std::bad_alloc.
   bool Explain(const Fetch& fetch, const Moment& moment, const Obstacles* found,
                std::vector<std::string>& lines);
   // Copies the set of rows that the task has consumed or leased. Errors: std::bad_alloc.
@@ -130,9 +130,6 @@ class Controller {
   std::int64_t Acknowledge(Task& task, std::span<const RowIndex> rows, LeaseId lease);
   // TASK.RELEASE. `lease`: as above.
   std::int64_t Release(Task& task, std::span<const RowIndex> rows, LeaseId lease);
-  // TASK.CLAIM: appends the rows that the task can take to `claimed`, in the order named; with
-  // `all`, either all rows or none. All rows of `claimed` share its lease: after the lease has
-  // ended no more rows are added. REQUIRES: claimed.rows has capacity for claim.rows.
   struct Claim {
     const Selection& selection;
     std::span<const RowIndex> rows;
@@ -140,6 +137,9 @@ class Controller {
     bool all = false;
     std::int64_t now_us = 0;
   };
+  // TASK.CLAIM: appends the rows that the task can take to `claimed`, in the order named; with
+  // `all`, either all rows or none. All claimed rows share one lease: once it has ended, no row is
+  // added. REQUIRES: claimed.rows has capacity for claim.rows.
   void ClaimRows(Task& task, const Claim& claim, Fetched& claimed);
   // See Task::Reset(). Waiters may become servable.
   void Reset(Task& task) noexcept;
@@ -212,6 +212,7 @@ class Controller {
   LeaseId& lease_ids_;
   Random seeds_;
   Retired retired_;
+  LiveViews live_;
   RowBits existing_;
   bool stale_ = false;  // existing_ is stale: there was no memory
   std::optional<std::int64_t> expected_;

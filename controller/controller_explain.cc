@@ -10,11 +10,22 @@ namespace {
 
 using Lines = std::vector<std::string>;
 
+// Returns "1 row" or "2 rows", for a `noun` like "row".
+std::string Counted(std::int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+// Returns "was" or "were", and so on.
+std::string_view Choose(std::int64_t count, std::string_view one, std::string_view many) {
+  return count == 1 ? one : many;
+}
+
 void ExplainMissing(const Fetch& fetch, const Controller::Obstacles& found, Lines& lines) {
   for (std::size_t i = 0; i < fetch.selection.fields.size(); ++i) {
     if (const auto& missing = found.missing[i]; missing.rows > 0) {
-      lines.push_back(fmt::format("missing {}: {} rows lack the field, first row {}; write it",
-                                  fetch.selection.fields[i], missing.rows, missing.first));
+      lines.push_back(fmt::format("missing {}: {} {} the field, first row {}; write it",
+                                  fetch.selection.fields[i], Counted(missing.rows, "row"),
+                                  Choose(missing.rows, "lacks", "lack"), missing.first));
     }
   }
 }
@@ -23,18 +34,19 @@ void ExplainTaken(const Task& task, std::int64_t now_us, Lines& lines) {
   constexpr std::int64_t kMillisecondUs = 1000;
   if (const std::int64_t consumed = task.Consumed().Count(); consumed > 0) {
     lines.push_back(
-        fmt::format("consumed: task '{}' has consumed {} rows; TASK.RELEASE and "
-                    "TASK.RESET make them ready again",
-                    task.Name(), consumed));
+        fmt::format("consumed: task '{}' has consumed {}; TASK.RELEASE and TASK.RESET make {} "
+                    "ready again",
+                    task.Name(), Counted(consumed, "row"), Choose(consumed, "it", "them")));
   }
   const Leases& leases = task.GetLeases();
   if (leases.Rows() > 0) {
     const std::int64_t ms =
         (leases.NextDeadlineUs() - now_us + kMillisecondUs - 1) / kMillisecondUs;
     lines.push_back(
-        fmt::format("leased: {} rows in {} leases; the first lease expires in {} ms unless it is "
+        fmt::format("leased: {} in {}; the first lease expires in {} ms unless it is "
                     "acknowledged, released or renewed",
-                    leases.Rows(), leases.Count(), ms));
+                    Counted(leases.Rows(), "row"),
+                    Counted(static_cast<std::int64_t>(leases.Count()), "lease"), ms));
   }
 }
 
@@ -42,27 +54,29 @@ void ExplainTaken(const Task& task, std::int64_t now_us, Lines& lines) {
 
 void Controller::ExplainExpect(const Task& task, const Fetch& fetch, std::int64_t possible,
                                Lines& lines) const {
+  const std::int64_t made = source_.RowsMade();
   if (!expected_) {
     lines.push_back(
-        fmt::format("expect: {} rows were created, and the partition has no EXPECT; more rows "
-                    "must be created or become ready",
-                    source_.RowsMade()));
+        fmt::format("expect: {} {} created, and the partition has no EXPECT; more rows must be "
+                    "created or become ready",
+                    Counted(made, "row"), Choose(made, "was", "were")));
     return;
   }
   const std::int64_t to_come = StillToCome();
   if (to_come == 0 && Unconsumed(task) == 0) {
     lines.push_back(
-        fmt::format("expect: end of the stream: all {} rows were created, and task '{}' has "
-                    "consumed every row that was not cleared",
-                    *expected_, task.Name()));
+        fmt::format("expect: end of the stream: {} created, and task '{}' has consumed every row "
+                    "that was not cleared",
+                    *expected_ == 1 ? "the 1 row was" : fmt::format("all {} rows were", *expected_),
+                    task.Name()));
   } else if (possible < fetch.min) {
     lines.push_back(
-        fmt::format("expect: at most {} rows can ever become ready, {} are needed: "
-                    "the reply is nil",
-                    possible, fetch.min));
+        fmt::format("expect: at most {} can ever become ready, {} {} needed: the reply is nil",
+                    Counted(possible, "row"), fetch.min, Choose(fetch.min, "is", "are")));
   } else {
-    lines.push_back(fmt::format("expect: {} of {} rows were created, {} are still to come",
-                                source_.RowsMade(), *expected_, to_come));
+    lines.push_back(fmt::format("expect: {} of {} {} created, {} {} still to come", made,
+                                Counted(*expected_, "row"), Choose(made, "was", "were"), to_come,
+                                Choose(to_come, "is", "are")));
   }
 }
 
@@ -86,8 +100,8 @@ bool Controller::Explain(const Fetch& fetch, const Moment& moment, const Obstacl
   const std::int64_t available = sampler.Available();
   const Decision decision = Decide(task, fetch, sampler, moment.time_is_up);
   if (decision.outcome == Outcome::kRows && decision.count > 0) {
-    lines.push_back(fmt::format("ok: {} rows available, {} requested{}", available, fetch.count,
-                                fetch.sampler.ranks > 1 ? " for each rank" : ""));
+    lines.push_back(fmt::format("ok: {} available, {} requested{}", Counted(available, "row"),
+                                fetch.count, fetch.sampler.ranks > 1 ? " for each rank" : ""));
     return true;
   }
   if (found == nullptr) {
@@ -97,12 +111,14 @@ bool Controller::Explain(const Fetch& fetch, const Moment& moment, const Obstacl
   ExplainTaken(task, moment.now_us, lines);
   const std::int64_t ready = view.Rows().Count();
   if (fetch.selection.where && found->complete > ready) {
-    lines.push_back(fmt::format("where: {} complete rows do not match WHERE; change their tags",
-                                found->complete - ready));
+    const std::int64_t left_out = found->complete - ready;
+    lines.push_back(fmt::format(
+        "where: {} {} match WHERE; change {}", Counted(left_out, "complete row"),
+        Choose(left_out, "does not", "do not"), Choose(left_out, "its tag", "their tags")));
   }
   if (available * fetch.sampler.ranks < ready) {
-    lines.push_back(fmt::format("sampler {} can take {} of the {} ready rows{}",
-                                fetch.sampler.row->name, available * fetch.sampler.ranks, ready,
+    lines.push_back(fmt::format("sampler {} can take {} of the {}{}", fetch.sampler.row->name,
+                                available * fetch.sampler.ranks, Counted(ready, "ready row"),
                                 fetch.sampler.ranks > 1 ? ", equally for all ranks" : ""));
   }
   sampler.Explain({.next_index = std::max(source_.RowsMade(), existing_.Last() + 1),

@@ -11,8 +11,8 @@ namespace {
 
 Status OtherCall(const RankStep& at, const Step& step) {
   return Status(Code::kError,
-                fmt::format("step {} of rank {} was taken with COUNT {} and SAMPLER {}, and is "
-                            "requested with others",
+                fmt::format("step {} of rank {} was taken with COUNT {} and SAMPLER {}; a repeated "
+                            "call must have the same",
                             at.step, at.rank, step.count, step.sampler.row->name));
 }
 

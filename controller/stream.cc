@@ -124,10 +124,6 @@ void Stream::Charge() noexcept {
   charged_ = bytes;
 }
 
-bool Stream::InUse() const noexcept {
-  return controller_.Waiters() > 0 || controller_.RunningLeases() > 0;
-}
-
 void Stream::LookUpFields() const {
   if (fields_version_ == partition_.FieldsVersion()) {
     return;

@@ -62,8 +62,6 @@ class Stream final : public store::Attachment, public RowSource {
   // Charges the memory budget for the memory that the tasks use now.
   void Charge() noexcept;
 
-  [[nodiscard]] bool InUse() const noexcept override;
-
   [[nodiscard]] bool Ready(RowIndex row, std::span<const std::size_t> fields) const override;
   [[nodiscard]] std::string_view TagOf(RowIndex row) const override;
   void Select(std::span<const std::size_t> fields, const std::optional<store::Where>& where,

@@ -41,7 +41,6 @@ StreamWaiter::StreamWaiter(EngineLock& lock, Streams& streams, std::string_view 
 void StreamWaiter::Leave(EngineLock& lock) noexcept {
   engine::WaitQueues& queues = streams_.parts_.wait_queues;
   if (controller::Waiter::Waits()) {
-    stream->GetPartition().Touch(streams_.NowMs());  // a fetch waited until now
     stream->Tasks().Leave(*this);
   }
   queues.Leave(lock, *this);
@@ -218,6 +217,11 @@ void Streams::OnRowsRemoved(store::Partition& partition,
     }
     MarkChanged(parts_.engine.Held(), *stream);
   }
+}
+
+bool Streams::InUse(const store::Partition& partition) const noexcept {
+  Stream* const stream = Find(partition);
+  return stream != nullptr && stream->Tasks().RunningLeases() > 0;
 }
 
 // The waiters continue to wait, for the next partition of this name.

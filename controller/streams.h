@@ -73,7 +73,7 @@ class Streams final : public store::Listener, public engine::WaiterService {
   // leases whose time is up and evicts rows (not while CLIENT PAUSE is on). Errors: std::bad_alloc.
   Stream& Of(engine::EngineLock& lock, store::Partition& partition) REQUIRES(engine::engine_role);
   // Returns null if no command asked for the partition's tasks yet.
-  static Stream* Find(store::Partition& partition) {
+  static Stream* Find(const store::Partition& partition) {
     return static_cast<Stream*>(partition.GetAttachment());
   }
 
@@ -110,6 +110,7 @@ class Streams final : public store::Listener, public engine::WaiterService {
   void OnRowsRemoved(store::Partition& partition,
                      std::span<const store::RowReference> rows) noexcept override;
   void OnPartitionRemoved(store::Partition& partition) noexcept override;
+  [[nodiscard]] bool InUse(const store::Partition& partition) const noexcept override;
 
   LeaseId& LeaseIds() { return lease_ids_; }
   [[nodiscard]] std::int64_t NowMs() const { return parts_.clock.WallUs() / 1000; }

@@ -7,7 +7,7 @@
 namespace sluice::controller {
 namespace {
 
-// Views without waiters per task. Each view costs a check of every row that is written.
+// Views without waiters per task.
 constexpr std::size_t kIdleViewsMax = 16;
 
 // Empties `thing` and returns its old content, to be destroyed later; null if there is no memory.
@@ -80,7 +80,7 @@ void Task::Reset() noexcept {
   retired_.Add(Retire(steps_));
   for (const auto& view : views_) {
     view->Restart();
-    view->rebuilt = true;
+    view->rebuilt = view->IsLive();
   }
 }
 
@@ -100,44 +100,33 @@ void Task::EndRebuild() noexcept {
   }
 }
 
-void Task::RowWritten(RowIndex row) noexcept {
-  const bool free = !Taken(row);
-  NotifyViews([&](View& view) { view.RowWritten(row, free && view.Fits(row)); });
-}
-
 void Task::RowFreed(RowIndex row) noexcept {
-  NotifyViews([&](View& view) { view.RowFreed(row, view.Fits(row)); });
-}
-
-// A view that finds no memory is refilled later.
-template <typename Function>
-void Task::NotifyViews(const Function& function) noexcept {
   for (const auto& view : views_) {
-    try {
-      function(*view);
-    } catch (const std::bad_alloc&) {
-      stale_ = true;
-    }
+    view->RowFreed(row);
   }
 }
 
 void Task::RowGone(RowIndex row) noexcept {
   consumed_.Erase(row);
   leases_.Drop(row);
+}
+
+void Task::MakeStale() noexcept {
   for (const auto& view : views_) {
-    view->RowGone(row);
+    view->stale = true;
   }
 }
 
 void Task::Refill() {
-  if (!stale_) {
-    return;
-  }
   for (const auto& view : views_) {
-    view->Restart();
-    view->Finish(nullptr);
+    if (view->stale) {
+      view->Restart();
+      if (view->IsLive()) {
+        view->Finish(nullptr);
+      }
+      view->stale = false;
+    }
   }
-  stale_ = false;
 }
 
 View& Task::ViewOf(std::vector<std::size_t> fields, const Selection& selection) {
@@ -146,6 +135,7 @@ View& Task::ViewOf(std::vector<std::size_t> fields, const Selection& selection) 
   for (const auto& view : views_) {
     if (view->GetKey() == key) {
       view->used = ++uses_;
+      live_.Use(*view);
       return *view;
     }
   }
@@ -158,6 +148,7 @@ View& Task::ViewOf(std::vector<std::size_t> fields, const Selection& selection) 
                                                         .retired = retired_});
   view->used = ++uses_;
   views_.push_back(std::move(view));
+  live_.Use(*views_.back());
   return *views_.back();
 }
 

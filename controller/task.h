@@ -13,21 +13,22 @@
 #include <vector>
 
 #include "controller/leases.h"
+#include "controller/live_views.h"
 #include "controller/steps.h"
-#include "controller/view.h"
 
 namespace sluice::controller {
 
 class Task {
  public:
-  // References are borrowed. Unused objects go to `retired`.
+  // References are borrowed. Unused objects go to `retired`, views in use to `live`.
   Task(std::string name, const RowBits& existing, const RowSource& rows, Retired& retired,
-       std::uint64_t seed)
+       LiveViews& live, std::uint64_t seed)
       : random(seed),
         name_(std::move(name)),
         existing_(existing),
         source_(rows),
-        retired_(retired) {}
+        retired_(retired),
+        live_(live) {}
   Task(const Task&) = delete;
   Task& operator=(const Task&) = delete;
 
@@ -65,14 +66,13 @@ class Task {
   // Stops the rebuild: the next call that needs a view completes it.
   void EndRebuild() noexcept;
 
-  // A row of the partition was created or written, or was removed.
-  void RowWritten(RowIndex row) noexcept;
+  // A row of the partition was removed. Its views are notified by LiveViews.
   void RowGone(RowIndex row) noexcept;
 
   // Returns the view of this selection, which may be incomplete. `fields`: positions, sorted.
   // Errors: std::bad_alloc.
   View& ViewOf(std::vector<std::size_t> fields, const Selection& selection);
-  void MakeStale() noexcept { stale_ = true; }
+  void MakeStale() noexcept;
   // Refills the views that could not be kept up to date. Errors: std::bad_alloc.
   void Refill();
   // Appends the field positions that the views use.
@@ -92,8 +92,6 @@ class Task {
  private:
   // The row was taken and is free now. REQUIRES: the row exists.
   void RowFreed(RowIndex row) noexcept;
-  template <typename Function>
-  void NotifyViews(const Function& function) noexcept;
   void RemoveFromViews(std::span<const RowIndex> rows) noexcept;
   void DropIdleViews() noexcept;
 
@@ -101,13 +99,13 @@ class Task {
   const RowBits& existing_;
   const RowSource& source_;
   Retired& retired_;
+  LiveViews& live_;
   const std::function<bool(RowIndex)> taken_ = [this](RowIndex row) { return Taken(row); };
   RowBits consumed_;
   Leases leases_;
   Steps steps_;
   std::vector<std::unique_ptr<View>> views_;
   std::int64_t uses_ = 0;
-  bool stale_ = false;  // a view is stale: there was no memory
 };
 
 }  // namespace sluice::controller

@@ -79,24 +79,32 @@ bool View::StepForWaiters(std::int64_t& rows) {
   });
 }
 
-void View::RowWritten(RowIndex row, bool in) {
+void View::RowWritten(RowIndex row) noexcept {
   NotifySamplers([row](Line& line) {
     if (row < line.told) {
       line.sampler->RowWritten(row);
     }
   });
-  if (in) {
-    Add(row);
-  } else {
-    Remove(row);
+  try {
+    if (!around_.taken(row) && Fits(row)) {
+      Add(row);
+    } else {
+      Remove(row);
+    }
+  } catch (const std::bad_alloc&) {
+    stale = true;
   }
 }
 
-void View::RowFreed(RowIndex row, bool in) {
-  if (in) {
-    Add(row);
-  } else {
-    RowConsumed(row);  // samplers are notified in the same way
+void View::RowFreed(RowIndex row) noexcept {
+  try {
+    if (Fits(row)) {
+      Add(row);
+    } else {
+      RowConsumed(row);  // samplers are notified in the same way
+    }
+  } catch (const std::bad_alloc&) {
+    stale = true;
   }
 }
 

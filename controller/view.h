@@ -19,6 +19,8 @@
 #include <string>
 #include <vector>
 
+#include <boost/intrusive/list_hook.hpp>
+
 #include "controller/retired.h"
 #include "controller/rows/row_bits.h"
 #include "controller/waiter.h"
@@ -27,6 +29,8 @@ namespace sluice::controller {
 
 class View {
  public:
+  using Hook = boost::intrusive::list_member_hook<
+      boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
   static constexpr RowIndex kAll = std::numeric_limits<RowIndex>::max();
 
   // `fields`: positions (RowSource::Follow), sorted.
@@ -71,12 +75,9 @@ class View {
     Step(line, rows);
   }
 
-  // The row was written. `in`: it belongs to the view now. Errors: std::bad_alloc.
-  void RowWritten(RowIndex row, bool in);
-  // A taken row became free. `in`: it belongs to the view now. Errors: std::bad_alloc.
-  void RowFreed(RowIndex row, bool in);
-  // Errors: std::bad_alloc.
-  void Add(RowIndex row);
+  // The row was written. A taken row became free. The view is stale() if there is no memory.
+  void RowWritten(RowIndex row) noexcept;
+  void RowFreed(RowIndex row) noexcept;
   void Remove(RowIndex row) noexcept;
   void RowConsumed(RowIndex row) noexcept;
   // The row was removed.
@@ -93,14 +94,20 @@ class View {
   [[nodiscard]] std::size_t Waiters() const;
   [[nodiscard]] std::int64_t Bytes() const;
 
+  // Returns true if it is kept up to date (LiveViews). If not, it has read no row.
+  [[nodiscard]] bool IsLive() const { return in_live.is_linked(); }
+
+  Hook in_live;
   std::int64_t used = 0;  // the task's use count at the last use
+  bool stale = false;     // a change was missed: there was no memory
   // A rebuild calls Step() until the view is complete; its waiters are checked then.
   bool rebuilt = false;
 
  private:
   template <typename Tell>
   void NotifySamplers(const Tell& tell) noexcept;
-
+  // Errors: std::bad_alloc.
+  void Add(RowIndex row);
   void LookAtMore(std::int64_t& rows);
   bool NotifyMore(Line& line, std::int64_t& rows);
 

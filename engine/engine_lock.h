@@ -1,9 +1,10 @@
-// EngineLock: the proof that the caller holds the engine lock. Only Engine::Turn hands one out, so
-// a call of a function that takes an `EngineLock&` does not compile without acquiring the lock.
+// EngineLock: the proof that the caller holds the engine lock. Only Engine hands one out: from a
+// Turn, or from Held() to code that the holder calls without one, such as a store listener. So a
+// call of a function that takes an `EngineLock&` does not compile without acquiring the lock.
 // Guarded<T> is an object that only the holder of the lock can reach.
 //
 // Costs nothing at run time. Builds with assertions also check that the lock was not released
-// since. clang checks the same by `engine_role`.
+// since it was handed out. clang checks the same by `engine_role`.
 #pragma once
 
 #include <cassert>

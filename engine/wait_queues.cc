@@ -77,6 +77,9 @@ WaitQueue& WaitQueues::Hold(EngineLock& /*lock*/, const WaitKey& key) {
 }
 
 void WaitQueues::Release(EngineLock& /*lock*/, WaitQueue& queue) noexcept {
+  if (!queue.partition_.empty()) {
+    store_.Touch(queue.partition_);  // a command waited until now
+  }
   if (--HeldOf(queue.kind_) == 0 && queue.kind_ == Kind::kMemory) {
     budget_.SetListener(nullptr);
   }
@@ -211,6 +214,19 @@ void WaitQueues::OnAllRemoved(store::Store& /*before*/) noexcept {
       MarkChanged(lock, *queue);
     }
   }
+}
+
+bool WaitQueues::InUse(const store::Partition& partition) const noexcept {
+  const std::string_view name = partition.Name().View();
+  for (const Kind kind : {Kind::kLimits, Kind::kPartition, Kind::kRow}) {
+    const WaitKey first = {
+        .kind = kind, .partition = name, .row = std::numeric_limits<RowIndex>::min()};
+    const auto it = Holders(kind) > 0 ? queues_.lower_bound(first) : queues_.end();
+    if (it != queues_.end() && (*it)->kind_ == kind && (*it)->partition_ == name) {
+      return true;
+    }
+  }
+  return false;
 }
 
 void WaitQueues::OnMemoryFreed() noexcept {

@@ -3,14 +3,15 @@
 //
 //   kMemory      free memory: writes with BLOCK that maxmemory refused
 //   kLimits      space in a partition: writes with BLOCK that MAXROWS or MAXBYTES refused
-//   kPartition   the creation of a partition of this name: fetches
+//   kPartition   the creation of a partition of this name: fetches. Fetches of a partition that
+//                exists wait in its Controller (controller/waiter.h, controller_wait.cc)
 //   kRow         a change of a row: KV.WAIT
 //   kUnpause     the end of CLIENT PAUSE
 //
-// Waiters are served in order of arrival. In the first two kinds each waiter has a need: a waiter
-// whose need fits may pass one whose need does not, and what a waiter was offered is not offered to
-// those behind it until it has tried. Store events only mark queues; ServeWaiters() serves the
-// marked queues before the engine lock is released, so the command that made the change serves.
+// Waiters are served in order of arrival. In the first two kinds each waiter has a need. A waiter
+// whose need fits may pass one whose need does not. Space that a waiter was offered is kept from
+// those behind it until it has tried. Store events only mark queues. Serve() serves the marked
+// queues before the engine lock is released, so the command that made the change serves.
 //
 // Thread safety: the holder of the engine lock; OnMemoryFreed(): any thread.
 #pragma once
@@ -47,7 +48,9 @@ class Waiter {
   struct Need {
     std::int64_t rows = 0;
     std::int64_t bytes = 0;
-    std::int64_t alone = 0;  // what the limit must allow: bytes without what they replace, if more
+    // kLimits: bytes of the new values alone, not less what they replace. If the limit is below
+    // this, the write never fits.
+    std::int64_t alone = 0;
   };
 
   Waiter() = default;
@@ -117,16 +120,16 @@ class WaitQueue {
 
 class WaitQueues final : public store::Listener {
  public:
-  // Borrows its arguments. `serve_soon` is called from any thread when memory was freed that a
-  // waiter needs and possibly no thread is about to release the engine lock: it must make sure that
-  // the lock is acquired and released soon. If it throws std::bad_alloc, the housekeeper's next
-  // round serves the waiters.
+  // Borrows its arguments. `serve_soon` is called from any thread when freed memory could serve a
+  // waiter. It must cause the engine lock to be acquired and released soon. If it throws
+  // std::bad_alloc, the housekeeper's next round serves the waiters.
   WaitQueues(Engine& engine, store::Store& store, store::Budget& budget);
   ~WaitQueues();
   void SetServeSoon(std::function<void()> serve_soon) { serve_soon_ = std::move(serve_soon); }
 
   // Returns the queue of this key. It exists until Release() was called as often as Hold(). The
-  // holder of a queue joins it without allocating. Errors: std::bad_alloc.
+  // holder of a queue joins it without allocating. The partition of the key, if any, is in use
+  // meanwhile. Errors: std::bad_alloc.
   WaitQueue& Hold(EngineLock& lock, const WaitKey& key) REQUIRES(engine_role);
   void Release(EngineLock& lock, WaitQueue& queue) noexcept REQUIRES(engine_role);
 
@@ -153,6 +156,7 @@ class WaitQueues final : public store::Listener {
   void OnNameChanged(std::string_view name) noexcept override;
   void OnAllRemoved(store::Store& before) noexcept override;
   void OnMemoryFreed() noexcept override;
+  [[nodiscard]] bool InUse(const store::Partition& partition) const noexcept override;
 
  private:
   struct Less {

@@ -94,14 +94,6 @@ void Reply::Double(double value) {
   }
 }
 
-void Reply::Bool(bool value) {
-  if (version_ == Version::k3) {
-    Append(value ? "#t\r\n" : "#f\r\n");
-  } else {
-    Integer(value ? 1 : 0);
-  }
-}
-
 void Reply::Null() {
   Append(version_ == Version::k3 ? "_\r\n" : "$-1\r\n");
 }

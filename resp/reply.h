@@ -3,7 +3,7 @@
 //
 // Small elements are copied to the reply's own scratch blocks. Payloads are references into memory
 // that is pinned until sent. The reply encodes for the connection's protocol version (in RESP2 a
-// map is a flat array, null is "$-1" or "_", and so on), so handlers do not check the version.
+// map is a flat array, null is "$-1" and not "_", and so on), so handlers do not check the version.
 //
 //   consumed -> | piece | piece | piece ... | <- appended
 //
@@ -80,7 +80,6 @@ class Reply {
   void Integer(std::int64_t value);
   void Bulk(std::string_view bytes);  // copied
   void Double(double value);          // RESP2: a bulk string; shortest text that parses to `value`
-  void Bool(bool value);              // RESP2: :1 or :0
   void Null();
   void NullArray();
   void Verbatim(std::string_view text);  // "txt"; RESP2: a bulk string
@@ -102,19 +101,19 @@ class Reply {
   // Releases `pin` when everything appended so far is sent, or when the reply is destroyed.
   void Hold(Pin pin);
 
-  // Ensures that an Error() needs no allocation. Returns the position where the next reply begins.
-  // Errors: std::bad_alloc.
   struct Mark {
     std::uint64_t position = 0;
     std::size_t payload_left = 0;
   };
+  // Ensures that an Error() needs no allocation. Returns the position where the next reply begins.
+  // Errors: std::bad_alloc.
   Mark Prepare();
   // Ensures that the next `bytes` bytes copied to scratch need no allocation, for a command that
   // must not fail after it has acted. Errors: std::bad_alloc.
   void Reserve(std::size_t bytes);
   // Like Reserve(), for a reply that is made in pieces. Returns false if there is no space now.
   [[nodiscard]] bool MakeSpace(std::size_t bytes) noexcept;
-  // True if one more scratch block is available. (Prepare()'s guarantee does not need that block.)
+  // True if a scratch block is available beyond the one that Prepare() set aside.
   [[nodiscard]] bool HasSpace() const;
   // True if the last MakeSpace() since Prepare() returned false.
   [[nodiscard]] bool Refused() const { return refused_; }

@@ -9,7 +9,9 @@ import tempfile
 import time
 
 import redis
-from bench_waits import connect, drain, pack
+from bench_waits import connect, drain
+from live_server import own_server
+from resp import pack
 
 HOLD_MS = 5.0
 MANY_ROWS = 20_000  # a request that names more has a bound per row
@@ -346,7 +348,7 @@ def _run_once(client, port, case, commands, run):
             connection.sendall(b"".join(pack(*request) for request in requests))
             mine = sum(Case("", request).command(commands) == name for request in requests)
             _read_some(client, connection, name, begin + mine)
-    return _settled(client, case.of or name, case)
+    return _longest_hold(client, case.of or name, case)
 
 
 def _read_some(client, connection, name, calls):
@@ -364,8 +366,8 @@ def _read_some(client, connection, name, calls):
     raise TimeoutError(f"no reply to {name}")
 
 
-def _settled(client, name, case):
-    """Waits for later effects: leases expire, partitions expire, a disconnect is noticed."""
+def _longest_hold(client, name, case):
+    """Returns the longest hold in ms, after later effects: leases expire, partitions expire, a disconnect is noticed."""
     if case.of is None:
         return holds_of(client).get(name, 0) / 1000
     deadline = time.monotonic() + 60
@@ -382,7 +384,7 @@ def _leases(tasks):
     return sum(value["leases"] for name, value in tasks.items() if re.fullmatch(r"task\d+", name))
 
 
-def bench_holds(report, size, own_server):
+def bench_holds(report, size):
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "sluice.conf")
         config.write_text("slowlog-max-len 127\n")

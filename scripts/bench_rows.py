@@ -10,7 +10,6 @@ import platform
 import random
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -19,8 +18,9 @@ import time
 
 import bench_holds
 import redis
-from bench_waits import Waits, connect, drain, others, pack
-from own_server import own_server
+from bench_waits import Waits, connect, drain, others
+from live_server import free_port, own_server
+from resp import pack
 
 BATCH = 1000
 LIVE = 10_000
@@ -154,10 +154,8 @@ def bench_listings(report, rows, turns):
 
 @contextlib.contextmanager
 def redis_server():
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probed:
-        probed.bind(("127.0.0.1", 0))
-        port = probed.getsockname()[1]
-        probed.close()
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
         command = ["redis-server", "--port", str(port), "--save", "", "--appendonly", "no", "--loglevel", "warning"]
         process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
         try:
@@ -284,15 +282,12 @@ def main():
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows that are listed and cleared")
     parser.add_argument("--only", default="", metavar="REGEX", help="the works of these names")
     parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE", help="the tables, also there")
-    parser.add_argument("--server", help="the server's binary; without, the release build")
     args = parser.parse_args()
-    if args.server:
-        os.environ["SLUICE_SERVER"] = str(pathlib.Path(args.server).resolve())
     turns = 3 if args.quick else 7
     report = Report()
     size = bench_holds.QUICK if args.quick else bench_holds.FULL
     works = {
-        "holds": lambda: bench_holds.bench_holds(report, size, own_server),
+        "holds": lambda: bench_holds.bench_holds(report, size),
         "listings": lambda: bench_listings(report, args.rows, turns),
         "redis": lambda: bench_redis(report, args.rows, turns),
         "where": lambda: bench_where(report, 100_000, 100, turns),

@@ -13,14 +13,13 @@ import pathlib
 import random
 import re
 import select
-import socket
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
 
-from bench_waits import connect, drain, pack
+from bench_waits import connect, drain
+from live_server import own_server
+from resp import pack
 
 FIELDS = [f"f{i:02}" for i in range(20)]
 SMALL = 1000
@@ -224,39 +223,21 @@ def table(head, rows):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", required=True)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the large partition")
     parser.add_argument("--quick", action="store_true", help="fewer rounds")
     parser.add_argument("--only", default="", help="only the samplers whose names match this regular expression")
     parser.add_argument("--markdown", type=pathlib.Path, help="where to write the tables, too")
     options = parser.parse_args()
     rounds, each = (5, 50) if options.quick else (15, 100)
-    with tempfile.TemporaryDirectory() as folder:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        server = subprocess.Popen([options.server, "--port", str(port), "--loglevel", "warning"], cwd=folder)
-        try:
-            text, holds = measure(port, options, rounds, each)
-        finally:
-            server.terminate()
-            server.wait(60)
+    with own_server() as port, connect(port) as connection:
+        text, holds = measure(port, connection, options, rounds, each)
     print(text)
     if options.markdown:
         options.markdown.write_text(text + "\n")
     sys.exit(0 if holds else 1)
 
 
-def measure(port, options, rounds, each):
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            connection = connect(port)
-            break
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
+def measure(port, connection, options, rounds, each):
     fill(connection, "small", SMALL)
     fill(connection, "large", options.rows)
     lines = []

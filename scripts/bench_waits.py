@@ -12,13 +12,10 @@ import socket
 import sys
 import time
 
+from resp import pack
+
 END = b"the-end-of-this-reply-7f3a"
 TICK_S = 0.005
-
-
-def pack(*words):
-    raw = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-    return b"*%d\r\n" % len(raw) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in raw)
 
 
 def connect(port):

@@ -1,7 +1,7 @@
 // Store: the server's named objects: partitions of rows, and Redis strings.
 //
 // An expired name does not exist for any call. The next call that finds it, or RemoveExpired(),
-// removes it.
+// removes it, but not before the time of KeepExpiredUntil().
 //
 // Every call is atomic: an error means that nothing changed. A write has two phases: reserve may
 // fail (checks, memory, keys), apply cannot fail (noexcept). std::bad_alloc in the first phase
@@ -75,7 +75,8 @@ class Store {
   // KV.PUT, KV.MPUT. Creates a missing partition, except for RowSet::kIndexes (kNoPartition).
   // Resets `result` first. REQUIRES: names checked (CheckName), sources checked (CheckColumn),
   // chunk slots / dict / tags match the number of rows, no duplicate key, index or field.
-  // Errors: kWrongType, kNoPartition, kNoKey, kDType ("field 'x' of partition 'p' is int64, not
+  // Errors: kWrongType, kNoPartition, kStale, kNoKey, kDType ("field 'x' of partition 'p' is int64,
+  // not
   //         float32"), kNoField and kNotReady (of `same`), kBadTag, kError (too many fields), kOom;
   //         std::bad_alloc.
   Status Write(const WriteRequest& request, WriteResult& result);
@@ -83,6 +84,8 @@ class Store {
   // PARTITION.CREATE: creates the partition if it does not exist. Errors: kWrongType, kOom, kDType
   // (see Partition::SetTerms); std::bad_alloc.
   Status SetTerms(std::string_view partition, PartitionTerms terms);
+  // Counts as a use of the partition: its TTL runs from now. No effect if it does not exist.
+  void Touch(std::string_view partition) noexcept { Find(partition); }
   // When a command last used the partition; nullopt if it does not exist. Is not a use itself.
   [[nodiscard]] std::optional<std::int64_t> TouchedMs(std::string_view partition) const;
   // Returns null if the partition does not exist. The pointer is valid until the partition is
@@ -90,11 +93,11 @@ class Store {
   [[nodiscard]] Result<Partition*> FindPartition(std::string_view name);
 
   // KV.MGET. Resets `result` first.
-  // Errors, checked in this order: kWrongType, kNoPartition, kNoKey, kNoField, kNotReady.
+  // Errors, checked in this order: kWrongType, kNoPartition, kStale, kNoKey, kNoField, kNotReady.
   Status Read(const ReadRequest& request, ReadResult& result);
 
   // KV.TAGS: tags in the order of `rows`; null if the row does not exist, "{}" if it has no tag.
-  // Errors: kWrongType, kNoPartition.
+  // Errors: kWrongType, kNoPartition, kStale.
   Status Tags(std::string_view partition, const RowSet& rows, std::vector<Text>& tags);
 
   // KV.LIST, KV.SCAN, KV.CHANGES and WHERE: rows to read without the engine lock.
@@ -105,7 +108,8 @@ class Store {
   // KV.FIELDS without rows: one entry per field, in creation order.
   // Errors: kWrongType, kNoPartition; std::bad_alloc.
   Status Summarize(std::string_view partition, std::vector<FieldSummary>& fields);
-  // KV.WAIT: see Partition. A partition that does not exist counts as empty. Errors: kWrongType.
+  // KV.WAIT: see Partition. A partition that does not exist counts as empty.
+  // Errors: kWrongType, kStale.
   Result<std::size_t> FirstUnready(std::string_view partition, const RowSet& rows, std::size_t from,
                                    std::span<const std::string_view> fields);
   // KV.APPEND: the cell to grow; Write() then replaces it. Errors: kWrongType, kDType.
@@ -114,7 +118,7 @@ class Store {
   [[nodiscard]] Text KeyOf(std::string_view partition, RowIndex index);
 
   // KV.CLEAR: returns the number of rows or cells removed; missing ones do not count.
-  // Errors: kWrongType, kOom; std::bad_alloc.
+  // Errors: kWrongType, kStale, kOom; std::bad_alloc.
   Result<std::int64_t> ClearRows(std::string_view partition, const RowSet& rows);
   Result<std::int64_t> ClearCells(std::string_view partition, const RowSet& rows,
                                   std::span<const std::string_view> fields);
@@ -145,12 +149,14 @@ class Store {
   // Appends to `page` up to `count` names at places >= `from`, and all others at the last place.
   // Errors: std::bad_alloc.
   void ListNames(std::uint64_t from, std::size_t count, NamePage& page) const;
-  // Null if the store is empty.
+  // Null if the store is empty, or if only names that have expired were found.
   [[nodiscard]] Text RandomName();
 
   // Removes up to `count` expired names. Moves to `removed` what awaits deferred destruction,
   // including expired partitions that other calls removed. Returns false if there are more.
   bool RemoveExpired(std::size_t count, RemovedNames& removed) noexcept;
+  // Until then (Unix time) expired names are hidden, but only a write of the same name removes one.
+  void KeepExpiredUntil(std::int64_t ms) noexcept { keep_expired_until_ms_ = ms; }
   [[nodiscard]] std::int64_t NowMs() const { return clock_.WallUs() / 1000; }
   [[nodiscard]] std::size_t Expiries() const;  // number of names with an expiry
   [[nodiscard]] std::int64_t AverageTtlMs() const;
@@ -169,11 +175,21 @@ class Store {
 
  private:
   struct Tables;
-  // Returns null if the name does not exist. Removes the name if it has expired.
+  // Returns null if the name does not exist. Removes the name if it has expired, unless it is kept.
+  // Touches a partition.
   Name* Find(std::string_view name) noexcept;
+  // As FindPartition(). Errors: kWrongType, kStale.
+  Result<Partition*> FindPartitionOf(std::string_view name, const RowSet& rows);
+  // As Find(), and removes a name that is kept.
+  Name* FindToWrite(std::string_view name) noexcept;
+  // As in Redis, a name still exists in the millisecond in which it expires. A partition that was
+  // idle for longer than its TTL has also expired.
+  [[nodiscard]] bool HasExpired(const Name& name, std::int64_t now_ms) const noexcept;
+  // Touches a partition with a TTL that is in use.
+  [[nodiscard]] bool IsIdle(Partition& partition, std::int64_t now_ms) const noexcept;
   // Creates an empty partition. Errors: as Insert.
   Result<Name*> MakePartition(std::string_view name);
-  // REQUIRES: the name does not exist. Errors: kOom; std::bad_alloc.
+  // REQUIRES: the name does not exist, not even expired. Errors: kOom; std::bad_alloc.
   Result<Name*> Insert(std::string_view name, std::unique_ptr<Partition> partition);
   // Removes the name from all tables.
   std::unique_ptr<Name> Unlink(Name& name) noexcept;
@@ -188,7 +204,11 @@ class Store {
   std::uint64_t seed_;
   std::vector<Listener*> listeners_;
   Revision revision_ = 0;
+  // Revisions begin at 0 with each start. Added to them, the time of the start (in us since 1970)
+  // makes incarnations that no earlier run has used.
+  std::int64_t started_us_;
   std::int64_t expired_names_ = 0;
+  std::int64_t keep_expired_until_ms_ = 0;
   std::uint64_t random_;  // of RandomName()
   std::unique_ptr<Tables> tables_;
 };

@@ -23,9 +23,6 @@ using ExpiryIndex = boost::intrusive::multiset<
     Name, boost::intrusive::compare<ExpiresBefore>,
     boost::intrusive::member_hook<Name, decltype(Name::by_expiry), &Name::by_expiry>>;
 
-// As in Redis, a name still exists in the millisecond in which it expires. A partition that was
-// idle for longer than its TTL has also expired.
-bool HasExpired(const Name& name, std::int64_t now_ms) noexcept;
 Status WrongType();
 
 struct Store::Tables {

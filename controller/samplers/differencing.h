@@ -1,6 +1,6 @@
 // Deals weighted groups to ranks, the same number to each, so that the sums of the ranks are as
-// equal as possible: the largest differencing method (Karmarkar and Karp, 1982), balanced (Yakir,
-// 1996).
+// equal as possible: by the balanced variant (Yakir, 1996) of the largest differencing method
+// (Karmarkar and Karp, 1982).
 //
 // Thread safety: any.
 #pragma once

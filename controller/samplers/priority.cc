@@ -55,7 +55,7 @@ class Priority final : public Sampler {
     const std::int64_t weightless = from_.ready.Count() - tree_.Count();
     if (weightless > 0) {
       lines.push_back("sampler priority never takes " + std::to_string(weightless) +
-                      " ready rows: their " + weight_ +
+                      (weightless == 1 ? " ready row: its " : " ready rows: their ") + weight_ +
                       " is missing, not a number, or not above 0");
     }
   }

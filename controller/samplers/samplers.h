@@ -1,4 +1,4 @@
-// The samplers, one per file in samplers/. The table is in sampler_registry.cc.
+// The samplers, one per file of this folder. The table is in sampler_registry.cc.
 #pragma once
 
 #include "controller/samplers/sampler.h"

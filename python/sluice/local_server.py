@@ -200,7 +200,7 @@ def _locks(descriptor: int, how: int) -> bool:
 
 def _lock_shared(descriptor: int, deadline: float, path: str) -> None:
     while not _locks(descriptor, fcntl.LOCK_SH):
-        _wait(deadline, f"{path} is locked by a supervisor that stops its server")
+        _wait(deadline, f"{path} is locked by a supervisor that is stopping its server")
 
 
 def _wait(deadline: float, why: str) -> None:

@@ -89,9 +89,9 @@ def init(conf: Config | Mapping[str, Any] | str | None = None) -> Config:
 
     A second init() keeps the address. The other settings that it names are used from then on.
 
-    Errors: ValueError for an unknown or invalid setting; SluiceError if there is another address already, and if no
-    server can be started (the text names the four places of the binary); ConnectionLost if no server answers at the
-    address; CallTimeout after timeout_s.
+    Errors: ValueError for an unknown or invalid setting; SluiceError if there is another address already, if another
+    server than Sluice answers, and if no server can be started (the text names the four places of the binary);
+    ConnectionLost if no server answers at the address; CallTimeout after timeout_s.
     """
     named = _named_settings(conf)
     with _mutex:
@@ -212,13 +212,21 @@ def _open(config: Config, local: LocalServer | None, *, start: bool) -> Session:
     config = dataclasses.replace(config, server=running)
     wire = before.wire.with_timeout(config.timeout_s) if before is not None else Wire(config.url, timeout_s=config.timeout_s)
     try:
-        wire.call("PING", repeat=True)
+        _check_server(wire, config.url)
     except BaseException:
         if before is None and local is not None:
             local.leave()
         raise
     _session = Session(config, wire, local)
     return _session
+
+
+def _check_server(wire: Wire, url: str | None) -> None:
+    """Waits for an answer. Errors: SluiceError if another server than Sluice, such as Redis, gives it."""
+    hello = wire.call("HELLO", repeat=True)
+    if b"sluice_version" not in hello:
+        named = f"{hello[b'server'].decode()} {hello[b'version'].decode()}"
+        raise SluiceError(f"the server at {_without_password(url)} is {named}, not Sluice")
 
 
 def _named_settings(conf: Config | Mapping[str, Any] | str | None) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def test_get_meta_waits_for_rows(client):
 def test_a_time_out_names_the_reason(client):
     session.init({"timeout_s": 0.2})
     numbers(client, 1)
-    with pytest.raises(CallTimeout, match="too few rows for task 't' within 0.2 s: (?s:.*)1 rows were created"):
+    with pytest.raises(CallTimeout, match="too few rows for task 't' within 0.2 s: (?s:.*)1 row was created"):
         client.get_meta(["x"], 2, "p", task_name="t")
     with pytest.raises(CallTimeout, match="'none' does not exist"):
         client.get_meta(["x"], 2, "none", task_name="t")
@@ -118,7 +118,7 @@ def test_samplers_are_set_at_init_and_per_call(client):
         1,
         6,
     ]  # rows 1, 4, 5, 6 have weights 1, 4, 0, 1
-    with pytest.raises(RequestError, match="needs RANK and STEP"):
+    with pytest.raises(RequestError, match="requires RANK and STEP"):
         client.get_meta(["x"], 1, sampling_config={"sampler": RankAwareSampler}, **get)
     with pytest.raises(ValueError, match=r"sampling_config has unknown names \['rank'\]; known are dp_rank, batch_index"):
         client.get_meta(["x"], 1, sampling_config={"rank": 1}, **get)
@@ -138,6 +138,24 @@ def test_groups_are_formed_by_a_tag(client):
     assert sorted(shares) == [[0, 3], [1, 2]]
     with pytest.raises(ValueError, match="only the server can sample groups by the tag 'uid'"):
         groups.sample([0, 1], 2)
+
+
+def test_ids_that_differ_by_one_are_different_prompts(client):
+    uid = 0x9F3C51D28A7740E6B1C40D5EF2986A31  # 128 bits, as a UUID
+    tags = [{"uid": uid + i} for i in (0, 1, 1, 0, 2)]
+    client.get_meta([], 5, "p", mode="insert")
+    client.put(TensorDict({"x": torch.arange(5)}, batch_size=5), BatchMeta(range(5), ["p"] * 5, custom_meta=tags))
+    batch = client.fetch(["x"], 4, "p", "t", sampler=GRPOGroupNSampler(2, by="uid"))
+    assert batch.data["x"].tolist() == [0, 3, 1, 2] and batch.tags == [tags[0], tags[3], tags[1], tags[2]]
+    assert batch.metadata.custom_meta == batch.tags
+    for where, rows in [
+        (("uid", "=", uid + 1), [1, 2]),
+        (("uid", ">", uid), [1, 2, 4]),
+        (("uid", "IN", [uid + 2, uid + 3]), [4]),
+        (("uid", "=", float(uid)), []),  # the nearest double is another number
+    ]:
+        batch = client.fetch(["x"], 5, "p", f"task {where}", where=[where], min_rows=1)
+        assert (batch.data["x"].tolist() if batch else []) == rows, where
 
 
 def test_limits_and_conditions_of_partitions_apply(client):

@@ -11,7 +11,7 @@ from live_server import ROOT, server_binary
 def run_example(name, *arguments, seconds=120):
     """Returns its output. It has its own server, which has stopped afterwards."""
     environment = os.environ | {
-        "SLUICE_SERVER": str(server_binary().resolve()),
+        "SLUICE_SERVER": str(server_binary()),
         "SLUICE_JOB": f"example-{uuid.uuid4()}",
         "PYTHONPATH": str(ROOT / "python"),
     }

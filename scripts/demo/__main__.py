@@ -23,9 +23,10 @@ import scorer
 import trainer
 import wire
 from crew import Crew, DemoFailed
+from live_server import ServerFailed, server_binary
 from plan import GROUP_ROWS, KILLED, LARGE, ROWS, SCORE, TRAIN, WINDOW_ROWS, Plan
 from report import Progress, print_table, table_row
-from server import Server, ServerFailed
+from server import connections, demo_server
 from source import Corpus
 
 LARGE_ROLES = [("large", large.run)] * 2
@@ -71,14 +72,14 @@ def check_memory(client, before):
     return after
 
 
-def demo(binary, rows, patience_s):
+def demo(rows, patience_s):
     corpus, plan = Corpus(), Plan(rows)
     print(f"Text: {len(corpus.prompts):,} prompts from {corpus.files:,} files of this machine, {GROUP_ROWS} samples each")
-    with Server(binary) as server, server.client() as client:
-        print(f"Server: {binary}, port {server.port} and a Unix socket")
+    with demo_server() as server, server.client() as client:
+        print(f"Server: {server_binary()}, port {server.port} and a Unix socket")
         print("Workers: 2 rollout workers, 2 scorers, 2 trainers; of each, one on the socket, one on TCP\n")
         before = client.info("memory")["used_memory"]
-        shared = server.connections(), corpus, plan, patience_s
+        shared = connections(server), corpus, plan, patience_s
         table, _ = run(LARGE_ROLES, dict.fromkeys(["put 1 MiB", "get 1 MiB", "clear 1 MiB"], plan.large_rows), *shared)
         create(client, rows)
         more, killed = run(PIPELINE_ROLES, dict.fromkeys(["put", SCORE, TRAIN], rows), *shared)
@@ -106,13 +107,12 @@ def main():
         "--rows", type=whole_groups, default=20000,
         help=f"rows to move through, up to the next multiple of {GROUP_ROWS} (default: %(default)s)",
     )  # fmt: skip
-    parser.add_argument("--server", required=True, help=argparse.SUPPRESS)
     parser.add_argument("--patience", type=float, default=60, help=argparse.SUPPRESS)  # seconds to wait for a row
     arguments = parser.parse_args()
     multiprocessing.set_start_method("fork")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     try:
-        demo(arguments.server, arguments.rows, arguments.patience)
+        demo(arguments.rows, arguments.patience)
     except (DemoFailed, ServerFailed, wire.Mismatch, redis.RedisError, OSError) as error:
         sys.exit(f"\ndemo failed: {error}")
     except KeyboardInterrupt:

@@ -73,6 +73,17 @@ std::int64_t ArgReader::Integer(IntegerRange range) {
   return value;
 }
 
+std::int64_t ArgReader::Number(std::string_view option, IntegerRange range) {
+  Expect("a number", option);
+  std::int64_t value = 0;
+  const std::string_view text = Word(option);
+  if (ok() && (!ParseInteger(text, value) || value < range.min || value > range.max)) {
+    Fail(Status(Code::kError, fmt::format("{}: expected an integer from {} to {}, got '{}'", option,
+                                          range.min, range.max, Printable(text))));
+  }
+  return ok() ? value : range.min;
+}
+
 std::uint64_t ArgReader::Cursor() {
   std::uint64_t cursor = 0;
   const std::string_view text = Word("cursor");
@@ -93,26 +104,28 @@ RequestView ArgReader::Remaining() {
   return std::exchange(rest_, {});
 }
 
-void ArgReader::List(std::string_view what, std::vector<std::string_view>& items) {
+void ArgReader::List(std::string_view option, std::vector<std::string_view>& items) {
   items.clear();
   if (!Option("LINES")) {
+    Expect("a list", option);
     std::int64_t count = 0;
-    const std::string_view text = Word(what);
+    const std::string_view text = Word(option);
     if (ok() && (!ParseInteger(text, count) || count < 1)) {
       Fail(
           Status(Code::kError, fmt::format("{}: expected a number of at least 1 or LINES, got '{}'",
-                                           what, Printable(text))));
+                                           option, Printable(text))));
     }
     if (ok() && static_cast<std::uint64_t>(count) > rest_.size()) {
-      Fail(Status(Code::kError, fmt::format("syntax error: {}: expected {} items, got {}", what,
+      Fail(Status(Code::kError, fmt::format("syntax error: {}: expected {} items, got {}", option,
                                             count, rest_.size())));
     }
     for (std::int64_t i = 0; ok() && i < count; ++i) {
-      items.push_back(Word(what));
+      items.push_back(Word(option));
     }
     return;
   }
-  std::string_view lines = Word(what);
+  Expect("the items", "LINES");
+  std::string_view lines = Word(option);
   if (lines.ends_with('\n')) {
     lines.remove_suffix(1);
   }
@@ -120,7 +133,7 @@ void ArgReader::List(std::string_view what, std::vector<std::string_view>& items
     const std::size_t end = lines.find('\n');
     const std::string_view item = lines.substr(0, end);
     if (item.empty()) {
-      Fail(Status(Code::kError, fmt::format("{}: line {} is empty", what, items.size() + 1)));
+      Fail(Status(Code::kError, fmt::format("{}: line {} is empty", option, items.size() + 1)));
       return;
     }
     items.push_back(item);
@@ -131,17 +144,24 @@ void ArgReader::List(std::string_view what, std::vector<std::string_view>& items
   }
 }
 
-void ArgReader::PackedInts(std::string_view what, std::vector<std::int64_t>& values) {
+void ArgReader::PackedInts(std::string_view option, std::vector<std::int64_t>& values) {
   values.clear();
-  const std::string_view bytes = Word(what);
+  Expect("packed int64", option);
+  const std::string_view bytes = Word(option);
   if (bytes.size() % sizeof(std::int64_t) != 0) {
     Fail(Status(Code::kShape, fmt::format("{}: packed int64 must be a multiple of 8 bytes, got {}",
-                                          what, bytes.size())));
+                                          option, bytes.size())));
     return;
   }
   values.resize(bytes.size() / sizeof(std::int64_t));
   if (!bytes.empty()) {
     std::memcpy(values.data(), bytes.data(), bytes.size());
+  }
+}
+
+void ArgReader::Expect(std::string_view what, std::string_view option) {
+  if (ok() && rest_.empty()) {
+    Fail(Status(Code::kError, fmt::format("syntax error: expected {} after {}", what, option)));
   }
 }
 
@@ -156,8 +176,10 @@ void ArgReader::Unexpected() {
 }
 
 Status ArgReader::Finish() {
-  if (HasMore()) {
+  if (HasMore() && of_redis_) {
     Fail(SyntaxError());
+  } else if (HasMore()) {
+    Unexpected();
   }
   return std::move(status_);
 }

@@ -1,25 +1,17 @@
 #include "server/connection/connection.h"
 
-#include <algorithm>
-#include <array>
 #include <new>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "server/commands/kv/kv_block.h"
-#include "server/dispatch/command_table.h"
 #include "server/dispatch/dispatch.h"
-#include "store/memory/blob.h"
 
 namespace sluice::server {
 namespace {
 
 using engine::Engine;
 using resp::RequestParser;
-using store::Blob;
-using store::Memory;
-using store::OutOfMemory;
 
 constexpr std::int64_t kRunUs = 1000;  // time for backlog requests before other connections run
 
@@ -170,6 +162,7 @@ void Connection::RunRequest(Engine::Turn& turn) {
     }
   }
   handovers_.Reserve(1);  // a reply that hands something over must not fail afterwards
+  NoteQuery();
   Context context = MakeContext(turn);
   context.request = args_;
   const ReplyMode before = info_.reply_mode;
@@ -178,7 +171,7 @@ void Connection::RunRequest(Engine::Turn& turn) {
   now_us_ = context.now_us;
   closing_ = closing_ || info_.close_after_reply || info_.close_now;
   drop_output_ = drop_output_ || info_.close_now;
-  TakeReplyMode(before, mark);
+  TakeReplyMode(before, mark, context.pushes);
   KeepWhatWaits(context);
   EndRequest();
   if (limits_.before_login == info_.authenticated) {
@@ -187,9 +180,9 @@ void Connection::RunRequest(Engine::Turn& turn) {
 }
 
 // CLIENT REPLY: discards the reply if it is not to be sent.
-void Connection::TakeReplyMode(ReplyMode before, resp::Reply::Mark mark) {
+void Connection::TakeReplyMode(ReplyMode before, resp::Reply::Mark mark, bool pushes) {
   ReplyMode& mode = info_.reply_mode;
-  muted_ = mode != ReplyMode::kOn;
+  muted_ = mode != ReplyMode::kOn && !pushes;
   if (mode == ReplyMode::kSkipNext) {
     mode = ReplyMode::kSkip;
   } else if (mode == ReplyMode::kSkip && before == ReplyMode::kSkip) {
@@ -217,66 +210,6 @@ void Connection::EndRequest() {
   }
   large_.clear();
   drained_ = {};
-}
-
-// Returns the command that the large argument belongs to; null if the command cannot run.
-const Command* Connection::CommandOfBulk() {
-  std::array<RequestArg, 2> head;
-  const std::span<const resp::Argument> args = parser_.Args();
-  const std::size_t known = std::min(args.size(), head.size());
-  for (std::size_t i = 0; i < known; ++i) {
-    head[i].text = args[i].text;
-  }
-  const Command* const command =
-      known == 0 ? nullptr : ResolveCommand(std::span(head).first(known));
-  return command != nullptr && ArityMatches(*command, parser_.ArgsExpected()) ? command : nullptr;
-}
-
-// Returns false if the argument waits for memory, as its command (BLOCK) requests.
-bool Connection::TakeBulk(Engine::Turn& turn) {
-  large_.emplace_back();
-  bulk_filled_ = 0;
-  const Command* const command = CommandOfBulk();
-  if (command == nullptr) {
-    // A gate refuses the command: the text of this status is never sent.
-    DrainBulk(Status(Code::kError, "the command cannot run"));
-    return true;
-  }
-  store::Budget::BeginAttempt();
-  if (FindPlace(*command)) {
-    return true;
-  }
-  if (WaitForMemory(turn, *command)) {
-    return false;
-  }
-  DrainBulk(OutOfMemory());
-  return true;
-}
-
-// Allocates memory for the argument whose header was received. A large argument is reserved, and
-// charged as it arrives; one that may wait for memory is charged as a whole, so that no other
-// command takes the memory half-way.
-bool Connection::FindPlace(const Command& command) {
-  const std::size_t bytes = parser_.BulkBytes();
-  const bool whole =
-      bytes <= Memory::kChargeStepBytes || BlockOf(command, parser_.Args()).has_value();
-  overdraft_ = (command.flags & kDenyOom) != 0 ? 0 : store::Budget::kOverdraftBytes;
-  Blob& blob = large_.back();
-  try {
-    blob = whole ? server_.memory.Allocate(bytes, overdraft_) : server_.memory.Reserve(bytes);
-  } catch (const std::bad_alloc&) {
-    blob = {};
-  }
-  // Some bytes may have arrived with the header; at most as many as the input buffer holds.
-  if (!blob.IsNull() && !blob.ChargeUpTo(std::min(bytes, parser_.BufferBytes()), overdraft_)) {
-    blob = {};
-  }
-  if (blob.IsNull()) {
-    return false;
-  }
-  parser_.GiveBuffer(blob.data());
-  bulk_filled_ = bytes - parser_.BulkSpace().size();
-  return true;
 }
 
 void Connection::ProtocolError() {

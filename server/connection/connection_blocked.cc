@@ -20,25 +20,37 @@ using engine::WaitKey;
 // A large argument whose bytes are not read before there is memory for them.
 class Upload final : public BlockedCommand, private engine::Waiter {
  public:
+  struct Request {
+    std::string_view partition;  // what it writes to
+    std::int64_t deadline_us = 0;
+  };
   struct Attempts {
     std::function<bool()> try_again;  // there is memory for it now
     std::function<void()> give_up;    // its bytes will be discarded
   };
 
   // Errors: std::bad_alloc.
-  Upload(EngineLock& lock, Server& server, ConnectionInfo& info, std::int64_t deadline_us,
+  Upload(EngineLock& lock, Server& server, ConnectionInfo& info, const Request& request,
          Attempts attempts) REQUIRES(engine::engine_role)
-      : BlockedCommand(Kind::kUpload, deadline_us),
+      : BlockedCommand(Kind::kUpload, request.deadline_us),
         server_(server),
         notifier_(info.notifier),
         attempts_(std::move(attempts)),
         queue_(server.wait_queues.Hold(lock, {.kind = WaitKey::Kind::kMemory})) {
+    try {
+      limits_ = &server_.wait_queues.Hold(
+          lock, {.kind = WaitKey::Kind::kLimits, .partition = request.partition});
+    } catch (...) {
+      server_.wait_queues.Release(lock, queue_);
+      throw;
+    }
     notifier_->Take();
     server_.wait_queues.Join(lock, queue_, *this, NeedNow());
   }
   void End(EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
     server_.wait_queues.Leave(lock, *this);
     server_.wait_queues.Release(lock, queue_);
+    server_.wait_queues.Release(lock, *limits_);
   }
   Result<Next> Resume(Context& context, bool time_is_up) override {
     store::Budget::BeginAttempt();
@@ -66,6 +78,7 @@ class Upload final : public BlockedCommand, private engine::Waiter {
   std::shared_ptr<engine::Notifier> notifier_;
   Attempts attempts_;
   engine::WaitQueue& queue_;
+  engine::WaitQueue* limits_ = nullptr;  // held so that the partition is in use; never joined
 };
 
 // A request that CLIENT PAUSE holds back.
@@ -176,7 +189,8 @@ void Connection::EndBlocked(Engine::Turn& turn) noexcept {
 }
 
 void Connection::NoteBlocked() noexcept {
-  const bool blocked = Blocked() && blocked_->GetKind() != BlockedCommand::Kind::kPause;
+  const bool blocked = Blocked();
+  info_.paused = blocked && blocked_->GetKind() == BlockedCommand::Kind::kPause;
   if (blocked != info_.blocked) {
     info_.blocked = blocked;
     server_.blocked_clients.fetch_add(blocked ? 1 : -1, std::memory_order_relaxed);
@@ -249,6 +263,9 @@ bool Connection::WaitsForUnpause(Engine::Turn& turn) {
   if (command == nullptr || !Pausable(*command, info_, server_.pause.writes_only)) {
     return false;
   }
+  if (!drained_.ok() || !CheckCommand(MakeContext(turn), *command, args.size()).ok()) {
+    return false;  // it gets its error now
+  }
   EngineLock& lock = turn.Enter();
   const std::int64_t until_us = server_.pause.until_us.load(std::memory_order_relaxed);
   if (until_us <= now_us_) {
@@ -267,7 +284,9 @@ bool Connection::WaitForMemory(Engine::Turn& turn, const Command& command) {
   }
   try {
     blocked_ = std::make_unique<Upload>(
-        turn.Enter(), server_, info_, DeadlineAfter(now_us_, *block_ms),
+        turn.Enter(), server_, info_,
+        Upload::Request{.partition = parser_.Args()[1].text,
+                        .deadline_us = DeadlineAfter(now_us_, *block_ms)},
         Upload::Attempts{.try_again = [this, &command] { return FindPlace(command); },
                          .give_up = [this] { DrainBulk(store::OutOfMemory()); }});
   } catch (const std::bad_alloc&) {

@@ -1,11 +1,21 @@
-// The input of a connection: the parser, large arguments and, while requests do not run, the
-// backlog.
+// The input of a connection: the parser, the memory of large arguments and, while requests do not
+// run, the backlog.
 #include <algorithm>
 #include <array>
+#include <new>
 
+#include "server/commands/kv/kv_block.h"
 #include "server/connection/connection.h"
+#include "server/dispatch/command_table.h"
+#include "server/dispatch/dispatch.h"
+#include "store/memory/blob.h"
 
 namespace sluice::server {
+
+using engine::Engine;
+using store::Blob;
+using store::Memory;
+using store::OutOfMemory;
 
 // Before login a client can make the server hold almost nothing.
 void Connection::SetLimits() {
@@ -16,6 +26,66 @@ void Connection::SetLimits() {
   limits_.args_max = in ? resp::Limits().args_max : kArgsBeforeLogin;
   limits_.bulk_bytes_max = in ? server_.config.proto_max_bulk_len.load(std::memory_order_relaxed)
                               : kBulkBytesBeforeLogin;
+}
+
+// Returns the command that the large argument belongs to; null if the command cannot run.
+const Command* Connection::CommandOfBulk() {
+  std::array<RequestArg, 2> head;
+  const std::span<const resp::Argument> args = parser_.Args();
+  const std::size_t known = std::min(args.size(), head.size());
+  for (std::size_t i = 0; i < known; ++i) {
+    head[i].text = args[i].text;
+  }
+  const Command* const command =
+      known == 0 ? nullptr : ResolveCommand(std::span(head).first(known));
+  return command != nullptr && ArityMatches(*command, parser_.ArgsExpected()) ? command : nullptr;
+}
+
+// Returns false if the argument waits for memory, as its command (BLOCK) requests.
+bool Connection::TakeBulk(Engine::Turn& turn) {
+  large_.emplace_back();
+  bulk_filled_ = 0;
+  const Command* const command = CommandOfBulk();
+  if (command == nullptr) {
+    // A gate refuses the command: the text of this status is never sent.
+    DrainBulk(Status(Code::kError, "the command cannot run"));
+    return true;
+  }
+  store::Budget::BeginAttempt();
+  if (FindPlace(*command)) {
+    return true;
+  }
+  if (WaitForMemory(turn, *command)) {
+    return false;
+  }
+  DrainBulk(OutOfMemory());
+  return true;
+}
+
+// Allocates memory for the argument whose header was received. A large argument is reserved, and
+// charged as it arrives; one that may wait for memory is charged as a whole, so that no other
+// command takes the memory half-way.
+bool Connection::FindPlace(const Command& command) {
+  const std::size_t bytes = parser_.BulkBytes();
+  const bool whole =
+      bytes <= Memory::kChargeStepBytes || BlockOf(command, parser_.Args()).has_value();
+  overdraft_ = (command.flags & kDenyOom) != 0 ? 0 : store::Budget::kOverdraftBytes;
+  Blob& blob = large_.back();
+  try {
+    blob = whole ? server_.memory.Allocate(bytes, overdraft_) : server_.memory.Reserve(bytes);
+  } catch (const std::bad_alloc&) {
+    blob = {};
+  }
+  // Some bytes may have arrived with the header; at most as many as the input buffer holds.
+  if (!blob.IsNull() && !blob.ChargeUpTo(std::min(bytes, parser_.BufferBytes()), overdraft_)) {
+    blob = {};
+  }
+  if (blob.IsNull()) {
+    return false;
+  }
+  parser_.GiveBuffer(blob.data());
+  bulk_filled_ = bytes - parser_.BulkSpace().size();
+  return true;
 }
 
 std::array<std::span<char>, 2> Connection::ReadSpace() {
@@ -105,7 +175,14 @@ std::size_t Connection::InputBytes() const {
   return BufferedBytes() + info_.subscriptions.bytes;
 }
 
+// For CLIENT LIST.
+void Connection::NoteQuery() noexcept {
+  info_.query_bytes.store(static_cast<std::int64_t>(parser_.QueryBytes()),
+                          std::memory_order_relaxed);
+}
+
 void Connection::ChargeInput() {
+  NoteQuery();
   const auto held = static_cast<std::int64_t>(BufferedBytes());
   if (held != charged_) {
     if (held > charged_) {

@@ -88,8 +88,25 @@ const Command* FindSubcommand(const Command& parent, std::string_view child) {
   return FindCommand(name);
 }
 
+std::vector<const Command*> SubcommandsOf(const Command& parent) {
+  std::vector<const Command*> rows;
+  for (const auto family : Families()) {
+    for (const Command& row : family) {
+      if (row.name.starts_with(parent.name) &&
+          row.name.substr(parent.name.size()).starts_with('|')) {
+        rows.push_back(&row);
+      }
+    }
+  }
+  return rows;
+}
+
 bool IsSubcommand(const Command& command) {
   return command.name.find('|') != std::string_view::npos;
+}
+
+bool IsOfRedis(const Command& command) {
+  return command.name.find('.') == std::string_view::npos;
 }
 
 std::size_t CommandCount() {

@@ -5,6 +5,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "server/dispatch/command.h"
 
@@ -48,8 +49,12 @@ std::span<const std::span<const Command>> Families();
 const Command* FindCommand(std::string_view name);
 // Returns the subcommand `child` of `parent`; null if there is none.
 const Command* FindSubcommand(const Command& parent, std::string_view child);
+// Returns all subcommands of `parent`.
+std::vector<const Command*> SubcommandsOf(const Command& parent);
 // True for a row named "parent|child".
 bool IsSubcommand(const Command& command);
+// False for the commands of Sluice and RedisAI, whose names have a dot.
+bool IsOfRedis(const Command& command);
 
 // The row's position in the table, 0..CommandCount()-1, for statistics per command.
 std::size_t CommandCount();

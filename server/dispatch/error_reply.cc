@@ -20,6 +20,7 @@ constexpr std::array kPrefixes = {
     ErrorPrefix{Code::kBadTag, "BADTAG"},
     ErrorPrefix{Code::kFull, "FULL"},
     ErrorPrefix{Code::kOom, "OOM"},
+    ErrorPrefix{Code::kStale, "STALE"},
     ErrorPrefix{Code::kWrongType, "WRONGTYPE"},
     ErrorPrefix{Code::kNoProto, "NOPROTO"},
     ErrorPrefix{Code::kWrongPass, "WRONGPASS"},
@@ -40,6 +41,10 @@ std::string_view PrefixOf(Code code) {
 
 std::span<const ErrorPrefix> ErrorPrefixes() {
   return kPrefixes;
+}
+
+std::string ErrorLine(const Status& status) {
+  return std::string(PrefixOf(status.GetCode())) + " " + status.Message();
 }
 
 void ErrorReply(resp::Reply& reply, const Status& status) {

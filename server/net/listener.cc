@@ -34,9 +34,8 @@ constexpr int kAcceptsMax = 64;  // per turn of the loop
 
 constexpr std::string_view kDenied =
     "-DENIED Sluice is running in protected mode and has no password: it accepts connections from "
-    "this "
-    "machine only. Set 'protected-mode no' and a 'bind' address in its configuration if others may "
-    "reach it.\r\n";
+    "this machine only. To accept others, set 'requirepass', or 'protected-mode no', in its "
+    "configuration.\r\n";
 
 // Returns true for peers on this machine, and always for a Unix socket.
 bool IsLocal(const Peer& peer) {

@@ -158,7 +158,7 @@ std::optional<std::vector<std::int64_t>> Field::CommonDims() const {
       continue;
     }
     const auto slots = static_cast<std::uint32_t>(chunk->Slots());
-    for (std::uint32_t slot = 0; slot < slots && !common.Settled(chunk->Rank()); ++slot) {
+    for (std::uint32_t slot = 0; slot < slots && !common.IsFinal(chunk->Rank()); ++slot) {
       if (chunk->IsLive(slot)) {
         common.Add(chunk->DimsOf(slot));
       }

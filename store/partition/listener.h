@@ -31,6 +31,10 @@ class Listener : public MemoryListener {
   // Everything in `before` will be removed next.
   virtual void OnAllRemoved(Store& /*before*/) noexcept {}
 
+  // True if a blocked command waits for the partition, or a lease on its rows is active: its TTL
+  // does not run then.
+  [[nodiscard]] virtual bool InUse(const Partition& /*partition*/) const noexcept { return false; }
+
  protected:
   ~Listener() = default;
 };
@@ -42,9 +46,6 @@ class Attachment {
   Attachment(const Attachment&) = delete;
   Attachment& operator=(const Attachment&) = delete;
   virtual ~Attachment() = default;  // called on any thread
-
-  // True if there are waiters for the partition's rows, or leases on them: it is not idle then.
-  [[nodiscard]] virtual bool InUse() const noexcept = 0;
 };
 
 }  // namespace sluice::store

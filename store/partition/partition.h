@@ -79,7 +79,8 @@ class Partition final : public DeferredDestruction {
   // `made`: the current revision of the store, unique among partitions of this name over time.
   struct Birth {
     Revision made = 0;
-    std::uint64_t seed = 0;  // for the hash maps
+    std::int64_t incarnation = 0;  // unique among all partitions of the server, over restarts too
+    std::uint64_t seed = 0;        // for the hash maps
     std::int64_t now_ms = 0;
     const std::vector<Listener*>* listeners = nullptr;  // of changes of rows; borrowed
   };
@@ -87,7 +88,9 @@ class Partition final : public DeferredDestruction {
   ~Partition() override;
 
   [[nodiscard]] const Text& Name() const { return name_; }
-  [[nodiscard]] Revision Made() const { return made_; }
+  [[nodiscard]] std::int64_t Incarnation() const { return incarnation_; }
+  // Errors: kStale: `rows` are of another incarnation.
+  [[nodiscard]] Status CheckIncarnation(const RowSet& rows) const;
   [[nodiscard]] std::size_t Rows() const { return indexes_.size() + numbered_rows_; }
   [[nodiscard]] std::int64_t RowsMade() const { return rows_made_; }  // total
   [[nodiscard]] RowIndex NextIndex() const { return next_index_; }    // of the next new row
@@ -96,8 +99,6 @@ class Partition final : public DeferredDestruction {
   // Records a use by a command.
   void Touch(std::int64_t now_ms) noexcept { touched_ms_ = now_ms; }
   [[nodiscard]] std::int64_t TouchedMs() const { return touched_ms_; }
-  // True if the partition has a TTL and was unused for longer. Touches a partition that is in use.
-  [[nodiscard]] bool IsIdle(std::int64_t now_ms) noexcept;
 
   [[nodiscard]] const PartitionTerms& Terms() const { return terms_; }
   // Errors: kDType if a field's dtype differs from the schema.
@@ -230,6 +231,7 @@ class Partition final : public DeferredDestruction {
   Text name_;
   Memory& memory_;
   Revision made_;
+  std::int64_t incarnation_;
   Revision last_removal_ = 0;
   RemovalLog removals_;
   // Rows by key, without numbered rows. A numbered row's key is its own index (KV.MPUT NEW), so no

@@ -1,4 +1,4 @@
-// Partition: enforcement of the PARTITION.CREATE options: limits, schema, TTL.
+// Partition: enforcement of the PARTITION.CREATE options: limits and schema.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -6,16 +6,6 @@
 #include "store/partition/partition.h"
 
 namespace sluice::store {
-
-bool Partition::IsIdle(std::int64_t now_ms) noexcept {
-  if (!terms_.ttl_ms) {
-    return false;
-  }
-  if (attachment_ != nullptr && attachment_->InUse()) {
-    touched_ms_ = now_ms;
-  }
-  return now_ms - touched_ms_ > *terms_.ttl_ms;
-}
 
 Status Partition::SetTerms(PartitionTerms terms) {
   for (const FieldTerms& wanted : terms.fields) {

@@ -7,18 +7,18 @@
 
 #include <fmt/format.h>
 
-#include "base/ids.h"
 #include "store/safetensors/safetensors_dtype.h"
 #include "store/safetensors/safetensors_header.h"
 #include "store/safetensors/safetensors_layout.h"
+#include "store/safetensors/safetensors_name.h"
 #include "store/tags/json_text.h"
 #include "store/tensor/shape.h"
 
 namespace sluice::store {
 namespace {
 
-constexpr std::string_view kValues = ".values";
-constexpr std::string_view kShapes = ".shapes";
+constexpr std::string_view kValues = kSafetensorsValues;
+constexpr std::string_view kShapes = kSafetensorsShapes;
 constexpr std::size_t kAlignment = 8;
 
 std::string_view Base(std::string_view name) {
@@ -68,14 +68,15 @@ class ColumnReader {
     const std::string_view name = tensor.name;
     return name.ends_with(kValues) ? Find(Base(name), kShapes) : nullptr;
   }
-  // True for a .shapes tensor whose .values, or whose dense tensor with a valid name, exists.
+  // True for a .shapes tensor whose .values, or whose dense tensor of a field, exists.
   bool GoesWithAnother(const SafetensorsEntry& tensor) const {
     const std::string_view name = tensor.name;
     if (!name.ends_with(kShapes)) {
       return false;
     }
     const std::string_view base = Base(name);
-    return Find(base, kValues) != nullptr || (Find(base) != nullptr && CheckFieldName(base).ok());
+    return Find(base, kValues) != nullptr ||
+           (Find(base) != nullptr && FieldOfSafetensorsName(base).ok());
   }
 
   Status CheckRows(const SafetensorsEntry& tensor) const {
@@ -88,10 +89,9 @@ class ColumnReader {
   }
 
   Result<SafetensorsColumn> Dense(const SafetensorsEntry& tensor) const {
-    TRY(CheckFieldName(tensor.name));
-    TRY(CheckRows(tensor));
     SafetensorsColumn column;
-    column.field = tensor.name;
+    TRY_ASSIGN(column.field, FieldOfSafetensorsName(tensor.name));
+    TRY(CheckRows(tensor));
     column.dtype = tensor.dtype;
     column.dims.assign(tensor.shape.begin() + 1, tensor.shape.end());
     column.rank = column.dims.size();
@@ -101,11 +101,11 @@ class ColumnReader {
 
   Result<SafetensorsColumn> Ragged(const SafetensorsEntry& values,
                                    const SafetensorsEntry& shapes) const {
+    const std::string_view name = Base(values.name);
     SafetensorsColumn column;
-    column.field = Base(values.name);
-    TRY(CheckFieldName(column.field));
-    if (Find(column.field) != nullptr) {
-      return SafetensorsError(Code::kError, column.field,
+    TRY_ASSIGN(column.field, FieldOfSafetensorsName(name));
+    if (Find(name) != nullptr) {
+      return SafetensorsError(Code::kError, name,
                               "present both as a dense tensor and as .values and .shapes");
     }
     if (values.shape.size() != 1) {
@@ -113,7 +113,7 @@ class ColumnReader {
                               fmt::format("shape {} is not 1-D", ShapeText(values.shape)));
     }
     TRY_ASSIGN(column.dims, DimsOf(shapes));
-    column.dtype = RaggedDType(column.field, values.dtype);
+    column.dtype = RaggedDType(name, values.dtype);
     column.ragged = true;
     column.rank = static_cast<std::size_t>(shapes.shape[1]);
     column.bytes = layout_.BytesOf(values);
@@ -121,15 +121,16 @@ class ColumnReader {
     return column;
   }
 
-  DType RaggedDType(const std::string& field, DType dtype) const {
+  // `name`: the field's, in the file.
+  DType RaggedDType(std::string_view name, DType dtype) const {
     if (dtype != DType::kUint8) {
       return dtype;
     }
     const auto& notes = layout_.byte_strings;
-    const auto found = std::lower_bound(
-        notes.begin(), notes.end(), field,
-        [](const auto& note, const std::string& name) { return note.first < name; });
-    return found != notes.end() && found->first == field ? found->second : dtype;
+    const auto found =
+        std::lower_bound(notes.begin(), notes.end(), name,
+                         [](const auto& note, std::string_view text) { return note.first < text; });
+    return found != notes.end() && found->first == name ? found->second : dtype;
   }
 
   // Errors: kShape: `shapes` is not I64 [rows, rank].

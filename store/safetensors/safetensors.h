@@ -7,9 +7,10 @@
 //                            "name":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}, ...}
 //   bytes  8+N...    the payload: every byte belongs to exactly one tensor
 //
-//   dense field      one tensor [n, dim...] with the field's name
+//   dense field      one tensor NAME, [n, dim...]
 //   ragged field     NAME.values, 1-D, the rows concatenated, and NAME.shapes, I64 [n, rank]
 //   byte strings     ragged, U8, rank 1; __metadata__ maps NAME to utf8, json or bytes
+//   NAME             the field's name, escaped where it would collide (safetensors_name.h)
 //
 // Thread safety: any thread; there is no shared state.
 #pragma once
@@ -40,14 +41,15 @@ struct SafetensorsColumn {
 };
 
 // Returns the columns of `file` for `rows` rows, in header order (a ragged field at the position of
-// its .values). The columns satisfy CheckColumn and the names CheckFieldName. Ignores a NAME.shapes
+// its .values). The columns satisfy CheckColumn and the names CheckName. Ignores a NAME.shapes
 // next to a dense NAME, and __metadata__ entries that are not for a ragged U8 field or not one of
 // the three words.
 //
 // Errors, each naming the tensor:
 //   kError  the header is too long, truncated or not a JSON object; a tensor without dtype, shape
 //           or data_offsets, or these are not a string, integers, two integers; a duplicate name,
-//           member of a tensor, or field; an invalid field name
+//           member of a tensor, or field; a tensor that is the name of no field, or of an invalid
+//           one
 //   kDType  an unsupported dtype
 //   kShape  data_offsets outside the file, overlapping or with gaps; a byte count that does not
 //           match dtype and shape; dims negative or too large; a rank over kRankMax; a wrong number

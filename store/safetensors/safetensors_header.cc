@@ -207,7 +207,7 @@ class HeaderVisitor : public JsonVisitor {
       return true;
     }
     if (Tensor().shape.size() == kShapeDimsMax) {
-      return Fail(Code::kShape, fmt::format("rank exceeds {}", kShapeDimsMax), error);
+      return Fail(Code::kShape, fmt::format("rank is more than {}", kShapeDimsMax), error);
     }
     Tensor().shape.push_back(*value);
     return true;

@@ -1,5 +1,5 @@
-// Shared functions for JSON text: writes strings, and a base class for parsers that build no tree
-// of values.
+// JSON text: a function that writes strings, and a base class for parsers that build no tree of
+// values.
 #pragma once
 
 #include <cstddef>
@@ -13,9 +13,9 @@
 namespace sluice::store {
 
 // Appends `text` as a JSON string with its quotes. Escapes " \ and characters below U+0020; other
-// bytes are unchanged. Each byte has one spelling, and no spelling is a prefix of another. So two
-// strings are equal, or one is a prefix of the other, exactly if that holds for their spellings
-// (without the closing quote). REQUIRES, for the result to be JSON: valid UTF-8.
+// bytes are unchanged. Each byte has one spelling, and no spelling is a prefix of another. So a
+// string is equal to another, or a prefix of it, exactly if the same is true of their spellings
+// without the closing quotes. REQUIRES, for the result to be JSON: valid UTF-8.
 void AppendJsonString(std::string_view text, std::string& out);
 
 // A handler for boost::json::basic_parser that accepts everything. Derive from it and hide the

@@ -41,7 +41,7 @@ void CommonShape::Add(Dims dims) {
   }
 }
 
-bool CommonShape::Settled(std::size_t rank) const {
+bool CommonShape::IsFinal(std::size_t rank) const {
   return ranks_differ_ ||
          (any_ && rank == dims_.size() &&
           std::all_of(dims_.begin(), dims_.end(), [](std::int64_t dim) { return dim == -1; }));

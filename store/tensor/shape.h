@@ -35,7 +35,7 @@ class CommonShape {
   // Errors: std::bad_alloc.
   void Add(Dims dims);
   // True if more dims of this rank cannot change the result.
-  [[nodiscard]] bool Settled(std::size_t rank) const;
+  [[nodiscard]] bool IsFinal(std::size_t rank) const;
   // Returns nullopt if the ranks differ or nothing was added.
   [[nodiscard]] std::optional<std::vector<std::int64_t>> Take() && {
     return any_ && !ranks_differ_ ? std::optional(std::move(dims_)) : std::nullopt;

@@ -22,7 +22,7 @@ struct SluiceTorchStats {
 // to_float32 and from_float32 convert `count` elements of float16, bfloat16, float8_e4m3fn or
 // float8_e5m2. src and dst need no alignment. from_float32 rounds as PyTorch does: to nearest, ties
 // to even; out of range becomes inf, or NaN if the dtype has no inf (float8_e4m3fn). Both return 0,
-// or -1 for another dtype or if libtorch failed; nothing is written then.
+// or -1 for another dtype or if libtorch failed. On -1 nothing is written.
 struct SluiceTorchApi {
   uint32_t abi_version;       // kSluiceTorchAbiVersion
   const char* torch_version;  // "2.13.0"

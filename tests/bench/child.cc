@@ -19,6 +19,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/support/resp_encoder.h"
+
 namespace sluice::bench {
 namespace {
 
@@ -53,9 +55,9 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
 bool AnswersPing(const Endpoint& endpoint) {
   try {
     const Fd socket = Connect(endpoint);
-    constexpr std::string_view kPing = "*1\r\n$4\r\nPING\r\n";
+    const std::string ping = tests::Encode({"PING"});
     std::array<char, 64> reply{};
-    return ::send(socket.number(), kPing.data(), kPing.size(), MSG_NOSIGNAL) > 0 &&
+    return ::send(socket.number(), ping.data(), ping.size(), MSG_NOSIGNAL) > 0 &&
            ::recv(socket.number(), reply.data(), reply.size(), 0) > 0 && reply[0] == '+';
   } catch (const std::system_error&) {
     return false;

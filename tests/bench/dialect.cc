@@ -1,23 +1,19 @@
 #include "tests/bench/dialect.h"
 
+#include <vector>
+
 #include <fmt/format.h>
 
-namespace sluice::bench {
+#include "tests/support/resp_encoder.h"
 
-std::string Request(const std::vector<std::string>& arguments) {
-  std::string text = fmt::format("*{}\r\n", arguments.size());
-  for (const std::string& argument : arguments) {
-    text += fmt::format("${}\r\n{}\r\n", argument.size(), argument);
-  }
-  return text;
-}
+namespace sluice::bench {
 
 std::string PutHead(Dialect dialect, const std::string& key, std::size_t bytes) {
   std::vector<std::string> arguments = {"SET", key};
   if (dialect == Dialect::kTensor) {
     arguments = {"KV.PUT", "p", key, "FIELD", "x", "uint8", std::to_string(bytes), "BLOB"};
   }
-  std::string text = Request(arguments);
+  std::string text = tests::Encode(arguments);
   text[1] = static_cast<char>(text[1] + 1);  // one more argument, the value: "*2" becomes "*3"
   return text + fmt::format("${}\r\n", bytes);
 }
@@ -31,9 +27,9 @@ std::string_view PutReply(Dialect dialect, bool is_new) {
 
 std::string GetRequest(Dialect dialect, const std::string& key) {
   if (dialect == Dialect::kString) {
-    return Request({"GET", key});
+    return tests::Encode({"GET", key});
   }
-  return Request({"KV.MGET", "p", "KEYS", "1", key, "FIELDS", "1", "x"});
+  return tests::Encode({"KV.MGET", "p", "KEYS", "1", key, "FIELDS", "1", "x"});
 }
 
 std::string GetReplyHead(Dialect dialect, std::size_t bytes) {

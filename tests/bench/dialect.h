@@ -3,16 +3,12 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
-#include <vector>
 
 namespace sluice::bench {
 
 // How a value is put and got: as a byte string, which every program supports, or as the uint8 field
 // `x` of a row of partition `p`, which is the server's main purpose.
 enum class Dialect { kString, kTensor };
-
-// A RESP array of bulk strings.
-std::string Request(const std::vector<std::string>& arguments);
 
 // The request that puts `bytes` bytes under `key`, up to the bytes. CRLF follows them.
 std::string PutHead(Dialect dialect, const std::string& key, std::size_t bytes);

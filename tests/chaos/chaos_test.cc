@@ -59,7 +59,7 @@ class Run {
   }
 
   // Every command gets its reply once nothing holds it back.
-  void Settle() {
+  void AwaitReplies() {
     scene_.ending = true;
     SocketClient client = server_.Unix();
     const auto until = Clock::now() + kAnswerPatience;
@@ -164,7 +164,7 @@ TEST_CASE("hundreds of clients doing random things get all replies and lose no w
     static_cast<void>(std::fflush(stdout));  // printed even if the process ends
     Run run(seed);
     run.Play(seconds(duration));
-    run.Settle();
+    run.AwaitReplies();
     run.CheckRows();
     run.Finish();
   }

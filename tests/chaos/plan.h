@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "tests/chaos/scene.h"
-#include "tests/kv_model/random_picks.h"
+#include "tests/support/random_picks.h"
 
 namespace sluice::tests::chaos {
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from live_server import ROOT, server_binary
+from live_server import server_binary
 
 HERE = pathlib.Path(__file__).parent
 PACKAGES = HERE / "packages"  # scripts/lib.sh fills it; each folder is added to PYTHONPATH alone

@@ -29,13 +29,13 @@ using Words = std::vector<std::string>;
 }
 
 void Append(const Connection& to, const Words& words) {
-  std::vector<const char*> places;
+  std::vector<const char*> pointers;
   std::vector<std::size_t> lengths;
   for (const std::string& word : words) {
-    places.push_back(word.data());
+    pointers.push_back(word.data());
     lengths.push_back(word.size());
   }
-  redisAppendCommandArgv(to.get(), static_cast<int>(words.size()), places.data(), lengths.data());
+  redisAppendCommandArgv(to.get(), static_cast<int>(words.size()), pointers.data(), lengths.data());
 }
 
 Reply Next(const Connection& from) {

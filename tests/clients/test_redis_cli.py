@@ -11,6 +11,7 @@ import time
 
 import pytest
 from clients import REDIS_CLI
+from resp import pack
 
 pytestmark = pytest.mark.client(REDIS_CLI)
 
@@ -126,9 +127,8 @@ def test_pipe_sends_inline_commands_and_resp(server):
     # One inline command per line, then RESP with bytes that a line cannot contain.
     lines = b"".join(b"KV.PUT p k%d FIELD x int64 VALUES %d\r\n" % (i, i) for i in range(10000))
     blob = bytes(range(256)) * 16
-    words = [b"KV.PUT", b"p", b"blob", b"FIELD", b"b", b"bytes", b"BLOB", blob]
-    resp = b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
-    out = cli(server, "--pipe", input=lines + resp, text=False).decode()
+    put = pack("KV.PUT", "p", "blob", "FIELD", "b", "bytes", "BLOB", blob)
+    out = cli(server, "--pipe", input=lines + put, text=False).decode()
     assert "errors: 0, replies: 10001" in out
     with server.client() as r:
         assert r.execute_command("KV.CLEAR", "p", "KEYS", 2, "k0", "k9999") == 2

@@ -7,9 +7,10 @@ import sys
 
 import pytest
 import redis
-from abandoned import WAITS, check_rows_left, fetch, packed, put_rows, wait_for_blocked
+from abandoned import WAITS, check_rows_left, fetch, put_rows, wait_for_blocked
 from live_server import wait_until
 from proxy import Proxy, reset
+from resp import pack
 
 ROUNDS = 5
 LIVE = 4  # waiting clients, before and after the closed ones
@@ -36,7 +37,7 @@ def admin(server):
 def waiting(port, command):
     """Opens a connection and sends this."""
     connection = socket.create_connection(("127.0.0.1", port), timeout=20)
-    connection.sendall(packed(command))
+    connection.sendall(pack(*command))
     return connection
 
 
@@ -70,7 +71,7 @@ def half_closed(server, commands):
 
 @contextlib.contextmanager
 def killed(server, commands):
-    requests = "\\0".join(packed(command).decode().encode("unicode_escape").decode() for command in commands)
+    requests = "\\0".join(pack(*command).decode().encode("unicode_escape").decode() for command in commands)
     worker = subprocess.Popen([sys.executable, "-S", "-E", "-c", WORKER, str(server.port), requests])
     yield
     worker.kill()

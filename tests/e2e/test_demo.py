@@ -34,8 +34,9 @@ CHANGE = 'do("KV.PUT", "demo.rows", key, "FIELD", "response_ids", "int64", 1, "V
 
 
 def demo(server, *more):
-    command = [sys.executable, ROOT / "scripts/demo", "--server", server, "--rows", "400", *more]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command = [sys.executable, ROOT / "scripts/demo", "--rows", "400", *more]
+    environment = os.environ | {"SLUICE_SERVER": str(server), "PYTHONPATH": str(ROOT / "scripts")}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_the_demo_moves_400_rows_and_checks_them():

@@ -4,6 +4,7 @@ import socket
 
 import pytest
 import redis
+from resp import pack
 
 LARGE = [
     "KV.MGET p KEYS 1 0 FORMAT values",
@@ -54,7 +55,7 @@ def check_echo(connection):
 def test_many_replies_of_medium_size_all_arrive(r, connection, count):
     r.set("k", bytes(15000))
     reply = b"$15000\r\n" + bytes(15000) + b"\r\n"
-    connection.sendall(b"*2\r\n$3\r\nGET\r\n$1\r\nk\r\n" * count)
+    connection.sendall(pack("GET", "k") * count)
     assert len(receive(connection, count * len(reply))) == count * len(reply)
 
 

@@ -48,6 +48,16 @@ def test_a_wrong_reply_is_detected_and_corrected(tmp_path):
     assert page.read_text() == SAMPLE
 
 
+def test_the_commands_of_a_block_share_a_connection(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```console\n127.0.0.1:6390> MULTI\nOK\n127.0.0.1:6390(TX)> INCR n\nQUEUED\n"
+        "127.0.0.1:6390(TX)> EXEC\n1) (integer) 1\n```\n"
+    )
+    done = transcript("--check", page)
+    assert done.returncode == 0, done.stderr
+
+
 def test_failing_python_is_detected(tmp_path):
     page = tmp_path / "page.md"
     page.write_text(SAMPLE.replace("== 1", "== 2"))

@@ -30,8 +30,8 @@ def used(client):
 @pytest.mark.parametrize("how", ["KV.PUT", "KV.MPUT"])
 def test_a_tag_is_merged_on_the_server(r, how):
     keys = [f"k{i}" for i in range(len(MERGES))]
-    for place in (0, 1):
-        patches = [case[place] for case in MERGES]
+    for part in (0, 1):
+        patches = [case[part] for case in MERGES]
         if how == "KV.PUT":
             for key, patch in zip(keys, patches, strict=True):
                 r.execute_command("KV.PUT", "p", key, "TAG", patch)

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import redis
+import safetensors.torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensors import NUMPY, TORCH, columns, from_bytes, item_size, packed, random_tensor, same_bits, to_bytes
@@ -53,6 +54,86 @@ def test_a_ragged_column_is_read_back(r, dtype, rank):
     assert got_dtype == dtype
     assert [tuple(shape) for shape in got_shapes] == [shapes[i] for i in order]
     assert data == b"".join(to_bytes(rows[i]) for i in order)
+
+
+BATCHES = [
+    [(2, 0), (3, 0)],
+    [(0, 2), (0, 3)],
+    [(2, 1), (3, 2)],
+    [(0,), (2,)],
+    [(2, 0, 3), (0, 2, 3)],
+    [(), ()],
+    [(1,) * 31 + (2,), (1,) * 31 + (3,)],
+]
+MIXED_RANKS = [[(), (1,)], [(0,), ()], [(2,), (1, 2)], [(2, 0), (0,), (2, 0)]]
+
+
+def put_rows(r, dtype, shapes):
+    """Puts the rows one by one, and as one ragged column if they have one rank. Returns the tensors."""
+    rows = [random_tensor(dtype, shape, seed) for seed, shape in enumerate(shapes)]
+    for key, row in enumerate(rows):
+        r.execute_command("KV.PUT", "p", key, "FIELD", "x", dtype, *row.shape, "BLOB", to_bytes(row))
+    if len({len(shape) for shape in shapes}) == 1:
+        r.execute_command(
+            "KV.MPUT", "q", "NEW", len(rows), "COLUMN", "x", dtype, "SHAPES", len(shapes[0]), packed(shapes),
+            "BLOB", b"".join(map(to_bytes, rows)),
+        )  # fmt: skip
+    return rows
+
+
+def read(r, partition, rows, *form):
+    return r.execute_command("KV.MGET", partition, "KEYS", len(rows), *range(len(rows)), "FORMAT", *form)
+
+
+def check_rows(r, partition, rows, dtype):
+    for row, [[_, got_dtype, shape, data]] in zip(rows, read(r, partition, rows, "rows"), strict=True):
+        assert got_dtype.decode() == dtype
+        assert same_bits(from_bytes(data, dtype, tuple(shape)), row)
+    for row, [[_, _, shape, texts]] in zip(rows, read(r, partition, rows, "values"), strict=True):
+        assert (tuple(shape), len(texts)) == (tuple(row.shape), row.numel())
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", "bfloat16", "float8_e4m3fn", "float8_e5m2"])
+@pytest.mark.parametrize("shapes", BATCHES, ids=str)
+def test_rows_of_one_rank_are_read_back_in_every_form(r, dtype, shapes):
+    rows = put_rows(r, dtype, shapes)
+    data = b"".join(map(to_bytes, rows))
+    largest = [max(sizes) for sizes in zip(*shapes, strict=True)]
+    for partition in ("p", "q"):
+        check_rows(r, partition, rows, dtype)
+        for form in (["columns"], ["columns", "DICT"]):
+            got_dtype, shape, got_shapes, got = columns(read(r, partition, rows, *form))["x"]
+            assert (got_dtype, shape[0], got) == (dtype, len(rows), data)
+            assert [tuple(dims) for dims in got_shapes or [shape[1:]] * len(rows)] == shapes
+        _, shape, _, padded = columns(read(r, partition, rows, "columns", "PAD", "right", "1"))["x"]
+        assert shape == (len(rows), *largest)
+        padded = from_bytes(padded, dtype, shape)
+        for row, got in zip(rows, padded, strict=True):
+            assert same_bits(got[tuple(map(slice, row.shape))], row)
+        file = safetensors.torch.load(read(r, partition, rows, "safetensors"))
+        assert to_bytes(file["x.values" if len(set(shapes)) > 1 else "x"]) == data
+        file = read(r, partition, rows, "safetensors", "PAD", "right", "1")
+        assert same_bits(safetensors.torch.load(file)["x"], padded)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float8_e4m3fn"])
+@pytest.mark.parametrize("shapes", MIXED_RANKS, ids=str)
+def test_rows_of_different_rank_are_read_back_row_by_row(r, dtype, shapes):
+    rows = put_rows(r, dtype, shapes)
+    check_rows(r, "p", rows, dtype)
+    ranks = f"rows of rank {len(shapes[0])} and {len(shapes[1])}"
+    for form in (
+        ["columns"],
+        ["columns", "DICT"],
+        ["columns", "PAD", "left", "0"],
+        ["safetensors"],
+    ):
+        with pytest.raises(
+            redis.ResponseError,
+            match=f"^SHAPE field 'x': {ranks} cannot form a column: use FORMAT rows",
+        ):
+            read(r, "p", rows, *form)
+    assert r.execute_command("KV.FIELDS", "p") == [[b"x", dtype.encode(), None, len(rows), sum(map(len, map(to_bytes, rows)))]]
 
 
 @pytest.mark.parametrize("dtype", NUMPY)

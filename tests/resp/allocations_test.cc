@@ -67,8 +67,8 @@ struct FailFrom {
   ~FailFrom() { allocations_allowed = static_cast<std::size_t>(-1); }
 };
 
-// Reads `bytes` as a socket would, large bulks into `place`. Returns the number of requests.
-std::size_t Read(resp::RequestParser& parser, std::string_view bytes, char* place) {
+// Reads `bytes` as a socket would, large bulks into `buffer`. Returns the number of requests.
+std::size_t Read(resp::RequestParser& parser, std::string_view bytes, char* buffer) {
   std::size_t requests = 0;
   while (!bytes.empty()) {
     const std::span<char> bulk = parser.BulkSpace();
@@ -81,7 +81,7 @@ std::size_t Read(resp::RequestParser& parser, std::string_view bytes, char* plac
     bytes.remove_prefix(to_bulk + to_space);
     for (Event event = parser.Next(); event != Event::kNeedMore; event = parser.Next()) {
       if (event == Event::kBulk) {
-        parser.GiveBuffer(place);
+        parser.GiveBuffer(buffer);
       } else if (event == Event::kRequest) {
         ++requests;
       } else {
@@ -111,12 +111,12 @@ TEST_CASE("reading requests allocates nothing once it is warm", "[allocations]")
         Encode({"KV.PUT", "p", "key", "FIELD", "x", "uint8", "64", "BLOB", std::string(64, 'v')});
     bytes += "PING 'a b'\r\n" + Encode({"SET", "k", std::string(20'000, 'l')});
   }
-  std::string place(20'000, '\0');
+  std::string buffer(20'000, '\0');
   const resp::Limits limits;
   resp::RequestParser parser(limits);
-  CHECK(Read(parser, bytes, place.data()) == 300);
+  CHECK(Read(parser, bytes, buffer.data()) == 300);
   const std::size_t before = allocation_count;
-  const std::size_t requests = Read(parser, bytes, place.data());
+  const std::size_t requests = Read(parser, bytes, buffer.data());
   const std::size_t allocated = allocation_count - before;
   CHECK(requests == 300);
   CHECK(allocated == 0);

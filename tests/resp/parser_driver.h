@@ -28,9 +28,9 @@ using Cutter = std::function<std::size_t()>;
 
 class ParserDriver {
  public:
-  // Bulk strings over `place_bytes_max` are drained.
-  explicit ParserDriver(const resp::Limits& limits = {}, std::size_t place_bytes_max = 1 << 20)
-      : limits_(limits), place_bytes_max_(place_bytes_max), parser_(limits_) {}
+  // Bulk strings over `bulk_bytes_max` are drained.
+  explicit ParserDriver(const resp::Limits& limits = {}, std::size_t bulk_bytes_max = 1 << 20)
+      : limits_(limits), bulk_bytes_max_(bulk_bytes_max), parser_(limits_) {}
 
   // Returns false once the parser has failed; it then ignores the remaining bytes.
   bool Feed(std::string_view bytes, const Cutter& next_size) {
@@ -69,14 +69,14 @@ class ParserDriver {
           return;
         case Event::kRequest:
           events_.push_back(RequestLine());
-          places_.clear();
+          bulks_.clear();
           break;
         case Event::kBulk:
-          if (parser_.BulkBytes() > place_bytes_max_) {
+          if (parser_.BulkBytes() > bulk_bytes_max_) {
             parser_.Drain();
           } else {
-            places_.push_back(std::make_unique<char[]>(parser_.BulkBytes()));
-            parser_.GiveBuffer(places_.back().get());
+            bulks_.push_back(std::make_unique<char[]>(parser_.BulkBytes()));
+            parser_.GiveBuffer(bulks_.back().get());
           }
           break;
         case Event::kError:
@@ -102,9 +102,9 @@ class ParserDriver {
   }
 
   const resp::Limits limits_;
-  const std::size_t place_bytes_max_;
+  const std::size_t bulk_bytes_max_;
   resp::RequestParser parser_;
-  std::vector<std::unique_ptr<char[]>> places_;
+  std::vector<std::unique_ptr<char[]>> bulks_;
   Transcript events_;
   std::size_t buffer_bytes_most_ = 0;
   bool failed_ = false;

@@ -100,21 +100,21 @@ TEST_CASE("every prefix of a request needs more input", "[parser]") {
   }
 }
 
-TEST_CASE("a large bulk is received directly into its place", "[parser]") {
+TEST_CASE("a large bulk is received directly into its buffer", "[parser]") {
   const resp::Limits limits;
   resp::RequestParser parser(limits);
   const std::string value(100'000, 'v');
   Push(parser, "*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$100000\r\nvvv");
   REQUIRE(parser.Next() == Event::kBulk);
-  CHECK(parser.Next() == Event::kBulk);  // until it has a place
+  CHECK(parser.Next() == Event::kBulk);  // until it has a buffer
   CHECK(parser.BulkBytes() == 100'000);
   CHECK(parser.ArgsExpected() == 4);
   REQUIRE(parser.Args().size() == 2);
   CHECK(parser.Args()[1].text == "k");
 
-  std::string place(value.size(), '\0');
-  parser.GiveBuffer(place.data());
-  CHECK(parser.BulkSpace().data() == place.data() + 3);
+  std::string buffer(value.size(), '\0');
+  parser.GiveBuffer(buffer.data());
+  CHECK(parser.BulkSpace().data() == buffer.data() + 3);
   CHECK(parser.BulkSpace().size() == 100'000 - 3);
   CHECK(parser.Next() == Event::kNeedMore);
 
@@ -125,7 +125,7 @@ TEST_CASE("a large bulk is received directly into its place", "[parser]") {
   REQUIRE(parser.Args().size() == 4);
   CHECK(parser.Args()[0].text == "SET");
   CHECK(parser.Args()[2].large == 0);
-  CHECK(parser.Args()[2].text.data() == place.data());
+  CHECK(parser.Args()[2].text.data() == buffer.data());
   CHECK(parser.Args()[2].text == value);
   CHECK(parser.Args()[3].large == -1);
   CHECK(parser.Args()[3].text == "EX");
@@ -136,11 +136,11 @@ TEST_CASE("a large bulk can be drained from its header on, or from its middle", 
   const bool in_the_middle = GENERATE(false, true);
   const resp::Limits limits;
   resp::RequestParser parser(limits);
-  std::string place(20'000, 'o');
+  std::string buffer(20'000, 'o');
   Push(parser, "*3\r\n$3\r\nSET\r\n$20000\r\n" + std::string(100, 'v'));
   REQUIRE(parser.Next() == Event::kBulk);
   if (in_the_middle) {
-    parser.GiveBuffer(place.data());
+    parser.GiveBuffer(buffer.data());
     Push(parser, std::string(900, 'v'));
     CHECK(parser.Next() == Event::kNeedMore);
   }
@@ -161,7 +161,7 @@ TEST_CASE("a large bulk can be drained from its header on, or from its middle", 
   CHECK(parser.Args()[1].text.empty());
   CHECK(parser.Args()[1].large == 0);
   CHECK(parser.Args()[2].text == "x");
-  CHECK(place.substr(1000) == std::string(19'000, 'o'));
+  CHECK(buffer.substr(1000) == std::string(19'000, 'o'));
 }
 
 TEST_CASE("large bulks are numbered within each request", "[parser]") {
@@ -169,7 +169,7 @@ TEST_CASE("large bulks are numbered within each request", "[parser]") {
   const std::string bytes = Encode({"A", value, value}) + Encode({"B", value});
   const resp::Limits limits;
   resp::RequestParser parser(limits);
-  std::string place(value.size(), '\0');
+  std::string buffer(value.size(), '\0');
   std::vector<int> numbers;
   for (std::string_view left = bytes; !left.empty();) {
     const std::size_t free = parser.BulkSpace().size() + parser.Space().size();
@@ -178,7 +178,7 @@ TEST_CASE("large bulks are numbered within each request", "[parser]") {
     Event event = Event::kNeedMore;
     while ((event = parser.Next()) != Event::kNeedMore) {
       if (event == Event::kBulk) {
-        parser.GiveBuffer(place.data());
+        parser.GiveBuffer(buffer.data());
         continue;
       }
       for (const resp::Argument& argument : parser.Args()) {

@@ -68,15 +68,15 @@ TEST_CASE("a paged walk returns each name that stays exactly once", "[name-table
     }
     std::map<int, Name*> others;
     std::multiset<std::string> seen;
-    for (std::uint64_t place = 0; place != NameTable::kEnd;) {
-      place = Page(table, place, random() % 20 + 1, seen);
+    for (std::uint64_t position = 0; position != NameTable::kEnd;) {
+      position = Page(table, position, random() % 20 + 1, seen);
       for (int i = 0; i < 200; ++i) {  // it grows to some thousand names, then shrinks
         const int number = static_cast<int>(random() % 4000);
         const auto it = others.find(number);
-        if (it == others.end() && place < NameTable::kEnd / 2) {
+        if (it == others.end() && position < NameTable::kEnd / 2) {
           others[number] =
               table.Add(std::make_unique<Name>(Text("other" + std::to_string(number))));
-        } else if (it != others.end() && place >= NameTable::kEnd / 2) {
+        } else if (it != others.end() && position >= NameTable::kEnd / 2) {
           table.Remove(*it->second);
           others.erase(it);
         }

@@ -186,7 +186,7 @@ TEST_CASE("a pair is a field, half a pair is not", "[safetensors]") {
   CHECK_FALSE((*padded)[0].ragged);
   CheckFails(StatusOf(Written({values, shapes, U8("a.values.shapes", {2}, 2)}, "xy" + two + "xy")),
              Code::kError, "a.values.shapes");
-  for (const char* const name : {"", ".values", "__x", "a\n", "__metadata"}) {
+  for (const char* const name : {"", ".values", "__x", "a\n", "__metadata", "%x", "x%", "%"}) {
     CHECK(StatusOf(Written({U8(name, {2}, 2)}, "xy")).GetCode() == Code::kError);
   }
   CheckFails(StatusOf(Written({U8(".values", {2}, 2), I64(".shapes", {2, 1}, 16)}, "xy" + two)),

@@ -178,7 +178,7 @@ TEST_CASE("bad operators, names and IN arguments are refused", "[where]") {
         "WHERE: unknown operator '==', expected = != < <= > >= PREFIX IN");
   CHECK(MakeStatus("a", "", "1").GetCode() == Code::kError);
   CHECK(MakeStatus("a\n", "=", "1").GetCode() == Code::kError);
-  CHECK(MakeStatus("", "=", "1").Message() == "tag is empty");
+  CHECK(MakeStatus("", "=", "1").Message() == "tag name is empty");
   for (const std::string& bad : {std::string(), std::string("1"), std::string("{\"a\":[1]}"),
                                  std::string("[1"), std::string("[1]x"), std::string("\"[1]\""),
                                  std::string("[\"\xff\"]"), std::string(1000, '[')}) {

@@ -5,10 +5,26 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "tests/kv_model/model.h"
-
 namespace sluice::tests {
 namespace {
+
+namespace json = boost::json;
+
+void MergePatch(json::object& target, const json::object& patch) {
+  for (const auto& [name, value] : patch) {
+    if (value.is_null()) {
+      target.erase(name);
+    } else if (value.is_object()) {
+      json::value& inner = target[name];
+      if (!inner.is_object()) {
+        inner = json::object();
+      }
+      MergePatch(inner.get_object(), value.get_object());
+    } else {
+      target[name] = value;
+    }
+  }
+}
 
 bool SchemaAllows(const FieldSchema& field, const std::vector<std::int64_t>& dims) {
   if (field.name == "c") {

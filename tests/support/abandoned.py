@@ -12,12 +12,6 @@ def fetch(lease_ms=None):
     return ("TASK.FETCH", "p", "t", "FIELDS", 1, "x", "COUNT", 1, "BLOCK", 0, *lease)
 
 
-def packed(command):
-    """Returns a command as RESP bytes."""
-    words = [str(word).encode() for word in command]
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
-
-
 def wait_for_blocked(client, count):
     """Returns once this many connections are blocked in the server."""
     wait_until(lambda: client.info("clients")["blocked_clients"] == count, f"{count} connections wait", seconds=20)

@@ -1,4 +1,4 @@
-// Returns a request as RESP bytes: {"ECHO", ...} is "*2\\r\\n$4\\r\\nECHO\\r\\n...".
+// The one encoder of RESP requests in the C++ tests and benchmarks.
 #pragma once
 
 #include <string>
@@ -6,6 +6,7 @@
 
 namespace sluice::tests {
 
+// Returns the request as a RESP array of bulk strings.
 inline std::string Encode(const std::vector<std::string>& words) {
   std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
   for (const std::string& word : words) {

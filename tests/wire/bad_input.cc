@@ -31,7 +31,7 @@ std::size_t OpenDescriptors() {
 }
 
 // The server's threads open a file briefly now and then: returns a number seen twice.
-std::size_t SettledDescriptors() {
+std::size_t StableDescriptors() {
   std::size_t number = OpenDescriptors();
   int times = 0;
   WaitUntil([&] {
@@ -137,7 +137,7 @@ Aftermath::Aftermath(LiveServer& server, std::string password)
     : server_(server),
       password_(std::move(password)),
       used_bytes_(server.UsedMemory()),
-      descriptors_(SettledDescriptors()) {}
+      descriptors_(StableDescriptors()) {}
 
 void Aftermath::Check() {
   {
@@ -154,7 +154,7 @@ void Aftermath::Check() {
     CHECK(server_.Connections() == 0);
     CHECK(server_.UsedMemory() == used_bytes_);
   }
-  CHECK(SettledDescriptors() == descriptors_);
+  CHECK(StableDescriptors() == descriptors_);
   CHECK(server_.Parts().Get().slots_taken == 0);
   CHECK(server_.Parts().Get().blocked_clients == 0);
 }

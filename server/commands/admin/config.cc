@@ -8,6 +8,7 @@
 #include "base/ids.h"
 #include "server/arguments/arg_reader.h"
 #include "server/arguments/glob.h"
+#include "server/commands/admin/help.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/server.h"
@@ -129,6 +130,7 @@ constexpr std::array kCommands = {
                    .arity = -2,
                    .flags = kContainer,
                    .summary = "Commands about the configuration."})),
+    HelpRow("config|help", "server"),
     Row(ConfigRow({.name = "config|get",
                    .arity = -3,
                    .handler = ConfigGet,

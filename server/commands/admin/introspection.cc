@@ -1,6 +1,7 @@
 // COMMAND and its subcommands: the command table for clients.
+#include <algorithm>
 #include <array>
-#include <cassert>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -8,6 +9,8 @@
 
 #include "base/ascii.h"
 #include "server/arguments/arg_reader.h"
+#include "server/arguments/glob.h"
+#include "server/commands/admin/help.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/dispatch.h"
@@ -37,16 +40,6 @@ std::vector<const Command*> TopLevel() {
   return rows;
 }
 
-std::vector<const Command*> SubcommandsOf(const Command& parent) {
-  std::vector<const Command*> rows;
-  ForEachRow([&rows, &parent](const Command& row) {
-    if (row.name.starts_with(parent.name) && row.name.substr(parent.name.size()).starts_with('|')) {
-      rows.push_back(&row);
-    }
-  });
-  return rows;
-}
-
 std::vector<std::string_view> FlagNames(const Command& row) {
   struct Name {
     Flag flag;
@@ -54,12 +47,15 @@ std::vector<std::string_view> FlagNames(const Command& row) {
   };
   constexpr Name kNames[] = {{kWrite, "write"},    {kReadOnly, "readonly"}, {kDenyOom, "denyoom"},
                              {kAdmin, "admin"},    {kLoading, "loading"},   {kFast, "fast"},
-                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}, {kPubSub, "pubsub"}};
+                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}, {kNoMulti, "no_multi"}};
   std::vector<std::string_view> names;
   for (const Name& name : kNames) {
     if ((row.flags & name.flag) != 0) {
       names.push_back(name.text);
     }
+  }
+  if (row.group == "pubsub" && row.handler != nullptr) {
+    names.push_back("pubsub");
   }
   return names;
 }
@@ -69,6 +65,22 @@ void Simples(Reply& reply, const std::vector<std::string_view>& names) {
   for (const std::string_view name : names) {
     reply.Simple(name);
   }
+}
+
+// What the command does with its keys: read (RO), write (RW), replace (OW) or remove (RM) them, and
+// what with their values.
+std::vector<std::string_view> KeyFlagNames(const Command& row) {
+  const bool writes = (row.flags & kWrite) != 0;
+  std::string_view words = !row.key_flags.empty() ? row.key_flags
+                           : writes               ? "RW update"
+                                                  : "RO access";
+  std::vector<std::string_view> names;
+  while (!words.empty()) {
+    const std::size_t end = std::min(words.find(' '), words.size());
+    names.push_back(words.substr(0, end));
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
+  return names;
 }
 
 // Key specifications, as in COMMAND since Redis 7: where keys begin, and where they end.
@@ -81,8 +93,7 @@ void KeySpecs(Reply& reply, const Command& row) {
   }
   reply.Map(3);
   reply.Bulk("flags");
-  Simples(reply, {(row.flags & kWrite) != 0 ? "RW" : "RO",
-                  (row.flags & kWrite) != 0 ? "UPDATE" : "ACCESS"});
+  Simples(reply, KeyFlagNames(row));
   reply.Bulk("begin_search");
   reply.Map(2);
   reply.Bulk("type");
@@ -207,13 +218,43 @@ Status CommandCountCommand(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
-// COMMAND LIST
-Status CommandList(Context& context, ArgReader& args) {
+// Reads `FILTERBY MODULE name | ACLCAT category | PATTERN pattern`, or nothing: any command.
+Result<std::function<bool(const Command&)>> ReadCommandFilter(ArgReader& args) {
+  if (!args.HasMore()) {
+    return std::function([](const Command& /*row*/) { return true; });
+  }
+  if (!args.Option("FILTERBY") || args.Left() != 2) {
+    return SyntaxError();
+  }
+  const std::string_view kind = args.Word("kind");
+  const std::string_view value = args.Word("value");
   TRY(args.Finish());
-  const std::vector<const Command*> rows = TopLevel();
-  context.reply.Array(rows.size());
-  for (const Command* const row : rows) {
-    context.reply.Bulk(row->name);
+  if (EqualsIgnoreCase(kind, "MODULE")) {  // modules are not supported
+    return std::function([](const Command& /*row*/) { return false; });
+  }
+  if (EqualsIgnoreCase(kind, "ACLCAT")) {
+    return std::function([value](const Command& row) { return IsOfCategory(row, value); });
+  }
+  if (!EqualsIgnoreCase(kind, "PATTERN")) {
+    return SyntaxError();
+  }
+  TRY(CheckGlob(value));
+  return std::function(
+      [value](const Command& row) { return GlobMatches(value, row.name, GlobCase::kIgnore); });
+}
+
+// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]
+Status CommandList(Context& context, ArgReader& args) {
+  TRY_ASSIGN(const auto fits, ReadCommandFilter(args));
+  std::vector<std::string_view> names;
+  ForEachRow([&](const Command& row) {
+    if (fits(row)) {
+      names.push_back(row.name);
+    }
+  });
+  context.reply.Array(names.size());
+  for (const std::string_view name : names) {
+    context.reply.Bulk(name);
   }
   return {};
 }
@@ -255,33 +296,60 @@ Status CommandDocs(Context& context, ArgReader& args) {
   return {};
 }
 
-// COMMAND GETKEYS command [arg ...]
-Status CommandGetKeys(Context& context, ArgReader& args) {
-  const auto request = args.Remaining();
-  assert(!request.empty());
+struct Keys {
+  const Command* command = nullptr;
+  std::vector<std::string_view> names;
+};
+
+// Errors: kError with Redis's texts, also if there are no keys.
+Result<Keys> KeysOf(RequestView request) {
   const Command* const row = ResolveCommand(request);
   if (row == nullptr) {
     return Status(Code::kError, "Invalid command specified");
   }
+  const auto count = static_cast<int>(request.size());
+  if (row->keys.first == 0) {
+    return Status(Code::kError, "The command has no key arguments");
+  }
   if (!ArityMatches(*row, request.size())) {
     return Status(Code::kError, "Invalid number of arguments specified for command");
   }
-  const auto count = static_cast<int>(request.size());
   const int last = row->keys.last < 0 ? count + row->keys.last : row->keys.last;
-  if (row->keys.first == 0 || row->keys.first >= count) {
+  Keys keys = {.command = row, .names = {}};
+  for (int i = row->keys.first; i <= last; i += row->keys.step) {
+    keys.names.push_back(request[static_cast<std::size_t>(i)].text);
+  }
+  if (keys.names.empty()) {
     return Status(Code::kError, "The command has no key arguments");
   }
-  const int keys = (last - row->keys.first) / row->keys.step + 1;
-  context.reply.Array(static_cast<std::size_t>(keys));
-  for (int i = row->keys.first; i <= last; i += row->keys.step) {
-    context.reply.Bulk(request[static_cast<std::size_t>(i)].text);
+  return keys;
+}
+
+// COMMAND GETKEYS command [arg ...]
+Status CommandGetKeys(Context& context, ArgReader& args) {
+  TRY_ASSIGN(const Keys keys, KeysOf(args.Remaining()));
+  context.reply.Array(keys.names.size());
+  for (const std::string_view name : keys.names) {
+    context.reply.Bulk(name);
   }
   return {};
 }
 
-// <container> HELP
-Status Help(Context& context, ArgReader& args) {
-  TRY(args.Finish());
+// COMMAND GETKEYSANDFLAGS command [arg ...]
+Status CommandGetKeysAndFlags(Context& context, ArgReader& args) {
+  TRY_ASSIGN(const Keys keys, KeysOf(args.Remaining()));
+  context.reply.Array(keys.names.size());
+  for (const std::string_view name : keys.names) {
+    context.reply.Array(2);
+    context.reply.Bulk(name);
+    Simples(context.reply, KeyFlagNames(*keys.command));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status Help(Context& context, ArgReader& /*args*/) {
   const Command* const parent = FindCommand(context.request.front().text);
   const std::vector<const Command*> children = SubcommandsOf(*parent);
   context.reply.Array(children.size() * 2 + 1);
@@ -294,6 +362,16 @@ Status Help(Context& context, ArgReader& args) {
   return {};
 }
 
+namespace {
+
+constexpr Arg kFilterArgs[] = {{.name = "module-name", .type = "string", .token = "MODULE"},
+                               {.name = "category", .type = "string", .token = "ACLCAT"},
+                               {.name = "pattern", .type = "pattern", .token = "PATTERN"}};
+constexpr Arg kListArgs[] = {{.name = "filterby",
+                              .type = "oneof",
+                              .token = "FILTERBY",
+                              .optional = true,
+                              .args = kFilterArgs}};
 constexpr Arg kNamesArgs[] = {
     {.name = "command-name", .type = "string", .optional = true, .multiple = true}};
 constexpr Arg kGetKeysArgs[] = {
@@ -321,12 +399,9 @@ constexpr std::array kCommands = {
     Row(IntrospectionRow({.name = "command|list",
                           .arity = -2,
                           .handler = CommandList,
-                          .summary = "Returns the names of the commands."})),
-    Row(IntrospectionRow({.name = "command|help",
-                          .arity = 2,
-                          .handler = Help,
-                          .summary = "Lists the subcommands. Every command that has subcommands "
-                                     "also has HELP."})),
+                          .summary = "Returns the names of the commands and subcommands.",
+                          .args = kListArgs})),
+    HelpRow("command|help", "server"),
     Row(IntrospectionRow({.name = "command|info",
                           .arity = -2,
                           .handler = CommandInfo,
@@ -339,9 +414,15 @@ constexpr std::array kCommands = {
          .summary = "Returns documentation of the given commands, or all commands.",
          .args = kNamesArgs})),
     Row(IntrospectionRow({.name = "command|getkeys",
-                          .arity = -3,
+                          .arity = -4,
                           .handler = CommandGetKeys,
                           .summary = "Extracts the key arguments from a command.",
+                          .args = kGetKeysArgs})),
+    Row(IntrospectionRow({.name = "command|getkeysandflags",
+                          .arity = -4,
+                          .handler = CommandGetKeysAndFlags,
+                          .summary = "Extracts the key arguments from a command, with what the "
+                                     "command does with them.",
                           .args = kGetKeysArgs})),
 };
 

@@ -9,6 +9,7 @@
 #include <malloc.h>
 
 #include "server/arguments/arg_reader.h"
+#include "server/commands/admin/help.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/destruction_reply.h"
@@ -65,15 +66,15 @@ Status MemoryDoctor(Context& context, ArgReader& /*args*/) {
   };
   constexpr std::int64_t kLittle = std::int64_t{64} << 20;
   add(memory.limit > 0 && memory.used > memory.limit / 10 * 9,
-      "More than nine tenths of maxmemory are used: writes will soon get OOM.");
+      "More than 90 % of maxmemory is used: writes will soon get OOM.");
   add(memory.arena_free > memory.payload + kLittle,
       "More payload memory is free than used: MEMORY PURGE releases it, arena-keep limits it.");
   add(memory.in_flight > memory.stored + kLittle,
       "More payload is in flight than stored: clients that do not read their replies hold it. "
       "CLIENT LIST shows them (omem).");
   add(memory.bookkeeping > memory.stored + kLittle,
-      "Bookkeeping uses more memory than payload: there are many small rows. KV.MPUT of columns "
-      "does not save memory, but rows that are no longer needed can be cleared.");
+      "Bookkeeping uses more memory than payload: there are many small rows. KV.CLEAR removes rows "
+      "that are no longer needed.");
   context.reply.Verbatim(text.empty() ? "No memory problems found.\n" : text);
   return {};
 }
@@ -149,6 +150,7 @@ constexpr std::array kCommands = {
                    .args = kInfoArgs})),
     Row(ServerRow(
         {.name = "memory", .arity = -2, .flags = kContainer, .summary = "Commands about memory."})),
+    HelpRow("memory|help", "server"),
     Row(ServerRow({.name = "memory|stats",
                    .arity = 2,
                    .handler = MemoryStats,
@@ -183,7 +185,7 @@ constexpr std::array kCommands = {
                    .args = kFlushArgs})),
     Row(ServerRow({.name = "shutdown",
                    .arity = -1,
-                   .flags = kAdmin | kLoading,
+                   .flags = kAdmin | kLoading | kNoMulti,
                    .handler = Shutdown,
                    .summary = "Stops the server.",
                    .args = kShutdownArgs})),

@@ -37,7 +37,7 @@ struct Append {
 void ReadAdded(Context& context, ArgReader& args, ColumnSource& added) {
   added.field = args.Word("the field's name");
   if (args.ok()) {
-    args.Fail(CheckFieldName(added.field));
+    args.Fail(CheckName("field", added.field));
   }
   ReadFieldShape(context, args, added);
   if (args.ok() && !args.Option("BLOB")) {

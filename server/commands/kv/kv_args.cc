@@ -65,7 +65,7 @@ bool IsDigits(std::string_view text) {
 bool ReadRows(Context& context, ArgReader& args, RowSet& rows) {
   Scratch& scratch = context.scratch;
   if (args.Option("KEYS")) {
-    args.List("keys", scratch.keys);
+    args.List("KEYS", scratch.keys);
     for (const std::string_view key : scratch.keys) {
       if (args.ok()) {
         args.Fail(CheckName("key", key));
@@ -75,24 +75,24 @@ bool ReadRows(Context& context, ArgReader& args, RowSet& rows) {
     return true;
   }
   if (args.Option("ROWS")) {
-    args.PackedInts("rows", scratch.indexes);
+    args.PackedInts("ROWS", scratch.indexes);
     rows = {.kind = RowSet::Kind::kIndexes, .keys = {}, .indexes = scratch.indexes};
+    if (args.Option("OF")) {
+      rows.incarnation = args.Number("OF", {.min = 1});
+    }
     return true;
   }
   return false;
 }
 
 std::optional<store::Where> ReadWhere(ArgReader& args) {
-  const std::int64_t count = args.Integer();
-  if (args.ok() && (count < 1 || static_cast<std::size_t>(count) > args.Left() / 3)) {
+  // With a blocked fetch, every write checks the conditions.
+  const std::int64_t count = args.Number("WHERE", {.min = 1, .max = kConditionsMax});
+  if (args.ok() && static_cast<std::size_t>(count) > args.Left() / 3) {
     args.Fail(Status(Code::kError,
                      fmt::format("syntax error: WHERE: expected {} conditions of tag, op and "
                                  "value, got {} arguments",
                                  count, args.Left())));
-  }
-  if (args.ok() && count > kConditionsMax) {  // with a blocked fetch, every write checks them
-    args.Fail(Status(Code::kError, fmt::format("WHERE: at most {} conditions are allowed, got {}",
-                                               kConditionsMax, count)));
   }
   std::vector<store::Where::Condition> conditions;
   for (std::int64_t i = 0; args.ok() && i < count; ++i) {
@@ -134,10 +134,10 @@ Status ChooseRows(Context& context, std::string_view partition, RowChoice& choic
 }
 
 void ReadFields(Context& context, ArgReader& args) {
-  args.List("fields", context.scratch.fields);
+  args.List("FIELDS", context.scratch.fields);
   for (const std::string_view field : context.scratch.fields) {
     if (args.ok()) {
-      args.Fail(CheckFieldName(field));
+      args.Fail(CheckName("field", field));
     }
   }
 }
@@ -167,7 +167,7 @@ void RejectDuplicateFields(Context& context, ArgReader& args) {
 }
 
 void ReadFieldShape(Context& context, ArgReader& args, ColumnSource& source) {
-  const std::string_view dtype_name = args.Word("dtype");
+  const std::string_view dtype_name = args.Word("the dtype");
   if (!args.ok()) {
     return;
   }

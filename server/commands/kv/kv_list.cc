@@ -105,10 +105,7 @@ Status KvScan(Context& context, ArgReader& args) {
       continue;
     }
     if (!count && args.Option("COUNT")) {
-      count = args.Integer();
-      if (args.ok() && *count < 1) {
-        args.Fail(SyntaxError());  // as in Redis
-      }
+      count = args.Number("COUNT", {.min = 1});
     } else {
       args.Unexpected();
     }
@@ -128,7 +125,7 @@ Status KvScan(Context& context, ArgReader& args) {
 // KV.CHANGES partition revision [FIELDS list]
 Status KvChanges(Context& context, ArgReader& args) {
   const std::string_view partition = args.Name("partition");
-  const std::int64_t since = args.Integer({.min = 0});
+  const std::int64_t since = args.Number("revision", {.min = 0});
   if (args.Option("FIELDS")) {
     ReadFields(context, args);
   }
@@ -144,14 +141,18 @@ Status KvChanges(Context& context, ArgReader& args) {
   return Begin(context, std::move(listing));
 }
 
-constexpr Arg kFormatArgs[] = {{.name = "map", .type = "pure-token", .token = "MAP"},
-                               {.name = "lines", .type = "pure-token", .token = "LINES"}};
+constexpr Arg kListFormatArgs[] = {{.name = "map", .type = "pure-token", .token = "MAP"},
+                                   {.name = "lines", .type = "pure-token", .token = "LINES"}};
 constexpr Arg kListArgsOfList[] = {
     {.name = "partition", .type = "key", .optional = true},
     {.name = "pattern", .type = "pattern", .token = "MATCH", .optional = true},
     {.name = "where", .type = "block", .token = "WHERE", .optional = true, .args = kWhereArgs},
     {.name = "fields", .type = "block", .token = "FIELDS", .optional = true, .args = kListArgs},
-    {.name = "format", .type = "oneof", .token = "FORMAT", .optional = true, .args = kFormatArgs}};
+    {.name = "format",
+     .type = "oneof",
+     .token = "FORMAT",
+     .optional = true,
+     .args = kListFormatArgs}};
 constexpr Arg kScanArgs[] = {
     {.name = "partition", .type = "key"},
     {.name = "cursor", .type = "integer"},

@@ -74,6 +74,21 @@ void ReadColumnPayload(Context& context, ArgReader& args, std::size_t rows, Colu
   source.blob = std::move(blob.blob);
 }
 
+// Reads the rank, after SHAPES.
+std::size_t ReadRank(ArgReader& args, std::string_view field) {
+  std::int64_t rank = 0;
+  const std::string_view text = args.Word("the rank after SHAPES");
+  if (args.ok() && (!ParseInteger(text, rank) || rank < 0)) {
+    args.Fail(Status(Code::kError, fmt::format("field '{}': SHAPES: expected a rank from 0 to {}, "
+                                               "got '{}'",
+                                               field, store::kRankMax, Printable(text))));
+  } else if (std::cmp_greater(rank, store::kRankMax)) {
+    args.Fail(Status(Code::kShape, fmt::format("field '{}': rank {} is more than {}", field, rank,
+                                               store::kRankMax)));
+  }
+  return args.ok() ? static_cast<std::size_t>(rank) : 0;
+}
+
 // Reads `<name> <dtype> [<dim> ...] | SHAPES <rank> <blob>, [DICT <blob>] BLOB <bytes>`, after
 // COLUMN.
 void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
@@ -81,7 +96,7 @@ void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
   ColumnSource& source = column.source;
   source.field = args.Word("the field's name");
   if (args.ok()) {
-    args.Fail(CheckFieldName(source.field));
+    args.Fail(CheckName("field", source.field));
   }
   ReadFieldShape(context, args, source);
   if (args.Option("SHAPES")) {
@@ -90,15 +105,10 @@ void ReadColumn(Context& context, ArgReader& args, std::size_t rows) {
           Status(Code::kError,
                  fmt::format("syntax error: field '{}': dims or SHAPES, not both", source.field)));
     }
-    const std::int64_t rank = args.Integer({.min = 0});
-    if (args.ok() && rank > static_cast<std::int64_t>(store::kRankMax)) {
-      args.Fail(Status(Code::kShape, fmt::format("field '{}': rank {} is over {}", source.field,
-                                                 rank, store::kRankMax)));
-    }
+    source.ragged = true;
+    source.rank = ReadRank(args, source.field);
     std::vector<std::int64_t>& shapes = context.scratch.Ints();
     args.PackedInts("SHAPES", shapes);
-    source.ragged = true;
-    source.rank = static_cast<std::size_t>(rank);
     source.dims = shapes;
   }
   ReadColumnPayload(context, args, rows, column);
@@ -117,10 +127,10 @@ void ReadTags(Context& context, ArgReader& args, std::size_t rows) {
   if (!scratch.tags.empty()) {
     args.Fail(Status(Code::kError, "syntax error: TAGS is given twice"));
   }
-  args.List("tags", scratch.words);
+  args.List("TAGS", scratch.words);
   if (args.ok() && scratch.words.size() != rows) {
-    args.Fail(
-        Status(Code::kShape, fmt::format("TAGS: {} tags for {} rows", scratch.words.size(), rows)));
+    args.Fail(Status(Code::kShape, fmt::format("TAGS: expected one tag for each of {} rows, got {}",
+                                               rows, scratch.words.size())));
   }
   for (const std::string_view patch : scratch.words) {
     AddTag(context, args, patch);
@@ -158,8 +168,10 @@ void ReadSafetensorsColumns(Context& context, ArgReader& args, std::size_t rows)
 RowSet ReadRowsToWrite(Context& context, ArgReader& args) {
   RowSet rows;
   if (args.Option("NEW")) {
-    rows = {
-        .kind = RowSet::Kind::kNew, .keys = {}, .indexes = {}, .count = args.Integer({.min = 1})};
+    rows = {.kind = RowSet::Kind::kNew,
+            .keys = {},
+            .indexes = {},
+            .count = args.Number("NEW", {.min = 1})};
   } else if (!ReadRows(context, args, rows)) {
     args.Fail(Status(Code::kError, "syntax error: expected KEYS, ROWS or NEW"));
   }
@@ -221,7 +233,8 @@ std::optional<store::NumberedKeys> MakeKeysAhead(Context& context, std::string_v
   return store::NumberedKeys(first, std::min(rows.size(), kKeysAheadMax));
 }
 
-// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH]
+// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH |
+// INCARNATION]
 //         [TAGS list] [COLUMN ...] ... [SAFETENSORS bytes]
 Status KvMput(Context& context, ArgReader& args) {
   Scratch& scratch = context.scratch;
@@ -269,7 +282,7 @@ Status KvMput(Context& context, ArgReader& args) {
 
 constexpr Arg kNewRowsArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "string", .token = "ROWS"},
+    {.name = "indexes-of-incarnation", .type = "string", .token = "ROWS", .multiple = true},
     {.name = "count", .type = "integer", .token = "NEW"}};
 constexpr Arg kColumnArgs[] = {
     {.name = "name", .type = "string"},

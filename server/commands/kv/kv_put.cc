@@ -69,10 +69,10 @@ void ReadValues(Context& context, ArgReader& args, ColumnSource& source) {
   if (args.HasMore() && !EqualsIgnoreCase(next, "FIELD") && !EqualsIgnoreCase(next, "TAG") &&
       !EqualsIgnoreCase(next, "BLOCK") && !EqualsIgnoreCase(next, "RETURN")) {
     args.Fail(Status(Code::kError,
-                     fmt::format("syntax error: field '{}': {} {} takes {} values, got '{}' after "
-                                 "them",
-                                 source.field, store::NameOf(source.dtype),
-                                 store::ShapeText(source.dims), count, Printable(next))));
+                     fmt::format("syntax error: field '{}': unexpected '{}' after the values of {} "
+                                 "{}",
+                                 source.field, Printable(next), store::NameOf(source.dtype),
+                                 store::ShapeText(source.dims))));
   }
 }
 
@@ -82,7 +82,7 @@ void ReadField(Context& context, ArgReader& args) {
   ColumnSource& source = column.source;
   source.field = args.Word("the field's name");
   if (args.ok()) {
-    args.Fail(CheckFieldName(source.field));
+    args.Fail(CheckName("field", source.field));
   }
   if (args.Option("SAME")) {
     column.same = true;
@@ -114,7 +114,7 @@ void ReadField(Context& context, ArgReader& args) {
   context.scratch.columns.push_back(std::move(column));
 }
 
-// KV.PUT partition key [BLOCK ms] [RETURN FIELDS | TAGS | BOTH] [TAG json]
+// KV.PUT partition key [BLOCK ms] [RETURN FIELDS | TAGS | BOTH | INCARNATION] [TAG json]
 //        [FIELD name dtype [dim ...] BLOB bytes | VALUES v ... | SAME key] ...
 Status KvPut(Context& context, ArgReader& args) {
   Scratch& scratch = context.scratch;

@@ -9,6 +9,7 @@
 #include "server/commands/mget/mget_data.h"
 #include "server/commands/mget/mget_reply.h"
 #include "store/safetensors/safetensors.h"
+#include "store/safetensors/safetensors_name.h"
 #include "store/tags/json_text.h"
 
 namespace sluice::server {
@@ -27,13 +28,13 @@ struct Part {
 // A dense field is one tensor. A ragged field is two: values and shapes. A padded field is two:
 // dense data and shapes.
 void AddParts(const ColumnPlan& plan, std::vector<Part>& parts) {
-  const std::string name(plan.column->name.View());
+  const std::string name = store::SafetensorsName(plan.column->name.View());
   const auto rows = static_cast<std::int64_t>(plan.cells.size());
   const DType dtype = plan.column->dtype;
   Part data = {.tensor = {.name = name, .dtype = dtype, .shape = {}, .bytes = plan.bytes},
                .plan = &plan};
   if (plan.ragged) {
-    parts.push_back({.tensor = {.name = name + ".shapes",
+    parts.push_back({.tensor = {.name = name + std::string(store::kSafetensorsShapes),
                                 .dtype = DType::kInt64,
                                 .shape = {rows, static_cast<std::int64_t>(plan.dims.size())},
                                 .bytes = ShapesBytes(plan)},
@@ -41,7 +42,7 @@ void AddParts(const ColumnPlan& plan, std::vector<Part>& parts) {
                      .shapes = true});
   }
   if (plan.ragged && !plan.padded) {
-    data.tensor.name += ".values";
+    data.tensor.name += store::kSafetensorsValues;
     data.tensor.shape = {static_cast<std::int64_t>(plan.bytes / store::SizeOf(dtype))};
   } else {
     data.tensor.shape = plan.dims;
@@ -125,7 +126,8 @@ Status ReplySafetensors(store::ReadResult& read, std::string_view partition,
                PlanColumn(column, {read.CellsOf(c), read.indexes.size()}, options));
     AddParts(plans.emplace_back(std::move(plan)), parts);
     if (store::IsByteString(column.dtype)) {
-      metadata.emplace_back(column.name.View(), store::NameOf(column.dtype));
+      metadata.emplace_back(store::SafetensorsName(column.name.View()),
+                            store::NameOf(column.dtype));
     }
   }
   // Wide elements come first, so that every tensor in the file is aligned for its dtype.

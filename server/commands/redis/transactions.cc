@@ -204,7 +204,7 @@ constexpr Arg kWatchArgs[] = {{.name = "key", .type = "key", .multiple = true}};
 constexpr Command TransactionRow(Command row) {
   row.group = "transactions";
   row.since = "0.1.0";
-  row.flags |= kFast | kLoading;
+  row.flags |= kLoading | (row.name == "exec" ? 0U : kFast);
   if (row.complexity.empty()) {
     row.complexity = "O(1)";
   }
@@ -234,6 +234,7 @@ constexpr std::array kCommands = {
          .arity = -2,
          .flags = kInMulti,
          .keys = {.first = 1, .last = -1, .step = 1},
+         .key_flags = "RO",
          .handler = Watch,
          .complexity = "O(1) for each key",
          .summary = "Watches names: the next EXEC does nothing if one of them changes.",

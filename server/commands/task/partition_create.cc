@@ -47,16 +47,16 @@ struct NewTerms {
 
 // Reads a limit; 0 means no limit.
 std::optional<std::int64_t> ReadLimit(ArgReader& args, std::string_view option) {
-  const std::int64_t limit = ReadNumber(args, option, {.min = 0});
+  const std::int64_t limit = args.Number(option, {.min = 0});
   return limit == 0 ? std::nullopt : std::optional(limit);
 }
 
 // Reads `<name> <dtype> [<dim> ...]`, after FIELD.
 void ReadFieldTerms(Context& context, ArgReader& args, PartitionTerms& terms) {
   store::ColumnSource source;
-  source.field = args.Word("field");
+  source.field = args.Word("the field's name");
   if (args.ok()) {
-    args.Fail(CheckFieldName(source.field));
+    args.Fail(CheckName("field", source.field));
   }
   ReadFieldShape(context, args, source);
   if (!args.ok()) {
@@ -83,7 +83,7 @@ void ReadFieldTerms(Context& context, ArgReader& args, PartitionTerms& terms) {
 }
 
 void ReadTasks(Context& context, ArgReader& args, PartitionTerms& terms) {
-  args.List("tasks", context.scratch.words);
+  args.List("TASKS", context.scratch.words);
   for (const std::string_view task : context.scratch.words) {
     if (args.ok()) {
       args.Fail(CheckName("task", task));

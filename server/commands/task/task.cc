@@ -47,7 +47,7 @@ Result<std::int64_t> WithRows(Context& context, RowsOfTask& read, const Act& act
   do {
     TRY_ASSIGN(controller::Stream* const stream, EnterStream(context, read.partition));
     TRY_ASSIGN(Task* const task, FindTask(*stream, read.task));
-    IndexesOf(context, *stream, steps.Rows());
+    TRY(IndexesOf(context, *stream, steps.Rows()));
     sum += act(*stream, *task);
     context.server.streams.MarkChanged(context.turn.Enter(), *stream);
   } while (steps.Next());
@@ -90,7 +90,7 @@ Status TaskRenew(Context& context, ArgReader& args) {
   if (lease == 0) {
     args.Fail(Status(Code::kError, "syntax error: expected LEASE"));
   }
-  const controller::LeaseTerms terms = {.ms = ReadNumber(args, "LEASE", {.min = 1})};
+  const controller::LeaseTerms terms = {.ms = args.Number("LEASE", {.min = 1})};
   TRY(args.Finish());
   TRY_ASSIGN(controller::Stream* const stream, EnterStream(context, partition));
   TRY_ASSIGN(Task* const task, FindTask(*stream, name));

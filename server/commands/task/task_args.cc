@@ -47,15 +47,15 @@ bool ReadSamplerOption(ArgReader& args, SamplerChoice& choice, SamplerOptionsSee
     return true;
   };
   if (takes("SIZE", row.size, seen.size)) {
-    choice.size = ReadNumber(args, "SIZE", {.min = 1, .max = kRowsMax});
+    choice.size = args.Number("SIZE", {.min = 1, .max = kRowsMax});
   } else if (takes("BY", row.by, seen.by)) {
     choice.by = ReadTag(args);
   } else if (takes("RANKS", row.ranks, seen.ranks)) {
-    choice.ranks = ReadNumber(args, "RANKS", {.min = 1, .max = kRanksMax});
+    choice.ranks = args.Number("RANKS", {.min = 1, .max = kRanksMax});
   } else if (takes("WEIGHT", row.weight, seen.weight)) {
     choice.weight = ReadTag(args);
   } else if (takes("SEED", row.seed, seen.seed)) {
-    choice.seed = static_cast<std::uint64_t>(ReadNumber(args, "SEED", {}));
+    choice.seed = static_cast<std::uint64_t>(args.Number("SEED"));
   } else {
     return false;
   }
@@ -73,7 +73,7 @@ SamplerChoice ReadSampler(ArgReader& args) {
       known += fmt::format("{}{}", known.empty() ? "" : " ", row.name);
     }
     args.Fail(Status(Code::kError,
-                     fmt::format("unknown sampler '{}': use one of {}", Printable(name), known)));
+                     fmt::format("unknown sampler '{}', expected {}", Printable(name), known)));
   }
   SamplerOptionsSeen seen;
   while (args.HasMore() && ReadSamplerOption(args, choice, seen)) {
@@ -84,7 +84,7 @@ SamplerChoice ReadSampler(ArgReader& args) {
   const auto needs = [&](bool wanted, bool given, std::string_view option) {
     if (wanted && !given) {
       args.Fail(
-          Status(Code::kError, fmt::format("sampler '{}' needs {}", choice.row->name, option)));
+          Status(Code::kError, fmt::format("sampler '{}' requires {}", choice.row->name, option)));
     }
   };
   needs(choice.row->needs_size, seen.size, "SIZE");
@@ -105,7 +105,7 @@ void CheckFetch(ArgReader& args, const FetchArgs& read, bool has_rank, bool has_
   } else if (has_rank != has_step) {
     args.Fail(Syntax("RANK and STEP require each other"));
   } else if (row.needs_step && !has_rank) {
-    args.Fail(Status(Code::kError, fmt::format("sampler '{}' needs RANK and STEP", row.name)));
+    args.Fail(Status(Code::kError, fmt::format("sampler '{}' requires RANK and STEP", row.name)));
   } else if (row.ranks && fetch.step && fetch.step->rank >= fetch.sampler.ranks) {
     args.Fail(Status(Code::kError, fmt::format("RANK {} is not below RANKS {}", fetch.step->rank,
                                                fetch.sampler.ranks)));
@@ -119,17 +119,6 @@ void CheckFetch(ArgReader& args, const FetchArgs& read, bool has_rank, bool has_
 }
 
 }  // namespace
-
-std::int64_t ReadNumber(ArgReader& args, std::string_view option, IntegerRange range) {
-  const std::string_view text = args.Word(option);
-  std::int64_t number = range.min;
-  if (args.ok() && (!ParseInteger(text, number) || number < range.min || number > range.max)) {
-    args.Fail(Status(Code::kError, fmt::format("{} must be an integer from {} to {}, not '{}'",
-                                               option, range.min, range.max, Printable(text))));
-    return range.min;
-  }
-  return number;
-}
 
 void ReadSelectedFields(Context& context, ArgReader& args, controller::Selection& selection) {
   ReadFields(context, args);
@@ -147,7 +136,7 @@ void ReadSelectedWhere(ArgReader& args, controller::Selection& selection) {
 
 controller::LeaseTerms ReadLease(Context& context, ArgReader& args) {
   controller::LeaseTerms terms;
-  terms.ms = ReadNumber(args, "LEASE", {.min = 1});
+  terms.ms = args.Number("LEASE", {.min = 1});
   if (args.Option("BOUND")) {
     terms.connection = context.connection.id;
     context.connection.has_leases = true;
@@ -156,7 +145,7 @@ controller::LeaseTerms ReadLease(Context& context, ArgReader& args) {
 }
 
 controller::LeaseId ReadLeaseId(ArgReader& args) {
-  return args.Option("LEASE") ? ReadNumber(args, "LEASE", {.min = 1}) : 0;
+  return args.Option("LEASE") ? args.Number("LEASE", {.min = 1}) : 0;
 }
 
 void ReadFetch(Context& context, ArgReader& args, FetchArgs& read) {
@@ -174,10 +163,10 @@ void ReadFetch(Context& context, ArgReader& args, FetchArgs& read) {
       ReadSelectedFields(context, args, fetch.selection);
     } else if (args.Option("COUNT")) {
       ReadOnce(args, seen.count, "COUNT");
-      fetch.count = ReadNumber(args, "COUNT", {.min = 1, .max = kRowsMax});
+      fetch.count = args.Number("COUNT", {.min = 1, .max = kRowsMax});
     } else if (args.Option("MIN")) {
       ReadOnce(args, seen.min, "MIN");
-      fetch.min = ReadNumber(args, "MIN", {.min = 1, .max = kRowsMax});
+      fetch.min = args.Number("MIN", {.min = 1, .max = kRowsMax});
     } else if (args.Option("SAMPLER")) {
       ReadOnce(args, seen.sampler, "SAMPLER");
       fetch.sampler = ReadSampler(args);
@@ -186,10 +175,10 @@ void ReadFetch(Context& context, ArgReader& args, FetchArgs& read) {
       ReadSelectedWhere(args, fetch.selection);
     } else if (args.Option("RANK")) {
       ReadOnce(args, seen.rank, "RANK");
-      at.rank = ReadNumber(args, "RANK", {.min = 0, .max = kRanksMax - 1});
+      at.rank = args.Number("RANK", {.min = 0, .max = kRanksMax - 1});
     } else if (args.Option("STEP")) {
       ReadOnce(args, seen.step, "STEP");
-      at.step = ReadNumber(args, "STEP", {.min = 0});
+      at.step = args.Number("STEP", {.min = 0});
     } else if (args.Option("LEASE")) {
       ReadOnce(args, seen.lease, "LEASE");
       fetch.lease = ReadLease(context, args);
@@ -239,10 +228,11 @@ Result<controller::Task*> GetTask(Context& context, controller::Stream& stream,
 }
 
 controller::Stream* StreamOf(engine::EngineLock& lock, Server& server, std::string_view partition,
-                             Revision made) {
+                             std::int64_t incarnation) {
   auto found = server.store(lock).FindPartition(partition);
   store::Partition* const now = found.ok() ? *found : nullptr;
-  return now == nullptr || now->Made() != made ? nullptr : controller::Streams::Find(*now);
+  return now == nullptr || now->Incarnation() != incarnation ? nullptr
+                                                             : controller::Streams::Find(*now);
 }
 
 NewTask::~NewTask() {
@@ -251,7 +241,7 @@ NewTask::~NewTask() {
   }
   engine::EngineLock& lock = context_.turn.Enter();
   if (controller::Stream* const stream =
-          StreamOf(lock, context_.server, partition_.View(), made_)) {
+          StreamOf(lock, context_.server, partition_.View(), incarnation_)) {
     stream->Tasks().ForgetUnused(name_);
   }
 }
@@ -290,13 +280,14 @@ void LeaveFor(Context& context, controller::Stream& stream) {
   context.turn.Leave();
 }
 
-void IndexesOf(Context& context, controller::Stream& stream, const store::RowSet& rows) {
+Status IndexesOf(Context& context, controller::Stream& stream, const store::RowSet& rows) {
+  TRY(stream.GetPartition().CheckIncarnation(rows));
   std::vector<RowIndex>& indexes = context.scratch.indexes;
   if (rows.kind == store::RowSet::Kind::kIndexes) {
     if (rows.indexes.data() != indexes.data()) {  // otherwise they are already there
       indexes.assign(rows.indexes.begin(), rows.indexes.end());
     }
-    return;
+    return {};
   }
   for (const std::string_view key : rows.keys) {
     const store::RowReference place = stream.GetPartition().Locate(key);
@@ -304,6 +295,7 @@ void IndexesOf(Context& context, controller::Stream& stream, const store::RowSet
       indexes.push_back(place.index);
     }
   }
+  return {};
 }
 
 }  // namespace sluice::server

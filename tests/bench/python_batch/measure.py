@@ -1,9 +1,10 @@
-"""kv_batch_put and kv_batch_get of 1,024 rows x 9 fields x 8,192 float32 through the package, against a raw Python socket
-that moves the same bytes into reused memory, and against TransferQueue. `scripts/bench python` runs it.
+"""Measures kv_batch_put and kv_batch_get of 1,024 rows x 9 fields x 8,192 float32 with the Python package. Compares them
+with a raw Python socket that moves the same bytes into reused memory, and with TransferQueue. `scripts/bench python` runs
+this script.
 
-Each side is a worker process of its own; they take turns, a call each, in an order that rotates. Of each round one ratio
-is taken. The batch is put over the same keys; a second kind of put finds its keys cleared. What a get gave is dropped
-before the next call, outside the time. Before anything is timed, each side has to give back the bytes that were put last.
+Each side runs in its own worker process. In each round every side makes one call, in an order that rotates; each round
+gives one ratio. One kind of put replaces existing rows, the other follows a clear. The result of a get is freed before the
+next call, and this is not timed. Before the first measurement, each side must return the bytes of its last put.
 """
 
 import argparse
@@ -22,9 +23,10 @@ from worker import NBYTES
 HERE = pathlib.Path(__file__).resolve().parent
 AIMS = {"raw socket": 0.8, "TransferQueue": 3.0}
 PUT, GET, PUT_NEW = "put, the same keys again", "get", "put, keys cleared before"
-WORKS = {PUT: ["put"], GET: ["get"], PUT_NEW: ["clear", "put"]}  # the last word is what is measured
-# (storage units, ZeroMQ I/O threads of the client): one unit is sent as it lies, several receive and store side by side.
-# Two units and eight threads are TransferQueue's defaults. More were never faster on two cores.
+WORKS = {PUT: ["put"], GET: ["get"], PUT_NEW: ["clear", "put"]}  # the last call is measured
+# (storage units, ZeroMQ I/O threads of the client). With one unit the batch is sent as a whole; several units receive and
+# store parts of it at the same time. TransferQueue's defaults are two units and eight threads. On two cores, higher numbers
+# were never faster.
 SETTINGS = [(1, 2), (2, 1), (2, 2), (2, 8), (4, 8)]
 SETTINGS_QUICK = [(2, 2)]
 SETTINGS_ROUNDS = 6
@@ -48,23 +50,23 @@ class Worker:
         return [self.ask(word) for word in WORKS[work]][-1]
 
     def verify(self) -> list[str]:
-        """The digests of what came back. Ends the benchmark where it is not what was put."""
+        """Returns the digests of what a get returned. Exits if it differs from what was put."""
         answer = self.ask("verify")
         if answer["put"] != answer["got"]:
-            sys.exit(f"{self._name}: what came back is not what was put: {answer}")
+            sys.exit(f"{self._name}: get returned other bytes than were put: {answer}")
         return list(answer["got"])
 
     def stop(self) -> None:
         assert self._process.stdin
-        self._process.stdin.close()  # reads as `quit`
+        self._process.stdin.close()  # the worker treats this as `quit`
         if self._process.wait(120) != 0:
-            sys.exit(f"{self._name} ended with {self._process.returncode}")
+            sys.exit(f"{self._name} ended with exit code {self._process.returncode}")
 
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout
         line = self._process.stdout.readline()
         if not line:
-            sys.exit(f"{self._name} ended with {self._process.wait()}; what it said stands above")
+            sys.exit(f"{self._name} ended with exit code {self._process.wait()}; see its messages above")
         return dict(json.loads(line))
 
 
@@ -78,7 +80,7 @@ def running(*command: str) -> Iterator[Worker]:
 
 
 def best_setting(python: str, settings: list[tuple[int, int]]) -> tuple[tuple[int, int], list[str]]:
-    """The setting of TransferQueue with the least geometric mean over all works, and what was found of each."""
+    """Returns TransferQueue's setting with the smallest geometric mean over all works, and a line of text per setting."""
     if len(settings) == 1:
         return settings[0], []
     means: dict[tuple[int, int], float] = {}
@@ -99,9 +101,9 @@ Runs = dict[str, dict[str, list[dict[str, float]]]]  # of work, of side
 
 
 def measure(sides: dict[str, Worker], rounds: int) -> Runs:
-    """Lets the sides take turns. Ends the benchmark where their bytes differ."""
+    """Measures the sides in turn. Exits if their bytes differ."""
     if len({tuple(worker.verify()) for worker in sides.values()}) != 1:
-        sys.exit("the sides were not given the same batch")
+        sys.exit("the sides did not get the same batch")
     names = list(sides)
     runs: Runs = {work: {name: [] for name in sides} for work in WORKS}
     for round_ in range(-WARM_UP, rounds):
@@ -122,7 +124,7 @@ def rate(runs: list[dict[str, float]]) -> str:
 
 
 def table(runs: Runs) -> tuple[list[str], bool]:
-    """The rows, and whether all aims are reached."""
+    """Returns the lines of the table, and whether all aims are reached."""
     lines = ["| work | ours | other | ratio: median (min..max) | aim | ok |", "| --- | ---: | ---: | ---: | ---: | --- |"]
     all_ok = True
     for work, by_side in runs.items():
@@ -145,14 +147,14 @@ def cpu_lines(runs: Runs) -> list[str]:
         return f"{100 * sum(run[key] for run in of) / sum(run['seconds'] for run in of):.0f} %"
 
     return [
-        f"- CPU, {work} (client + the processes it talks to, of a core): "
+        f"- CPU, {work} (client + its servers, in % of a core): "
         + "; ".join(f"{name} {share(of, 'client_cpu')} + {share(of, 'server_cpu')}" for name, of in by_side.items())
         for work, by_side in runs.items()
     ]
 
 
 def machine() -> str:
-    """As tests/bench/machine.cc has it."""
+    """Returns the description that tests/bench/machine.cc makes."""
     cpu = next(line for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
     pages = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
     gib = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGESIZE") / 2**30
@@ -165,12 +167,11 @@ def machine() -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--server", required=True, help="the binary")
-    parser.add_argument("--transferqueue-python", help="of the virtual environment that has TransferQueue")
-    parser.add_argument("--without-transferqueue", action="store_true", help="the raw socket alone")
+    parser.add_argument("--transferqueue-python", help="Python of the virtual environment with TransferQueue")
+    parser.add_argument("--without-transferqueue", action="store_true", help="compare with the raw socket only")
     parser.add_argument("--quick", action="store_true", help="fewer rounds, and one setting of TransferQueue instead of five")
-    parser.add_argument("--rounds", type=int, help="how many are measured (default: 21; with --quick 7)")
-    parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE", help="where to write the table, too")
+    parser.add_argument("--rounds", type=int, help="number of measured rounds (default: 21; 7 with --quick)")
+    parser.add_argument("--markdown", type=pathlib.Path, metavar="FILE", help="also write the table to this file")
     options = parser.parse_args()
     rounds = options.rounds or (7 if options.quick else 21)
     with ExitStack() as stack:
@@ -184,7 +185,7 @@ def main() -> int:
             settings = SETTINGS_QUICK if options.quick else SETTINGS
             setting, tried = best_setting(options.transferqueue_python, settings)
         sides = {
-            "Sluice": start(sys.executable, "sluice_client.py", options.server),
+            "Sluice": start(sys.executable, "sluice_client.py"),
             "raw socket": start(sys.executable, "raw_socket.py"),
         }
         if setting:

@@ -1,7 +1,7 @@
-"""The fastest that plain Python can move these bytes: a Unix socket, memory that is used again on both ends, no protocol.
+"""The upper bound for plain Python: a Unix socket, memory that both ends reuse, and no protocol.
 
-A put sends nine tensors and waits for one byte; a get asks with one byte and receives nine. Socket buffers and the size of
-one recv are chosen before the first measurement, and named.
+put() sends nine tensors and waits for one byte. get() sends one byte and receives nine tensors. Before the first
+measurement, several sizes of the socket buffers and of one recv are tried; the report names the fastest.
 """
 
 import os
@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from worker import NAMES, ROWS, WIDTH, Side, claim_stdout, serve
 
-BUFFERS = (None, 256 << 10, 1 << 20, 4 << 20)  # bytes of SO_SNDBUF and SO_RCVBUF; None: the system's own
+BUFFERS = (None, 256 << 10, 1 << 20, 4 << 20)  # bytes of SO_SNDBUF and SO_RCVBUF; None: the system's default
 PIECES = (256 << 10, 1 << 20, ROWS * WIDTH * 4)  # bytes of one recv with MSG_WAITALL
 ROUNDS = 5
 
 
 def memory() -> list[memoryview]:
-    """A field each, with pages that are there already. NumPy's, since the peer is forked: torch's threads are not there."""
+    """Returns memory for each field, already touched. NumPy allocates it, since a forked process has no threads of torch."""
     return [np.ones(ROWS * WIDTH * 4, np.uint8).data for _ in NAMES]
 
 
@@ -28,7 +28,7 @@ def receive(sock: socket.socket, targets: list[memoryview], piece: int) -> None:
         while have < len(target):
             count = sock.recv_into(target[have : have + piece], 0, socket.MSG_WAITALL)
             if count == 0:
-                raise ConnectionResetError("the other end is gone")
+                raise ConnectionResetError("the other process closed the connection")
             have += count
 
 
@@ -38,7 +38,7 @@ def send(sock: socket.socket, sources: list[memoryview]) -> None:
 
 
 def peer(sock: socket.socket, piece: int) -> None:
-    """The other process: keeps what it receives, and sends it back when asked, until the socket is closed."""
+    """Runs in the other process: stores what it receives and sends it on request, until the socket is closed."""
     mine = memory()
     while word := sock.recv(1):
         if word == b"p":
@@ -72,7 +72,7 @@ class RawSocket:
         self._sock.sendall(b"p")
         send(self._sock, [fields[name].view(torch.uint8).view(-1).numpy().data for name in NAMES])
         if self._sock.recv(1) != b"k":
-            raise ConnectionResetError("the other end is gone")
+            raise ConnectionResetError("the other process closed the connection")
 
     def get(self) -> dict[str, torch.Tensor]:
         self._sock.sendall(b"g")
@@ -80,7 +80,7 @@ class RawSocket:
         return self._fields
 
     def clear(self) -> None:
-        """Nothing to do: the peer's memory is overwritten."""
+        """Does nothing: the next put overwrites the peer's memory."""
 
     def close(self) -> None:
         self._sock.close()
@@ -88,7 +88,7 @@ class RawSocket:
 
 
 def fastest() -> tuple[Side, str]:
-    """Tries each setting; the least of some rounds counts, since the machine only ever adds to it."""
+    """Returns the fastest side and a text with its settings. The minimum of several rounds counts: other load only adds."""
     fields = {name: torch.ones(ROWS, WIDTH) for name in NAMES}
     found: tuple[float, int | None, int] | None = None
     for buffer_bytes in BUFFERS:
@@ -107,8 +107,8 @@ def fastest() -> tuple[Side, str]:
                 found = (seconds, buffer_bytes, piece)
     assert found
     _, buffer_bytes, piece = found
-    size = f"{buffer_bytes >> 10} KiB" if buffer_bytes else "as the system has them"
-    return RawSocket(buffer_bytes, piece), f"socket buffers {size}, {piece >> 10} KiB a recv with MSG_WAITALL"
+    size = f"{buffer_bytes >> 10} KiB" if buffer_bytes else "of the default size"
+    return RawSocket(buffer_bytes, piece), f"socket buffers {size}, {piece >> 10} KiB per recv with MSG_WAITALL"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""TransferQueue with SimpleStorage on Ray. Arguments: how many storage units, how many ZeroMQ I/O threads for the client."""
+"""TransferQueue with SimpleStorage on Ray. Arguments: number of storage units, number of the client's ZeroMQ I/O threads."""
 
 import os
 import sys
@@ -12,12 +12,13 @@ PARTITION = "train"
 
 class TransferQueue:
     def __init__(self, units: int, io_threads: int) -> None:
-        os.environ["TQ_CLIENT_ZMQ_IO_THREADS"] = str(io_threads)  # read when it is imported
+        os.environ["TQ_CLIENT_ZMQ_IO_THREADS"] = str(io_threads)  # read by the import
         os.environ.setdefault("TQ_LOGGING_LEVEL", "ERROR")
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         import ray
 
-        # Ray counts CPUs, it does not give them: the controller and each unit ask for one. No tensor goes through its store.
+        # The controller and each storage unit request one CPU; Ray only counts CPUs and reserves none. The object store is
+        # small, because no tensor passes through it.
         ray.init(
             address="local",
             num_cpus=units + 2,

@@ -1,8 +1,8 @@
-"""What the three workers share: the batch, and the lines in which measure.py drives them.
+"""Code that the three workers share: the batch, and the requests that measure.py sends.
 
-A worker reads one word a line: a method of its side (`put`, `get`, `clear`), `verify` or `quit`, and answers each with a
-line of JSON. It measures by itself, so that neither pipe nor JSON is in the time. Its stdout carries nothing else: what
-libraries print goes to stderr.
+A worker reads one request per line: a method of its side (`put`, `get`, `clear`), `verify` or `quit`. It answers each but
+`quit` with a line of JSON. The worker measures the time itself, so that the pipe and JSON are not included. Its stdout
+contains only these answers: libraries print to stderr.
 """
 
 import hashlib
@@ -22,29 +22,29 @@ NBYTES = ROWS * FIELDS * WIDTH * 4
 
 
 class Side(Protocol):
-    """One of those compared. It has put the same keys before, unless `clear` came since."""
+    """One side of the comparison. put() replaces existing rows, except in the first call and after clear()."""
 
     def put(self, fields: dict[str, torch.Tensor]) -> None:
         """Stores the batch under KEYS."""
 
     def get(self) -> Any:
-        """What its user gets: a mapping of NAMES to 1,024 rows each."""
+        """Returns what a user of this side gets: a mapping of NAMES to 1,024 rows each."""
 
     def clear(self) -> None:
         """Removes the rows."""
 
     def close(self) -> None:
-        """Ends all that was started."""
+        """Stops the processes that this side started."""
 
 
 def batch() -> dict[str, torch.Tensor]:
-    """The same numbers in every worker."""
+    """Returns the batch: the same numbers in every worker."""
     generator = torch.Generator().manual_seed(6)
     return {name: torch.randn(ROWS, WIDTH, generator=generator) for name in NAMES}
 
 
 def digests(fields: Any) -> list[str]:
-    """One per field, of its rows' dtypes, shapes and bytes: dense or jagged does not matter."""
+    """Returns one digest per field, of its rows' dtypes, shapes and bytes. Dense and jagged fields have equal digests."""
     out = []
     for name in NAMES:
         digest = hashlib.sha256()
@@ -56,7 +56,8 @@ def digests(fields: Any) -> list[str]:
 
 
 def verify(side: Side, fields: dict[str, torch.Tensor]) -> dict[str, Any]:
-    """Puts other numbers over the first, gets them, and restores the first; says what was put and what came back."""
+    """Puts the batch, replaces it with its negation, gets that, and puts the batch again. Returns the digests of the
+    negation and of what the get returned."""
     side.put(fields)
     negative = {name: -value for name, value in fields.items()}
     side.put(negative)
@@ -66,18 +67,18 @@ def verify(side: Side, fields: dict[str, torch.Tensor]) -> dict[str, Any]:
 
 
 def measure(side: Side, name: str, fields: dict[str, torch.Tensor]) -> dict[str, float]:
-    """Seconds of one call, and those that the CPUs spent here and in all processes below this one."""
+    """Returns the seconds of one call, and the CPU seconds of this process and of all its descendants."""
     others, own = cpu_below(os.getpid()), time.process_time()
     begin = time.perf_counter()
     result = side.get() if name == "get" else getattr(side, name)(*([fields] if name == "put" else []))
     seconds = time.perf_counter() - begin
     own, others = time.process_time() - own, cpu_below(os.getpid()) - others
-    del result  # not timed: whoever recycles memory has it back before the next call
+    del result  # not timed: a side that reuses memory gets it back before the next call
     return {"seconds": seconds, "client_cpu": own, "server_cpu": others}
 
 
 def cpu_below(root: int) -> float:
-    """CPU seconds of the processes that descend from `root`, to some 10 ms each."""
+    """Returns the CPU seconds of all descendants of the process `root`; each is rounded to 10 ms."""
     parents, spent = {}, {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -85,7 +86,7 @@ def cpu_below(root: int) -> float:
                 with open(f"/proc/{entry}/stat") as file:
                     fields = file.read().rpartition(")")[2].split()
             except OSError:
-                continue  # it has ended
+                continue  # the process has ended
             parents[int(entry)], spent[int(entry)] = int(fields[1]), int(fields[11]) + int(fields[12])
     below, level = 0, {root}
     while level := {pid for pid, parent in parents.items() if parent in level}:
@@ -94,14 +95,14 @@ def cpu_below(root: int) -> float:
 
 
 def claim_stdout() -> int:
-    """A descriptor for the answers; what anybody prints goes to stderr from now on. To be called before imports that print."""
+    """Returns a file descriptor for the answers, and redirects stdout to stderr. Call this before imports that print."""
     answers = os.dup(1)
     os.dup2(2, 1)
     return answers
 
 
 def serve(side: Side, answers: int, about: str) -> None:
-    """Answers until `quit`, or until nobody asks."""
+    """Answers requests until `quit` or the end of stdin."""
     fields = batch()
 
     def say(answer: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@
 
 #include "tests/bench/large_client.h"
 #include "tests/bench/works/works.h"
+#include "tests/support/resp_encoder.h"
 
 namespace sluice::bench {
 namespace {
@@ -20,7 +21,7 @@ constexpr double kNeeded = 0.97;
 // used_memory of INFO. The reply is one bulk string; its length says where it ends.
 std::size_t UsedMemory(const Endpoint& endpoint) {
   const Fd socket = Connect(endpoint);
-  const std::string request = Request({"INFO", "memory"});
+  const std::string request = tests::Encode({"INFO", "memory"});
   if (::send(socket.number(), request.data(), request.size(), MSG_NOSIGNAL) < 0) {
     ThrowErrno("sending INFO");
   }

@@ -12,6 +12,7 @@
 
 #include "tests/bench/large_client.h"
 #include "tests/bench/works/works.h"
+#include "tests/support/resp_encoder.h"
 
 namespace sluice::bench {
 namespace {
@@ -20,7 +21,7 @@ constexpr std::size_t kValueBytes = std::size_t{64} << 20;
 constexpr auto kPause = std::chrono::microseconds(200);  // PING observes, it is not the load
 
 void Ping(const Fd& socket) {
-  static const std::string kRequest = Request({"PING"});
+  static const std::string kRequest = tests::Encode({"PING"});
   std::array<char, 64> reply{};
   if (::send(socket.number(), kRequest.data(), kRequest.size(), MSG_NOSIGNAL) < 0 ||
       ::recv(socket.number(), reply.data(), reply.size(), 0) <= 0) {

@@ -7,6 +7,7 @@ import time
 
 import pytest
 from live_server import wait_until
+from resp import pack
 from metrics_page import CONTENT_TYPE, MetricsServer
 
 CONNECTIONS_MAX = 8
@@ -109,7 +110,7 @@ def test_other_methods_are_refused(web, method):
 
 BAD = {
     "a word": b"PING\r\n\r\n",
-    "RESP": b"*1\r\n$4\r\nPING\r\n",
+    "RESP": pack("PING"),
     "zeros": bytes(100),
     "TLS": bytes.fromhex("16030100c8010000c40303") + bytes(200),
     "no version": b"GET /metrics\r\n\r\n",

@@ -9,8 +9,7 @@ Points that docs/protocol.md leaves open, and the assumptions here:
  1. Order of fields if none are requested (MGET without FIELDS, KV.FIELDS): any. Order in KV.CHANGES: any.
  2. Two faults in one write: the code of either. In a read, syntax, numbers and names (ERR) and blobs whose length is
     not a multiple of 8 (SHAPE) precede the state (NOPARTITION ...).
- 3. Names are checked everywhere, in reads too: an invalid name is ERR, not NOKEY or NOFIELD. (Not sent: x.values,
-    x.shapes and __x in a list of fields. They may be ERR, or names of missing fields.)
+ 3. Names are checked everywhere, in reads too: an invalid name is ERR, not NOKEY or NOFIELD.
  4. FIELD x SAME k without a partition is NOKEY. SAME reads the state before the call.
  5. A cell begun with MORE holds its field: NOTREADY, not NOFIELD; its dtype binds; KV.FIELDS lists the field and
     counts the cell's bytes, not its row; KV.CLEAR FIELDS counts the cell. KV.PUT and MPUT replace it and make it
@@ -70,13 +69,13 @@ from kv_words import (
     Fault,
     Unspecified,
     Words,
-    check_field,
     dtype_of,
     encode,
     fits,
     glob,
     int64s,
     merge,
+    name_in_file,
     parse_tag,
     read_safetensors,
     size_of,
@@ -178,7 +177,7 @@ class Model:
         tag, cells, same, returned = None, {}, {}, None
 
         def field():
-            field_name = words.name(check_field)
+            field_name = words.name()
             if field_name in cells or field_name in same:
                 words.faults.add("ERR")
             if words.peek() == "SAME":
@@ -348,7 +347,7 @@ class Model:
         return self.with_returned(name, indexes, returned, [new, packed(indexes)])
 
     def column(self, words, count, columns):
-        field = words.name(check_field)
+        field = words.name()
         if field in columns:
             words.faults.add("ERR")
         columns[field] = None
@@ -405,7 +404,7 @@ class Model:
         piece = []
 
         def field():
-            piece.append(words.name(check_field))
+            piece.append(words.name())
             dtype = words.attempt(dtype_of, words.next())
             shape = []
             while words.peek() != "BLOB":
@@ -565,14 +564,14 @@ class Model:
             dtype = column[0].dtype
             _, _, shape, shapes, data = self.dense_entry(field, dtype, column, side)
             if dtype in BYTE_STRINGS:
-                types[field.decode()] = dtype
+                types[name_in_file(field).decode()] = dtype
             if shapes is None or -1 not in shape:
-                tensors[field] = (WORD_OF[dtype], shape, data)
+                tensors[name_in_file(field)] = (WORD_OF[dtype], shape, data)
             else:
                 word = WORD_OF.get(dtype, "U8")
-                tensors[field + b".values"] = (word, [len(data) // ITEM[dtype]], data)
+                tensors[name_in_file(field) + b".values"] = (word, [len(data) // ITEM[dtype]], data)
             if shapes is not None:
-                tensors[field + b".shapes"] = ("I64", [len(keys), len(shape) - 1], shapes)
+                tensors[name_in_file(field) + b".shapes"] = ("I64", [len(keys), len(shape) - 1], shapes)
         return SafetensorsFile(tensors, types, name, keys)
 
     def do_kv_tags(self, words):
@@ -739,9 +738,9 @@ def padded(dtype, cells, side, value):
     result = np.empty((len(cells), *dims, len(fill)), np.uint8)
     result[:] = fill
     for i, cell in enumerate(cells):
-        place = tuple(
+        slices = tuple(
             slice(most - dim, most) if side == "LEFT" else slice(0, dim)
             for dim, most in zip(cell.shape, dims, strict=True)
         )
-        result[(i, *place)] = np.frombuffer(cell.blob.data, np.uint8).reshape(*cell.shape, len(fill))
+        result[(i, *slices)] = np.frombuffer(cell.blob.data, np.uint8).reshape(*cell.shape, len(fill))
     return dims, result.tobytes()

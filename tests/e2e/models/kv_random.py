@@ -3,7 +3,7 @@
 import json
 
 from kv_replies import WORD_OF
-from kv_words import BYTE_STRINGS, INTEGER_RANGE, ITEM
+from kv_words import BYTE_STRINGS, INTEGER_RANGE, ITEM, name_in_file
 from tensors import TORCH, packed
 
 PARTITIONS = [b"p", b"q", "é".encode()]
@@ -18,9 +18,12 @@ FIELDS = {  # a field's usual dtype, and the rank
     b"j.son": ("json", 1),
     b"m": ("bool", 1),
     "ü".encode(): ("float8_e4m3fn", 3),
+    b"f.values": ("int16", 1),  # these are escaped in a safetensors file
+    b"f.shapes%": ("json", 1),
+    b"__keys__": ("utf8", 1),
+    b"%": ("uint8", 0),
 }
 BAD_NAMES = [b"", b"\xff", b"a\nb", b"\x7f", "\x85".encode(), b"n" * 513, b"\xed\xa0\x80"]
-BAD_FIELDS = [*BAD_NAMES, b"x.values", b"f.shapes", b"__f"]
 DTYPES = [*TORCH, *BYTE_STRINGS]
 ALIASES = {"float32": "FLOAT", "float64": "Double", "bool": "BOOL", "utf8": "string"}
 BAD_NUMBERS = [b"", b"x", b"1.5", b"0x1", b"1 ", b"nan"]
@@ -29,12 +32,14 @@ BAD_TAGS = [
     b'{"a":' * 33 + b"1" + b"}" * 33, b'{"a":"' + b"x" * 70000 + b'"}', b'{"a":"\n"}', b'{"a":+1}',
 ]  # fmt: skip
 TAG_NAMES = ["a", "b", "s", "o", "é", ""]
-TAG_VALUES = [0, 1, 2, 3, -1, 0.5, 2.5, 1e300, 9007199254740993, True, False, None, "x", "xy", "é", "1", "", 'q"\\\n',
+TAG_VALUES = [0, 1, 2, 3, -1, 0.5, 2.5, 1e300, 9007199254740993, 2**64, 2**64 + 1, 2.0**64, True, False, None, "x", "xy", "é", "1", "", 'q"\\\n',
               [], [1, None, {"a": None}], {}, {"b": 1}, {"b": None}, {"b": {"c": 2}}, {"c": [True]}, {"b": {"c": None}},
               {"c": 0}, {"b": "x", "c": None}]  # fmt: skip
-WHERE_VALUES = [b"0", b"1", b"2", b"2.5", b"5e-1", b"-1", b"9007199254740992", b"9007199254740993", b"x", b"xy",
+WHERE_VALUES = [b"0", b"1", b"2", b"2.5", b"5e-1", b"-1", b"9007199254740992", b"9007199254740993",
+                b"18446744073709551616", b"18446744073709551617", b"18446744073709551616.0", b"x", b"xy",
                 b"xyz", b"", "é".encode(), b"true", b"false", b"null", b"nan", b"01", b"[1]", b"{}", b"1 "]  # fmt: skip
-IN_VALUES = [b"[]", b"[1,2]", b'["x","xy"]', b"[true,0.5]", b'[1.0,"1",false,null,[],{}]', b' [ "\\u00e9" ] ']
+IN_VALUES = [b"[]", b"[1,2]", b"[18446744073709551617,1.8446744073709552e19]", b'["x","xy"]', b"[true,0.5]",
+             b'[1.0,"1",false,null,[],{}]', b' [ "\\u00e9" ] ']  # fmt: skip
 GLOBS = [b"*", b"?", b"[a-c]", b"[^a-c]*", b"[^0-9]*", b"a*", b"*1*", b"x\\*", b"*[0-9]", b"??", b"", b"*\\"]
 VALUES_OF_FLOATS = [b"0.5", b"-1", b"0", b"3", b"1e2", b"-0.25", b"1.0", b"0.1", b"16"]
 VALUES_OF_FLOATS_MORE = [*VALUES_OF_FLOATS, b"nan", b"inf", b"-inf", b"1e39", b"70000", b"1e400", b"1e-07", b"-0.0"]
@@ -93,7 +98,7 @@ class Chooser:
 
     def field(self, name=None):
         if self.bad(0.08):
-            return self.pick(BAD_FIELDS)
+            return self.pick(BAD_NAMES)
         held = list(self.held(name)) if name else []
         return self.pick(held) if held and self.chance(0.8) else self.pick(list(FIELDS))
 
@@ -349,7 +354,7 @@ class Chooser:
         for field in fields:
             if not all(32 <= byte < 127 for byte in field) and field not in FIELDS:
                 continue
-            text, dtype = field.decode(), self.dtype(field, name)
+            text, dtype = (field if self.bad(0.1) else name_in_file(field)).decode(), self.dtype(field, name)
             rank = FIELDS.get(field, ("", 1))[1]
             shape = self.shape(field, rank)
             if dtype in BYTE_STRINGS or rank and len(shape) == rank and self.chance(0.5):

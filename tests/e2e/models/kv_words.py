@@ -47,15 +47,19 @@ def check_name(raw):
     return raw
 
 
-def check_field(raw):
-    check_name(raw)
-    if is_reserved(raw):
+def name_in_file(field):
+    """The name of a field in a safetensors file."""
+    before = b"%" if field.startswith((b"__", b"%")) else b""
+    behind = b"%" if field.endswith((b".values", b".shapes", b"%")) else b""
+    return before + field + behind
+
+
+def field_of(name):
+    """The field whose name in a safetensors file this is."""
+    field = name.removeprefix(b"%").removesuffix(b"%")
+    if name_in_file(field) != name:
         raise Fault("ERR")
-    return raw
-
-
-def is_reserved(raw):
-    return raw.endswith((b".values", b".shapes")) or raw.startswith(b"__")
+    return check_name(field)
 
 
 def integer(raw):
@@ -325,10 +329,10 @@ class Words:
             self.faults |= fault.codes
             return None
 
-    def name(self, check=check_name):
+    def name(self):
         """An invalid name is recorded as a fault; the name is still returned, so that parsing continues."""
         raw = self.next()
-        self.attempt(check, raw)
+        self.attempt(check_name, raw)
         return raw
 
     def integer(self, low=None):
@@ -364,8 +368,8 @@ class Words:
 
     def fields(self):
         items = self.names()
-        if len(set(items)) < len(items) or any(map(is_reserved, items)):
-            raise Unspecified("a field named twice, or a name that no field may have, in a list of fields")
+        if len(set(items)) < len(items):
+            raise Unspecified("a field named twice in a list of fields")
         return items
 
     def where(self):
@@ -484,11 +488,12 @@ def read_safetensors(blob, rows):
         if end == b"shapes" and (pair or base in tensors):
             continue
         try:
-            field = check_field(base if pair else name)
+            name = base if pair else name
+            field = field_of(name)
             dtype = SAFETENSORS.get(word)
             if dtype is None:
                 raise Fault("DTYPE")
-            text_type = metadata.get(field.decode())
+            text_type = metadata.get(name.decode())
             if text_type is not None and (not pair or dtype != "uint8" or text_type not in BYTE_STRINGS):
                 raise Unspecified("__metadata__ names a field that is not a byte string")
             if size_of(dtype, shape) != len(data):

@@ -79,7 +79,7 @@ class Model:
         for who in () if self.memory_is_short else self.for_memory:
             self.offer(who)
         for name in sorted({command.partition for command in self.waiting.values()}):
-            self.offer_room(name)
+            self.offer_space(name)
         while any(self.serve_fetch(who, command) for who, command in self.in_order("fetch")):
             pass  # rows taken by one may mean the end for an earlier one
 
@@ -93,18 +93,18 @@ class Model:
             self.pending.append(("evict_after", command.partition, partition.incarnation))
         return True
 
-    def offer_room(self, name):
+    def offer_space(self, name):
         """Offers space to the writes that fit, in order of arrival; space offered to one is not offered to later ones."""
         partition = self.partitions.get(name)
-        room = partition.room() if partition else 1_000_000
+        free_rows = partition.free_rows() if partition else 1_000_000
         for who, command in self.in_order("put", "put new", "put keys"):
             if command.partition == name and who not in self.for_memory:
                 need = self.need(command)
                 self.is_unsaid |= bool(partition and 0 < partition.rows_max < need)  # it fitted before rows were cleared
-                if need == 0 or need <= room:
+                if need == 0 or need <= free_rows:
                     self.offer(who)
                 if who in self.offered:
-                    room -= need
+                    free_rows -= need
 
     def offer(self, who):
         if who not in self.offered:
@@ -209,7 +209,7 @@ class Model:
 
     def write(self, who, command):
         need, partition = self.need(command), self.partitions.get(command.partition)
-        is_full = partition and need > max(0, partition.room())
+        is_full = partition and need > max(0, partition.free_rows())
         self.is_unsaid |= bool(is_full and self.memory_is_short and 0 < partition.rows_max < need)  # FULL, or it waits
         if self.memory_is_short or is_full:
             if command.block and (self.memory_is_short or need <= partition.rows_max):

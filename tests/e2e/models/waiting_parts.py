@@ -71,7 +71,7 @@ class Partition:
         tasks = {name: task.copied() for name, task in self.tasks.items()}
         return dataclasses.replace(self, rows=rows, tasks=tasks)
 
-    def room(self):
+    def free_rows(self):
         return self.rows_max - len(self.rows) if self.rows_max else 1_000_000
 
     def ready(self, task, fields, lifo=False):

@@ -112,16 +112,31 @@ TEST_CASE("missing, wrong and surplus arguments are named", "[arg-reader]") {
   CHECK(message({}, [](ArgReader& r) { r.Take("the blob"); }) ==
         "syntax error: the blob is missing");
   CHECK(message({}, [](ArgReader& r) { r.Integer(); }) == "syntax error: a number is missing");
-  CHECK(message({"x"}, [](ArgReader&) {}) == "syntax error");
+  CHECK(message({"x"}, [](ArgReader&) {}) == "syntax error near 'x'");
   CHECK(message({"fo\no"}, [](ArgReader& r) { r.Unexpected(); }) == "syntax error near 'fo\\x0ao'");
   CHECK(message({"11"}, [](ArgReader& r) { r.Integer({.min = 0, .max = 10}); }) ==
         "value is not an integer or out of range");
   CHECK(message({"-1"}, [](ArgReader& r) { r.Integer({.min = 0}); }) ==
         "value is not an integer or out of range");
-  CHECK(message({""}, [](ArgReader& r) { r.Name("partition"); }) == "partition is empty");
+  CHECK(message({}, [](ArgReader& r) { r.Number("COUNT"); }) ==
+        "syntax error: expected a number after COUNT");
+  CHECK(message({"11"}, [](ArgReader& r) { r.Number("COUNT", {.min = 1, .max = 10}); }) ==
+        "COUNT: expected an integer from 1 to 10, got '11'");
+  CHECK(message({}, [](ArgReader& r) {
+          std::vector<std::int64_t> ints;
+          r.PackedInts("ROWS", ints);
+        }) == "syntax error: expected packed int64 after ROWS");
+  CHECK(message({""}, [](ArgReader& r) { r.Name("partition"); }) == "partition name is empty");
   CHECK(message({"a\tb"}, [](ArgReader& r) { r.Name("key"); }) ==
         "key 'a\\x09b' has a control character");
   CHECK(message({"x", "y"}, [](ArgReader& r) { CHECK(r.Remaining().size() == 2); }).empty());
+}
+
+TEST_CASE("a surplus argument of a command of Redis is an error with the text of Redis",
+          "[arg-reader]") {
+  const Words words = {"x"};
+  const auto args = Args(words);
+  CHECK(ArgReader(args, true).Finish().Message() == "syntax error");
 }
 
 struct Listed {
@@ -134,7 +149,7 @@ Listed ReadList(const Words& words) {
   ArgReader reader(args);
   Listed out;
   out.items = {"from before"};
-  reader.List("keys", out.items);
+  reader.List("KEYS", out.items);
   out.left = reader.Remaining().size();
   out.status = reader.Finish();
   return out;
@@ -159,21 +174,21 @@ TEST_CASE("an incomplete list is refused", "[arg-reader]") {
     CHECK((listed.status.ok() || listed.status.GetCode() == Code::kError));
     return listed.status.Message();
   };
-  CHECK(error({}) == "syntax error: keys is missing");
-  CHECK(error({"LINES"}) == "syntax error: keys is missing");
+  CHECK(error({}) == "syntax error: expected a list after KEYS");
+  CHECK(error({"LINES"}) == "syntax error: expected the items after LINES");
   for (const std::string_view count : {"0", "-1", "x", "", "9223372036854775808"}) {
     CHECK(error({count, "a"}) ==
-          "keys: expected a number of at least 1 or LINES, got '" + std::string(count) + "'");
+          "KEYS: expected a number of at least 1 or LINES, got '" + std::string(count) + "'");
   }
-  CHECK(error({"3", "a", "b"}) == "syntax error: keys: expected 3 items, got 2");
+  CHECK(error({"3", "a", "b"}) == "syntax error: KEYS: expected 3 items, got 2");
   // An announced count reserves no memory.
   CHECK(error({"9223372036854775807", "a"}) ==
-        "syntax error: keys: expected 9223372036854775807 items, got 1");
-  CHECK(error({"LINES", ""}) == "keys: line 1 is empty");
-  CHECK(error({"LINES", "\n"}) == "keys: line 1 is empty");
-  CHECK(error({"LINES", "a\n\nb"}) == "keys: line 2 is empty");
-  CHECK(error({"LINES", "a\n\n"}) == "keys: line 2 is empty");  // one trailing newline is dropped
-  CHECK(error({"LINES", "\na"}) == "keys: line 1 is empty");
+        "syntax error: KEYS: expected 9223372036854775807 items, got 1");
+  CHECK(error({"LINES", ""}) == "KEYS: line 1 is empty");
+  CHECK(error({"LINES", "\n"}) == "KEYS: line 1 is empty");
+  CHECK(error({"LINES", "a\n\nb"}) == "KEYS: line 2 is empty");
+  CHECK(error({"LINES", "a\n\n"}) == "KEYS: line 2 is empty");  // one trailing newline is dropped
+  CHECK(error({"LINES", "\na"}) == "KEYS: line 1 is empty");
 }
 
 TEST_CASE("packed integers are little-endian and whole", "[arg-reader]") {
@@ -181,15 +196,15 @@ TEST_CASE("packed integers are little-endian and whole", "[arg-reader]") {
   std::vector<std::int64_t> values = {9};
   const auto args = Args({two, "", two.substr(0, 15)});
   ArgReader reader(args);
-  reader.PackedInts("rows", values);
+  reader.PackedInts("ROWS", values);
   CHECK(values == std::vector<std::int64_t>{1, -1});
-  reader.PackedInts("rows", values);
+  reader.PackedInts("ROWS", values);
   CHECK(values.empty());
   CHECK(reader.ok());
-  reader.PackedInts("rows", values);
+  reader.PackedInts("ROWS", values);
   const Status status = reader.Finish();
   CHECK(status.GetCode() == Code::kShape);
-  CHECK(status.Message() == "rows: packed int64 must be a multiple of 8 bytes, got 15");
+  CHECK(status.Message() == "ROWS: packed int64 must be a multiple of 8 bytes, got 15");
 }
 
 }  // namespace

@@ -216,12 +216,12 @@ TEST_CASE("APPEND to a large string copies it only now and then", "[names]") {
   TestClient client(server);
   client.Run({"SET", "s", std::string(20000, 's')});
   const auto where = [&server] { return (*server.GetStore().GetString("s"))->View().data(); };
-  std::set<const char*> places;
+  std::set<const char*> addresses;
   for (int i = 0; i < 1000; ++i) {
     client.Run({"APPEND", "s", std::string(1000, 'a')});
-    places.insert(where());
+    addresses.insert(where());
   }
-  CHECK(places.size() <= 7);  // 20,000 * 2^6 > 1,020,000
+  CHECK(addresses.size() <= 7);  // 20,000 * 2^6 > 1,020,000
   CHECK(client.Run({"STRLEN", "s"}) == ":1020000\r\n");
   // A string that another reader holds does not change.
   const store::StringValue held = **server.GetStore().GetString("s");

@@ -118,6 +118,9 @@ TEST_CASE("CONFIG SET changes all options or none, and takes effect immediately"
   CHECK(client.Run({"CONFIG", "SET", "timeout", "9", "maxmemory", "abc"}) ==
         "-ERR CONFIG SET failed (possibly related to argument 'maxmemory') - maxmemory: expected "
         "a memory value (like 512mb), got 'abc'\r\n");
+  CHECK(client.Run({"CONFIG", "SET", "timeout", "9", "proto-max-bulk-len", "1"}) ==
+        "-ERR CONFIG SET failed (possibly related to argument 'proto-max-bulk-len') - "
+        "proto-max-bulk-len: expected 1048576 to 1099511627776 bytes, got '1'\r\n");
   CHECK(client.Run({"CONFIG", "SET", "timeout", "9", "port", "1"}) ==
         "-ERR CONFIG SET failed (possibly related to argument 'port') - can't set immutable "
         "config\r\n");

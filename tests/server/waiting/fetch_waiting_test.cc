@@ -1,7 +1,6 @@
 // TASK.FETCH with BLOCK: the order of service, and rows that cannot be delivered.
 #include <catch2/catch.hpp>
 
-#include "store/removed_names.h"
 #include "tests/server/commands/stage.h"
 
 namespace sluice::server {
@@ -226,35 +225,6 @@ TEST_CASE("a BOUND lease ends with its connection, and another does not", "[wait
   stage.Drop(1);
   CHECK(stage.Answer(2) == "2");
   CHECK(stage.Status() == "0 1 2");
-}
-
-TEST_CASE("the TTL of a partition does not run during a blocked command or a lease", "[waiting]") {
-  Stage stage(1);
-  stage.Write({"PARTITION.CREATE", "p", "TTL", "1000"});
-  stage.Write(Make(1));
-  const auto there_after = [&](std::int64_t us) {
-    stage.server.GetClock().Advance(us);
-    store::RemovedNames removed(stage.server.GetMemory());
-    stage.server.RemoveExpired(removed);
-    return stage.server.EndLeases() != 0 &&
-           stage.Write({"KV.LIST"}).find("\r\np\r\n") != std::string::npos;
-  };
-  SECTION("neither") {
-    CHECK(there_after(kSecondUs - 1000));
-    CHECK_FALSE(there_after(kSecondUs));
-  }
-  SECTION("a blocked command") {
-    CHECK(stage.Ask(0, Fetch("2")).empty());
-    CHECK(there_after(5 * kSecondUs));
-    stage.Drop(0);
-    CHECK_FALSE(there_after(2 * kSecondUs));
-  }
-  SECTION("a lease") {
-    CHECK(stage.Ask(0, Fetch("1", {"LEASE", "5000"})) == "0");
-    CHECK(there_after(4 * kSecondUs));
-    CHECK(there_after(2 * kSecondUs));  // it expired just now
-    CHECK_FALSE(there_after(2 * kSecondUs));
-  }
 }
 
 TEST_CASE("a write wakes those of 1,000 waiters that it can serve, in order, and no other",

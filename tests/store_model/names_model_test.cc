@@ -5,7 +5,7 @@
 // SETRANGE not zeroed, the bytes of a shrunken string not freed.
 #include <catch2/catch.hpp>
 
-#include "tests/kv_model/names_model_run.h"
+#include "tests/store_model/names_model_run.h"
 
 namespace sluice::tests {
 namespace {

@@ -13,7 +13,7 @@
 #include <catch2/catch.hpp>
 
 #include "store/removed_names.h"
-#include "tests/kv_model/random_picks.h"
+#include "tests/support/random_picks.h"
 #include "tests/support/resp_decoder.h"
 #include "tests/support/test_server.h"
 

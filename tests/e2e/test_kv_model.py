@@ -1,10 +1,14 @@
-"""Random KV commands against the server and against a model of docs/protocol.md: every reply and every state is compared.
+"""The one model of the KV commands: random commands go to the server and to a model of docs/protocol.md, and every reply
+and every state is compared.
 
 A seed is 2,000 commands of all kinds, a quarter of them wrong on purpose, over two connections chosen at random. After
 each, its reply is compared with the model's (kv_model.py), and the partition it names is read back whole. Pollers
 follow KV.CHANGES, a KV.SCAN runs between the writes, other connections close in the middle of a write or while they are
 blocked. At the end nothing is left. SLUICE_SEED: first seed; SLUICE_SEEDS: number of seeds. A failure names the seed and
 shows the last commands.
+
+The streaming commands have a model of their own (tests/stream_model), and so have strings, names and expiry, and values
+while compaction moves them (tests/store_model).
 
 The tests below check that this detects faults: a reply changed on its way (REPLY_MUTATIONS: a row dropped, two tags
 exchanged, DICT off by one, a bit flipped ...), and a changed rule of the model (MODEL_MUTATIONS). Each must fail, usually
@@ -25,6 +29,7 @@ from kv_model import Model
 from kv_random import Chooser
 from kv_replies import Error, ErrorReply, difference, matches, pairs
 from kv_words import Unspecified, merge, same_json, strict_json
+from resp import pack
 from tensors import packed
 
 FIRST = int(os.environ.get("SLUICE_SEED", "1"))
@@ -42,7 +47,7 @@ class Wire:
         self.reader = self.socket.makefile("rb", 1 << 18)
 
     def run(self, commands):
-        self.socket.sendall(b"".join(map(encoded, commands)))
+        self.socket.sendall(b"".join(pack(*command) for command in commands))
         return [self.read() for _ in commands]
 
     def read(self):
@@ -63,10 +68,6 @@ class Wire:
     def close(self):
         self.reader.close()
         self.socket.close()
-
-
-def encoded(args):
-    return b"*%d\r\n" % len(args) + b"".join(b"$%d\r\n%b\r\n" % (len(arg), arg) for arg in args)
 
 
 def shown(args):
@@ -227,13 +228,13 @@ class Session:
         if self.random.random() < 0.7:
             while args[0] not in (b"KV.PUT", b"KV.MPUT", b"KV.APPEND", b"KV.CLEAR"):
                 args = self.chooser.command()
-            whole = encoded(args)
+            whole = pack(*args)
             data = whole[: self.random.randrange(1, len(whole))]
             self.last.append([b"(broken off)", *args, b"(after %d bytes)" % len(data)])
         else:
             name = self.some_partition()
             args = [b"KV.WAIT", name, b"KEYS", b"1", b"never", b"FIELDS", b"1", b"never", b"TIMEOUT", b"0"]
-            data = encoded(args)
+            data = pack(*args)
             self.last.append([b"(closed)", *args])
         other = socket.socket() if self.tcp else socket.socket(socket.AF_UNIX)
         other.connect(("127.0.0.1", self.server.port) if self.tcp else self.server.path)
@@ -416,8 +417,8 @@ def prepended(cell, data):
 
 @pytest.mark.parametrize("mutation", MODEL_MUTATIONS)
 def test_a_wrong_rule_is_detected(server, monkeypatch, mutation):
-    place, name, value = MODEL_MUTATIONS[mutation]
-    monkeypatch.setattr(place, name, value, raising=name != "touched")
+    owner, name, value = MODEL_MUTATIONS[mutation]
+    monkeypatch.setattr(owner, name, value, raising=name != "touched")
     with pytest.raises(AssertionError, match="seed 4, command") as failure:
         play(server, 4, 5 * COMMANDS)
     print(failure.value)

@@ -1,5 +1,5 @@
-// The slow, obvious model of the store that model_test.cc compares with the server. It uses maps
-// and no code of store/.
+// A slow, obvious model of stored values, which values_model_test.cc compares with the server. It
+// uses maps and no code of store/.
 #pragma once
 
 #include <algorithm>
@@ -10,31 +10,34 @@
 #include <utility>
 #include <vector>
 
-#include <boost/json/parse.hpp>
-#include <boost/json/value.hpp>
 #include <catch2/catch.hpp>
 
 #include "tests/support/resp_decoder.h"
 
 namespace sluice::tests {
 
-namespace json = boost::json;
-
 struct ModelCell {
+  std::string dtype;
   std::vector<std::int64_t> shape;
   std::string bytes;
 };
 
 struct ModelRow {
   std::int64_t index = 0;
-  json::object tag;
   std::map<std::string, ModelCell> cells;
 };
 
 struct ModelPartition {
   std::int64_t next_index = 0;
   std::map<std::string, ModelRow> rows;
-  std::map<std::string, std::string> dtypes;  // of fields that at least one row holds
+
+  ModelRow& FindOrAdd(const std::string& key) {
+    const auto [it, is_new] = rows.try_emplace(key);
+    if (is_new) {
+      it->second.index = next_index++;
+    }
+    return it->second;
+  }
 
   // Returns indexes and cells of the rows that have this field, by key.
   [[nodiscard]] std::pair<std::vector<std::int64_t>, std::vector<const ModelCell*>> RowsWith(
@@ -48,31 +51,7 @@ struct ModelPartition {
     }
     return found;
   }
-
-  void ForgetEmptyFields() {
-    std::erase_if(dtypes, [this](const auto& field) {
-      return std::none_of(rows.begin(), rows.end(), [&field](const auto& row) {
-        return row.second.cells.count(field.first) != 0;
-      });
-    });
-  }
 };
-
-inline void MergePatch(json::object& target, const json::object& patch) {
-  for (const auto& [name, value] : patch) {
-    if (value.is_null()) {
-      target.erase(name);
-    } else if (value.is_object()) {
-      json::value& inner = target[name];
-      if (!inner.is_object()) {
-        inner = json::object();
-      }
-      MergePatch(inner.get_object(), value.get_object());
-    } else {
-      target[name] = value;
-    }
-  }
-}
 
 inline std::string Packed(const std::vector<std::int64_t>& values) {
   std::string bytes(values.size() * 8, '\0');
@@ -96,24 +75,13 @@ inline void CompareRows(const ModelPartition& partition, const Value& reply) {
       CAPTURE(name);
       REQUIRE(row.cells.count(name) == 1);
       const ModelCell& cell = row.cells.at(name);
-      REQUIRE(field.items[1].text == partition.dtypes.at(name));
+      REQUIRE(field.items[1].text == cell.dtype);
       REQUIRE(field.items[2].items.size() == cell.shape.size());
       for (std::size_t d = 0; d < cell.shape.size(); ++d) {
         REQUIRE(field.items[2].items[d].text == std::to_string(cell.shape[d]));
       }
       REQUIRE(field.items[3].text == cell.bytes);
     }
-  }
-}
-
-// The reply of KV.TAGS for the same keys.
-inline void CompareTags(const ModelPartition& partition, const Value& reply) {
-  REQUIRE(reply.items.back().type == '_');
-  std::size_t at = 0;
-  for (const auto& [key, row] : partition.rows) {
-    CAPTURE(key, reply.items[at].text);
-    REQUIRE(json::parse(reply.items[at].text) == json::value(row.tag));
-    ++at;
   }
 }
 
