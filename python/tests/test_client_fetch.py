@@ -10,6 +10,7 @@ import torch
 from client_cases import data_of, same
 from tensordict import TensorDict
 
+import sluice as tq
 from sluice import session
 from sluice.errors import CallTimeout, FullError, RequestError
 from sluice.metadata import BatchMeta
@@ -291,3 +292,15 @@ def test_a_cancelled_fetch_consumes_nothing(client, server):
     asyncio.run(give_up())
     numbers(client, 1)
     assert client.fetch(["x"], 1, "p", "t").keys == ["0"]
+
+
+@pytest.mark.parametrize("lease_s", [None, 60])
+def test_rows_that_cannot_be_read_are_not_consumed(client, lease_s):
+    url = tq.init({"allow_pickle": True}).url
+    tq.kv_put("a", "p", {"v": {1, 2}})
+    tq.init({"url": url, "allow_pickle": False})
+    for _ in range(2):
+        with pytest.raises(ValueError, match="pickles are not allowed"):
+            client.fetch(["v"], 1, "p", "t", lease_s=lease_s)
+    tq.init({"allow_pickle": True})
+    assert client.fetch(["v"], 1, "p", "t", lease_s=lease_s).data.get("v").tolist() == [{1, 2}]

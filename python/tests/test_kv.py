@@ -148,7 +148,7 @@ def test_wrong_calls_are_value_errors_that_name_the_argument(call, text):
         ([{1, 2}], "field 'x', row 0: JSON cannot represent this set exactly"),
         ([(1, 2)], "this tuple"),
         ([{1: 2}], "this dict"),
-        ([[float("inf")]], "this list"),
+        ([[float("inf")]], r"row 0, at \[0\]: JSON cannot represent inf"),
         ("text", "field 'x' is a str; expected"),
         (TensorDict({"y": torch.zeros(1)}, batch_size=[1]), "'x' is a TensorDict.*flatten_keys"),
     ],
