@@ -103,7 +103,7 @@ void MemorySection(const Context& context, Lines& out) {
 
 // Nothing is saved yet: every change is one since the last save.
 void PersistenceSection(const Context& context, Lines& out) {
-  const store::Revision revision = context.server.store(context.turn.Enter()).LastRevision();
+  const Revision revision = context.server.store(context.turn.Enter()).LastRevision();
   Line(out, "loading", 0);
   Line(out, "rdb_changes_since_last_save", static_cast<std::int64_t>(revision));
   Line(out, "rdb_bgsave_in_progress", 0);
