@@ -194,5 +194,12 @@ def test_latency_of_a_command_with_subcommands_is_that_of_all_of_them(client):
     client.execute_command("CLIENT", "GETNAME")
     shown = client.execute_command("LATENCY", "HISTOGRAM", "client")
     assert {b"client|id", b"client|getname"} <= set(shown)
+
+
+def test_latency_graph_draws_the_samples_of_an_event(client):
     client.config_set("latency-monitor-threshold", 1)
-    client.execute_command("KV.PUT", "p", "k", "FIELD", "x", "uint8", 60 << 20, "BLOB", bytes(60 << 20))
+    client.execute_command("TASK.FETCH", "p", "t", "FIELDS", 1, "x", "COUNT", 1, "BLOCK", 20)
+    text = client.execute_command("LATENCY", "GRAPH", "blocked")
+    text = text if isinstance(text, str) else text.decode()
+    assert text.startswith("blocked - high ")
+    assert text.splitlines()[1].endswith("#" * 40)
