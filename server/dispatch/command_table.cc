@@ -44,6 +44,7 @@ std::span<const std::span<const Command>> Families() {
   static const std::array kFamilies = {AiCommands(),
                                        ClientCommands(),
                                        ClientListCommands(),
+                                       CommandKeysCommands(),
                                        ConfigCommands(),
                                        ConnectionCommands(),
                                        ExpireCommands(),
@@ -99,6 +100,20 @@ std::vector<const Command*> SubcommandsOf(const Command& parent) {
     }
   }
   return rows;
+}
+
+std::vector<std::string_view> KeyFlagNames(const Command& row) {
+  const bool writes = (row.flags & kWrite) != 0;
+  std::string_view words = !row.key_flags.empty() ? row.key_flags
+                           : writes               ? "RW update"
+                                                  : "RO access";
+  std::vector<std::string_view> names;
+  while (!words.empty()) {
+    const std::size_t end = std::min(words.find(' '), words.size());
+    names.push_back(words.substr(0, end));
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
+  return names;
 }
 
 bool IsSubcommand(const Command& command) {

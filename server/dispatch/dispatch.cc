@@ -9,7 +9,7 @@
 #include "base/ascii.h"
 #include "base/ids.h"
 #include "server/arguments/arg_reader.h"
-#include "server/commands/redis/transactions.h"
+#include "server/dispatch/close_transaction.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/error_reply.h"
 #include "server/dispatch/observe.h"

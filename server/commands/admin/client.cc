@@ -12,10 +12,10 @@
 #include "base/ascii.h"
 #include "base/ids.h"
 #include "server/arguments/arg_reader.h"
-#include "server/commands/admin/help.h"
 #include "server/commands/kv/kv_block.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/help.h"
 
 namespace sluice::server {
 namespace {

@@ -8,9 +8,9 @@
 #include "base/ids.h"
 #include "server/arguments/arg_reader.h"
 #include "server/arguments/glob.h"
-#include "server/commands/admin/help.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/help.h"
 #include "server/dispatch/server.h"
 
 namespace sluice::server {

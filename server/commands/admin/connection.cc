@@ -9,7 +9,7 @@
 #include "base/version.h"
 #include "server/arguments/arg_reader.h"
 #include "server/commands/admin/client.h"
-#include "server/commands/redis/transactions.h"
+#include "server/dispatch/close_transaction.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/server.h"

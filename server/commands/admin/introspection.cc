@@ -1,7 +1,6 @@
 // COMMAND and its subcommands: the command table for clients.
 #include <algorithm>
 #include <array>
-#include <functional>
 #include <utility>
 #include <vector>
 
@@ -9,11 +8,10 @@
 
 #include "base/ascii.h"
 #include "server/arguments/arg_reader.h"
-#include "server/arguments/glob.h"
-#include "server/commands/admin/help.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/dispatch.h"
+#include "server/dispatch/help.h"
 #include "server/dispatch/piecewise.h"
 
 namespace sluice::server {
@@ -65,22 +63,6 @@ void Simples(Reply& reply, const std::vector<std::string_view>& names) {
   for (const std::string_view name : names) {
     reply.Simple(name);
   }
-}
-
-// What the command does with its keys: read (RO), write (RW), replace (OW) or remove (RM) them, and
-// what with their values.
-std::vector<std::string_view> KeyFlagNames(const Command& row) {
-  const bool writes = (row.flags & kWrite) != 0;
-  std::string_view words = !row.key_flags.empty() ? row.key_flags
-                           : writes               ? "RW update"
-                                                  : "RO access";
-  std::vector<std::string_view> names;
-  while (!words.empty()) {
-    const std::size_t end = std::min(words.find(' '), words.size());
-    names.push_back(words.substr(0, end));
-    words.remove_prefix(std::min(end + 1, words.size()));
-  }
-  return names;
 }
 
 // Key specifications, as in COMMAND since Redis 7: where keys begin, and where they end.
@@ -218,47 +200,6 @@ Status CommandCountCommand(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
-// Reads `FILTERBY MODULE name | ACLCAT category | PATTERN pattern`, or nothing: any command.
-Result<std::function<bool(const Command&)>> ReadCommandFilter(ArgReader& args) {
-  if (!args.HasMore()) {
-    return std::function([](const Command& /*row*/) { return true; });
-  }
-  if (!args.Option("FILTERBY") || args.Left() != 2) {
-    return SyntaxError();
-  }
-  const std::string_view kind = args.Word("kind");
-  const std::string_view value = args.Word("value");
-  TRY(args.Finish());
-  if (EqualsIgnoreCase(kind, "MODULE")) {  // modules are not supported
-    return std::function([](const Command& /*row*/) { return false; });
-  }
-  if (EqualsIgnoreCase(kind, "ACLCAT")) {
-    return std::function([value](const Command& row) { return IsOfCategory(row, value); });
-  }
-  if (!EqualsIgnoreCase(kind, "PATTERN")) {
-    return SyntaxError();
-  }
-  TRY(CheckGlob(value));
-  return std::function(
-      [value](const Command& row) { return GlobMatches(value, row.name, GlobCase::kIgnore); });
-}
-
-// COMMAND LIST [FILTERBY MODULE name | ACLCAT category | PATTERN pattern]
-Status CommandList(Context& context, ArgReader& args) {
-  TRY_ASSIGN(const auto fits, ReadCommandFilter(args));
-  std::vector<std::string_view> names;
-  ForEachRow([&](const Command& row) {
-    if (fits(row)) {
-      names.push_back(row.name);
-    }
-  });
-  context.reply.Array(names.size());
-  for (const std::string_view name : names) {
-    context.reply.Bulk(name);
-  }
-  return {};
-}
-
 // COMMAND INFO [name ...]
 Status CommandInfo(Context& context, ArgReader& args) {
   if (!args.HasMore()) {
@@ -296,87 +237,8 @@ Status CommandDocs(Context& context, ArgReader& args) {
   return {};
 }
 
-struct Keys {
-  const Command* command = nullptr;
-  std::vector<std::string_view> names;
-};
-
-// Errors: kError with Redis's texts, also if there are no keys.
-Result<Keys> KeysOf(RequestView request) {
-  const Command* const row = ResolveCommand(request);
-  if (row == nullptr) {
-    return Status(Code::kError, "Invalid command specified");
-  }
-  const auto count = static_cast<int>(request.size());
-  if (row->keys.first == 0) {
-    return Status(Code::kError, "The command has no key arguments");
-  }
-  if (!ArityMatches(*row, request.size())) {
-    return Status(Code::kError, "Invalid number of arguments specified for command");
-  }
-  const int last = row->keys.last < 0 ? count + row->keys.last : row->keys.last;
-  Keys keys = {.command = row, .names = {}};
-  for (int i = row->keys.first; i <= last; i += row->keys.step) {
-    keys.names.push_back(request[static_cast<std::size_t>(i)].text);
-  }
-  if (keys.names.empty()) {
-    return Status(Code::kError, "The command has no key arguments");
-  }
-  return keys;
-}
-
-// COMMAND GETKEYS command [arg ...]
-Status CommandGetKeys(Context& context, ArgReader& args) {
-  TRY_ASSIGN(const Keys keys, KeysOf(args.Remaining()));
-  context.reply.Array(keys.names.size());
-  for (const std::string_view name : keys.names) {
-    context.reply.Bulk(name);
-  }
-  return {};
-}
-
-// COMMAND GETKEYSANDFLAGS command [arg ...]
-Status CommandGetKeysAndFlags(Context& context, ArgReader& args) {
-  TRY_ASSIGN(const Keys keys, KeysOf(args.Remaining()));
-  context.reply.Array(keys.names.size());
-  for (const std::string_view name : keys.names) {
-    context.reply.Array(2);
-    context.reply.Bulk(name);
-    Simples(context.reply, KeyFlagNames(*keys.command));
-  }
-  return {};
-}
-
-}  // namespace
-
-Status Help(Context& context, ArgReader& /*args*/) {
-  const Command* const parent = FindCommand(context.request.front().text);
-  const std::vector<const Command*> children = SubcommandsOf(*parent);
-  context.reply.Array(children.size() * 2 + 1);
-  context.reply.Simple(fmt::format("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-                                   UpperCased(parent->name)));
-  for (const Command* const child : children) {
-    context.reply.Simple(UpperCased(child->name.substr(parent->name.size() + 1)));
-    context.reply.Simple(fmt::format("    {}", child->summary));
-  }
-  return {};
-}
-
-namespace {
-
-constexpr Arg kFilterArgs[] = {{.name = "module-name", .type = "string", .token = "MODULE"},
-                               {.name = "category", .type = "string", .token = "ACLCAT"},
-                               {.name = "pattern", .type = "pattern", .token = "PATTERN"}};
-constexpr Arg kListArgs[] = {{.name = "filterby",
-                              .type = "oneof",
-                              .token = "FILTERBY",
-                              .optional = true,
-                              .args = kFilterArgs}};
 constexpr Arg kNamesArgs[] = {
     {.name = "command-name", .type = "string", .optional = true, .multiple = true}};
-constexpr Arg kGetKeysArgs[] = {
-    {.name = "command", .type = "string"},
-    {.name = "arg", .type = "string", .optional = true, .multiple = true}};
 
 constexpr Command IntrospectionRow(Command row) {
   row.group = "server";
@@ -396,11 +258,6 @@ constexpr std::array kCommands = {
                           .arity = 2,
                           .handler = CommandCountCommand,
                           .summary = "Returns the number of commands."})),
-    Row(IntrospectionRow({.name = "command|list",
-                          .arity = -2,
-                          .handler = CommandList,
-                          .summary = "Returns the names of the commands and subcommands.",
-                          .args = kListArgs})),
     HelpRow("command|help", "server"),
     Row(IntrospectionRow({.name = "command|info",
                           .arity = -2,
@@ -413,17 +270,6 @@ constexpr std::array kCommands = {
          .handler = CommandDocs,
          .summary = "Returns documentation of the given commands, or all commands.",
          .args = kNamesArgs})),
-    Row(IntrospectionRow({.name = "command|getkeys",
-                          .arity = -4,
-                          .handler = CommandGetKeys,
-                          .summary = "Extracts the key arguments from a command.",
-                          .args = kGetKeysArgs})),
-    Row(IntrospectionRow({.name = "command|getkeysandflags",
-                          .arity = -4,
-                          .handler = CommandGetKeysAndFlags,
-                          .summary = "Extracts the key arguments from a command, with what the "
-                                     "command does with them.",
-                          .args = kGetKeysArgs})),
 };
 
 }  // namespace

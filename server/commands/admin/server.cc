@@ -9,10 +9,10 @@
 #include <malloc.h>
 
 #include "server/arguments/arg_reader.h"
-#include "server/commands/admin/help.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/destruction_reply.h"
+#include "server/dispatch/help.h"
 #include "server/reports/info.h"
 #include "server/reports/memory_report.h"
 

@@ -9,9 +9,9 @@
 
 #include "base/ids.h"
 #include "server/arguments/arg_reader.h"
-#include "server/commands/admin/help.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/help.h"
 
 namespace sluice::server {
 namespace {

@@ -9,11 +9,11 @@
 #include "base/ascii.h"
 #include "server/arguments/arg_reader.h"
 #include "server/arguments/glob.h"
-#include "server/commands/admin/help.h"
 #include "server/commands/redis/name_listing.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/destruction_reply.h"
+#include "server/dispatch/help.h"
 
 namespace sluice::server {
 namespace {

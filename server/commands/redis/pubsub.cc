@@ -4,9 +4,9 @@
 
 #include "server/arguments/arg_reader.h"
 #include "server/arguments/glob.h"
-#include "server/commands/admin/help.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/help.h"
 #include "server/registry/subscriptions.h"
 
 namespace sluice::server {
