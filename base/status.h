@@ -33,6 +33,7 @@ enum class Code : std::uint8_t {
   kBadTag,     // not a JSON object within the limits
   kFull,       // a partition's limit is reached
   kOom,        // maxmemory reached, or the system is out of memory
+  kStale,      // the partition of this incarnation is gone; another has its name
   kWrongType,  // the name is a string but a partition is required, or the reverse
   kNoProto,    // unsupported RESP version
   kWrongPass,  // wrong user name or password

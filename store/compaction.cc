@@ -60,8 +60,8 @@ bool Compaction::Take() {
 bool Compaction::NextField() {
   Reset();
   Partition* partition = store_.PartitionFrom(partition_);
-  bool entered =
-      partition != nullptr && partition->Name().View() == partition_ && partition->Made() == made_;
+  bool entered = partition != nullptr && partition->Name().View() == partition_ &&
+                 partition->Incarnation() == incarnation_;
   field_id_ = entered ? field_id_ + 1 : 0;
   while (partition != nullptr) {
     if (entered || std::exchange(partition->has_garbage, false)) {
@@ -70,7 +70,7 @@ bool Compaction::NextField() {
       }
       if (field_id_ < partition->fields_.size()) {
         partition_ = partition->Name().View();
-        made_ = partition->Made();
+        incarnation_ = partition->Incarnation();
         field_name_ = partition->fields_[field_id_]->Name();
         state_ = State::kFindChunks;
         return true;
@@ -83,7 +83,7 @@ bool Compaction::NextField() {
     field_id_ = 0;
   }
   partition_.clear();
-  made_ = 0;
+  incarnation_ = 0;
   return false;
 }
 
@@ -100,7 +100,7 @@ void Compaction::Reset() {
 Field* Compaction::Current(Partition*& partition) const {
   partition = store_.PartitionFrom(partition_);
   if (partition == nullptr || partition->Name().View() != partition_ ||
-      partition->Made() != made_ || field_id_ >= partition->fields_.size()) {
+      partition->Incarnation() != incarnation_ || field_id_ >= partition->fields_.size()) {
     return nullptr;
   }
   Field* const field = partition->fields_[field_id_].get();

@@ -68,9 +68,9 @@ class Compaction {
   Store& store_;
   Memory& memory_;
   State state_ = State::kNextField;
-  std::string partition_;       // the current one
-  Revision made_ = 0;           // revision at which it was created
-  std::uint32_t field_id_ = 0;  // in partition_
+  std::string partition_;         // the current one
+  std::int64_t incarnation_ = 0;  // of the partition
+  std::uint32_t field_id_ = 0;    // in partition_
   Text field_name_;
   std::uint32_t next_chunk_ = 0;
   RowIndex next_segment_ = 0;

@@ -19,6 +19,7 @@ Store::Store(Memory& memory, const WallClock& clock, std::uint64_t seed)
     : memory_(memory),
       clock_(clock),
       seed_(seed),
+      started_us_(clock.WallUs()),
       random_(seed),
       tables_(std::make_unique<Tables>(memory, seed)) {}
 
@@ -38,6 +39,14 @@ Result<Partition*> Store::FindPartition(std::string_view name) {
   return found->partition.get();
 }
 
+Result<Partition*> Store::FindPartitionOf(std::string_view name, const RowSet& rows) {
+  TRY_ASSIGN(Partition* const found, FindPartition(name));
+  if (found != nullptr) {
+    TRY(found->CheckIncarnation(rows));
+  }
+  return found;
+}
+
 Partition* Store::PartitionFrom(std::string_view name) const {
   const auto it = tables_->partitions.lower_bound(name);
   return it == tables_->partitions.end() ? nullptr : it->second->partition.get();
@@ -53,7 +62,11 @@ void Store::Changed(std::string_view name) noexcept {
 Result<Name*> Store::MakePartition(std::string_view name) {
   // `made` is the revision of the write that creates the partition.
   const Partition::Birth birth = {
-      .made = revision_ + 1, .seed = seed_, .now_ms = NowMs(), .listeners = &listeners_};
+      .made = revision_ + 1,
+      .incarnation = started_us_ + static_cast<std::int64_t>(revision_) + 1,
+      .seed = seed_,
+      .now_ms = NowMs(),
+      .listeners = &listeners_};
   return Insert(name, std::make_unique<Partition>(Text(name), memory_, birth));
 }
 
@@ -88,7 +101,7 @@ Status Store::Write(const WriteRequest& request, WriteResult& result) {
   result.tags.clear();
   result.indexes.clear();
   result.indexes.reserve(request.rows.size());
-  TRY_ASSIGN(Partition * partition, FindPartition(request.partition));
+  TRY_ASSIGN(Partition * partition, FindPartitionOf(request.partition, request.rows));
   if (partition == nullptr && request.rows.kind == RowSet::Kind::kIndexes) {
     return NoPartition(request.partition);
   }
@@ -112,6 +125,7 @@ Status Store::Write(const WriteRequest& request, WriteResult& result) {
     return status;
   }
   guard.made = nullptr;
+  result.incarnation = partition->Incarnation();
   partition->Apply(plan, revision_ + 1, result);
   Changed(request.partition);
   return {};
@@ -119,13 +133,13 @@ Status Store::Write(const WriteRequest& request, WriteResult& result) {
 
 Status Store::Read(const ReadRequest& request, ReadResult& result) {
   result.Reset();
-  TRY_ASSIGN(Partition* const partition, FindPartition(request.partition));
+  TRY_ASSIGN(Partition* const partition, FindPartitionOf(request.partition, request.rows));
   return partition == nullptr ? NoPartition(request.partition) : partition->Read(request, result);
 }
 
 Status Store::Tags(std::string_view partition, const RowSet& rows, std::vector<Text>& tags) {
   tags.clear();
-  TRY_ASSIGN(Partition* const found, FindPartition(partition));
+  TRY_ASSIGN(Partition* const found, FindPartitionOf(partition, rows));
   return found == nullptr ? NoPartition(partition) : found->Tags(rows, false, tags);
 }
 
@@ -161,7 +175,7 @@ Status Store::Summarize(std::string_view partition, std::vector<FieldSummary>& f
 Result<std::size_t> Store::FirstUnready(std::string_view partition, const RowSet& rows,
                                         std::size_t from,
                                         std::span<const std::string_view> fields) {
-  TRY_ASSIGN(Partition* const found, FindPartition(partition));
+  TRY_ASSIGN(Partition* const found, FindPartitionOf(partition, rows));
   return found == nullptr ? from : found->FirstUnready(rows, from, fields);
 }
 
@@ -191,7 +205,7 @@ Text Store::KeyOf(std::string_view partition, RowIndex index) {
 }
 
 Result<std::int64_t> Store::ClearRows(std::string_view partition, const RowSet& rows) {
-  TRY_ASSIGN(Partition* const found, FindPartition(partition));
+  TRY_ASSIGN(Partition* const found, FindPartitionOf(partition, rows));
   if (found == nullptr) {
     return std::int64_t{0};
   }
@@ -204,7 +218,7 @@ Result<std::int64_t> Store::ClearRows(std::string_view partition, const RowSet& 
 
 Result<std::int64_t> Store::ClearCells(std::string_view partition, const RowSet& rows,
                                        std::span<const std::string_view> fields) {
-  TRY_ASSIGN(Partition* const found, FindPartition(partition));
+  TRY_ASSIGN(Partition* const found, FindPartitionOf(partition, rows));
   if (found == nullptr) {
     return std::int64_t{0};
   }

@@ -75,7 +75,8 @@ class Store {
   // KV.PUT, KV.MPUT. Creates a missing partition, except for RowSet::kIndexes (kNoPartition).
   // Resets `result` first. REQUIRES: names checked (CheckName), sources checked (CheckColumn),
   // chunk slots / dict / tags match the number of rows, no duplicate key, index or field.
-  // Errors: kWrongType, kNoPartition, kNoKey, kDType ("field 'x' of partition 'p' is int64, not
+  // Errors: kWrongType, kNoPartition, kStale, kNoKey, kDType ("field 'x' of partition 'p' is int64,
+  // not
   //         float32"), kNoField and kNotReady (of `same`), kBadTag, kError (too many fields), kOom;
   //         std::bad_alloc.
   Status Write(const WriteRequest& request, WriteResult& result);
@@ -92,11 +93,11 @@ class Store {
   [[nodiscard]] Result<Partition*> FindPartition(std::string_view name);
 
   // KV.MGET. Resets `result` first.
-  // Errors, checked in this order: kWrongType, kNoPartition, kNoKey, kNoField, kNotReady.
+  // Errors, checked in this order: kWrongType, kNoPartition, kStale, kNoKey, kNoField, kNotReady.
   Status Read(const ReadRequest& request, ReadResult& result);
 
   // KV.TAGS: tags in the order of `rows`; null if the row does not exist, "{}" if it has no tag.
-  // Errors: kWrongType, kNoPartition.
+  // Errors: kWrongType, kNoPartition, kStale.
   Status Tags(std::string_view partition, const RowSet& rows, std::vector<Text>& tags);
 
   // KV.LIST, KV.SCAN, KV.CHANGES and WHERE: rows to read without the engine lock.
@@ -107,7 +108,8 @@ class Store {
   // KV.FIELDS without rows: one entry per field, in creation order.
   // Errors: kWrongType, kNoPartition; std::bad_alloc.
   Status Summarize(std::string_view partition, std::vector<FieldSummary>& fields);
-  // KV.WAIT: see Partition. A partition that does not exist counts as empty. Errors: kWrongType.
+  // KV.WAIT: see Partition. A partition that does not exist counts as empty.
+  // Errors: kWrongType, kStale.
   Result<std::size_t> FirstUnready(std::string_view partition, const RowSet& rows, std::size_t from,
                                    std::span<const std::string_view> fields);
   // KV.APPEND: the cell to grow; Write() then replaces it. Errors: kWrongType, kDType.
@@ -116,7 +118,7 @@ class Store {
   [[nodiscard]] Text KeyOf(std::string_view partition, RowIndex index);
 
   // KV.CLEAR: returns the number of rows or cells removed; missing ones do not count.
-  // Errors: kWrongType, kOom; std::bad_alloc.
+  // Errors: kWrongType, kStale, kOom; std::bad_alloc.
   Result<std::int64_t> ClearRows(std::string_view partition, const RowSet& rows);
   Result<std::int64_t> ClearCells(std::string_view partition, const RowSet& rows,
                                   std::span<const std::string_view> fields);
@@ -179,6 +181,8 @@ class Store {
   [[nodiscard]] bool HasExpired(const Name& name, std::int64_t now_ms) const noexcept;
   // Touches a partition with a TTL that is in use.
   [[nodiscard]] bool IsIdle(Partition& partition, std::int64_t now_ms) const noexcept;
+  // As FindPartition(). Errors: kWrongType, kStale.
+  Result<Partition*> FindPartitionOf(std::string_view name, const RowSet& rows);
   // Creates an empty partition. Errors: as Insert.
   Result<Name*> MakePartition(std::string_view name);
   // REQUIRES: the name does not exist. Errors: kOom; std::bad_alloc.
@@ -196,6 +200,9 @@ class Store {
   std::uint64_t seed_;
   std::vector<Listener*> listeners_;
   Revision revision_ = 0;
+  // Revisions begin at 0 with each start. Added to them, the time of the start (in us since 1970)
+  // makes incarnations that no earlier run has used.
+  std::int64_t started_us_;
   std::int64_t expired_names_ = 0;
   std::uint64_t random_;  // of RandomName()
   std::unique_ptr<Tables> tables_;

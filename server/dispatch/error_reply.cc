@@ -20,6 +20,7 @@ constexpr std::array kPrefixes = {
     ErrorPrefix{Code::kBadTag, "BADTAG"},
     ErrorPrefix{Code::kFull, "FULL"},
     ErrorPrefix{Code::kOom, "OOM"},
+    ErrorPrefix{Code::kStale, "STALE"},
     ErrorPrefix{Code::kWrongType, "WRONGTYPE"},
     ErrorPrefix{Code::kNoProto, "NOPROTO"},
     ErrorPrefix{Code::kWrongPass, "WRONGPASS"},

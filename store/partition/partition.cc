@@ -13,12 +13,22 @@ Partition::Partition(Text name, Memory& memory, const Birth& birth)
     : name_(std::move(name)),
       memory_(memory),
       made_(birth.made),
+      incarnation_(birth.incarnation),
       removals_(memory.GetBudget()),
       indexes_(birth.seed),
       created_ms_(birth.now_ms),
       touched_ms_(birth.now_ms),
       listeners_(*birth.listeners),
       fields_by_name_(0, TextHash{birth.seed}) {}
+
+Status Partition::CheckIncarnation(const RowSet& rows) const {
+  if (rows.incarnation == 0 || rows.incarnation == incarnation_) {
+    return {};
+  }
+  return Status(Code::kStale,
+                fmt::format("partition '{}' was made again: its incarnation is {}, not {}",
+                            name_.View(), incarnation_, rows.incarnation));
+}
 
 Partition::~Partition() {
   while (!TakeApart()) {

@@ -79,7 +79,8 @@ class Partition final : public DeferredDestruction {
   // `made`: the current revision of the store, unique among partitions of this name over time.
   struct Birth {
     Revision made = 0;
-    std::uint64_t seed = 0;  // for the hash maps
+    std::int64_t incarnation = 0;  // unique among all partitions of the server, over restarts too
+    std::uint64_t seed = 0;        // for the hash maps
     std::int64_t now_ms = 0;
     const std::vector<Listener*>* listeners = nullptr;  // of changes of rows; borrowed
   };
@@ -87,7 +88,9 @@ class Partition final : public DeferredDestruction {
   ~Partition() override;
 
   [[nodiscard]] const Text& Name() const { return name_; }
-  [[nodiscard]] Revision Made() const { return made_; }
+  [[nodiscard]] std::int64_t Incarnation() const { return incarnation_; }
+  // Errors: kStale: `rows` are of another incarnation.
+  [[nodiscard]] Status CheckIncarnation(const RowSet& rows) const;
   [[nodiscard]] std::size_t Rows() const { return indexes_.size() + numbered_rows_; }
   [[nodiscard]] std::int64_t RowsMade() const { return rows_made_; }  // total
   [[nodiscard]] RowIndex NextIndex() const { return next_index_; }    // of the next new row
@@ -228,6 +231,7 @@ class Partition final : public DeferredDestruction {
   Text name_;
   Memory& memory_;
   Revision made_;
+  std::int64_t incarnation_;
   Revision last_removal_ = 0;
   RemovalLog removals_;
   // Rows by key, without numbered rows. A numbered row's key is its own index (KV.MPUT NEW), so no

@@ -30,6 +30,7 @@ struct RowSet {
   std::span<const std::string_view> keys;
   std::span<const RowIndex> indexes;
   std::int64_t count = 0;
+  std::int64_t incarnation = 0;  // kIndexes: of the partition of this incarnation; 0: of any
 
   [[nodiscard]] std::size_t size() const;
   // `rows` of the rows, from position `begin` on. REQUIRES: not kNew.
@@ -89,6 +90,7 @@ struct WriteResult {
   std::vector<Text> fields;       // with return_fields: the fields ready in all rows
   std::vector<Text> tags;         // with return_tags: one per row; null: never written
   Revision revision = 0;          // revision of this write
+  std::int64_t incarnation = 0;   // of the partition
   // After kFull: the space that the write needed.
   struct Wants {
     std::int64_t alone = 0;   // bytes of values, whatever they replace

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/random_picks.h"
 #include "tests/stream_model/stream_model.h"
 #include "tests/stream_model/stream_requests.h"
+#include "tests/support/random_picks.h"
 
 namespace sluice::tests {
 

@@ -7,6 +7,7 @@
 //   > SET a @bytes(700,xy)   the word has this many bytes of the pattern
 //   (integer) 1              the reply, as redis-cli shows it on a terminal, or
 //   ~ REGEX                  a regex for the whole reply, its white space folded to blanks, or
+//                            (of "incarnation" the number is shown as N: it is never the same)
 //   (closed)                 no reply: the server closes the connection
 #pragma once
 
@@ -37,6 +38,9 @@ std::vector<Exchange> ParseTranscript(std::string_view text);
 // Returns the names of all files of a folder that end in .txt, sorted.
 std::vector<std::string> TranscriptFiles(const std::string& folder);
 std::string ReadFile(const std::string& path);
+
+// Replaces the number that follows "incarnation" in a reply printed by Show() by N.
+std::string WithoutIncarnation(const std::string& shown);
 
 // Returns whether `shown`, a reply printed by Show(), matches the exchange.
 bool Matches(const Exchange& exchange, const std::string& shown);

@@ -89,7 +89,7 @@ void Update(const std::string& name) {
     if (command) {
       const Exchange& exchange = exchanges.at(next++);
       const std::string shown = conversation.Shown(exchange);
-      out << (exchange.regex ? "" : shown);
+      out << (exchange.regex ? "" : WithoutIncarnation(shown));
     }
   }
   std::ofstream(path) << out.str();

@@ -77,6 +77,9 @@ bool ReadRows(Context& context, ArgReader& args, RowSet& rows) {
   if (args.Option("ROWS")) {
     args.PackedInts("ROWS", scratch.indexes);
     rows = {.kind = RowSet::Kind::kIndexes, .keys = {}, .indexes = scratch.indexes};
+    if (args.Option("OF")) {
+      rows.incarnation = args.Number("OF", {.min = 1});
+    }
     return true;
   }
   return false;

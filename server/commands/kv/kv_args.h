@@ -21,16 +21,16 @@ inline constexpr Arg kListArgs[] = {{.name = "numitems", .type = "integer"},
                                     {.name = "item", .type = "string", .multiple = true}};
 inline constexpr Arg kRowsArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "string", .token = "ROWS"}};
+    {.name = "indexes-of-incarnation", .type = "string", .token = "ROWS", .multiple = true}};
 
 inline constexpr Arg kWhereArgs[] = {{.name = "numconditions", .type = "integer"},
                                      {.name = "condition", .type = "string", .multiple = true}};
 inline constexpr Arg kRowChoiceArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "string", .token = "ROWS"},
+    {.name = "indexes-of-incarnation", .type = "string", .token = "ROWS", .multiple = true},
     {.name = "numconditions-condition", .type = "string", .token = "WHERE", .multiple = true}};
 
-// Reads `KEYS <list>` or `ROWS <blob>`. Returns whether one of them was next.
+// Reads `KEYS <list>` or `ROWS <blob> [OF <incarnation>]`. Returns whether one of them was next.
 bool ReadRows(Context& context, ArgReader& args, store::RowSet& rows);
 
 // Reads `<m> <tag> <op> <value> ...`, after WHERE. Returns nullopt on an error.

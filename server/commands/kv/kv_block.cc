@@ -176,7 +176,8 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
     }
     store::Partition& partition = **found;
     if (!keys_.empty()) {
-      const bool same = std::exchange(made_, partition.Made()) == partition.Made();
+      const bool same =
+          std::exchange(incarnation_, partition.Incarnation()) == partition.Incarnation();
       const RowIndex from = std::exchange(next_index_, partition.NextIndex());
       bool written = !same || next_index_ - from > kRowsMax;
       for (RowIndex index = from; !written && index < next_index_; ++index) {
@@ -204,9 +205,9 @@ class BlockedWrite final : public BlockedCommand, private engine::Waiter {
   engine::WaitQueue* unpauses_ = nullptr;
   engine::WaitQueue* waits_in_ = nullptr;
   // As RowsWereWritten() saw them last.
-  Revision made_ = 0;        // of the partition
-  RowIndex next_index_ = 0;  // of the partition
-  Revision revision_ = 0;    // of the only row
+  std::int64_t incarnation_ = 0;  // of the partition
+  RowIndex next_index_ = 0;       // of the partition
+  Revision revision_ = 0;         // of the only row
   std::int64_t paused_until_us_ = kNever;
   boost::unordered_flat_set<std::string_view, TextHash>
       keys_;  // of KV.MPUT KEYS; views of request_
@@ -222,8 +223,12 @@ std::size_t BlockPosition(const Command& command, std::span<const resp::Argument
     return 0;
   }
   const bool by_keys = EqualsIgnoreCase(head[2].text, "KEYS");
-  if (!by_keys || EqualsIgnoreCase(head[3].text, "LINES")) {
-    return by_keys ? 5 : 4;
+  if (!by_keys) {
+    const bool of = head.size() > 4 && EqualsIgnoreCase(head[4].text, "OF");
+    return of ? 6 : 4;
+  }
+  if (EqualsIgnoreCase(head[3].text, "LINES")) {
+    return 5;
   }
   std::int64_t keys = 0;
   const bool valid =

@@ -233,7 +233,8 @@ std::optional<store::NumberedKeys> MakeKeysAhead(Context& context, std::string_v
   return store::NumberedKeys(first, std::min(rows.size(), kKeysAheadMax));
 }
 
-// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH]
+// KV.MPUT partition KEYS list | ROWS blob | NEW n [BLOCK ms] [RETURN FIELDS | TAGS | BOTH |
+// INCARNATION]
 //         [TAGS list] [COLUMN ...] ... [SAFETENSORS bytes]
 Status KvMput(Context& context, ArgReader& args) {
   Scratch& scratch = context.scratch;
@@ -281,7 +282,7 @@ Status KvMput(Context& context, ArgReader& args) {
 
 constexpr Arg kNewRowsArgs[] = {
     {.name = "numkeys-key", .type = "string", .token = "KEYS", .multiple = true},
-    {.name = "indexes", .type = "string", .token = "ROWS"},
+    {.name = "indexes-of-incarnation", .type = "string", .token = "ROWS", .multiple = true},
     {.name = "count", .type = "integer", .token = "NEW"}};
 constexpr Arg kColumnArgs[] = {
     {.name = "name", .type = "string"},

@@ -114,7 +114,7 @@ void ReadField(Context& context, ArgReader& args) {
   context.scratch.columns.push_back(std::move(column));
 }
 
-// KV.PUT partition key [BLOCK ms] [RETURN FIELDS | TAGS | BOTH] [TAG json]
+// KV.PUT partition key [BLOCK ms] [RETURN FIELDS | TAGS | BOTH | INCARNATION] [TAG json]
 //        [FIELD name dtype [dim ...] BLOB bytes | VALUES v ... | SAME key] ...
 Status KvPut(Context& context, ArgReader& args) {
   Scratch& scratch = context.scratch;

@@ -26,10 +26,11 @@ bool ReadReturn(ArgReader& args, Return& what) {
   const bool both = args.Option("BOTH");
   what.fields = both || args.Option("FIELDS");
   what.tags = both || (!what.fields && args.Option("TAGS"));
+  what.incarnation = !what.Given() && args.Option("INCARNATION");
   if (!what.Given()) {
     args.Fail(Status(
         Code::kError,
-        fmt::format("syntax error: RETURN: expected FIELDS, TAGS or BOTH{}",
+        fmt::format("syntax error: RETURN: expected FIELDS, TAGS, BOTH or INCARNATION{}",
                     args.HasMore() ? fmt::format(", got '{}'", Printable(args.Peek())) : "")));
   }
   return true;
@@ -44,7 +45,7 @@ void ReserveReply(const Return& what, std::size_t own_bytes, resp::Reply& reply,
   write.return_fields = what.fields;
   write.return_tags = what.tags;
   write.before_apply = [own_bytes, &reply](const store::WriteResult& result) {
-    std::size_t bytes = own_bytes + 3 * kHeaderBytesMax;
+    std::size_t bytes = own_bytes + 4 * kHeaderBytesMax;
     for (const Text& field : result.fields) {
       bytes += kHeaderBytesMax + field.View().size();
     }
@@ -57,7 +58,8 @@ void ReserveReply(const Return& what, std::size_t own_bytes, resp::Reply& reply,
 
 void BeginReturned(const Return& what, resp::Reply& reply) {
   if (what.Given()) {
-    reply.Array(1U + (what.fields ? 1U : 0U) + (what.tags ? 1U : 0U));
+    reply.Array(1U + (what.fields ? 1U : 0U) + (what.tags ? 1U : 0U) +
+                (what.incarnation ? 1U : 0U));
   }
 }
 
@@ -73,6 +75,9 @@ void ReplyReturned(const Return& what, const store::WriteResult& result, resp::R
     for (const Text& tag : result.tags) {
       reply.Bulk(TextOf(tag));
     }
+  }
+  if (what.incarnation) {
+    reply.Integer(result.incarnation);
   }
 }
 

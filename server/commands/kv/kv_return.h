@@ -1,5 +1,5 @@
-// RETURN FIELDS|TAGS|BOTH of KV.PUT and KV.MPUT: a write replies with the fields and tags of the
-// rows that it wrote.
+// RETURN FIELDS|TAGS|BOTH|INCARNATION of KV.PUT and KV.MPUT: a write replies with the fields and
+// tags of the rows that it wrote, or with the incarnation of the partition.
 //
 // The reply is from the same moment as the write. It cannot fail once the write is applied: its
 // space is reserved just before.
@@ -13,14 +13,17 @@
 namespace sluice::server {
 
 // The arguments, for COMMAND DOCS.
-inline constexpr Arg kReturnArgs[] = {{.name = "fields", .type = "pure-token", .token = "FIELDS"},
-                                      {.name = "tags", .type = "pure-token", .token = "TAGS"},
-                                      {.name = "both", .type = "pure-token", .token = "BOTH"}};
+inline constexpr Arg kReturnArgs[] = {
+    {.name = "fields", .type = "pure-token", .token = "FIELDS"},
+    {.name = "tags", .type = "pure-token", .token = "TAGS"},
+    {.name = "both", .type = "pure-token", .token = "BOTH"},
+    {.name = "incarnation", .type = "pure-token", .token = "INCARNATION"}};
 
 struct Return {
   bool fields = false;
   bool tags = false;
-  [[nodiscard]] bool Given() const { return fields || tags; }
+  bool incarnation = false;
+  [[nodiscard]] bool Given() const { return fields || tags || incarnation; }
 };
 
 // Returns whether RETURN was next.

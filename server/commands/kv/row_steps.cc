@@ -77,7 +77,7 @@ Status RowSteps::Begin(RowChoice& choice, bool at_once) {
   }
   choice_ = &choice;
   auto found = context_.server.store(context_.turn.Enter()).FindPartition(partition_);
-  made_ = found.ok() && *found != nullptr ? (*found)->Made() : 0;
+  incarnation_ = found.ok() && *found != nullptr ? (*found)->Incarnation() : 0;
   if (rows_.indexes.size() > kStepRows && !at_once && !context_.in_transaction) {
     all_ = std::move(context_.scratch.indexes);
     context_.scratch.indexes.clear();
@@ -88,7 +88,8 @@ Status RowSteps::Begin(RowChoice& choice, bool at_once) {
 
 store::Partition* RowSteps::SamePartition() {
   auto found = context_.server.store(context_.turn.Enter()).FindPartition(partition_);
-  return found.ok() && *found != nullptr && (*found)->Made() == made_ ? *found : nullptr;
+  return found.ok() && *found != nullptr && (*found)->Incarnation() == incarnation_ ? *found
+                                                                                    : nullptr;
 }
 
 void RowSteps::Recheck() {

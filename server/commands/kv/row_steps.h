@@ -58,7 +58,7 @@ class RowSteps {
   std::vector<RowIndex> step_;
   std::vector<RowIndex> fitting_;  // the rows of a step that match
   std::size_t next_ = 0;           // index into all_
-  Revision made_ = 0;
+  std::int64_t incarnation_ = 0;   // of the partition
 };
 
 // Reads the chosen rows; ignores `request.rows`. Each row is read as of its step. On return, the

@@ -80,7 +80,7 @@ class BlockedFetch final : public BlockedCommand, public controller::StreamWaite
   void Keep() noexcept {
     Status status;
     try {
-      answer_.made = stream->GetPartition().Made();
+      answer_.incarnation = stream->GetPartition().Incarnation();
       HoldForReply(*stream, args_, answer_);
       status = prepared_ ? Status() : CollectAnswer(*stream, args_, answer_);
     } catch (const std::bad_alloc&) {

@@ -102,7 +102,7 @@ Status PartitionInfo(Context& context, ArgReader& args) {
   std::vector<store::FieldSummary> fields;
   partition->Summarize(fields);
   resp::Reply& reply = context.reply;
-  reply.Map(8);
+  reply.Map(9);
   reply.Bulk("rows");
   reply.Integer(static_cast<std::int64_t>(partition->Rows()));
   reply.Bulk("bytes");
@@ -119,6 +119,8 @@ Status PartitionInfo(Context& context, ArgReader& args) {
   reply.Integer(partition->CreatedMs());
   reply.Bulk("idle");
   reply.Integer(std::max<std::int64_t>(0, now_ms - touched_ms.value_or(now_ms)));
+  reply.Bulk("incarnation");
+  reply.Integer(partition->Incarnation());
   return {};
 }
 

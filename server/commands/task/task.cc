@@ -47,7 +47,7 @@ Result<std::int64_t> WithRows(Context& context, RowsOfTask& read, const Act& act
   do {
     TRY_ASSIGN(controller::Stream* const stream, EnterStream(context, read.partition));
     TRY_ASSIGN(Task* const task, FindTask(*stream, read.task));
-    IndexesOf(context, *stream, steps.Rows());
+    TRY(IndexesOf(context, *stream, steps.Rows()));
     sum += act(*stream, *task);
     context.server.streams.MarkChanged(context.turn.Enter(), *stream);
   } while (steps.Next());

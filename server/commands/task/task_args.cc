@@ -228,10 +228,11 @@ Result<controller::Task*> GetTask(Context& context, controller::Stream& stream,
 }
 
 controller::Stream* StreamOf(engine::EngineLock& lock, Server& server, std::string_view partition,
-                             Revision made) {
+                             std::int64_t incarnation) {
   auto found = server.store(lock).FindPartition(partition);
   store::Partition* const now = found.ok() ? *found : nullptr;
-  return now == nullptr || now->Made() != made ? nullptr : controller::Streams::Find(*now);
+  return now == nullptr || now->Incarnation() != incarnation ? nullptr
+                                                             : controller::Streams::Find(*now);
 }
 
 NewTask::~NewTask() {
@@ -240,7 +241,7 @@ NewTask::~NewTask() {
   }
   engine::EngineLock& lock = context_.turn.Enter();
   if (controller::Stream* const stream =
-          StreamOf(lock, context_.server, partition_.View(), made_)) {
+          StreamOf(lock, context_.server, partition_.View(), incarnation_)) {
     stream->Tasks().ForgetUnused(name_);
   }
 }
@@ -279,13 +280,14 @@ void LeaveFor(Context& context, controller::Stream& stream) {
   context.turn.Leave();
 }
 
-void IndexesOf(Context& context, controller::Stream& stream, const store::RowSet& rows) {
+Status IndexesOf(Context& context, controller::Stream& stream, const store::RowSet& rows) {
+  TRY(stream.GetPartition().CheckIncarnation(rows));
   std::vector<RowIndex>& indexes = context.scratch.indexes;
   if (rows.kind == store::RowSet::Kind::kIndexes) {
     if (rows.indexes.data() != indexes.data()) {  // otherwise they are already there
       indexes.assign(rows.indexes.begin(), rows.indexes.end());
     }
-    return;
+    return {};
   }
   for (const std::string_view key : rows.keys) {
     const store::RowReference place = stream.GetPartition().Locate(key);
@@ -293,6 +295,7 @@ void IndexesOf(Context& context, controller::Stream& stream, const store::RowSet
       indexes.push_back(place.index);
     }
   }
+  return {};
 }
 
 }  // namespace sluice::server

@@ -88,7 +88,7 @@ Result<controller::Task*> GetTask(Context& context, controller::Stream& stream,
 // Returns the stream of the partition created at revision `made`; null if that partition was
 // removed.
 controller::Stream* StreamOf(engine::EngineLock& lock, Server& server, std::string_view partition,
-                             Revision made) REQUIRES(engine::engine_role);
+                             std::int64_t incarnation) REQUIRES(engine::engine_role);
 // Guards a task that GetTask() may create: unless Keep() is called, the destructor removes a task
 // that the command created, so that an error leaves nothing behind. The engine lock may be released
 // in between; the destructor acquires it if it removes the task. REQUIRES: the engine lock is held
@@ -99,7 +99,7 @@ class NewTask {
   NewTask(Context& context, controller::Stream& stream, std::string_view name, bool is_new = false)
       : context_(context),
         partition_(stream.GetPartition().Name()),
-        made_(stream.GetPartition().Made()),
+        incarnation_(stream.GetPartition().Incarnation()),
         name_(name),
         is_new_(is_new || stream.Tasks().FindTask(name) == nullptr) {}
   NewTask(const NewTask&) = delete;
@@ -111,7 +111,7 @@ class NewTask {
  private:
   Context& context_;
   Text partition_;
-  Revision made_;
+  std::int64_t incarnation_;
   std::string_view name_;
   bool is_new_;
 };
@@ -138,6 +138,7 @@ Result<StreamAndTask> EnterTask(Context& context, std::string_view partition,
 // Releases the engine lock; deferred destruction of the tasks' data runs without the lock.
 void LeaveFor(Context& context, controller::Stream& stream);
 // Stores the indexes of the rows that exist in context.scratch.indexes. REQUIRES: ChooseRows().
-void IndexesOf(Context& context, controller::Stream& stream, const store::RowSet& rows);
+// Errors: kStale.
+Status IndexesOf(Context& context, controller::Stream& stream, const store::RowSet& rows);
 
 }  // namespace sluice::server

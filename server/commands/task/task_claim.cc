@@ -99,7 +99,7 @@ Status ClaimStep(Context& context, const ClaimRequest& claim, RowSteps& steps, F
   NewTask made(context, *at.stream, claim.task, at.is_new);
   steps.Recheck();  // EnterTask() may have released the engine lock
   const store::RowSet& chosen = steps.Rows();
-  IndexesOf(context, *at.stream, chosen);
+  TRY(IndexesOf(context, *at.stream, chosen));
   const std::vector<RowIndex>& rows = context.scratch.indexes;
   const std::size_t before = claimed.rows.size();
   if (!claim.all || rows.size() == chosen.size()) {  // otherwise a key has no row
@@ -144,6 +144,7 @@ Status TaskClaim(Context& context, ArgReader& args) {
       const StreamAndTask at,
       EnterTask(context, claim.partition, {.task = claim.task, .selection = &claim.selection}));
   NewTask made(context, *at.stream, claim.task, at.is_new);
+  const std::int64_t incarnation = at.stream->GetPartition().Incarnation();
   RowSteps steps(context, claim.partition);
   TRY(steps.Begin(claim.choice, claim.all));
   Fetched claimed;
@@ -151,9 +152,11 @@ Status TaskClaim(Context& context, ArgReader& args) {
   context.reply.Reserve(steps.RowsMax() * sizeof(RowIndex) + 128);
   TRY(ClaimInSteps(context, claim, steps, claimed));
   made.Keep();
-  context.reply.Map(claim.lease ? 2 : 1);
+  context.reply.Map(claim.lease ? 3 : 2);
   context.reply.Bulk("rows");
   context.reply.Bulk(store::AsBytes(claimed.rows));
+  context.reply.Bulk("incarnation");
+  context.reply.Integer(incarnation);
   if (claim.lease) {
     context.reply.Bulk("lease");
     if (claimed.lease != 0) {

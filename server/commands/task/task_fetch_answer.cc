@@ -16,14 +16,14 @@ class FetchDelivery final : public Delivery {
   FetchDelivery(Server& server, const FetchArgs& args, const FetchAnswer& answer)
       : server_(server),
         partition_(args.partition),
-        made_(answer.made),
+        incarnation_(answer.incarnation),
         fetched_(answer.fetched),
         held_(answer.held) {
     fetch_.task = args.fetch.task;
     fetch_.step = args.fetch.step;
   }
   void GiveBack(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
-    if (controller::Stream* const stream = StreamOf(lock, server_, partition_, made_)) {
+    if (controller::Stream* const stream = StreamOf(lock, server_, partition_, incarnation_)) {
       stream->Tasks().GiveBack(fetch_, fetched_);
       server_.streams.MarkChanged(lock, *stream);
       if (held_) {
@@ -33,7 +33,7 @@ class FetchDelivery final : public Delivery {
   }
   [[nodiscard]] bool WantsTaken() const noexcept override { return held_; }
   void OnTaken(engine::EngineLock& lock) noexcept override REQUIRES(engine::engine_role) {
-    if (controller::Stream* const stream = StreamOf(lock, server_, partition_, made_)) {
+    if (controller::Stream* const stream = StreamOf(lock, server_, partition_, incarnation_)) {
       stream->ReleaseRows(fetched_.rows);
       server_.streams.Evict(lock, *stream, fetched_.rows);
     }
@@ -42,7 +42,7 @@ class FetchDelivery final : public Delivery {
  private:
   Server& server_;
   std::string partition_;
-  Revision made_;
+  std::int64_t incarnation_;
   controller::Fetch fetch_;  // only the members that GiveBack() reads
   Fetched fetched_;
   bool held_;
@@ -53,7 +53,7 @@ Status Reply(Context& context, FetchArgs& args, FetchAnswer& answer) {
   const Fetched& fetched = answer.fetched;
   resp::Reply& reply = context.reply;
   const bool weights = args.fetch.sampler.row->needs_weight;
-  std::size_t pairs = 3;
+  std::size_t pairs = 4;
   for (const bool pair :
        {args.fetch.lease.has_value(), weights, args.format.Given(), fetched.end}) {
     pairs += pair ? 1 : 0;
@@ -71,6 +71,8 @@ Status Reply(Context& context, FetchArgs& args, FetchAnswer& answer) {
   for (const Text& tag : answer.tags) {
     reply.Bulk(tag.IsNull() ? "{}" : tag.View());
   }
+  reply.Bulk("incarnation");
+  reply.Integer(answer.incarnation);
   if (args.fetch.lease) {
     reply.Bulk("lease");
     if (fetched.lease != 0) {
@@ -102,7 +104,7 @@ Status Reply(Context& context, FetchArgs& args, FetchAnswer& answer) {
 Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, controller::Stream& stream,
                             const FetchAttempt& attempt, FetchAnswer& answer) {
   const FetchArgs& args = attempt.args;
-  answer.made = stream.GetPartition().Made();
+  answer.incarnation = stream.GetPartition().Incarnation();
   TRY_ASSIGN(const controller::Step* const known, stream.Tasks().KnownStep(args.fetch));
   if (known != nullptr) {  // if collecting fails, the lease of the step is unchanged
     answer.fetched.rows = known->rows;
@@ -197,7 +199,8 @@ void GiveBackTo(engine::EngineLock& lock, Server& server, controller::Stream& st
 
 void GiveBack(engine::EngineLock& lock, Server& server, const FetchArgs& args,
               const FetchAnswer& answer) noexcept {
-  if (controller::Stream* const stream = StreamOf(lock, server, args.partition, answer.made)) {
+  if (controller::Stream* const stream =
+          StreamOf(lock, server, args.partition, answer.incarnation)) {
     GiveBackTo(lock, server, *stream, args.fetch, answer);
     if (answer.held) {  // other tasks may have consumed the rows in between
       server.streams.Evict(lock, *stream, answer.fetched.rows);

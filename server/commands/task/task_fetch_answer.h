@@ -15,8 +15,8 @@ namespace sluice::server {
 // The result of a fetch, as of that moment.
 struct FetchAnswer {
   controller::Fetched fetched;
-  Revision made = 0;      // creation revision: identifies the partition among those of this name
-  bool new_task = false;  // the task was created for this fetch
+  std::int64_t incarnation = 0;  // of the partition
+  bool new_task = false;         // the task was created for this fetch
   // AUTOEVICT: the rows are held (Stream::HoldRows) until the system has taken the reply.
   bool held = false;
   std::vector<Text> keys;
