@@ -79,8 +79,8 @@ class ArgReader {
   void Expect(std::string_view what, std::string_view option);
 
   RequestView rest_;
-  bool of_redis_;
   Status status_;
+  bool of_redis_;
 };
 
 }  // namespace sluice::server
