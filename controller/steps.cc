@@ -1,29 +1,35 @@
 #include "controller/steps.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 namespace sluice::controller {
 namespace {
 
-constexpr RowIndex kListRows = 64;  // rows that share a list of by_rows_
+constexpr RowIndex kListRows = 64;        // rows that share a list of by_rows_
+constexpr std::size_t kLimitRows = 2048;  // see LimitHolds()
 
 }  // namespace
 
 std::int64_t Steps::BytesOf(const Step& step) {
   constexpr std::size_t kNodeBytes = 64;
-  return static_cast<std::int64_t>(sizeof(Step) + kNodeBytes +
+  return static_cast<std::int64_t>(sizeof(Known) + kNodeBytes +
                                    step.rows.size() * (sizeof(RowIndex) + sizeof(RowOfDeal)) +
                                    step.weights.size() * sizeof(double));
 }
 
-Step* Steps::Find(const RankStep& at) noexcept {
+Steps::Known* Steps::FindKnown(const RankStep& at) noexcept {
   const auto rank = ranks_.find(at.rank);
   if (rank == ranks_.end()) {
     return nullptr;
   }
   const auto it = rank->second.steps.find(at.step);
   return it == rank->second.steps.end() ? nullptr : &it->second;
+}
+
+Step* Steps::Find(const RankStep& at) noexcept {
+  return FindKnown(at);
 }
 
 bool Steps::IsForgotten(const RankStep& at) const noexcept {
@@ -90,7 +96,8 @@ void Steps::Unindex(const RankStep& at, const Step& step) noexcept {
   }
 }
 
-void Steps::Erase(Ranks::iterator rank, std::map<std::int64_t, Step>::iterator step) noexcept {
+void Steps::Erase(Ranks::iterator rank, KnownSteps::iterator step) noexcept {
+  EndHold(step->second);
   bytes_ -= BytesOf(step->second);
   Unindex({.rank = rank->first, .step = step->first}, step->second);
   rank->second.steps.erase(step);
@@ -102,6 +109,9 @@ void Steps::Add(const RankStep& at, Step step) {
   try {
     it = rank->second.steps.emplace(at.step, std::move(step)).first;
     Index(at, it->second);
+    if (it->second.holds) {
+      held_.Hold(it->second.rows);
+    }
   } catch (...) {
     if (it != rank->second.steps.end()) {
       Unindex(at, it->second);
@@ -167,6 +177,63 @@ void Steps::LeaseEnded(const RankStep& at, LeaseId lease, std::vector<RowIndex> 
   if (Step* const step = Find(at); step != nullptr && step->lease == lease) {
     step->returned = std::move(returned);
   }
+}
+
+void Steps::Ask(const RankStep& at) noexcept {
+  Known* const step = FindKnown(at);
+  if (step == nullptr || !step->holds) {
+    return;
+  }
+  Rank& rank = ranks_.find(at.rank)->second;
+  step->in_asked.unlink();
+  step->in_asked_of_all.unlink();
+  rank.asked.push_back(*step);
+  asked_.push_back(*step);
+  if (rank.asked.size() > kHeld) {
+    EndHold(rank.asked.front());
+  }
+}
+
+void Steps::LimitHolds(std::int64_t rows_max) noexcept {
+  std::size_t rows = 0;
+  while (held_.Count() > rows_max && rows < kLimitRows && !asked_.empty()) {
+    rows += asked_.front().rows.size();
+    EndHold(asked_.front());
+  }
+}
+
+void Steps::HoldReturned(const RankStep& at) {
+  Step& step = *Find(at);
+  held_.Hold(step.returned);
+  step.holds = true;
+}
+
+void Steps::EndHold(const RankStep& at) noexcept {
+  if (Known* const step = FindKnown(at)) {
+    EndHold(*step);
+  }
+}
+
+void Steps::EndHold(Known& step) noexcept {
+  if (!std::exchange(step.holds, false)) {
+    return;
+  }
+  step.in_asked.unlink();
+  step.in_asked_of_all.unlink();
+  for (const RowIndex row : step.rows) {
+    if (held_.Release(row)) {
+      try {
+        let_go_.push_back(row);
+      } catch (const std::bad_alloc&) {
+        let_go_incomplete_ = true;
+      }
+    }
+  }
+}
+
+std::vector<RowIndex> Steps::TakeLetGo(bool& incomplete) noexcept {
+  incomplete = std::exchange(let_go_incomplete_, false) || incomplete;
+  return std::exchange(let_go_, {});
 }
 
 }  // namespace sluice::controller

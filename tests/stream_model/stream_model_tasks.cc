@@ -35,6 +35,42 @@ void StreamTask::ForgetStepsOf(Index row) {
   std::erase_if(steps, [&deals](const auto& step) { return deals.count(step.second.deal) != 0; });
 }
 
+std::set<Index> StreamTask::Held() const {
+  std::set<Index> held;
+  for (const auto& [id, step] : steps) {
+    held.insert(step.held.begin(), step.held.end());
+  }
+  return held;
+}
+
+void StreamTask::Ask(const StepId& id, std::size_t rows) {
+  constexpr std::size_t kStepsToHold = 64;  // of a rank
+  if (steps[id].holds) {
+    steps[id].asked = ++asks;
+  }
+  const auto by_ask = [this](std::optional<std::int64_t> rank) {
+    std::map<int, StreamStep*> found;
+    for (auto& [of, step] : steps) {
+      if (step.holds && step.asked != 0 && (!rank || of.rank == *rank)) {
+        found[step.asked] = &step;
+      }
+    }
+    return found;
+  };
+  const auto end_hold = [](StreamStep& step) {
+    step.holds = false;
+    step.held.clear();
+  };
+  if (const auto of_rank = by_ask(id.rank); of_rank.size() > kStepsToHold) {
+    end_hold(*of_rank.begin()->second);
+  }
+  for (const auto& [ask, step] : by_ask(std::nullopt)) {
+    if (Held().size() > rows) {
+      end_hold(*step);
+    }
+  }
+}
+
 // Returns "", or the error if one of them does not exist.
 std::string StreamModel::Unknown(const std::string& partition, const std::string& task) const {
   const auto found = partitions.find(partition);
@@ -60,14 +96,23 @@ std::string StreamModel::Ack(const std::string& partition, const std::string& ta
   }
   StreamTask& task = partitions[partition].tasks[task_name];
   int consumed = 0;
+  Indexes acknowledged;
   for (const Index row : partitions[partition].Choose(rows)) {
     if (task.consumed.count(row) == 0 && Under(task, row, lease)) {
       task.TakeFromLeases(row);
       task.consumed.insert(row);
       ++consumed;
+      acknowledged.push_back(row);
+    } else if (!lease) {
+      acknowledged.push_back(row);
     }
   }
-  AutoEvict(partition, partitions[partition].Choose(rows));
+  for (auto& [id, step] : task.steps) {
+    for (const Index row : acknowledged) {
+      step.held.erase(row);
+    }
+  }
+  AutoEvict(partition);
   return std::to_string(consumed);
 }
 
@@ -87,6 +132,7 @@ std::string StreamModel::Release(const std::string& partition, const std::string
     task.consumed.erase(row);
     task.ForgetStepsOf(row);
   }
+  AutoEvict(partition);
   return std::to_string(released);
 }
 
@@ -218,7 +264,7 @@ std::optional<int> StreamModel::TakeClaim(const ClaimRequest& request, const Ind
                        .rows = {rows.begin(), rows.end()}});
   }
   task.consumed.insert(rows.begin(), rows.end());
-  AutoEvict(request.partition, rows);
+  AutoEvict(request.partition);
   return std::nullopt;
 }
 
