@@ -266,8 +266,7 @@ void Controller::TakeAgain(Task& task, const Fetch& fetch, std::int64_t now_us, 
 
 void Controller::Asked(Task& task, const Fetch& fetch) noexcept {
   if (fetch.step) {
-    task.GetSteps().Ask(*fetch.step);
-    task.GetSteps().LimitHolds(source_.RowsToHold());
+    task.GetSteps().Ask(*fetch.step, source_.RowsToHold());
   }
 }
 

@@ -1,14 +1,14 @@
 #include "controller/steps.h"
 
 #include <algorithm>
+#include <iterator>
 #include <new>
 #include <utility>
 
 namespace sluice::controller {
 namespace {
 
-constexpr RowIndex kListRows = 64;        // rows that share a list of by_rows_
-constexpr std::size_t kLimitRows = 2048;  // see LimitHolds()
+constexpr RowIndex kListRows = 64;  // rows that share a list of by_rows_
 
 }  // namespace
 
@@ -97,7 +97,7 @@ void Steps::Unindex(const RankStep& at, const Step& step) noexcept {
 }
 
 void Steps::Erase(Ranks::iterator rank, KnownSteps::iterator step) noexcept {
-  EndHold(step->second);
+  EndHold(rank->second, step->second);
   bytes_ -= BytesOf(step->second);
   Unindex({.rank = rank->first, .step = step->first}, step->second);
   rank->second.steps.erase(step);
@@ -179,26 +179,20 @@ void Steps::LeaseEnded(const RankStep& at, LeaseId lease, std::vector<RowIndex> 
   }
 }
 
-void Steps::Ask(const RankStep& at) noexcept {
+void Steps::Ask(const RankStep& at, std::int64_t rows_max) noexcept {
   Known* const step = FindKnown(at);
   if (step == nullptr || !step->holds) {
     return;
   }
   Rank& rank = ranks_.find(at.rank)->second;
-  step->in_asked.unlink();
-  step->in_asked_of_all.unlink();
-  rank.asked.push_back(*step);
-  asked_.push_back(*step);
-  if (rank.asked.size() > kHeld) {
-    EndHold(rank.asked.front());
+  if (step->in_asked.is_linked()) {
+    step->in_asked.unlink();
+  } else {
+    rank.asked_rows += std::ssize(step->rows);
   }
-}
-
-void Steps::LimitHolds(std::int64_t rows_max) noexcept {
-  std::size_t rows = 0;
-  while (held_.Count() > rows_max && rows < kLimitRows && !asked_.empty()) {
-    rows += asked_.front().rows.size();
-    EndHold(asked_.front());
+  rank.asked.push_back(*step);
+  while (rank.asked.size() > kHeld || rank.asked_rows > rows_max / std::ssize(ranks_)) {
+    EndHold(rank, rank.asked.front());
   }
 }
 
@@ -210,16 +204,18 @@ void Steps::HoldReturned(const RankStep& at) {
 
 void Steps::EndHold(const RankStep& at) noexcept {
   if (Known* const step = FindKnown(at)) {
-    EndHold(*step);
+    EndHold(ranks_.find(at.rank)->second, *step);
   }
 }
 
-void Steps::EndHold(Known& step) noexcept {
+void Steps::EndHold(Rank& rank, Known& step) noexcept {
   if (!std::exchange(step.holds, false)) {
     return;
   }
-  step.in_asked.unlink();
-  step.in_asked_of_all.unlink();
+  if (step.in_asked.is_linked()) {
+    step.in_asked.unlink();
+    rank.asked_rows -= std::ssize(step.rows);
+  }
   for (const RowIndex row : step.rows) {
     if (held_.Release(row)) {
       try {

@@ -6,14 +6,14 @@
 // forgotten, not on how many steps are remembered.
 //
 // A step may *hold* its rows: AUTOEVICT must not remove them, so that the step can be repeated. The
-// steps that a rank has asked for hold their rows until it has asked for kHeld others, in the order
+// steps that a rank has asked for hold their rows until it has asked for enough others, in the order
 // of its last calls. A share that was dealt to a rank which has not asked for it yet holds its rows
 // until it is forgotten.
 //
 //   ranks_:   rank -> step -> Step
 //   deals_:   (deal, step) -> Deal: the ranks that have a share
 //   by_rows_: row / 64 -> | Deal*, row % 64 | Deal*, row % 64 | ...
-//   asked_:   the holding steps that were asked for, of all ranks; Rank::asked: of one rank
+//   asked:    rank -> Step, Step, ...: those that it asked for and that hold, by its last call
 //
 // Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
@@ -45,7 +45,7 @@ struct Step {
 class Steps {
  public:
   static constexpr std::size_t kKept = 1024;        // per rank
-  static constexpr std::size_t kHeld = 64;          // steps per rank that were asked for and hold
+  static constexpr std::size_t kHeld = 64;          // per rank, of those that it asked for
   static constexpr std::int64_t kRanksMax = 65536;  // ranks are below it
 
   Steps() = default;
@@ -67,12 +67,10 @@ class Steps {
   // The step's lease ended; `returned`: its rows that became free.
   void LeaseEnded(const RankStep& at, LeaseId lease, std::vector<RowIndex> returned) noexcept;
 
-  // The rank got its step. If kHeld others of its steps that it asked for hold their rows, the hold
-  // of the one that it asked for longest ago ends. No effect if the step is not known.
-  void Ask(const RankStep& at) noexcept;
-  // Ends the holds of steps that were asked for, of some thousand rows at most, while steps hold
-  // more than `rows_max` rows: first of the steps that were asked for longest ago.
-  void LimitHolds(std::int64_t rows_max) noexcept;
+  // The rank got its step. The holds of the steps that it asked for longest ago end if more than
+  // kHeld of them hold, or if they have more rows than the rank's part of `rows_max`. No effect if
+  // the step is not known or does not hold.
+  void Ask(const RankStep& at, std::int64_t rows_max) noexcept;
   // Makes the step hold the rows that its lease returned. REQUIRES: known; it does not hold.
   // Errors: std::bad_alloc; nothing changed then.
   void HoldReturned(const RankStep& at);
@@ -92,16 +90,14 @@ class Steps {
       boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
   struct Known : Step {
     explicit Known(Step step) : Step(std::move(step)) {}
-    Hook in_asked;          // of its rank
-    Hook in_asked_of_all;
+    Hook in_asked;  // of its rank
   };
-  template <Hook Known::*kHook>
-  using KnownList =
-      boost::intrusive::list<Known, boost::intrusive::member_hook<Known, Hook, kHook>,
-                             boost::intrusive::constant_time_size<false>>;
   using KnownSteps = std::map<std::int64_t, Known>;
   struct Rank {
-    KnownList<&Known::in_asked> asked;  // by last call
+    boost::intrusive::list<Known, boost::intrusive::member_hook<Known, Hook, &Known::in_asked>,
+                           boost::intrusive::constant_time_size<false>>
+        asked;
+    std::int64_t asked_rows = 0;
     KnownSteps steps;
     std::int64_t forgotten = -1;  // the highest step that was too old
   };
@@ -123,9 +119,8 @@ class Steps {
   void Unindex(const RankStep& at, const Step& step) noexcept;
   void Erase(Ranks::iterator rank, KnownSteps::iterator step) noexcept;
   [[nodiscard]] Known* FindKnown(const RankStep& at) noexcept;
-  void EndHold(Known& step) noexcept;
+  void EndHold(Rank& rank, Known& step) noexcept;
 
-  KnownList<&Known::in_asked_of_all> asked_;  // by last call
   Ranks ranks_;
   std::map<std::pair<std::int64_t, std::int64_t>, Deal> deals_;
   std::map<RowIndex, std::vector<RowOfDeal>> by_rows_;

@@ -224,7 +224,8 @@ class Fetching:
             max_rows: a put beyond this number of rows raises FullError, or waits for `wait_s`. 0 means no limit.
             max_bytes: the same limit for the bytes of values.
             tasks: the tasks that will consume the partition.
-            autoevict: removes a row as soon as all of `tasks` have consumed it.
+            autoevict: removes a row as soon as all of `tasks` have consumed it. The rows of the last 64 steps of each
+                rank stay, so that a step can be repeated (docs/streaming.md); so do leased rows until ack().
             ttl_s: removes the partition when it was not used for this time. 0 means never.
         """
         words: list[Arg] = ["PARTITION.CREATE", partition_id]

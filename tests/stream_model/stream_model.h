@@ -73,7 +73,7 @@ struct StreamTask {
   void ForgetStepsOf(Index row);
   // Rows that steps hold.
   [[nodiscard]] std::set<Index> Held() const;
-  // The rank got its step. Steps hold `rows` rows at most, except those not asked for yet.
+  // The rank got its step. The steps that the ranks asked for have `rows` rows at most that hold.
   void Ask(const StepId& id, std::size_t rows);
 };
 
@@ -98,7 +98,7 @@ struct StreamPartition {
   // Returns the number removed: 0 or 1.
   std::size_t Remove(Index index);
   [[nodiscard]] std::int64_t Bytes() const;
-  // The most rows that steps of a task hold.
+  // The most rows that steps of a task hold, of those that were asked for.
   [[nodiscard]] std::size_t RowsToHold() const;
   [[nodiscard]] bool Holds(const std::string& field) const;
   // Returns "", or the error if STRICT refuses it.

@@ -45,29 +45,26 @@ std::set<Index> StreamTask::Held() const {
 
 void StreamTask::Ask(const StepId& id, std::size_t rows) {
   constexpr std::size_t kStepsToHold = 64;  // of a rank
-  if (steps[id].holds) {
-    steps[id].asked = ++asks;
+  if (!steps[id].holds) {
+    return;
   }
-  const auto by_ask = [this](std::optional<std::int64_t> rank) {
-    std::map<int, StreamStep*> found;
-    for (auto& [of, step] : steps) {
-      if (step.holds && step.asked != 0 && (!rank || of.rank == *rank)) {
-        found[step.asked] = &step;
-      }
+  steps[id].asked = ++asks;
+  std::set<std::int64_t> ranks;
+  std::map<int, StreamStep*> of_rank;  // those that hold, by last call
+  std::size_t rows_of_rank = 0;
+  for (auto& [of, step] : steps) {
+    ranks.insert(of.rank);
+    if (of.rank == id.rank && step.holds && step.asked != 0) {
+      of_rank[step.asked] = &step;
+      rows_of_rank += step.rows.size();
     }
-    return found;
-  };
-  const auto end_hold = [](StreamStep& step) {
-    step.holds = false;
-    step.held.clear();
-  };
-  if (const auto of_rank = by_ask(id.rank); of_rank.size() > kStepsToHold) {
-    end_hold(*of_rank.begin()->second);
   }
-  for (const auto& [ask, step] : by_ask(std::nullopt)) {
-    if (Held().size() > rows) {
-      end_hold(*step);
-    }
+  while (of_rank.size() > kStepsToHold || rows_of_rank > rows / ranks.size()) {
+    StreamStep& oldest = *of_rank.begin()->second;
+    rows_of_rank -= oldest.rows.size();
+    oldest.holds = false;
+    oldest.held.clear();
+    of_rank.erase(of_rank.begin());
   }
 }
 
