@@ -6,9 +6,9 @@
 // forgotten, not on how many steps are remembered.
 //
 // A step may *hold* its rows: AUTOEVICT must not remove them, so that the step can be repeated. The
-// steps that a rank has asked for hold their rows until it has asked for enough others, in the order
-// of its last calls. A share that was dealt to a rank which has not asked for it yet holds its rows
-// until it is forgotten.
+// steps that a rank has asked for hold their rows until it has asked for enough others, in the
+// order of its last calls. A share that was dealt to a rank which has not asked for it yet holds
+// its rows until it is forgotten.
 //
 //   ranks_:   rank -> step -> Step
 //   deals_:   (deal, step) -> Deal: the ranks that have a share
@@ -127,7 +127,7 @@ class Steps {
   HeldRows held_;
   std::vector<RowIndex> let_go_;  // see TakeLetGo()
   bool let_go_incomplete_ = false;
-  std::int64_t bytes_ = 0;        // except of held_
+  std::int64_t bytes_ = 0;  // except of held_
 };
 
 }  // namespace sluice::controller

@@ -100,7 +100,7 @@ class Stream final : public store::Attachment, public RowSource {
   // Their numbers in the partition, as of fields_version_; nullopt if no row has the field.
   mutable std::vector<std::optional<std::uint32_t>> field_ids_;
   mutable std::uint64_t fields_version_ = 0;
-  std::size_t followed_ = 0;    // how many of fields_ are in use
+  std::size_t followed_ = 0;  // how many of fields_ are in use
   RowIndex evict_from_ = 0;   // where SomeEvictable() continues
   HeldRows in_replies_;       // that are not sent yet
   std::int64_t charged_ = 0;

@@ -88,8 +88,9 @@ class Streams final : public store::Listener, public engine::WaiterService {
   // The same for all rows of the partition: a first batch now, the others at later accesses to the
   // partition's tasks.
   void EvictSome(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
-  // The same for the rows that the steps of a rank hold no more. Call it after each command that may
-  // have ended a hold. If there are more than some thousand rows, later accesses evict the others.
+  // The same for the rows that the steps of a rank hold no more. Call it after each command that
+  // may have ended a hold. If there are more than some thousand rows, later accesses evict the
+  // others.
   void EvictLetGo(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
   // Applies changed terms of the partition. Waiting fetches of a task or field that STRICT does not
   // allow get their error. Errors: std::bad_alloc.
