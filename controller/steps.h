@@ -83,6 +83,7 @@ class Steps {
   // again or removed. Sets `incomplete` if there was no memory to list them all.
   [[nodiscard]] std::vector<RowIndex> TakeLetGo(bool& incomplete) noexcept;
 
+  [[nodiscard]] bool Empty() const noexcept { return ranks_.empty(); }
   [[nodiscard]] std::int64_t Bytes() const noexcept { return bytes_ + held_.Bytes(); }
 
  private:

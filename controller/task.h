@@ -85,7 +85,7 @@ class Task {
   [[nodiscard]] std::size_t Waiters() const;
   // Returns true if the task is as new: no rows taken, no steps, no waiters.
   [[nodiscard]] bool Unused() const {
-    return consumed_.Count() == 0 && leases_.Count() == 0 && steps_.Bytes() == 0 && Waiters() == 0;
+    return consumed_.Count() == 0 && leases_.Count() == 0 && steps_.Empty() && Waiters() == 0;
   }
   [[nodiscard]] std::int64_t Bytes() const;
 
