@@ -27,4 +27,7 @@ Status CheckName(std::string_view what, std::string_view name);
 // invalid UTF-8 become \xNN, so every client can decode the message.
 std::string Printable(std::string_view text);
 
+// Returns `text` in quotes, as redis-cli prints it: only printable ASCII stays as it is.
+std::string Quoted(std::string_view text);
+
 }  // namespace sluice

@@ -85,6 +85,7 @@ std::string_view RequestParser::ErrorText() const {
 
 RequestParser::Found RequestParser::ReadStart() {
   begin_ = parsed_;
+  request_bytes_ = 0;
   args_.clear();
   if (args_.capacity() > kArgsKept) {
     args_ = std::vector<Argument>();
@@ -294,6 +295,7 @@ inline RequestParser::Found RequestParser::AddArgument(Argument argument) {
 }
 
 RequestParser::Event RequestParser::Finish() {
+  request_bytes_ = parsed_ - begin_;
   begin_ = parsed_;
   state_ = State::kStart;
   return Event::kRequest;

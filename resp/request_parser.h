@@ -78,6 +78,9 @@ class RequestParser {
 
   // Capacity in bytes of the input buffer and the list of arguments, for limits and accounting.
   [[nodiscard]] std::size_t BufferBytes() const;
+  // Bytes in the input buffer: after kRequest those of the request, and what was received behind
+  // it.
+  [[nodiscard]] std::size_t QueryBytes() const { return request_bytes_ + filled_ - begin_; }
   // True between requests, if no byte of the next request was received.
   [[nodiscard]] bool Idle() const;
 
@@ -124,11 +127,12 @@ class RequestParser {
   // Offsets into buffer_: begin_ <= parsed_ <= filled_ <= capacity_.
   std::unique_ptr<char[]> buffer_;
   std::size_t capacity_ = 0;
-  std::size_t begin_ = 0;    // of the request being parsed
-  std::size_t parsed_ = 0;   // up to here
-  std::size_t filled_ = 0;   // end of the received bytes
-  std::size_t scanned_ = 0;  // kInline: no newline before this offset
-  bool was_full_ = false;    // the last read filled the buffer
+  std::size_t begin_ = 0;          // of the request being parsed
+  std::size_t parsed_ = 0;         // up to here
+  std::size_t request_bytes_ = 0;  // after kRequest: before begin_
+  std::size_t filled_ = 0;         // end of the received bytes
+  std::size_t scanned_ = 0;        // kInline: no newline before this offset
+  bool was_full_ = false;          // the last read filled the buffer
 
   State state_ = State::kStart;
   std::vector<Argument> args_;

@@ -32,6 +32,7 @@ declare -A why=(
   [libxxhash-dev]="hashes keys"
   [redis-tools]="redis-cli, to talk to the server"
   [redis-server]="what tests and benchmarks compare with"
+  [tcl]="runs the test suite of Redis"
   [nodejs]="runs the Redis clients of Node"
   [npm]="installs them"
   [php-cli]="runs the Redis clients of PHP"
@@ -236,6 +237,34 @@ need_python_client() {
   quietly "pip install $1" pip_of "$venv" install --no-deps --target "$folder" -r "$pins" || exit 1
   touch "$stamp"
 }
+
+# --- the test suite of Redis
+
+# Debian's source package of Redis, unpacked in build/. Its list of packages is fetched into build/, too: the system's own
+# lists stay as they are.
+redis_version=5:7.0.15-1~deb12u10
+redis_suite=$root/build/redis-suite/redis-7.0.15
+need_redis_suite() {
+  need_packages tcl
+  [[ ! -e $redis_suite/runtest ]] || return 0
+  quietly "apt-get source redis" fetch_redis_suite || exit 1
+}
+
+fetch_redis_suite() (
+  folder=$root/build/redis-suite
+  mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+  cd "$folder"
+  for archive in debian debian-security; do
+    suite=bookworm${archive#debian}
+    printf 'deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
+      "http://deb.debian.org/$archive" "$suite"
+  done >sources.list
+  options=(-o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=-
+    -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=)
+  apt-get "${options[@]}" update
+  apt-get "${options[@]}" source --download-only "redis=$redis_version"
+  tar -xzf redis_7.0.15.orig.tar.gz
+)
 
 # --- building
 

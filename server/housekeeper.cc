@@ -80,9 +80,6 @@ void Housekeeper::Expire() {
     store::RemovedNames removed(server_.memory);
     engine::Engine::Turn turn(server_.engine, server_.clock);
     engine::EngineLock& lock = turn.Enter();
-    if (server_.pause.On(server_.clock.NowUs())) {
-      return;
-    }
     more = !server_.store(lock).RemoveExpired(kNamesAtOnce, removed);
     NoteHold(turn);
     while (!removed.TakeApart()) {

@@ -35,6 +35,7 @@ struct StringValue {
   Text text;
   Blob blob;                   // not null: the value is its first `blob_bytes` bytes
   std::size_t blob_bytes = 0;  // less than the blob's size if APPEND reserved space
+  bool edited = false;         // by APPEND or SETRANGE
   [[nodiscard]] std::string_view View() const {
     return blob.IsNull() ? text.View() : std::string_view(blob.data(), blob_bytes);
   }

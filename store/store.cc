@@ -60,6 +60,7 @@ void Store::Changed(std::string_view name) noexcept {
 }
 
 Result<Name*> Store::MakePartition(std::string_view name) {
+  FindToWrite(name);  // removes an expired name before the revision is taken
   // `made` is the revision of the write that creates the partition.
   const Partition::Birth birth = {
       .made = revision_ + 1,

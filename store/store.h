@@ -1,7 +1,7 @@
 // Store: the server's named objects: partitions of rows, and Redis strings.
 //
 // An expired name does not exist for any call. The next call that finds it, or RemoveExpired(),
-// removes it.
+// removes it, but not before the time of KeepExpiredUntil().
 //
 // Every call is atomic: an error means that nothing changed. A write has two phases: reserve may
 // fail (checks, memory, keys), apply cannot fail (noexcept). std::bad_alloc in the first phase
@@ -149,12 +149,14 @@ class Store {
   // Appends to `page` up to `count` names at places >= `from`, and all others at the last place.
   // Errors: std::bad_alloc.
   void ListNames(std::uint64_t from, std::size_t count, NamePage& page) const;
-  // Null if the store is empty.
+  // Null if the store is empty, or if only names that have expired were found.
   [[nodiscard]] Text RandomName();
 
   // Removes up to `count` expired names. Moves to `removed` what awaits deferred destruction,
   // including expired partitions that other calls removed. Returns false if there are more.
   bool RemoveExpired(std::size_t count, RemovedNames& removed) noexcept;
+  // Until then (Unix time) expired names are hidden, but only a write of the same name removes one.
+  void KeepExpiredUntil(std::int64_t ms) noexcept { keep_expired_until_ms_ = ms; }
   [[nodiscard]] std::int64_t NowMs() const { return clock_.WallUs() / 1000; }
   [[nodiscard]] std::size_t Expiries() const;  // number of names with an expiry
   [[nodiscard]] std::int64_t AverageTtlMs() const;
@@ -173,19 +175,21 @@ class Store {
 
  private:
   struct Tables;
-  // Returns null if the name does not exist. Removes the name if it has expired. Touches a
-  // partition.
+  // Returns null if the name does not exist. Removes the name if it has expired, unless it is kept.
+  // Touches a partition.
   Name* Find(std::string_view name) noexcept;
+  // As FindPartition(). Errors: kWrongType, kStale.
+  Result<Partition*> FindPartitionOf(std::string_view name, const RowSet& rows);
+  // As Find(), and removes a name that is kept.
+  Name* FindToWrite(std::string_view name) noexcept;
   // As in Redis, a name still exists in the millisecond in which it expires. A partition that was
   // idle for longer than its TTL has also expired.
   [[nodiscard]] bool HasExpired(const Name& name, std::int64_t now_ms) const noexcept;
   // Touches a partition with a TTL that is in use.
   [[nodiscard]] bool IsIdle(Partition& partition, std::int64_t now_ms) const noexcept;
-  // As FindPartition(). Errors: kWrongType, kStale.
-  Result<Partition*> FindPartitionOf(std::string_view name, const RowSet& rows);
   // Creates an empty partition. Errors: as Insert.
   Result<Name*> MakePartition(std::string_view name);
-  // REQUIRES: the name does not exist. Errors: kOom; std::bad_alloc.
+  // REQUIRES: the name does not exist, not even expired. Errors: kOom; std::bad_alloc.
   Result<Name*> Insert(std::string_view name, std::unique_ptr<Partition> partition);
   // Removes the name from all tables.
   std::unique_ptr<Name> Unlink(Name& name) noexcept;
@@ -204,6 +208,7 @@ class Store {
   // makes incarnations that no earlier run has used.
   std::int64_t started_us_;
   std::int64_t expired_names_ = 0;
+  std::int64_t keep_expired_until_ms_ = 0;
   std::uint64_t random_;  // of RandomName()
   std::unique_ptr<Tables> tables_;
 };

@@ -33,11 +33,21 @@ Name* Store::Find(std::string_view name) noexcept {
   }
   const std::int64_t now_ms = NowMs();
   if (HasExpired(*found, now_ms)) {
-    Expire(*found);
+    if (now_ms >= keep_expired_until_ms_) {
+      Expire(*found);
+    }
     return nullptr;
   }
   if (found->partition != nullptr) {
     found->partition->Touch(now_ms);
+  }
+  return found;
+}
+
+Name* Store::FindToWrite(std::string_view name) noexcept {
+  Name* const found = Find(name);
+  if (Name* const kept = found == nullptr ? tables_->names.Find(name) : nullptr; kept != nullptr) {
+    Expire(*kept);
   }
   return found;
 }
@@ -135,6 +145,9 @@ void Store::PutExpiry(Name& name, std::int64_t expires_ms) noexcept {
 
 bool Store::RemoveExpired(std::size_t count, RemovedNames& removed) noexcept {
   const std::int64_t now_ms = NowMs();
+  if (now_ms < keep_expired_until_ms_) {
+    return true;
+  }
   ExpiryIndex& expiries = tables_->expiries;
   for (; count > 0 && !expiries.empty() && HasExpired(*expiries.begin(), now_ms); --count) {
     Expire(*expiries.begin());
@@ -198,7 +211,8 @@ void Store::ListNames(std::uint64_t from, std::size_t count, NamePage& page) con
 }
 
 Text Store::RandomName() {
-  for (;;) {
+  constexpr int kTries = 100;  // as in Redis: all names may have expired and be kept
+  for (int i = 0; i < kTries; ++i) {
     random_ = random_ * 6364136223846793005U + 1442695040888963407U;  // Knuth's MMIX
     const std::uint64_t mixed = random_ ^ (random_ >> 29);
     Name* const name = tables_->names.Pick(mixed);
@@ -206,6 +220,7 @@ Text Store::RandomName() {
       return name == nullptr ? Text() : name->name;
     }
   }
+  return {};
 }
 
 std::size_t Store::Names() const {

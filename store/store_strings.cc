@@ -18,7 +18,7 @@ std::int64_t GrowthOf(const Name& name, const StringWrite& write) {
 Result<bool> Store::SetStrings(std::span<StringWrite> writes, SetIf condition) {
   Tables& tables = *tables_;
   for (const StringWrite& write : writes) {
-    const Name* const found = Find(write.key);
+    const Name* const found = FindToWrite(write.key);
     if ((condition == SetIf::kMissing && found != nullptr) ||
         (condition == SetIf::kPresent && found == nullptr)) {
       return false;

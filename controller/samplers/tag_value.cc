@@ -30,10 +30,7 @@ std::string_view MemberOf(std::string_view tag, std::string_view spelled) noexce
 
 double WeightOf(std::string_view tag, std::string_view spelled) noexcept {
   const auto number = store::ParseJsonNumber(MemberOf(tag, spelled));
-  if (!number || (number->integer && number->negative)) {
-    return 0;
-  }
-  const double value = number->integer ? static_cast<double>(number->magnitude) : number->real;
+  const double value = number ? number->ToDouble() : 0;
   return value > 0 ? std::min(value, kWeightMax) : 0;
 }
 

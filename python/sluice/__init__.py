@@ -34,6 +34,7 @@ from sluice.kv import (
     kv_list,
     kv_put,
 )
+from sluice.loader import StreamingDataLoader
 from sluice.metadata import BatchMeta, KVBatchMeta
 from sluice.samplers import (
     BaseSampler,
@@ -42,9 +43,10 @@ from sluice.samplers import (
     RankAwareSampler,
     SeqlenBalancedSampler,
     SequentialSampler,
+    ServerSampler,
 )
 from sluice.session import Config, close, init
-from sluice.streaming import StreamingDataLoader, StreamingDataset
+from sluice.streaming import StreamingDataset
 
 __all__ = [
     "AsyncTransferQueueClient",
@@ -63,6 +65,7 @@ __all__ = [
     "SeqlenBalancedSampler",
     "SequentialSampler",
     "ServerError",
+    "ServerSampler",
     "SluiceError",
     "StreamingDataLoader",
     "StreamingDataset",

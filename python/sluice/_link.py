@@ -29,7 +29,7 @@ Arg: TypeAlias = "str | bytes | int | float | memoryview"
 """An argument of a command. A large memoryview (C-contiguous bytes) is sent without a copy."""
 
 LARGE_BYTES = 16 << 10
-"""Bulk strings of this size or more are received into recycled memory, and sent without a copy."""
+"""Bulk strings of this size or more are sent without a copy, and received into recycled memory if they may be tensors."""
 
 _READ_BYTES = 64 << 10
 _CHUNK_BYTES = 64 << 20  # largest recv; each recv has the whole time-out
@@ -78,6 +78,7 @@ class Link:
         self._buffer = bytearray(_READ_BYTES)
         self._view = memoryview(self._buffer)
         self._begin = self._end = 0  # bytes that were received and not read yet
+        self._arrays = False  # of the reply that is read now
 
     def set_timeout(self, seconds: float | None) -> None:
         """Sets how long a send or receive may take without moving a byte. None means no limit."""
@@ -131,8 +132,9 @@ class Link:
 
     # --- receiving
 
-    def read(self) -> Any:
+    def read(self, *, arrays: bool = False) -> Any:
         """Reads one reply; Wire.call describes the types. Errors: TimedOut, OSError."""
+        self._arrays = arrays
         with _time_out():
             return self._value()
 
@@ -145,14 +147,18 @@ class Link:
 
     def _bulk(self, size: bytes) -> bytes | npt.NDArray[np.uint8] | None:
         nbytes = int(size)
-        value: bytes | npt.NDArray[np.uint8]
         if nbytes < 0:
             return None
+        value: bytes | npt.NDArray[np.uint8]
         if nbytes < LARGE_BYTES:
             value = self._small(nbytes)
-        else:
+        elif self._arrays:
             value = POOL.take(nbytes)
             self._fill(value.data)
+        else:
+            text = bytearray(nbytes)
+            self._fill(memoryview(text))
+            value = bytes(text)
         self._small(2)
         return value
 
@@ -164,7 +170,7 @@ class Link:
 
     def _verbatim(self, size: bytes) -> Any:
         value = self._bulk(size)
-        return None if value is None else value[4:]
+        return None if value is None else value[4:]  # without "txt:"
 
     def _push(self, count: bytes) -> Any:
         self._array(count)  # a push that was not requested; the reply follows it

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from tensordict import TensorDictBase
 
 from sluice._link import Arg
-from sluice.columns import values_by_row
-from sluice.session import current
-from sluice.wire import lines
+from sluice.errors import RequestError
+from sluice.values import Fields, NotJson, Rows, columns_of, json_text, rows_of_value
+from sluice.wire import Wire, lines
 
 Tag = Mapping[str, Any]
 DataParser = Callable[[dict[str, Any]], Any]
 
-_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+Where: TypeAlias = "Sequence[tuple[str, str, Any]]"
+"""Conditions on tags: (name, operator, value). All must hold. Operators: = != < <= > >= PREFIX, and IN with a list."""
+
+Pad: TypeAlias = "tuple[str, float]"
+"""("left" or "right", the value) with which ragged tensors are padded."""
 
 
 def name_list(names: Sequence[str] | str) -> list[str]:
@@ -43,6 +45,29 @@ def block(wait_s: float | None) -> list[Arg]:
     return ["BLOCK", max(1, round(wait_s * 1000))] if wait_s > 0 else []
 
 
+def where_words(where: Where) -> list[Arg]:
+    """Returns WHERE with these conditions. Raises ValueError for a value that is not JSON."""
+    words: list[Arg] = ["WHERE", len(where)] if where else []
+    for name, op, value in where:
+        try:
+            words += [name, op, value if isinstance(value, str) else json_text(value, exact=False)]
+        except NotJson as error:
+            raise ValueError(f"where: the value of '{name}' is not JSON{error}") from None
+    return words
+
+
+def selection(match: str | None, where: Where, select_fields: Sequence[str] | str | None) -> list[Arg]:
+    """Returns MATCH, WHERE and FIELDS."""
+    words: list[Arg] = ["MATCH", match] if match is not None else []
+    fields = ["FIELDS", *listed("select_fields", name_list(select_fields))] if select_fields is not None else []
+    return [*words, *where_words(where), *fields]
+
+
+def padding(pad: Pad | None) -> list[Arg]:
+    """Returns PAD."""
+    return [] if pad is None else ["PAD", *pad]
+
+
 def tag_texts(keys: list[str], tags: Sequence[Tag]) -> list[str]:
     """Returns the tags as JSON texts. Raises ValueError for a wrong number of tags, and for a tag that is not JSON."""
     if len(tags) != len(keys):
@@ -50,28 +75,22 @@ def tag_texts(keys: list[str], tags: Sequence[Tag]) -> list[str]:
     texts = []
     for key, tag in zip(keys, tags, strict=True):
         try:
-            texts.append(_json(dict(tag)))
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the tag of '{key}' is not JSON: {error}") from error
+            texts.append(json_text(dict(tag), exact=False))
+        except NotJson as error:
+            raise ValueError(f"the tag of '{key}' is not JSON{error}") from None
     return texts
 
 
-def field_names(fields: TensorDictBase | Mapping[str, Any] | None) -> list[str]:
-    """Returns the field names of a TensorDict (which itself iterates over its rows) or of a mapping."""
-    return [] if fields is None else [str(name) for name in fields.keys()]  # noqa: SIM118
-
-
-def parsed(fields: TensorDictBase | Mapping[str, Any], rows: int, data_parser: DataParser) -> dict[str, Any]:
+def parsed(fields: Fields, rows: int, data_parser: DataParser) -> dict[str, Any]:
     """Calls `data_parser` on the columns and returns them. Raises ValueError if it changes fields or numbers of rows."""
     columns: dict[str, Any] = {}
-    for name in field_names(fields):
-        value = fields.get(name)
-        if isinstance(value, torch.Tensor):
-            columns[name] = list(value.unbind()) if value.is_nested else value
-        elif isinstance(value, np.ndarray) and value.dtype != object:
-            columns[name] = value
+    for name, value in columns_of(fields).items():
+        each = rows_of_value(name, value, rows)
+        if isinstance(each, torch.Tensor):
+            # A dense column may be an array: the parser changes it in place.
+            columns[name] = list(each.unbind()) if each.is_nested else value if isinstance(value, np.ndarray) else each
         else:
-            columns[name] = values_by_row(name, value, rows)
+            columns[name] = each
     sizes = {name: len(value) for name, value in columns.items()}
     data_parser(columns)
     for name in sizes.keys() | columns.keys():
@@ -80,9 +99,29 @@ def parsed(fields: TensorDictBase | Mapping[str, Any], rows: int, data_parser: D
     return columns
 
 
-def utf8_fields(partition_id: str, fields: TensorDictBase | Mapping[str, Any] | None) -> set[str]:
+def utf8_fields(wire: Wire, partition_id: str, fields: Mapping[str, Rows]) -> set[str]:
     """Returns the fields that have dtype utf8 in the partition (made by another client) and are not tensors here."""
-    there = current().wire.call("KV.FIELDS", partition_id, repeat=True)
+    there = wire.call("KV.FIELDS", partition_id, repeat=True)
     utf8 = {str(entry[0], "utf-8") for entry in there if entry[1] == b"utf8"}
-    columns: Any = () if fields is None else fields.items()
-    return {name for name, value in columns if name in utf8 and not isinstance(value, torch.Tensor)}
+    return {name for name, rows in fields.items() if name in utf8 and not isinstance(rows, torch.Tensor)}
+
+
+def put_columns(
+    wire: Wire,
+    put: Sequence[Arg],
+    fields: Mapping[str, Rows],
+    encoded: Callable[..., list[Arg]],
+    columns: Sequence[Arg],
+    wait_s: float | None,
+) -> Any:
+    """Sends KV.MPUT with the columns of fields. Text is sent as utf8 if another client made the field with dtype utf8.
+
+    `encoded`: makes the columns again, with the argument `utf8`.
+    """
+    try:
+        return wire.call(*put, *columns, wait_s=wait_s)
+    except RequestError as error:
+        utf8 = utf8_fields(wire, str(put[1]), fields) if error.code == "DTYPE" else set()
+        if not utf8:
+            raise
+    return wire.call(*put, *encoded(utf8=utf8), wait_s=wait_s)

@@ -45,6 +45,16 @@ def joined_info(batches: Sequence[Batch]) -> dict[str, Any]:
     return joined
 
 
+def joined_incarnations(batches: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Returns the joined incarnations of batches. Raises ValueError if a partition was made again between two of them."""
+    joined: dict[str, int] = {}
+    for i, batch in enumerate(batches):
+        for name, number in batch.items():
+            if joined.setdefault(name, number) != number:
+                raise ValueError(f"partition {name!r} was made again: batch {i} is of incarnation {number}, not {joined[name]}")
+    return joined
+
+
 def not_empty(batches: Sequence[Batch]) -> Sequence[Batch]:
     """Returns the batches with rows. If there are none, returns the first batch, for its other contents."""
     return [batch for batch in batches if len(batch)] or batches[:1]

@@ -10,28 +10,56 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from tensordict import TensorDict, TensorDictBase
 
+from sluice._calls import async_variant
 from sluice._link import Arg
-from sluice.arguments import DataParser, block, listed, name_list, parsed, tag_texts, utf8_fields
-from sluice.columns import decode, encode
+from sluice.arguments import (
+    DataParser,
+    Pad,
+    Tag,
+    Where,
+    block,
+    listed,
+    name_list,
+    padding,
+    parsed,
+    put_columns,
+    selection,
+    tag_texts,
+)
+from sluice.columns import encode
 from sluice.errors import CallTimeout, RequestError, ServerError
 from sluice.fetching import Fetching, fetch_words, read_rows
 from sluice.field_schema import schema_of
-from sluice.kv import kv_list
 from sluice.metadata import BatchMeta
 from sluice.own_sampler import OwnSampler
-from sluice.rows import checked, describe, describe_all, in_order, listing, positions_by_partition, rows_of, schema_of_stored
+from sluice.rows import (
+    RowsOf,
+    checked,
+    describe,
+    describe_all,
+    in_order,
+    incarnation_of,
+    listing,
+    metadata_of,
+    positions_by_partition,
+    read,
+    rows_of,
+    schema_of_stored,
+    tags_of_partitions,
+    written_rows,
+)
 from sluice.samplers import BaseSampler, server_arguments
 from sluice.session import current
-from sluice.wire import async_variant, lines, packed, unpacked
+from sluice.values import Rows, field_rows, some_rows
+from sluice.wire import lines, unpacked
 
-Columns = TensorDictBase | Mapping[str, Any]
 Status = tuple[torch.Tensor | None, torch.Tensor | None]
 
 
@@ -70,9 +98,10 @@ class TransferQueueClient(Fetching):
         self._announce(partition_id)
         fields = name_list(data_fields)
         if mode == "insert":
-            return self._insert(partition_id, batch_size)
+            put: list[Arg] = ["KV.MPUT", partition_id, "NEW", batch_size, "RETURN", "INCARNATION"]
+            return metadata_of(written_rows(partition_id, self._session.wire.call(*put)), None, None, None)
         if mode == "force_fetch":
-            return describe_all(current().wire, partition_id, fields, ["FIELDS", *listed("data_fields", fields)])
+            return describe_all(self._session.wire, partition_id, fields, ["FIELDS", *listed("data_fields", fields)])
         if mode != "fetch":
             raise ValueError(f"mode must be 'fetch', 'force_fetch' or 'insert', got {mode!r}")
         if task_name is None:
@@ -88,63 +117,70 @@ class TransferQueueClient(Fetching):
         partition_id: str | None = None,
         data_parser: DataParser | None = None,
         *,
+        tags: Sequence[Tag] | None = None,
+        dedup: bool = False,
         wait_s: float | None = 0.0,
     ) -> BatchMeta:
         """Writes a TensorDict [n] and returns its metadata, with all rows ready.
 
         With `metadata`, writes into its n rows, and merges its custom_meta into their tags. The rows of one partition
         are written in one step. The fields are added to `metadata`, which is returned. Without `metadata`, writes into
-        new rows of partition_id. `data_parser` and `wait_s` are as in kv_batch_put.
+        new rows of partition_id, with these `tags`. `data_parser`, `dedup` and `wait_s` are as in kv_batch_put.
 
-        Raises ValueError with neither of the two, for different numbers of rows, and for rows that do not exist or are
-        named twice.
+        Raises ValueError with neither of the two, for different numbers of rows, for rows that do not exist or are
+        named twice, and for tags beside metadata. All values are checked before the first row is written.
         """
         rows = data.batch_size[0] if data.batch_size else 0
         if metadata is None and partition_id is None:
             raise ValueError("put needs metadata or a partition_id")
+        if metadata is not None and tags is not None:
+            raise ValueError("the tags of existing rows are the custom_meta of the metadata")
         if rows == 0 or (metadata is not None and metadata.size != rows):
             expected = "at least one row" if metadata is None else f"the {metadata.size} rows of the metadata"
             raise ValueError(f"the data have batch_size {list(data.batch_size)}, expected {expected}")
-        values = data if data_parser is None else parsed(data, rows, data_parser)
+        fields = field_rows(data if data_parser is None else parsed(data, rows, data_parser), rows)
+        schema = schema_of(fields)
         if metadata is None:
-            metadata = self._put_new(values, rows, str(partition_id), wait_s)
+            metadata = self._put_new(fields, rows, str(partition_id), tags, dedup, wait_s)
         else:
-            self._put_into(metadata, values, wait_s)
-        metadata.field_schema.update(schema_of(values, rows))
+            self._put_into(metadata, fields, dedup, wait_s)
+        metadata.field_schema.update(schema)
         metadata.production_status = np.ones(rows, np.int8)
         return metadata
 
-    def get_data(self, metadata: BatchMeta) -> TensorDict:
-        """Reads the fields and rows of the metadata: a TensorDict [n] in its order. Values are as in kv_batch_get.
+    def get_data(self, metadata: BatchMeta, *, dedup: bool = False, pad: Pad | None = None) -> TensorDict:
+        """Reads the fields and rows of the metadata: a TensorDict [n] in its order. Values and options are as in kv_batch_get.
 
         Raises ValueError for a row that does not exist, and for a field that is not ready; the text names them.
         """
         if not metadata.size or not metadata.field_schema:
             return TensorDict({}, batch_size=[metadata.size])
-        session = current()
+        session = self._session
         parts = positions_by_partition(metadata)
-        fields = ["FIELDS", *listed("fields", list(metadata.field_schema))]
-        gets = [["KV.MGET", name, "ROWS", _rows(metadata, positions), *fields] for name, positions in parts.items()]
-        replies = [checked(reply) for reply in session.wire.pipeline(*gets, repeat=True)]
+        fields = list(metadata.field_schema)
+        words = ["FIELDS", *listed("fields", fields), *padding(pad), *(["DICT"] if dedup else [])]
+        gets = [["KV.MGET", name, *rows_of(metadata, name, positions).words, *words] for name, positions in parts.items()]
+        replies = session.wire.pipeline(*gets, repeat=True, arrays=True)
         data = [
-            decode(reply, len(positions), allow_pickle=session.config.allow_pickle)
-            for reply, positions in zip(replies, parts.values(), strict=True)
+            read(session.wire, get, reply, fields, len(positions), allow_pickle=session.config.allow_pickle)
+            for get, reply, positions in zip(gets, replies, parts.values(), strict=True)
         ]
         return data[0] if len(data) == 1 else in_order(data, [i for positions in parts.values() for i in positions])
 
     def set_custom_meta(self, metadata: BatchMeta) -> None:
         """Merges custom_meta into the tags of the rows. Raises ValueError for a row that does not exist."""
-        for name, positions in positions_by_partition(metadata).items():
-            current().wire.call(*self._write(metadata, name, positions))
+        for write in [self._write(metadata, name, rows) for name, rows in positions_by_partition(metadata).items()]:
+            self._session.wire.call(*write)
 
-    def clear_samples(self, metadata: BatchMeta) -> None:
-        """Removes the rows of the metadata. Rows that do not exist are ignored."""
+    def clear_samples(self, metadata: BatchMeta, *, select_fields: Sequence[str] | str | None = None) -> None:
+        """Removes the rows of the metadata, or only these fields of the rows. Rows that do not exist are ignored."""
+        words = selection(None, (), select_fields)
         for name, positions in positions_by_partition(metadata).items():
-            current().wire.call("KV.CLEAR", name, "ROWS", _rows(metadata, positions), repeat=True)
+            self._session.wire.call("KV.CLEAR", name, *rows_of(metadata, name, positions).words, *words, repeat=True)
 
     def clear_partition(self, partition_id: str) -> None:
         """Removes a partition with all its rows, tasks and limits."""
-        session = current()
+        session = self._session
         session.wire.call("KV.CLEAR", partition_id)
         self._announced.discard(partition_id)
         if session.config.sampler is not None:
@@ -173,7 +209,7 @@ class TransferQueueClient(Fetching):
         reply = self._unless_missing("TASK.STATUS", partition_id, task_name, "BITMAP")
         if reply is not None:
             return _status(reply[b"rows"], reply[b"consumed_rows"])
-        rows = [row["index"] for row in listing(current().wire, partition_id)]
+        rows = [row["index"] for row in listing(self._session.wire, partition_id)]
         if not rows and partition_id not in self.get_partition_list():
             return None, None
         return torch.tensor(rows, dtype=torch.int64), torch.zeros(len(rows), dtype=torch.int8)
@@ -188,12 +224,12 @@ class TransferQueueClient(Fetching):
 
         Raises ValueError if the partition does not exist.
         """
-        current().wire.call("TASK.RESET", partition_id, *([task_name] if task_name is not None else []))
+        self._session.wire.call("TASK.RESET", partition_id, *([task_name] if task_name is not None else []))
         return True
 
     def get_partition_list(self) -> list[str]:
         """Returns the names of all partitions."""
-        return [str(name, "utf-8") for name in current().wire.call("PARTITION.LIST", repeat=True)]
+        return [str(name, "utf-8") for name in self._session.wire.call("PARTITION.LIST", repeat=True)]
 
     # --- by key
 
@@ -205,31 +241,40 @@ class TransferQueueClient(Fetching):
         names = [keys] if isinstance(keys, str) else list(keys)
         if create:
             self._announce(partition_id)
-            _, indexes = current().wire.call("KV.MPUT", partition_id, "KEYS", *listed("keys", names))
-            return describe(current().wire, partition_id, unpacked(indexes).tolist(), None)
-        index_of = {row["key"]: row["index"] for row in listing(current().wire, partition_id)}
+            put = ["KV.MPUT", partition_id, "KEYS", *listed("keys", names), "RETURN", "INCARNATION"]
+            return describe(self._session.wire, written_rows(partition_id, self._session.wire.call(*put)), None)
+        incarnation = incarnation_of(self._session.wire, partition_id)
+        index_of = {row["key"]: row["index"] for row in listing(self._session.wire, partition_id)}
         missing = [name for name in names if name not in index_of]
         if missing:
             raise RequestError("NOKEY", f"partition '{partition_id}' has no rows {missing}")
-        return describe(current().wire, partition_id, [index_of[name] for name in names], None)
+        rows = RowsOf(partition_id, [index_of[name] for name in names], incarnation)
+        return describe(self._session.wire, rows, None)
 
     def kv_retrieve_keys(self, global_indexes: Sequence[int] | int, partition_id: str) -> list[str]:
         """Returns the keys of these rows. Raises ValueError for rows that do not exist; the text names them."""
         rows = [global_indexes] if isinstance(global_indexes, int) else list(global_indexes)
-        key_of = {row["index"]: row["key"] for row in listing(current().wire, partition_id)}
+        key_of = {row["index"]: row["key"] for row in listing(self._session.wire, partition_id)}
         missing = [row for row in rows if row not in key_of]
         if missing:
             raise RequestError("NOKEY", f"partition '{partition_id}' has no rows with indexes {missing}")
         return [key_of[row] for row in rows]
 
-    def kv_list(self, partition_id: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
-        """Returns keys and tags, {partition: {key: tag}}, of one partition or of all."""
-        return kv_list(partition_id)
+    def kv_list(
+        self,
+        partition_id: str | None = None,
+        *,
+        match: str | None = None,
+        where: Where = (),
+        select_fields: Sequence[str] | str | None = None,
+    ) -> dict[str, dict[str, dict[str, Any]]]:
+        """Returns {partition: {key: tag}}. The arguments are as in sluice.kv_list."""
+        return tags_of_partitions(self._session.wire, partition_id, selection(match, where, select_fields))
 
     # --- helpers
 
     def _take(self, fields: Sequence[str], count: int, partition: str, task: str, config: dict[str, Any]) -> BatchMeta:
-        session = current()
+        session = self._session
         sampler = self._sampler(config.pop("sampler", None), partition)
         wait_s = 0.0 if session.config.polling_mode else session.config.timeout_s
         words = server_arguments(sampler)
@@ -250,7 +295,8 @@ class TransferQueueClient(Fetching):
             return self._nothing(command(), ended=time.monotonic() - asked < wait_s * 0.9)
         metadata = read_rows(reply, partition, task).metadata
         if metadata:
-            metadata.field_schema = schema_of_stored(session.wire, partition, metadata.global_indexes, fields, described)
+            rows = rows_of(metadata, partition, range(len(metadata)))
+            metadata.field_schema = schema_of_stored(session.wire, rows, fields, described)
         return metadata
 
     def _sample_here(
@@ -264,15 +310,16 @@ class TransferQueueClient(Fetching):
         wait_s: float,
     ) -> BatchMeta | None:
         """Returns a batch by a sampler that the server does not have. Returns None if it samples nothing within wait_s."""
-        wire = current().wire
-        rows = OwnSampler(wire, sampler, partition, task, fields).take(count, config, wait_s)
+        wire = self._session.wire
+        own = OwnSampler(wire, sampler, partition, task, fields)
+        rows = own.take(count, config, wait_s)
         if rows is None:
             return BatchMeta.empty({"end": True})
-        return describe(wire, partition, rows, fields) if rows else None
+        return describe(wire, RowsOf(partition, rows, own.incarnation), fields) if rows else None
 
     def _nothing(self, fetch: Sequence[Arg], *, ended: bool) -> BatchMeta:
         """Returns or raises the result of a fetch that found too few rows."""
-        session = current()
+        session = self._session
         if ended:
             return BatchMeta.empty({"end": True})
         if session.config.polling_mode:
@@ -281,31 +328,29 @@ class TransferQueueClient(Fetching):
         why = str(why) if isinstance(why, ServerError) else str(why, "utf-8")
         raise CallTimeout(f"too few rows for task '{fetch[2]!s}' within {session.config.timeout_s:g} s: {why}")
 
-    def _put_new(self, columns: Columns, rows: int, partition: str, wait_s: float | None) -> BatchMeta:
+    def _put_new(
+        self, fields: Mapping[str, Rows], rows: int, partition: str, tags: Sequence[Tag] | None, dedup: bool, wait_s: float | None
+    ) -> BatchMeta:
+        texts = [] if tags is None else ["TAGS", *lines(tag_texts([f"row {i}" for i in range(rows)], tags))]
+        put: list[Arg] = ["KV.MPUT", partition, "NEW", rows, *block(wait_s), "RETURN", "INCARNATION", *texts]
+        encoded = self._encoder(fields, rows, dedup)
+        columns = encoded()
         self._announce(partition)
-        _, indexes = self._mput(["KV.MPUT", partition, "NEW", rows], columns, rows, wait_s)
-        return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
+        written = put_columns(self._session.wire, put, fields, encoded, columns, wait_s)
+        return metadata_of(written_rows(partition, written), None, None, tags)
 
-    def _put_into(self, metadata: BatchMeta, columns: Columns, wait_s: float | None) -> None:
+    def _put_into(self, metadata: BatchMeta, fields: Mapping[str, Rows], dedup: bool, wait_s: float | None) -> None:
+        puts = []
         for partition, positions in positions_by_partition(metadata).items():
-            part = columns if len(positions) == len(metadata) else rows_of(columns, len(metadata), positions)
-            self._mput(self._write(metadata, partition, positions), part, len(positions), wait_s)
+            whole = len(positions) == len(metadata)
+            part = fields if whole else {name: some_rows(rows, positions) for name, rows in fields.items()}
+            encoded = self._encoder(part, len(positions), dedup)
+            puts.append((self._write(metadata, partition, positions, wait_s), part, encoded, encoded()))
+        for put in puts:
+            put_columns(self._session.wire, *put, wait_s)
 
-    def _mput(self, put: Sequence[Arg], columns: Columns, rows: int, wait_s: float | None) -> Any:
-        """Sends KV.MPUT with these columns. Text is sent as utf8 if another client made the field with dtype utf8."""
-        session = current()
-        encoded = functools.partial(encode, columns, rows, allow_pickle=session.config.allow_pickle)
-        try:
-            return session.wire.call(*put, *block(wait_s), *encoded(), wait_s=wait_s)
-        except RequestError as error:
-            utf8 = utf8_fields(str(put[1]), columns) if error.code == "DTYPE" else set()
-            if not utf8:
-                raise
-        return session.wire.call(*put, *block(wait_s), *encoded(utf8=utf8), wait_s=wait_s)
-
-    def _insert(self, partition: str, rows: int) -> BatchMeta:
-        _, indexes = current().wire.call("KV.MPUT", partition, "NEW", rows)
-        return BatchMeta(unpacked(indexes).tolist(), [partition] * rows)
+    def _encoder(self, fields: Mapping[str, Rows], rows: int, dedup: bool) -> Callable[..., list[Arg]]:
+        return functools.partial(encode, fields, rows, allow_pickle=self._session.config.allow_pickle, dedup=dedup)
 
     def _complete(self, partition: str) -> bool:
         """Returns whether at least one row was made, and all rows that EXPECT announced, if it did."""
@@ -314,15 +359,15 @@ class TransferQueueClient(Fetching):
 
     def _unless_missing(self, *command: Arg) -> Any:
         """Returns the reply, or None if the partition or the task does not exist."""
-        [reply] = current().wire.pipeline(command, repeat=True)
+        [reply] = self._session.wire.pipeline(command, repeat=True)
         if isinstance(reply, RequestError) and reply.code in ("NOPARTITION", "NOTASK"):
             return None
         return checked(reply)
 
-    def _write(self, metadata: BatchMeta, partition: str, positions: Sequence[int]) -> list[Arg]:
+    def _write(self, metadata: BatchMeta, partition: str, positions: Sequence[int], wait_s: float | None = 0.0) -> list[Arg]:
         rows = [str(metadata.global_indexes[i]) for i in positions]
         tags = lines(tag_texts(rows, [metadata.custom_meta[i] for i in positions]))
-        return ["KV.MPUT", partition, "ROWS", _rows(metadata, positions), "TAGS", *tags]
+        return ["KV.MPUT", partition, *rows_of(metadata, partition, positions).words, *block(wait_s), "TAGS", *tags]
 
     async_get_meta = async_variant(get_meta)
     async_put = async_variant(put)
@@ -349,10 +394,6 @@ def get_client() -> TransferQueueClient:
     """Returns a client over the connection of this process. Raises NotInitialized without one."""
     current()
     return TransferQueueClient()
-
-
-def _rows(metadata: BatchMeta, positions: Sequence[int]) -> memoryview:
-    return packed([metadata.global_indexes[i] for i in positions])
 
 
 def _status(rows: Any, ones: Any) -> Status:

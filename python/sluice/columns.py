@@ -1,14 +1,16 @@
-"""Converts TensorDicts to the columns of KV.MPUT, and columns of the server to TensorDicts.
+"""Converts the rows of fields to the columns of KV.MPUT, and columns of the server to TensorDicts.
 
 put                      on the wire          returned as
 dense tensor [n, ...]    its dtype            the same
-nested tensor, n rows    its dtype, ragged    jagged if rows differ only in their first dimension, else strided;
-                                              dense if all rows have the same shape
+nested tensor, n rows,   its dtype, ragged    jagged if rows differ only in their first dimension, else strided;
+n tensors                                     dense if all rows have the same shape. Rows of different rank (put in
+                                              separate calls) are a NonTensorStack of tensors
 NumPy arrays             as tensors           tensors
-n x bytes                bytes                NonTensorStack
+n x bytes, dtype S       bytes                NonTensorStack
 n x str, None, bool,     json                 NonTensorStack. All of these have one dtype, so the rows of a field can
 int, finite float, list,                      be put one by one in any mixture. (If another client made the field
-dict with str keys                            with dtype utf8, str is sent as utf8.)
+dict with str keys,                           with dtype utf8, str is sent as utf8.) NumPy scalars are returned as
+NumPy scalars, dtype U                        Python's
 n x other objects        json, but a pickle   NonTensorStack if pickles are allowed, else an error
 
 A cell of a json field that holds a pickle begins with the byte 0x80. No JSON text begins with this byte.
@@ -25,19 +27,12 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
-from tensordict import NonTensorData, NonTensorStack, TensorDict, TensorDictBase
+from tensordict import NonTensorStack, TensorDict
 
 from sluice._link import Arg
+from sluice.errors import RequestError
+from sluice.values import DTYPES, NotJson, Rows, joined, json_text, ragged
 from sluice.wire import packed, unpacked
-
-DTYPES = {
-    str(dtype).removeprefix("torch."): dtype
-    for dtype in (
-        *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
-        *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2),
-    )
-}
-"""The tensor dtypes of the server, by name. The names are those of torch."""
 
 Blob: TypeAlias = "bytes | npt.NDArray[np.uint8]"
 
@@ -48,7 +43,7 @@ _PICKLE = 0x80  # every pickle since protocol 2 begins with this byte
 
 
 def encode(
-    fields: TensorDictBase | Mapping[str, Any],
+    fields: Mapping[str, Rows],
     rows: int,
     *,
     allow_pickle: bool,
@@ -61,14 +56,13 @@ def encode(
     are sent. `dedup`: equal rows of a field are sent and stored once. `utf8`: fields whose strings are sent as utf8
     and not as JSON.
 
-    Errors: ValueError for a field with another number of rows, TypeError for a dtype or object that cannot be stored.
+    Errors: ValueError for rows of different dtypes or ranks, TypeError for a dtype or object that cannot be stored.
     Both name the field.
     """
     arguments: list[Arg] = []
-    for name in fields.keys():  # noqa: SIM118  -- a TensorDict iterates over its rows
-        value = fields.get(name)
-        column = _text(name, value, rows) if name in utf8 else _column(str(name), value, rows, allow_pickle)
-        arguments += ["COLUMN", str(name), *(_distinct(*column, rows) if dedup else _spelled(*column))]
+    for name, value in fields.items():
+        column = _text(name, value) if name in utf8 else _column(name, value, allow_pickle)
+        arguments += ["COLUMN", name, *(_distinct(*column, rows) if dedup else _spelled(*column))]
     return arguments
 
 
@@ -82,27 +76,21 @@ def _spelled(dtype: str, shape: npt.NDArray[np.int64] | tuple[int, ...], data: m
     return [dtype, "SHAPES", shape.shape[1], packed(shape), *positions, "BLOB", data]
 
 
-def _column(name: str, value: Any, rows: int, allow_pickle: bool) -> _Column:
-    if isinstance(value, torch.Tensor):
-        return _nested(name, value, rows) if value.is_nested else _dense(name, value, rows)
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return _dense(name, _from_numpy(name, value), rows)
-    return _objects(name, values_by_row(name, value, rows), allow_pickle)
+def _column(name: str, rows: Rows, allow_pickle: bool) -> _Column:
+    if isinstance(rows, torch.Tensor):
+        return _nested(name, rows) if rows.is_nested else (_dtype(name, rows), tuple(rows.shape[1:]), _bytes_of(rows))
+    if all(isinstance(row, torch.Tensor) for row in rows):
+        return _ragged(name, rows)
+    if all(isinstance(row, bytes) for row in rows):
+        return _strings("bytes", rows)
+    return _strings("json", [_json(name, i, row, allow_pickle) for i, row in enumerate(rows)])
 
 
-def _dense(name: str, tensor: torch.Tensor, rows: int) -> _Column:
-    if tensor.dim() == 0 or tensor.shape[0] != rows:
-        raise ValueError(f"field '{name}' has shape {list(tensor.shape)}; its first dimension must be {rows}, the number of rows")
-    return _dtype(name, tensor), tuple(tensor.shape[1:]), _bytes_of(tensor)
-
-
-def _nested(name: str, tensor: torch.Tensor, rows: int) -> _Column:
-    if tensor.size(0) != rows:
-        raise ValueError(f"field '{name}' has {tensor.size(0)} rows, expected {rows}")
+def _nested(name: str, tensor: torch.Tensor) -> _Column:
     if tensor.layout == torch.jagged and tensor._lengths is None and tensor._ragged_idx == 1 and tensor.dim() > 1:  # type: ignore[attr-defined]
         values, lengths = tensor.values(), tensor.offsets().diff().cpu().numpy()  # type: ignore[attr-defined]
         if values.shape[0] == lengths.sum():
-            shapes = np.empty((rows, values.dim()), np.int64)
+            shapes = np.empty((len(lengths), values.dim()), np.int64)
             shapes[:, 0], shapes[:, 1:] = lengths, values.shape[1:]
             return _dtype(name, tensor), shapes, _bytes_of(values)
     return _ragged(name, list(tensor.unbind()))
@@ -114,7 +102,8 @@ def _ragged(name: str, tensors: Sequence[torch.Tensor]) -> _Column:
     for i, tensor in enumerate(tensors):
         if tensor.dim() != first.dim() or tensor.dtype != first.dtype:
             raise ValueError(
-                f"field '{name}': row {i} is {tensor.dtype} of rank {tensor.dim()}, row 0 is {first.dtype} of rank {first.dim()}"
+                f"field '{name}': row {i} is {tensor.dtype} of rank {tensor.dim()}, row 0 is {first.dtype} of rank "
+                f"{first.dim()}; put rows of different rank in separate calls"
             )
     dtype = _dtype(name, first)
     data = _bytes_of(torch.cat([tensor.detach().reshape(-1) for tensor in tensors]))
@@ -123,40 +112,10 @@ def _ragged(name: str, tensors: Sequence[torch.Tensor]) -> _Column:
     return dtype, np.array([tensor.shape for tensor in tensors], np.int64).reshape(len(tensors), first.dim()), data
 
 
-def values_by_row(name: str, value: Any, rows: int) -> list[Any]:
-    """Returns one object per row of a value that is not a tensor. Errors: ValueError, TypeError; both name the field."""
-    if isinstance(value, NonTensorData):
-        shared = value.data
-        if not (isinstance(shared, np.ndarray) and shared.dtype == object and shared.shape[:1] == (rows,)):
-            return [shared] * rows
-        value = shared  # TensorDict stores an array of objects like this
-    if isinstance(value, NonTensorStack):
-        value = value.tolist()
-    if isinstance(value, TensorDictBase) or not isinstance(value, (list, tuple, np.ndarray)):
-        raise TypeError(
-            f"field '{name}' is a {type(value).__name__}; expected a tensor, a NumPy array, or a list or NonTensorStack of "
-            "one value per row (use flatten_keys() for a nested TensorDict)"
-        )
-    if len(value) != rows:
-        raise ValueError(f"field '{name}' has {len(value)} values for {rows} rows")
-    return list(value)
-
-
-def _objects(name: str, values: list[Any], allow_pickle: bool) -> _Column:
-    if all(_is_numeric(value) for value in values):
-        return _ragged(name, [_from_numpy(name, v) if isinstance(v, np.ndarray) else v for v in values])
-    if all(type(value) is bytes for value in values):
-        dtype, cells = "bytes", values
-    else:
-        dtype, cells = "json", [_json(name, i, value, allow_pickle) for i, value in enumerate(values)]
-    return _strings(dtype, cells)
-
-
-def _text(name: str, value: Any, rows: int) -> _Column:
+def _text(name: str, rows: Rows) -> _Column:
     """Returns the column of a utf8 field. Raises TypeError for a value that is not str."""
-    values = values_by_row(name, value, rows)
-    if all(type(value) is str for value in values):
-        return _strings("utf8", [value.encode("utf-8", "surrogatepass") for value in values])
+    if isinstance(rows, list) and all(isinstance(row, str) for row in rows):
+        return _strings("utf8", [row.encode("utf-8", "surrogatepass") for row in rows])
     raise TypeError(f"field '{name}' is utf8: its values must be str")
 
 
@@ -164,31 +123,15 @@ def _strings(dtype: str, cells: Sequence[bytes]) -> _Column:
     return dtype, np.array([[len(cell)] for cell in cells], np.int64), memoryview(b"".join(cells))
 
 
-def _is_numeric(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype != object)
-
-
 def _json(name: str, row: int, value: Any, allow_pickle: bool) -> bytes:
     """Returns JSON text that reads back as the same value, or a pickle of any other value."""
-    if _is_json(value):
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
-    if not allow_pickle:
-        raise TypeError(
-            f"field '{name}', row {row}: JSON cannot represent this {type(value).__name__} exactly; "
-            "init({'allow_pickle': True}) allows pickles, for jobs that trust all writers"
-        )
+    try:
+        return json_text(value).encode("utf-8", "surrogatepass")
+    except NotJson as error:
+        if not allow_pickle:
+            hint = "init({'allow_pickle': True}) allows pickles, for jobs that trust all writers"
+            raise TypeError(f"field '{name}', row {row}{error}; {hint}") from None
     return pickle.dumps(value, protocol=5)
-
-
-def _is_json(value: Any) -> bool:
-    kind = type(value)
-    if kind is float:
-        return math.isfinite(value)
-    if kind is list:
-        return all(map(_is_json, value))
-    if kind is dict:
-        return all(type(key) is str and _is_json(item) for key, item in value.items())
-    return value is None or kind in (bool, int, str)
 
 
 def _dtype(name: str, tensor: torch.Tensor) -> str:
@@ -196,13 +139,6 @@ def _dtype(name: str, tensor: torch.Tensor) -> str:
     if dtype not in DTYPES:
         raise TypeError(f"field '{name}' is {tensor.dtype}; the server stores {', '.join(DTYPES)}")
     return dtype
-
-
-def _from_numpy(name: str, array: npt.NDArray[Any]) -> torch.Tensor:
-    try:
-        return torch.from_numpy(np.ascontiguousarray(array).reshape(array.shape))
-    except TypeError:
-        raise TypeError(f"field '{name}' is a NumPy array of {array.dtype}; the server stores {', '.join(DTYPES)}") from None
 
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
@@ -250,7 +186,7 @@ def decode(reply: Sequence[Any], rows: int, *, allow_pickle: bool) -> TensorDict
     for name, dtype, shape, shapes, data, *positions in reply:
         name, dtype = str(name, "utf-8"), str(dtype, "ascii")
         at = unpacked(positions[0]) if positions else None
-        each = None if shapes is None else unpacked(shapes).reshape(-1, len(shape) - 1)
+        each = None if -1 not in shape else unpacked(shapes).reshape(-1, len(shape) - 1)  # PAD sends shapes of dense fields, too
         if dtype in DTYPES:
             fields[name] = _tensor(_as_tensor(data, DTYPES[dtype]), shape, each, at)
         else:
@@ -278,23 +214,30 @@ def _tensor(
         ends = shapes.prod(axis=1).cumsum().tolist()
         parts = [flat[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
         flat, shapes = torch.cat([parts[i] for i in at.tolist()]), shapes[at]
-    rest = shapes[0, 1:]
-    if (shapes[:, 1:] == rest).all():
-        offsets = torch.zeros(len(shapes) + 1, dtype=torch.int64)
-        offsets[1:] = torch.from_numpy(shapes[:, 0].cumsum())
-        lengths = shapes[:, 0]
-        if (lengths == lengths[0]).all():
-            return flat.reshape(len(shapes), *shapes[0].tolist())
-        return torch.nested.nested_tensor_from_jagged(
-            flat.reshape(-1, *rest.tolist()),
-            offsets,
-            min_seqlen=int(lengths.min()),
-            max_seqlen=int(lengths.max()),
-        )
-    ends = shapes.prod(axis=1).cumsum().tolist()
-    return torch.nested.nested_tensor(
-        [flat[b:e].reshape(s) for b, e, s in zip([0, *ends], ends, shapes.tolist(), strict=False)], layout=torch.strided
-    )
+    if (shapes == shapes[0]).all():
+        return flat.reshape(len(shapes), *shapes[0].tolist())
+    return ragged(flat, shapes)
+
+
+def decode_rows(reply: Sequence[Any], fields: Sequence[str] | None, *, allow_pickle: bool) -> TensorDict:
+    """Returns the TensorDict of a reply in the format `rows`: the way to read rows of different rank.
+
+    `fields`: the fields to return; None means those that all rows have, sorted by name. Errors: RequestError for a row
+    or a field that was removed; as decode().
+    """
+    each = [{str(cell[0], "utf-8"): cell[1:] for cell in row or ()} for row in reply]
+    names = sorted(set(each[0]).intersection(*each)) if fields is None else fields
+    columns: dict[str, Any] = {}
+    for name in names:
+        if any(name not in row for row in each):
+            raise RequestError("NOTREADY", f"field '{name}' is not ready in one of the rows")
+        dtype = str(each[0][name][0], "ascii")
+        cells = [row[name] for row in each]
+        if dtype in DTYPES:
+            columns[name] = joined([_as_tensor(data, DTYPES[dtype]).reshape(shape) for _, shape, data in cells])
+        else:
+            columns[name] = NonTensorStack(*(_READ_CELL[dtype](name, bytes(data), allow_pickle) for _, _, data in cells))
+    return TensorDict(columns, batch_size=[len(reply)])
 
 
 def _cells(data: Blob, lengths: npt.NDArray[np.int64] | None) -> list[bytes]:

@@ -50,7 +50,7 @@ class CallTimeout(SluiceError, TimeoutError):
 
 
 _REQUEST_ERRORS = frozenset(
-    {"ERR", "NOPARTITION", "NOKEY", "NOFIELD", "NOTASK", "NOTREADY", "DTYPE", "SHAPE", "BADTAG", "WRONGTYPE"}
+    {"ERR", "NOPARTITION", "NOKEY", "NOFIELD", "NOTASK", "NOTREADY", "DTYPE", "SHAPE", "BADTAG", "STALE", "WRONGTYPE"}
 )
 
 

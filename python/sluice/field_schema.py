@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import numpy as np
 import torch
-from tensordict import TensorDictBase
+
+from sluice.values import Rows
 
 Schema = dict[str, Any]
 Shape = tuple[int, ...]
@@ -30,17 +30,15 @@ def field_schema(dtype: torch.dtype | None, shapes: Sequence[Shape | None]) -> S
     return schema | ({"per_sample_shapes": list(shapes)} if nested else {})
 
 
-def schema_of(data: TensorDictBase | Mapping[str, Any], rows: int) -> dict[str, Schema]:
-    """Returns the field_schema of columns as kv_batch_put takes them, with this number of rows."""
-    return {str(name): _schema_of_value(value, rows) for name, value in data.items()}
+def schema_of(fields: Mapping[str, Rows]) -> dict[str, Schema]:
+    """Returns the field_schema of the rows of fields."""
+    return {name: _schema_of_rows(rows) for name, rows in fields.items()}
 
 
-def _schema_of_value(value: Any, rows: int) -> Schema:
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        value = torch.from_numpy(value)
-    if isinstance(value, torch.Tensor) and not value.is_nested:
-        return field_schema(value.dtype, [tuple(value.shape[1:])] * rows)
-    each = value.unbind() if isinstance(value, torch.Tensor) else value if isinstance(value, list) else []
+def _schema_of_rows(rows: Rows) -> Schema:
+    if isinstance(rows, torch.Tensor) and not rows.is_nested:
+        return field_schema(rows.dtype, [tuple(rows.shape[1:])] * len(rows))
+    each = rows.unbind() if isinstance(rows, torch.Tensor) else rows
     if each and all(isinstance(row, torch.Tensor) for row in each):
         return field_schema(each[0].dtype, [tuple(row.shape) for row in each])
     return field_schema(None, [])

@@ -11,22 +11,37 @@ out) and CallTimeout from the connection; NotInitialized without one.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 import torch
-from tensordict import TensorDict, TensorDictBase
+from tensordict import NonTensorData, TensorDict, TensorDictBase
 
+from sluice._calls import async_variant
 from sluice._link import Arg
-from sluice.arguments import DataParser, Tag, block, listed, name_list, parsed, tag_texts, utf8_fields
-from sluice.columns import decode, encode
-from sluice.errors import RequestError, ServerError
+from sluice.arguments import (
+    DataParser,
+    Pad,
+    Tag,
+    Where,
+    block,
+    listed,
+    name_list,
+    padding,
+    parsed,
+    put_columns,
+    selection,
+    tag_texts,
+)
+from sluice.columns import encode
+from sluice.errors import RequestError
 from sluice.metadata import KVBatchMeta
-from sluice.rows import pipeline_in_parts, read_tags
+from sluice.rows import checked, pipeline_in_parts, read, read_tags, tags_of_partitions
 from sluice.session import current
-from sluice.wire import async_variant, lines
+from sluice.values import Fields, field_rows
+from sluice.wire import Wire, lines
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -106,6 +121,7 @@ def kv_batch_get(
     select_fields: Sequence[str] | str | None = None,
     *,
     dedup: bool = False,
+    pad: Pad | None = None,
 ) -> TensorDict:
     """Reads rows, in the order of `keys`.
 
@@ -114,10 +130,12 @@ def kv_batch_get(
         partition_id: their partition.
         select_fields: the fields to read, in this order. The default is all fields that these rows have, sorted by name.
         dedup: rows that share storage (see `kv_batch_put`) are sent once.
+        pad: ("left" or "right", value): ragged tensors come dense, padded with this value.
 
     Returns:
         A TensorDict [n]. Values are as they were put: dense if all rows have one shape (one scalar per row: [n]),
-        nested otherwise; objects as NonTensorStack. Tensors are writable and share memory with nothing else.
+        nested otherwise (a NonTensorStack if ranks differ); objects as NonTensorStack. Tensors are writable and share
+        memory with nothing else.
 
     Raises:
         ValueError: the partition, a key or a field does not exist, or a field is not ready in one of the rows. The text
@@ -126,17 +144,15 @@ def kv_batch_get(
     names = [keys] if isinstance(keys, str) else list(keys)
     session = current()
     key_list = listed("keys", names)
-    wanted = ["FIELDS", *listed("select_fields", name_list(select_fields))] if select_fields is not None else []
-    get: list[Arg] = ["KV.MGET", partition_id, "KEYS", *key_list, *wanted, *(["DICT"] if dedup else [])]
-    if wanted:
-        reply = session.wire.call(*get, repeat=True)
-    else:
-        reply, there = session.wire.pipeline(get, ["KV.FIELDS", partition_id], repeat=True)
-        if isinstance(reply, ServerError):
-            raise reply
-        _refuse_gaps(names, partition_id, {entry[0] for entry in reply}, there)
-        reply.sort(key=lambda entry: entry[0])  # the order of the server differs from run to run
-    return decode(reply, len(names), allow_pickle=session.config.allow_pickle)
+    fields = None if select_fields is None else name_list(select_fields)
+    wanted = [] if fields is None else ["FIELDS", *listed("select_fields", fields)]
+    get: list[Arg] = ["KV.MGET", partition_id, "KEYS", *key_list, *wanted, *padding(pad), *(["DICT"] if dedup else [])]
+    fetches = [get, ["KV.FIELDS", partition_id]] if fields is None else [get]
+    reply, *there = session.wire.pipeline(*fetches, repeat=True, arrays=True)
+    data = read(session.wire, get, reply, fields, len(names), allow_pickle=session.config.allow_pickle)
+    if there:
+        _refuse_gaps(session.wire, names, partition_id, {str(name) for name in data.keys()}, there[0])  # noqa: SIM118
+    return data
 
 
 def kv_batch_get_by_meta(meta: KVBatchMeta, select_fields: Sequence[str] | str | None = None) -> TensorDict:
@@ -153,23 +169,25 @@ def kv_batch_get_by_meta(meta: KVBatchMeta, select_fields: Sequence[str] | str |
     return kv_batch_get(meta.keys, meta.partition_id, fields)
 
 
-def kv_list(partition_id: str | None = None) -> dict[str, dict[str, dict[str, Any]]]:
+def kv_list(
+    partition_id: str | None = None,
+    *,
+    match: str | None = None,
+    where: Where = (),
+    select_fields: Sequence[str] | str | None = None,
+) -> dict[str, dict[str, dict[str, Any]]]:
     """Returns keys and tags of one partition or of all: {partition: {key: tag}}, in the order in which rows were made.
 
-    A partition that is requested by name and does not exist is empty.
+    Only the rows whose key matches the glob `match`, whose tags match `where` (as in fetch), and in which all of
+    select_fields are ready. A partition that is requested by name and does not exist is empty.
     """
-    wire = current().wire
-    names = [partition_id] if partition_id is not None else [str(n, "utf-8") for n in wire.call("KV.LIST", repeat=True)]
-    if not names:
-        return {}
-    replies = wire.pipeline(*(["KV.LIST", name, "FORMAT", "lines"] for name in names), repeat=True)
-    return {name: _tags_by_key(reply) for name, reply in zip(names, replies, strict=True)}
+    return tags_of_partitions(current().wire, partition_id, selection(match, where, select_fields))
 
 
-def kv_clear(keys: Sequence[str] | str, partition_id: str) -> None:
-    """Removes rows. Keys that do not exist are ignored."""
+def kv_clear(keys: Sequence[str] | str, partition_id: str, *, select_fields: Sequence[str] | str | None = None) -> None:
+    """Removes rows, or only these fields of the rows. Keys that do not exist are ignored."""
     names = [keys] if isinstance(keys, str) else list(keys)
-    current().wire.call("KV.CLEAR", partition_id, "KEYS", *listed("keys", names))
+    current().wire.call("KV.CLEAR", partition_id, "KEYS", *listed("keys", names), *selection(None, (), select_fields))
 
 
 # --- helpers
@@ -188,63 +206,46 @@ def _put(
         raise ValueError("expected fields or tags, got neither")
     if fields is not None and data_parser is not None:
         fields = parsed(fields, len(keys), data_parser)
+    values = {} if fields is None else field_rows(fields, len(keys))
     session = current()
     rows = ["KEYS", *listed("keys", keys)]
     head: list[Arg] = ["KV.MPUT", partition_id, *rows, *block(wait_s), "RETURN", "BOTH"]
     if tags is not None:
         head += ["TAGS", *lines(tag_texts(keys, tags))]
-
-    def put(utf8: Collection[str] = ()) -> Any:
-        columns: list[Arg] = []
-        if fields is not None:
-            pickles = session.config.allow_pickle
-            columns = encode(fields, len(keys), allow_pickle=pickles, dedup=dedup, utf8=utf8)
-        return session.wire.call(*head, *columns, wait_s=wait_s)
-
-    try:
-        reply = put()
-    except RequestError as error:
-        utf8 = utf8_fields(partition_id, fields) if error.code == "DTYPE" else set()
-        if not utf8:
-            raise
-        reply = put(utf8)
+    encoded = functools.partial(encode, values, len(keys), allow_pickle=session.config.allow_pickle, dedup=dedup)
+    reply = put_columns(session.wire, head, values, encoded, encoded(), wait_s)
     _, names, now = reply
     return KVBatchMeta(keys, read_tags(now), partition_id, [str(name, "utf-8") for name in names])
 
 
-def _batch_of_one(fields: TensorDictBase | Mapping[str, Any]) -> TensorDictBase | Mapping[str, Any]:
-    if isinstance(fields, TensorDictBase):
-        if fields.batch_size not in (torch.Size([]), torch.Size([1])):
+def _batch_of_one(fields: Fields) -> Fields:
+    if isinstance(fields, TensorDictBase) and fields.batch_size:
+        if fields.batch_size != torch.Size([1]):
             raise ValueError(f"kv_put takes one row, got batch_size {list(fields.batch_size)}; use kv_batch_put")
-        return fields.unsqueeze(0) if not fields.batch_size else fields
+        return fields
     batch: dict[str, Any] = {}
-    for name, value in fields.items():
+    for name in fields.keys():  # noqa: SIM118  -- a TensorDict
+        value: Any = fields.get(name)
         if isinstance(value, torch.Tensor) and value.is_nested:
             raise ValueError(f"field '{name}' is a nested tensor, which has several rows; use kv_batch_put")
-        numeric = isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype != object)
-        batch[name] = value[None] if numeric else [value]
+        value = value.data if isinstance(value, NonTensorData) else value
+        numeric = isinstance(value, torch.Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind not in "OSU")
+        batch[str(name)] = value[None] if numeric else [value]
     return batch
 
 
-def _refuse_gaps(keys: list[str], partition_id: str, got: set[bytes], there: Any) -> None:
+def _refuse_gaps(wire: Wire, keys: list[str], partition_id: str, got: set[str], there: Any) -> None:
     """Raises for a field that only some of the rows have: the reply leaves such a field out."""
-    if isinstance(there, ServerError) or {entry[0] for entry in there} <= got:
+    if {str(entry[0], "utf-8") for entry in checked(there)} <= got:
         return
     questions: list[list[Arg]] = [["KV.FIELDS", partition_id, "KEYS", 1, key] for key in keys]
-    replies = pipeline_in_parts(current().wire, questions)
-    each = [got if isinstance(reply, ServerError) else {entry[0] for entry in reply} for reply in replies]
+    replies = [checked(reply) for reply in pipeline_in_parts(wire, questions)]
+    each = [{str(entry[0], "utf-8") for entry in reply} for reply in replies]
     for name in sorted(set().union(*each) - got):
-        field, lacking = str(name, "utf-8"), next(key for key, names in zip(keys, each, strict=True) if name not in names)
+        lacking = next(key for key, names in zip(keys, each, strict=True) if name not in names)
         raise RequestError(
-            "NOTREADY", f"field '{field}' of row '{lacking}' is not ready, but other rows have it; use select_fields"
+            "NOTREADY", f"field '{name}' of row '{lacking}' is not ready, but other rows have it; use select_fields"
         )
-
-
-def _tags_by_key(reply: Any) -> dict[str, dict[str, Any]]:
-    if isinstance(reply, ServerError):
-        raise reply
-    rows = json.loads(b"[" + bytes(reply).replace(b"\n", b",") + b"]")
-    return {row["key"]: row["tag"] for row in rows}
 
 
 async_kv_put = async_variant(kv_put)

@@ -5,16 +5,22 @@ The first write to a fresh page costs far more than the copy itself: about 12 us
 that are made of this array without a copy (slices, np.asarray, tensors, memoryviews) keep the block. When the last of
 them is gone, the block is free for the next reply.
 
+A block returns at any moment: in any thread, within the collector, between two instructions of `take`. A signal handler
+may also raise at any moment. So no Python code runs when a block returns, there is no lock, and the free blocks are
+the only state: each change of them is one call that is atomic in the interpreter.
+
 Thread safety: any thread. A forked child continues with its own copy.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import mmap
-import os
-import threading
+import weakref
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,14 +36,11 @@ class _LentBlock:
     its own type and skips subclasses.
     """
 
-    def __init__(self, pool: Pool, block: mmap.mmap, nbytes: int) -> None:
-        self._pool = pool
-        self._block = block
+    def __init__(self, block: mmap.mmap, nbytes: int, returned: dict[mmap.mmap, Any]) -> None:
         address: int = np.frombuffer(block, np.uint8).__array_interface__["data"][0]
         self.__array_interface__ = {"version": 3, "shape": (nbytes,), "typestr": "|u1", "data": (address, False)}
-
-    def __del__(self) -> None:
-        self._pool._give_back(self._block)
+        # Not __del__, which would be Python code: this calls returned[block] = ... when this object dies.
+        self._return = weakref.ref(self, functools.partial(returned.__setitem__, block))
 
 
 class Pool:
@@ -45,70 +48,52 @@ class Pool:
 
     def __init__(self, kept_bytes: int = KEPT_BYTES) -> None:
         self._kept_bytes = kept_bytes
-        self._free: dict[int, list[mmap.mmap]] = {}
-        self._free_bytes = 0
-        # Returned blocks that are not sorted in yet. A block may return at any moment, even inside `take`, which holds the lock.
-        self._returned: deque[mmap.mmap] = deque()
-        self._lock = threading.Lock()
-        os.register_at_fork(after_in_child=self._renew_lock)
+        self._free: dict[int, deque[mmap.mmap]] = {}
+        self._returned: dict[mmap.mmap, Any] = {}  # its keys are blocks that are not sorted in yet
 
     @property
     def free_bytes(self) -> int:
         """The number of free bytes that are kept."""
-        self._sort_in()
-        return self._free_bytes
+        self.trim()
+        return self._sum()
 
     def take(self, nbytes: int) -> npt.NDArray[np.uint8]:
         """Returns `nbytes` (> 0) of writable memory, uint8. Its contents are undefined.
 
         Errors: MemoryError.
         """
-        self._sort_in()
+        self.trim()
         size = _block_bytes(nbytes)
-        with self._lock:
-            blocks = self._free.get(size)
-            block = blocks.pop() if blocks else None
-            if block is not None:
-                self._free_bytes -= size
+        block = _taken(self._free[size].pop) if size in self._free else None
         if block is None:
             block = _new_block(size)
-        return np.asarray(_LentBlock(self, block, nbytes))
+        return np.asarray(_LentBlock(block, nbytes, self._returned))
 
-    def _give_back(self, block: mmap.mmap) -> None:
-        self._returned.append(block)
-        self._sort_in()
+    def trim(self) -> None:
+        """Sorts in the blocks that have returned, and drops memory beyond the limit. Each command calls it."""
+        for block in list(self._returned):
+            ours, size = self._returned.pop(block, None) is not None, len(block)
+            if ours and size <= self._kept_bytes:
+                self._free.setdefault(size, deque()).append(block)
+                self._drop(size)
 
-    def _sort_in(self) -> None:
-        # Blocks that return while another thread holds the lock are sorted in by the next call.
-        if not self._returned or not self._lock.acquire(blocking=False):
-            return
-        try:
-            with contextlib.suppress(IndexError):
-                while True:
-                    self._keep(self._returned.popleft())
-        finally:
-            self._lock.release()
+    def _drop(self, used: int) -> None:
+        """Drops the blocks beyond the limit: first those of sizes that were used long ago, last those of size `used`."""
+        while (beyond := self._sum() - self._kept_bytes) > 0:
+            for size, blocks in sorted(self._free.items(), key=lambda item: item[0] == used):
+                while beyond > 0 and _taken(blocks.popleft) is not None:
+                    beyond -= size
 
-    def _keep(self, block: mmap.mmap) -> None:
-        size = len(block)
-        if size > self._kept_bytes:
-            return
-        while self._free_bytes + size > self._kept_bytes:
-            self._drop_one()
-        self._free.setdefault(size, []).append(block)
-        self._free_bytes += size
+    def _sum(self) -> int:
+        return sum(size * len(blocks) for size, blocks in self._free.copy().items())
 
-    def _drop_one(self) -> None:
-        """Drops a block of the size that was used first."""
-        size = next(iter(self._free))
-        blocks = self._free[size]
-        blocks.pop(0)
-        self._free_bytes -= size
-        if not blocks:
-            del self._free[size]
 
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+def _taken(pop: Callable[[], mmap.mmap]) -> mmap.mmap | None:
+    """Returns the block that `pop` takes out of a deque, or None if it is empty: another thread may have been faster."""
+    try:
+        return pop()
+    except IndexError:
+        return None
 
 
 def _block_bytes(nbytes: int) -> int:

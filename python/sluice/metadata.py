@@ -13,7 +13,6 @@ import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,20 @@ import numpy.typing as npt
 import torch
 from tensordict import TensorDictBase
 
-from sluice.batches import equal, joined_info, not_empty, own, parts, permutation, positions_in, refuse_duplicates
+from sluice.batches import (
+    equal,
+    joined_incarnations,
+    joined_info,
+    not_empty,
+    own,
+    parts,
+    permutation,
+    positions_in,
+    refuse_duplicates,
+)
 from sluice.field_schema import Schema, Shape, joined_schema, schema_of, schema_of_rows, shapes_of
+from sluice.samples import Sample, Samples
+from sluice.values import field_rows
 
 Tag = dict[str, Any]
 
@@ -120,17 +131,6 @@ class KVBatchMeta:
         return KVBatchMeta(keys, tags, self.partition_id, self.fields, self.extra_info)
 
 
-@dataclass(frozen=True)
-class Sample:
-    """One row of a BatchMeta, as of the moment when it was requested."""
-
-    global_index: int
-    partition_id: str
-    production_status: int
-    custom_meta: Mapping[str, Any]
-    fields: Mapping[str, Mapping[str, Any]]
-
-
 class BatchMeta:
     """Rows of one or several partitions, and their metadata.
 
@@ -142,6 +142,8 @@ class BatchMeta:
     production_status  int8, shape (B,): 1 if all requested fields of the row are ready; the default is 0
     extra_info         information about the whole batch
     custom_meta        B dicts: the tags of the rows; the default is empty dicts
+    incarnations       {partition: its incarnation}. If the partition was cleared and made again since, the methods of
+                       the client raise ValueError (code STALE) instead of using rows of the new one
 
     A row may occur twice; it is then read twice. Raises ValueError if lengths differ.
     """
@@ -154,6 +156,7 @@ class BatchMeta:
         production_status: npt.ArrayLike | None = None,
         extra_info: Mapping[str, Any] | None = None,
         custom_meta: Sequence[Mapping[str, Any]] | None = None,
+        incarnations: Mapping[str, int] | None = None,
     ) -> None:
         self.global_indexes = [operator.index(index) for index in global_indexes]
         self.partition_ids = list(partition_ids)
@@ -162,6 +165,8 @@ class BatchMeta:
         self.production_status: npt.NDArray[np.int8] = np.array(status, np.int8)
         self.extra_info = dict(extra_info or {})
         self.custom_meta: list[Tag] = own(list(custom_meta or ({} for _ in range(self.size))))
+        named = set(self.partition_ids)
+        self.incarnations = {name: number for name, number in (incarnations or {}).items() if name in named}
 
         lengths = {"partition_ids": len(self.partition_ids), "custom_meta": len(self.custom_meta)}
         lengths["production_status"] = len(self.production_status)
@@ -189,7 +194,7 @@ class BatchMeta:
     @property
     def samples(self) -> Sequence[Sample]:
         """The rows of the batch. The `shape` in the `fields` of a sample is the shape of that row."""
-        return _Samples(self)
+        return Samples(self)
 
     def __len__(self) -> int:
         return self.size
@@ -264,7 +269,7 @@ class BatchMeta:
         rows = tensor_dict.batch_size[0] if tensor_dict.batch_size else None
         if rows != self.size:
             raise ValueError(f"the batch has {self.size} rows, the data have batch_size {list(tensor_dict.batch_size)}")
-        self.field_schema.update(schema_of(tensor_dict, self.size))
+        self.field_schema.update(schema_of(field_rows(tensor_dict, self.size)))
         if set_all_ready:
             self.production_status = np.ones(self.size, np.int8)
         return self
@@ -279,6 +284,7 @@ class BatchMeta:
             self.production_status[positions],
             self.extra_info,
             [self.custom_meta[i] for i in positions],
+            self.incarnations,
         )
 
     def select_fields(self, field_names: Sequence[str]) -> BatchMeta:
@@ -321,10 +327,12 @@ class BatchMeta:
         """
         if not (self and other):
             return (self or other).copy()
+        incarnations = joined_incarnations([self.incarnations, other.incarnations])
         for name in ("global_indexes", "partition_ids"):
             if getattr(self, name) != getattr(other, name):
                 raise ValueError(f"{name} differ: {getattr(self, name)} and {getattr(other, name)}")
         joined = self.copy()
+        joined.incarnations = incarnations
         joined.field_schema |= copy.deepcopy(other.field_schema)
         joined.extra_info |= copy.deepcopy(other.extra_info)
         joined.production_status &= other.production_status
@@ -336,7 +344,8 @@ class BatchMeta:
         """Joins batches with the same fields, in order. Empty batches are skipped.
 
         `validate` exists for callers of TransferQueue and has no effect: batches are always checked. Raises ValueError
-        if fields or their dtypes differ, or extra_info has different values under one name.
+        if fields or their dtypes differ, extra_info has different values under one name, or a partition was made again
+        between two batches.
         """
         batches = not_empty(data)
         if not batches:
@@ -348,6 +357,7 @@ class BatchMeta:
             np.concatenate([batch.production_status for batch in batches]),
             joined_info(batches),
             list(chain.from_iterable(batch.custom_meta for batch in batches)),
+            joined_incarnations([batch.incarnations for batch in batches]),
         )
 
     def reorder(self, indices: Sequence[int]) -> None:
@@ -358,28 +368,3 @@ class BatchMeta:
     def empty(cls, extra_info: Mapping[str, Any] | None = None) -> BatchMeta:
         """Returns a batch without rows."""
         return cls([], [], extra_info=extra_info)
-
-
-class _Samples(Sequence[Sample]):
-    """A BatchMeta as a sequence of its rows. Each row is made when it is requested."""
-
-    def __init__(self, batch: BatchMeta) -> None:
-        self._batch = batch
-
-    def __len__(self) -> int:
-        return self._batch.size
-
-    def __getitem__(self, item: Any) -> Any:
-        rows = range(self._batch.size)[item]
-        return self._sample(rows) if isinstance(rows, int) else [self._sample(row) for row in rows]
-
-    def _sample(self, row: int) -> Sample:
-        batch = self._batch
-        fields = {name: MappingProxyType(schema_of_rows(schema, [row])) for name, schema in batch.field_schema.items()}
-        return Sample(
-            batch.global_indexes[row],
-            batch.partition_ids[row],
-            int(batch.production_status[row]),
-            MappingProxyType(batch.custom_meta[row]),
-            MappingProxyType(fields),
-        )

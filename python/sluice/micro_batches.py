@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from tensordict import TensorDict
 
 from sluice.metadata import BatchMeta
+from sluice.values import strided
 
 
 def micro_batches(data: TensorDict, metadata: BatchMeta, micro_batch_size: int) -> Iterator[tuple[TensorDict, BatchMeta]]:
@@ -36,4 +38,7 @@ def _nested_rows(value: Any, rows: slice) -> torch.Tensor:
             min_seqlen=int(lengths.min()),
             max_seqlen=int(lengths.max()),
         )
-    return torch.nested.as_nested_tensor(list(value.unbind()[rows]), layout=value.layout)
+    each = list(value.unbind()[rows])
+    if value.layout == torch.jagged:
+        return torch.nested.as_nested_tensor(each, layout=torch.jagged)
+    return strided(torch.cat([row.reshape(-1) for row in each]), np.array([row.shape for row in each], np.int64))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,25 +11,23 @@ from typing import Any
 from sluice._link import Arg
 from sluice.arguments import block, listed
 from sluice.errors import RequestError
-from sluice.rows import checked
+from sluice.rows import RowsOf, checked, incarnation_of
 from sluice.samplers import BaseSampler
-from sluice.wire import Wire, packed, unpacked
+from sluice.wire import Wire, unpacked
 
 _SLICE_S = 0.5  # longest time between two calls of the sampler: the view may change without growing
-_sampling = threading.Lock()  # one thread at a time calls a sampler
-os.register_at_fork(after_in_child=lambda: globals().update(_sampling=threading.Lock()))
 
 
 class TagsOf:
     """A partition, as a sampler gets it in the argument `partition`."""
 
-    def __init__(self, wire: Wire, name: str) -> None:
-        self._wire = wire
-        self.name = name
+    def __init__(self, wire: Wire, name: str, incarnation: int | None) -> None:
+        self._wire, self.name, self._incarnation = wire, name, incarnation
 
     def get_custom_meta(self, indexes: Sequence[int]) -> dict[int, dict[str, Any]]:
         """Returns the tags of these rows, {index: tag}. Rows that do not exist are left out."""
-        tags = self._wire.call("KV.TAGS", self.name, "ROWS", packed(indexes), repeat=True) if indexes else []
+        words = RowsOf(self.name, indexes, self._incarnation).words
+        tags = self._wire.call("KV.TAGS", self.name, *words, repeat=True) if indexes else []
         return {index: json.loads(bytes(tag)) for index, tag in zip(indexes, tags, strict=True) if tag is not None}
 
 
@@ -41,12 +37,14 @@ class OwnSampler:
     def __init__(self, wire: Wire, sampler: BaseSampler, partition: str, task: str, fields: Sequence[str]) -> None:
         self._wire, self._sampler, self._partition, self._task = wire, sampler, partition, task
         self._fields: list[Arg] = ["FIELDS", *listed("data_fields", list(fields))]
+        self.incarnation: int | None = None
+        """Of the partition that the sampled rows are from."""
 
     def take(self, count: int, config: Mapping[str, Any], wait_s: float) -> list[int] | None:
         """Returns the sampled rows: an empty list if it samples nothing within wait_s, None if no more rows can come."""
         deadline = time.monotonic() + wait_s
         while True:
-            with _sampling:
+            with self._sampler._locks.of(self._partition):
                 sampled, ready = self._try(count, config)
             if sampled:
                 return sampled
@@ -58,30 +56,45 @@ class OwnSampler:
 
     def _try(self, count: int, config: Mapping[str, Any]) -> tuple[list[int] | None, list[int]]:
         """Returns the sampled rows and the ready rows. The sampled rows are None if another client took one of them."""
+        steps = self._sampler._states
+        before = copy.deepcopy(steps.get(self._partition))
+        claimed = False
+        try:
+            sampled, ready, claimed = self._sample(count, config)
+        finally:
+            if not claimed:  # another client was faster, or the call was interrupted: the step is not taken
+                if before is None:
+                    steps.pop(self._partition, None)
+                else:
+                    steps[self._partition] = before
+        return sampled, ready
+
+    def _sample(self, count: int, config: Mapping[str, Any]) -> tuple[list[int] | None, list[int], bool]:
+        """As _try. Also returns whether the server has confirmed the rows, or need not."""
         sampler, ready = self._sampler, self._ready()
+        sampler._use(self._partition, self.incarnation)
         known = sampler.has_cached_result(self._partition, self._task, config)
-        states = copy.deepcopy(sampler._states)
         sampled, consumed = sampler(
             ready,
             count,
             task_name=self._task,
             partition_id=self._partition,
-            partition=TagsOf(self._wire, self._partition),
+            partition=TagsOf(self._wire, self._partition, self.incarnation),
             **config,
         )
         sampled, consumed = [int(row) for row in sampled], [int(row) for row in consumed]
         if not sampled or known or not consumed:
-            return sampled, ready
+            return sampled, ready, True
         unknown = sorted(set(consumed) - set(ready))
         if unknown:
             raise ValueError(f"{type(sampler).__name__} consumed rows {unknown}, which are not ready")
-        claim: list[Arg] = ["TASK.CLAIM", self._partition, self._task, "ROWS", packed(consumed), *self._fields, "ALL"]
-        if len(self._wire.call(*claim)[b"rows"]):
-            return sampled, ready
-        sampler._states = states  # undo the call
-        return None, ready
+        rows = RowsOf(self._partition, consumed, self.incarnation)
+        claim: list[Arg] = ["TASK.CLAIM", self._partition, self._task, *rows.words, *self._fields, "ALL"]
+        claimed = len(self._wire.call(*claim)[b"rows"]) > 0
+        return sampled if claimed else None, ready, claimed
 
     def _ready(self) -> list[int]:
+        self.incarnation = incarnation_of(self._wire, self._partition)
         [reply] = self._wire.pipeline(["TASK.READY", self._partition, self._task, *self._fields], repeat=True)
         if isinstance(reply, RequestError) and reply.code == "NOPARTITION":
             return []

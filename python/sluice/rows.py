@@ -1,37 +1,47 @@
-"""Selects and joins rows of TensorDicts, and reads the metadata of rows from the server."""
+"""Reads rows and their metadata from the server, and joins rows of several partitions."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from tensordict import NonTensorStack, TensorDict, TensorDictBase
+from tensordict import NonTensorStack, TensorDict
 
 from sluice._link import Arg
-from sluice.columns import DTYPES, Blob, values_by_row
+from sluice.columns import Blob, decode, decode_rows
 from sluice.errors import RequestError, ServerError
 from sluice.field_schema import Schema, Shape, field_schema
 from sluice.metadata import BatchMeta
+from sluice.values import DTYPES, joined
 from sluice.wire import Wire, packed, unpacked
 
 _PIPELINED_MAX = 1000
 
 
-def rows_of(data: TensorDictBase | Mapping[str, Any], rows: int, positions: Sequence[int]) -> dict[str, Any]:
-    """Returns some of the rows of these columns, each column as a dense tensor or as a list of values."""
-    taken: dict[str, Any] = {}
-    for name in map(str, data.keys()):
-        value = data.get(name)
-        if isinstance(value, (torch.Tensor, np.ndarray)) and not getattr(value, "is_nested", False):
-            taken[name] = value[list(positions)]
-        else:
-            values = value.unbind() if isinstance(value, torch.Tensor) else values_by_row(name, value, rows)
-            taken[name] = [values[i] for i in positions]
-    return taken
+def read(
+    wire: Wire, get: Sequence[Arg], reply: Any, fields: Sequence[str] | None, rows: int, *, allow_pickle: bool
+) -> TensorDict:
+    """Returns the TensorDict of the reply of KV.MGET. Asks again, row by row, if the ranks of rows differ.
+
+    `fields`: the fields that were asked for; None means those that all rows have, sorted by name. Errors: RequestError;
+    ValueError for a pickle that is not allowed.
+    """
+    if ranks_differ(reply) and "PAD" not in get:
+        each = wire.call(*(word for word in get if word != "DICT"), "FORMAT", "rows", repeat=True, arrays=True)
+        return decode_rows(each, fields, allow_pickle=allow_pickle)
+    columns = checked(reply)
+    if fields is None:
+        columns.sort(key=lambda entry: entry[0])  # the order of the server differs from run to run
+    return decode(columns, rows, allow_pickle=allow_pickle)
+
+
+def ranks_differ(reply: Any) -> bool:
+    """Returns whether the reply is the error for rows that make no column, because their ranks differ."""
+    return isinstance(reply, RequestError) and reply.code == "SHAPE"
 
 
 def in_order(parts: Sequence[TensorDict], order: Sequence[int]) -> TensorDict:
@@ -42,24 +52,62 @@ def in_order(parts: Sequence[TensorDict], order: Sequence[int]) -> TensorDict:
     at = [0] * len(order)
     for i, position in enumerate(order):
         at[position] = i
-    joined = {name: _joined(name, [part.get(name) for part in parts], at) for name in map(str, parts[0].keys())}
-    return TensorDict(joined, batch_size=[len(order)])
+    columns = {name: _joined(name, [part.get(name) for part in parts], at) for name in map(str, parts[0].keys())}
+    return TensorDict(columns, batch_size=[len(order)])
 
 
 def _joined(name: str, columns: Sequence[Any], at: Sequence[int]) -> Any:
-    dtypes = {column.dtype if isinstance(column, torch.Tensor) else None for column in columns}
+    each = [row for column in columns for row in (column.unbind() if isinstance(column, torch.Tensor) else column.tolist())]
+    dtypes = {row.dtype if isinstance(row, torch.Tensor) else None for row in each}
     if len(dtypes) > 1:
         raise ValueError(f"field '{name}' differs between the partitions: {sorted(map(str, dtypes))}")
     if None in dtypes:
-        values = [value for column in columns for value in column.tolist()]
-        return NonTensorStack(*(values[i] for i in at))
-    if not any(column.is_nested for column in columns) and len({column.shape[1:] for column in columns}) == 1:
+        return NonTensorStack(*(each[i] for i in at))
+    if all(isinstance(c, torch.Tensor) and not c.is_nested for c in columns) and len({c.shape[1:] for c in columns}) == 1:
         return torch.cat(list(columns))[list(at)]
-    rows = [row for column in columns for row in column.unbind()]
-    if len({row.dim() for row in rows}) > 1:
-        raise ValueError(f"field '{name}' differs between the partitions in its number of dimensions")
-    layout = torch.jagged if len({row.shape[1:] for row in rows}) == 1 else torch.strided
-    return torch.nested.nested_tensor([rows[i] for i in at], layout=layout)
+    return joined([each[i] for i in at])
+
+
+class RowsOf(NamedTuple):
+    """Rows of one partition, by index."""
+
+    partition: str
+    indexes: Sequence[int]
+    incarnation: int | None
+    """If the partition is another one by now, commands about these rows raise RequestError (code STALE). None: unknown."""
+
+    @property
+    def words(self) -> list[Arg]:
+        """The arguments of commands: ROWS, and OF."""
+        of: list[Arg] = [] if self.incarnation is None else ["OF", self.incarnation]
+        return ["ROWS", packed(self.indexes), *of]
+
+    def some(self, indexes: Sequence[int]) -> RowsOf:
+        """Returns other rows of the same partition."""
+        return RowsOf(self.partition, indexes, self.incarnation)
+
+
+def rows_of(metadata: BatchMeta, partition: str, positions: Sequence[int]) -> RowsOf:
+    """Returns the rows at these positions of a batch. REQUIRES: they are of this partition."""
+    return RowsOf(partition, [metadata.global_indexes[i] for i in positions], metadata.incarnations.get(partition))
+
+
+def written_rows(partition: str, reply: Any) -> RowsOf:
+    """Returns the rows of the reply of KV.MPUT ... RETURN INCARNATION."""
+    (_, indexes), incarnation = reply
+    return RowsOf(partition, unpacked(indexes).tolist(), incarnation)
+
+
+def incarnation_of(wire: Wire, partition: str) -> int | None:
+    """Returns the incarnation of a partition now; None if it does not exist.
+
+    Ask before the indexes: if the partition is made again in between, the indexes are refused, and never used wrongly.
+    """
+    [info] = wire.pipeline(["PARTITION.INFO", partition], repeat=True)
+    if isinstance(info, RequestError) and info.code == "NOPARTITION":
+        return None
+    number: int = checked(info)[b"incarnation"]
+    return number
 
 
 def positions_by_partition(metadata: BatchMeta) -> dict[str, list[int]]:
@@ -78,37 +126,60 @@ def read_tags(reply: Sequence[Any]) -> list[dict[str, Any]]:
 
 def listing(wire: Wire, partition: str) -> list[dict[str, Any]]:
     """Returns `key`, `index` and `tag` of each row, by index. A partition that does not exist has none."""
-    text = bytes(wire.call("KV.LIST", partition, "FORMAT", "lines", repeat=True))
+    return _read_lines(wire.call("KV.LIST", partition, "FORMAT", "lines", repeat=True))
+
+
+def tags_of_partitions(wire: Wire, partition: str | None, selection: Sequence[Arg] = ()) -> dict[str, dict[str, dict[str, Any]]]:
+    """Returns {partition: {key: tag}} of one partition or of all, by index. `selection`: options of KV.LIST."""
+    names = [partition] if partition is not None else [str(name, "utf-8") for name in wire.call("KV.LIST", repeat=True)]
+    replies = wire.pipeline(*(["KV.LIST", name, *selection, "FORMAT", "lines"] for name in names), repeat=True) if names else []
+    lists = [_read_lines(checked(reply)) for reply in replies]
+    return {name: {row["key"]: row["tag"] for row in rows} for name, rows in zip(names, lists, strict=True)}
+
+
+def _read_lines(text: bytes) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = json.loads(b"[" + text.replace(b"\n", b",") + b"]")
     return rows
 
 
-def describe(wire: Wire, partition: str, rows: Sequence[int], fields: Sequence[str] | None) -> BatchMeta:
+def describe(wire: Wire, rows: RowsOf, fields: Sequence[str] | None) -> BatchMeta:
     """Returns the metadata of rows that have all of these fields. Without `fields`: the fields that all rows have."""
-    named: list[Arg] = [partition, "ROWS", packed(rows)]
+    named: list[Arg] = [rows.partition, *rows.words]
     described, tags = wire.pipeline(["KV.FIELDS", *named, "SHAPES"], ["KV.TAGS", *named], repeat=True)
     names = [str(entry[0], "utf-8") for entry in checked(described)] if fields is None else fields
-    schema = schema_of_stored(wire, partition, rows, names, described)
-    return BatchMeta(rows, [partition] * len(rows), schema, [1] * len(rows), custom_meta=read_tags(checked(tags)))
+    schema = schema_of_stored(wire, rows, names, described)
+    return metadata_of(rows, schema, [1] * len(rows.indexes), read_tags(checked(tags)))
+
+
+def metadata_of(
+    rows: RowsOf, schema: Mapping[str, Schema] | None, ready: Sequence[int] | None, tags: Sequence[Mapping[str, Any]] | None
+) -> BatchMeta:
+    """Returns the metadata of rows of one partition."""
+    partitions = [rows.partition] * len(rows.indexes)
+    incarnations = {} if rows.incarnation is None else {rows.partition: rows.incarnation}
+    return BatchMeta(rows.indexes, partitions, schema, ready, custom_meta=tags, incarnations=incarnations)
 
 
 def describe_all(wire: Wire, partition: str, fields: Sequence[str], listed: Sequence[Any]) -> BatchMeta:
     """Returns the metadata of all rows of a partition. `listed` is the argument FIELDS with these fields."""
-    status, described = wire.pipeline(["PARTITION.READY", partition, *listed], ["KV.FIELDS", partition], repeat=True)
-    rows, ready = (unpacked(checked(status)[0]).tolist(), list(bytes(checked(status)[1])))
-    if not rows:
+    info, status, described = wire.pipeline(
+        ["PARTITION.INFO", partition], ["PARTITION.READY", partition, *listed], ["KV.FIELDS", partition], repeat=True
+    )
+    ready = list(bytes(checked(status)[1]))
+    rows = RowsOf(partition, unpacked(checked(status)[0]).tolist(), checked(info)[b"incarnation"])
+    if not rows.indexes:
         return BatchMeta.empty()
     known = {str(entry[0], "utf-8") for entry in checked(described)}
     unknown = [name for name in fields if name not in known]
     if unknown:
         raise RequestError("NOFIELD", f"no row of partition '{partition}' has fields {unknown}")
-    schema = schema_of_stored(wire, partition, rows, fields, described)
-    tags = wire.call("KV.TAGS", partition, "ROWS", packed(rows), repeat=True)
+    schema = schema_of_stored(wire, rows, fields, described)
+    tags = wire.call("KV.TAGS", partition, *rows.words, repeat=True)
     tags = read_tags([b"{}" if tag is None else tag for tag in tags])  # a row may have been removed since
-    return BatchMeta(rows, [partition] * len(rows), schema, ready, custom_meta=tags)
+    return metadata_of(rows, schema, ready, tags)
 
 
-def schema_of_stored(wire: Wire, partition: str, rows: Sequence[int], fields: Sequence[str], described: Any) -> dict[str, Schema]:
+def schema_of_stored(wire: Wire, rows: RowsOf, fields: Sequence[str], described: Any) -> dict[str, Schema]:
     """Returns the field_schema of these rows.
 
     `described` is KV.FIELDS of these and other rows, or KV.FIELDS ... SHAPES of these rows. The server is asked again
@@ -116,39 +187,39 @@ def schema_of_stored(wire: Wire, partition: str, rows: Sequence[int], fields: Se
     """
     entries = _entries(described)
     unlike = [name for name in fields if name in entries and entries[name].differs and entries[name].by_row is None]
-    by_row = _shapes_by_row(wire, partition, rows, unlike) if unlike else {}
+    by_row = _shapes_by_row(wire, rows, unlike) if unlike else {}
     schema = {}
     for name in fields:
         if name in entries:
             entry = entries[name]
-            schema[name] = field_schema(entry.dtype, by_row.get(name) or entry.by_row or [entry.shape] * len(rows))
+            schema[name] = field_schema(entry.dtype, by_row.get(name) or entry.by_row or [entry.shape] * len(rows.indexes))
     return schema
 
 
-def _shapes_by_row(wire: Wire, partition: str, rows: Sequence[int], names: Sequence[str]) -> dict[str, list[Shape | None]]:
+def _shapes_by_row(wire: Wire, rows: RowsOf, names: Sequence[str]) -> dict[str, list[Shape | None]]:
     """Returns the shape of each row in each of these fields. None if a row does not have the field."""
-    described = _entries(wire.call("KV.FIELDS", partition, "ROWS", packed(rows), "SHAPES", repeat=True))
+    described = _entries(wire.call("KV.FIELDS", rows.partition, *rows.words, "SHAPES", repeat=True))
     shapes: dict[str, list[Shape | None]] = {}
     for name in names:
-        having: Sequence[int] = rows
+        having = rows
         entry = described.get(name)
         if entry is None:  # a row lacks the field
-            all_rows, ready = wire.call("PARTITION.READY", partition, "FIELDS", 1, name, repeat=True)
+            all_rows, ready = wire.call("PARTITION.READY", rows.partition, "FIELDS", 1, name, repeat=True)
             chosen = set(unpacked(all_rows)[np.frombuffer(ready, np.uint8) == 1].tolist())
-            having = [row for row in rows if row in chosen]
-            reply = wire.call("KV.FIELDS", partition, "ROWS", packed(having), "SHAPES", repeat=True)
+            having = rows.some([row for row in rows.indexes if row in chosen])
+            reply = wire.call("KV.FIELDS", rows.partition, *having.words, "SHAPES", repeat=True)
             entry = _entries(reply).get(name)
         if entry is not None and entry.by_row is None:  # ranks differ
-            each = _one_by_one(wire, partition, having, name)
+            each = _one_by_one(wire, having, name)
         else:
             each = [] if entry is None or entry.by_row is None else entry.by_row
-        shape_of = dict(zip(having, each, strict=False))
-        shapes[name] = [shape_of.get(row) for row in rows]
+        shape_of = dict(zip(having.indexes, each, strict=False))
+        shapes[name] = [shape_of.get(row) for row in rows.indexes]
     return shapes
 
 
-def _one_by_one(wire: Wire, partition: str, rows: Sequence[int], name: str) -> list[Shape | None]:
-    asks: list[list[Arg]] = [["KV.FIELDS", partition, "ROWS", packed([row])] for row in rows]
+def _one_by_one(wire: Wire, rows: RowsOf, name: str) -> list[Shape | None]:
+    asks: list[list[Arg]] = [["KV.FIELDS", rows.partition, *rows.some([row]).words] for row in rows.indexes]
     entries = [_entries(reply).get(name) for reply in pipeline_in_parts(wire, asks)]
     return [None if entry is None else entry.shape for entry in entries]
 

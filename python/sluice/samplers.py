@@ -4,14 +4,18 @@ The server samples by itself. SequentialSampler and the other three classes only
 returns the same rows without the server, for tests and for planning. A subclass of BaseSampler runs in the client that
 requests a batch.
 
-Samplers can be pickled. A sampler that remembers steps may be used by one thread at a time.
+Samplers can be pickled. In a client, the calls of one sampler for one partition come one at a time; those for
+different partitions may come at the same time. Without a client, one thread at a time may use a sampler.
 """
 
 from __future__ import annotations
 
 import heapq
+import os
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from fnmatch import fnmatchcase
 from typing import Any, TypeAlias
 
@@ -21,20 +25,41 @@ Choice: TypeAlias = "BaseSampler | type[BaseSampler] | str"
 """A sampler, its class, or the name of a class of this package."""
 
 
+class _Locks:
+    """A lock for each partition. A pickled or copied sampler, and a forked child, have their own locks."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, AbstractContextManager[bool]] = {}
+        self._pid = os.getpid()
+
+    def of(self, partition_id: str) -> AbstractContextManager[bool]:
+        """Returns the lock of a partition. A thread that holds it may acquire it again."""
+        if self._pid != os.getpid():
+            self._locks, self._pid = {}, os.getpid()
+        return self._locks.setdefault(partition_id, threading.RLock())
+
+    def __reduce__(self) -> tuple[type[_Locks], tuple[()]]:
+        return _Locks, ()
+
+
 class BaseSampler(ABC):
     """The base class for your own sampler: a subclass defines `sample`, and is passed to init() or to get_meta().
 
     The sampler runs in the client. The rows that it consumes are claimed for this client alone, all or none. If another
     client was faster, `sample` is called again. The memory of a step is
-    _states[partition_id][task_name][dp_rank][batch_index]. It is undone if another client took the rows.
+    _states[partition_id][task_name][dp_rank][batch_index]. It is undone unless the server confirms that this client
+    has the rows.
     """
 
     _states: dict[Any, Any]
+    _incarnations: dict[str, int | None]
+    """Of the partitions that _states is about."""
+    _locks: _Locks
 
     def __new__(cls, *_args: Any, **_kwargs: Any) -> BaseSampler:
-        """Makes `_states`, so that a subclass need not call __init__."""
+        """Makes the memory of steps, so that a subclass need not call __init__."""
         sampler = super().__new__(cls)
-        sampler._states = {}
+        sampler._states, sampler._incarnations, sampler._locks = {}, {}, _Locks()
         return sampler
 
     @abstractmethod
@@ -64,6 +89,12 @@ class BaseSampler(ABC):
     def clear_cache(self, partition_id: str) -> None:
         """Forgets the steps of this partition."""
         self._states.pop(partition_id, None)
+
+    def _use(self, partition_id: str, incarnation: int | None) -> None:
+        """Forgets the steps if the partition was cleared and made again, by any client, since the last call."""
+        if self._incarnations.setdefault(partition_id, incarnation) != incarnation:
+            self._incarnations[partition_id] = incarnation
+            self.clear_cache(partition_id)
 
 
 class SequentialSampler(BaseSampler):
@@ -214,6 +245,26 @@ class SeqlenBalancedSampler(GRPOGroupNSampler):
         return rank or 0
 
 
+class ServerSampler(BaseSampler):
+    """A sampler of the server by its name, with its options: ServerSampler("priority", weight="score", seed=7).
+
+    docs/streaming.md lists the samplers. Only the server can sample; `sample` raises ValueError.
+    """
+
+    def __init__(self, name: str, **options: Word | None) -> None:
+        self.name = name
+        self.options = options
+
+    def arguments(self) -> list[Word]:
+        """Returns the arguments of SAMPLER in TASK.FETCH."""
+        given = ((option.upper(), value) for option, value in self.options.items() if value is not None)
+        return [self.name, *(word for pair in given for word in pair)]
+
+    def sample(self, ready_indexes: Rows, batch_size: int, *args: Any, **kwargs: Any) -> tuple[Rows, Rows]:
+        """Raises ValueError."""
+        raise ValueError(f"only the server has the sampler {self.name!r}")
+
+
 class PerPartition(BaseSampler):
     """Uses the first sampler whose pattern matches the name of the partition: {"train_*": ..., "*": ...}."""
 
@@ -245,6 +296,8 @@ _SERVER_SAMPLERS = (SequentialSampler, RankAwareSampler, GRPOGroupNSampler, Seql
 
 def server_arguments(sampler: BaseSampler) -> list[Word] | None:
     """Returns the arguments of SAMPLER, or None if the sampler runs in the client (as every subclass of these does)."""
+    if isinstance(sampler, ServerSampler):
+        return sampler.arguments()
     return sampler.arguments() if isinstance(sampler, SequentialSampler) and type(sampler) in _SERVER_SAMPLERS else None
 
 

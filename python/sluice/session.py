@@ -13,7 +13,7 @@ import os
 import re
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,20 +89,16 @@ def init(conf: Config | Mapping[str, Any] | str | None = None) -> Config:
 
     A second init() keeps the address. The other settings that it names are used from then on.
 
-    Errors: ValueError for an unknown or invalid setting; SluiceError if there is another address already, and if no
-    server can be started (the text names the four places of the binary); ConnectionLost if no server answers at the
-    address; CallTimeout after timeout_s.
+    Errors: ValueError for an unknown or invalid setting; SluiceError if there is another address already, if another
+    server than Sluice answers, and if no server can be started (the text names the four places of the binary);
+    ConnectionLost if no server answers at the address; CallTimeout after timeout_s.
     """
     named = _named_settings(conf)
     with _mutex:
         before = _session
         if before is None:
             return _begin(named, start=True).config
-        if named.get("url", before.config.url) != before.config.url:
-            raise SluiceError(
-                f"this process uses the server at {_without_password(before.config.url)}: call close() before "
-                f"init() with {_without_password(named['url'])}"
-            )
+        _check_same_server(before.config, named.get("url", before.config.url))
         config = dataclasses.replace(before.config, **named)
         return _open(config, before._local, start="url" not in named).config
 
@@ -110,13 +106,18 @@ def init(conf: Config | Mapping[str, Any] | str | None = None) -> Config:
 def close() -> None:
     """Closes the connections of this process. The server of the job stops if no other process uses it.
 
-    May be called at any time, and is called when the process ends. An init() right after it may still find the server.
+    Calls that wait in other threads end with ConnectionLost or Unconfirmed, and so do the datasets that they iterate.
+    May be called at any time. An init() right after it may still find the server.
     """
+    _leave(Wire.close)
+
+
+def _leave(close_connections: Callable[[Wire], None]) -> None:
     global _session
     with _mutex:
         session, _session = _session, None
         if session is not None:
-            session.wire.close()
+            close_connections(session.wire)
             if session._local is not None:
                 session._local.leave()
 
@@ -133,11 +134,47 @@ def current() -> Session:
     return session
 
 
+def configured(conf: Config | Mapping[str, Any] | str) -> Config:
+    """Returns the settings that conf names, for one object. Those of the process fill the gaps, and stay as they are.
+
+    In a process without a session this is init(conf). Errors: as init().
+    """
+    if isinstance(conf, Config):
+        return conf
+    before = _session
+    if before is None:
+        return init(conf)
+    config = dataclasses.replace(before.config, **_named_settings(conf))
+    _check_same_server(before.config, config.url)
+    return config
+
+
+def session_for(config: Config) -> Session:
+    """Returns a session with the settings of one object, over the connections of this process.
+
+    The settings of the process stay as they are; without a session, they become those of the process. Errors: as init().
+    """
+    with _mutex:
+        if _session is None:
+            init(config)
+        of_process = current()
+    _check_same_server(of_process.config, config.url)
+    return Session(config, of_process.wire.with_timeout(config.timeout_s), None)
+
+
+def _check_same_server(config: Config, url: str) -> None:
+    if url != config.url:
+        raise SluiceError(
+            f"this process uses the server at {_without_password(config.url)}: call close() before "
+            f"init() with {_without_password(url)}"
+        )
+
+
 _session: Session | None = None
 _mutex = threading.RLock()  # held to change _session
 # A fork waits for the lock, so the child gets neither half a session nor a lock that no thread releases.
 os.register_at_fork(before=_mutex.acquire, after_in_parent=_mutex.release, after_in_child=_mutex.release)
-atexit.register(close)
+atexit.register(_leave, Wire.forget)  # daemon threads end with the process, without an error
 
 
 def _attached() -> Session:
@@ -173,18 +210,23 @@ def _open(config: Config, local: LocalServer | None, *, start: bool) -> Session:
     if ignored:
         warnings.warn(f"the server is already running; ignored options: {ignored}", stacklevel=4)
     config = dataclasses.replace(config, server=running)
-    keep = before is not None and before.config.timeout_s == config.timeout_s
-    wire = before.wire if before is not None and keep else Wire(config.url, timeout_s=config.timeout_s)
+    wire = before.wire.with_timeout(config.timeout_s) if before is not None else Wire(config.url, timeout_s=config.timeout_s)
     try:
-        wire.call("PING", repeat=True)
+        _check_server(wire, config.url)
     except BaseException:
         if before is None and local is not None:
             local.leave()
         raise
-    if before is not None and not keep:
-        before.wire.close()
     _session = Session(config, wire, local)
     return _session
+
+
+def _check_server(wire: Wire, url: str | None) -> None:
+    """Waits for an answer. Errors: SluiceError if another server than Sluice, such as Redis, gives it."""
+    hello = wire.call("HELLO", repeat=True)
+    if b"sluice_version" not in hello:
+        named = f"{hello[b'server'].decode()} {hello[b'version'].decode()}"
+        raise SluiceError(f"the server at {_without_password(url)} is {named}, not Sluice")
 
 
 def _named_settings(conf: Config | Mapping[str, Any] | str | None) -> dict[str, Any]:

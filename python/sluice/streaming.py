@@ -1,4 +1,4 @@
-"""A dataset and a loader for PyTorch, which read the batches of a task.
+"""A dataset for PyTorch, which reads the batches of a task; loader.py has the loader.
 
     config = tq.init({"sampler": tq.GRPOGroupNSampler(n_samples_per_prompt=8)})
     dataset = tq.StreamingDataset(
@@ -15,25 +15,23 @@ processes with the same dp_rank get the same rows, batch after batch, with any n
 from __future__ import annotations
 
 import functools
-import multiprocessing.sharedctypes
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-import torch
 from tensordict import TensorDict
-from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.data import IterableDataset, get_worker_info
 
+from sluice._calls import unless
 from sluice.client import TransferQueueClient
 from sluice.errors import RequestError
 from sluice.fetching import Fetched, fetch_words
 from sluice.metadata import BatchMeta
 from sluice.micro_batches import micro_batches
 from sluice.samplers import BaseSampler, GRPOGroupNSampler, SequentialSampler, make_sampler, server_arguments
-from sluice.session import Config, current, init
-from sluice.wire import unless
+from sluice.session import Config, configured, session_for
 
 Batch: TypeAlias = tuple[TensorDict, BatchMeta]
 Asked: TypeAlias = tuple[TensorDict | None, BatchMeta]
@@ -68,7 +66,8 @@ class StreamingDataset(IterableDataset[Batch]):
     sampler, so ranks with one dp_rank do not get the same rows from it.
 
     Args:
-        config: the result of init(), or an argument of init(). A process that iterates uses its settings and connects.
+        config: the result of init(), or an argument of init(). Iterating uses its settings over the connections of the
+            process; the settings of the process and of other datasets stay as they are.
         batch_size: rows of a batch. With a sampler of groups, a multiple of their size.
         micro_batch_size: rows of each part; the last part may have fewer.
         data_fields: the fields that must be ready in the rows, and that are read.
@@ -112,7 +111,7 @@ class StreamingDataset(IterableDataset[Batch]):
                 raise ValueError(f"{name} must be at least {least[name]}, got {value}")
         if process_batch_fn is None and micro_batch_size > batch_size:
             raise ValueError(f"micro_batch_size must be at most batch_size {batch_size}, got {micro_batch_size}")
-        self.config = config if isinstance(config, Config) else init(config)
+        self.config = configured(config)
         self.batch_size = batch_size
         self.micro_batch_size = micro_batch_size
         self.data_fields = list(data_fields)
@@ -123,8 +122,8 @@ class StreamingDataset(IterableDataset[Batch]):
         self.process_batch_fn = process_batch_fn or micro_batches
         self.sampling_config = {"dp_rank": dp_rank, "task_name": task_name}
         self._stream = _Stream(partition_id, first_step, first_step)
-        self._passes: Any = None  # counts the passes that the loader has left; only while it starts its workers
-        self._begun = 0  # passes, in this worker
+        self._passes: Any = None  # the number of the loader's pass; not None only while the loader starts its workers
+        self._begun = 0  # passes that this worker has begun
         if fetch_batch_fn is None:
             _check_groups(batch_size, self._sampler(partition_id))
 
@@ -155,12 +154,12 @@ class StreamingDataset(IterableDataset[Batch]):
         """Yields micro-batches: in this process from the buffer position, in a loader worker from its first step."""
         if get_worker_info() is None:
             return self._parts_of(self._buffered())
-        # Fixed now, not at the first batch: by then the loader may have left this pass, or be gone.
+        # The loader begins a pass by one message to each worker. So the passes of both have the same numbers, however
+        # late the worker reads the message: by then the loader may have left this pass, have begun others, or be gone.
         this_pass, self._begun = self._begun, self._begun + 1
         return self._parts_of(self._of_worker(this_pass, os.getppid()))
 
     def _parts_of(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        init(self.config)
         for data, metadata in batches:
             parts = self.process_batch_fn(data, metadata, micro_batch_size=self.micro_batch_size)
             if self._passes is None:
@@ -169,7 +168,7 @@ class StreamingDataset(IterableDataset[Batch]):
                 yield list(parts)  # type: ignore[misc]  # the loader takes one step from each worker in turn
 
     def _buffered(self) -> Iterator[Batch]:
-        client = TransferQueueClient()
+        client = self._client()
         while True:
             stream = self._stream
             if stream.position == len(stream.buffer):
@@ -182,12 +181,15 @@ class StreamingDataset(IterableDataset[Batch]):
                 stream.position += 1
                 yield stream.buffer[stream.position - 1]
 
+    def _client(self) -> TransferQueueClient:
+        return TransferQueueClient(session_for(self.config))
+
     def _was_left(self, stream: _Stream) -> bool:
         """Returns whether step() has gone to another partition."""
         return stream is not self._stream
 
     def _of_worker(self, this_pass: int, loader: int) -> Iterator[Batch]:
-        worker, client = get_worker_info(), TransferQueueClient()
+        worker, client = get_worker_info(), self._client()
         assert worker is not None
         stream = _Stream(self.partition_id, self._stream.step + worker.id, self._stream.step)
         passes = self._passes
@@ -227,7 +229,7 @@ class StreamingDataset(IterableDataset[Batch]):
             batch = unless(left, self._fetch, client, stream, min_rows=min_rows, wait_s=so_long)
             if batch is not None or left():
                 return batch
-            status = self._status(stream)
+            status = self._status(client, stream)
             if announced or _all_consumed(status):
                 return self._fetch(client, stream, min_rows=None, wait_s=0.0)  # another rank may have taken this step since
             announced, wait_s = status is not None and status[b"expected"] is not None, _LOOK_S
@@ -239,7 +241,7 @@ class StreamingDataset(IterableDataset[Batch]):
         words = functools.partial(fetch_words, *where, sampler=server_arguments(sampler) or [], rank=self.dp_rank)
         for step in range(stream.taken, stream.step):
             try:
-                reply = current().wire.call(*words(step=step, min_rows=min_rows, wait_s=wait_s), repeat=True, wait_s=wait_s)
+                reply = client._session.wire.call(*words(step=step, min_rows=min_rows, wait_s=wait_s), repeat=True, wait_s=wait_s)
                 if not (reply and len(reply[b"rows"])):
                     return None
             except RequestError as error:
@@ -274,7 +276,8 @@ class StreamingDataset(IterableDataset[Batch]):
 
     def _sample_here(self, client: TransferQueueClient, stream: _Stream) -> Asked:
         client._announce(stream.partition_id)
-        wait_s = 0.0 if current().config.polling_mode else min(_LOOK_S, current().config.timeout_s)
+        config = client._session.config
+        wait_s = 0.0 if config.polling_mode else min(_LOOK_S, config.timeout_s)
         metadata = client._sample_here(
             self._sampler(stream.partition_id),
             self.data_fields,
@@ -294,12 +297,9 @@ class StreamingDataset(IterableDataset[Batch]):
             or client.check_consumption_status(self.task_name, stream.partition_id)
         )
 
-    def _status(self, stream: _Stream) -> Mapping[bytes, Any] | None:
+    def _status(self, client: TransferQueueClient, stream: _Stream) -> Mapping[bytes, Any] | None:
         """Returns TASK.STATUS, or None if the task or the partition does not exist yet."""
-        try:
-            status: Mapping[bytes, Any] = current().wire.call("TASK.STATUS", stream.partition_id, self.task_name, repeat=True)
-        except RequestError:
-            return None
+        status: Mapping[bytes, Any] | None = client._unless_missing("TASK.STATUS", stream.partition_id, self.task_name)
         return status
 
     def _samples_on_server(self, stream: _Stream) -> bool:
@@ -307,77 +307,6 @@ class StreamingDataset(IterableDataset[Batch]):
 
     def _sampler(self, partition: str) -> BaseSampler:
         return make_sampler(self.config.sampler or SequentialSampler).of_partition(partition)
-
-
-class StreamingDataLoader(DataLoader[Batch]):
-    """A DataLoader for a StreamingDataset, which makes the batches itself. The arguments are those of DataLoader.
-
-    Workers, forked or spawned, fetch ahead over their own connections, each one prefetch_factor batches (not
-    micro-batches). The batches come in the order of the steps.
-
-    Each iteration with workers begins at the first step of the dataset. It yields the same batches again, as long as
-    the server remembers them. A killed worker raises RuntimeError, as in every DataLoader (OSError or EOFError within a
-    batch). To continue, make a dataset with first_step, and a new loader, after the except clause. pin_memory has no
-    effect without a GPU.
-    """
-
-    dataset: StreamingDataset
-
-    def __init__(
-        self,
-        dataset: StreamingDataset,
-        num_workers: int = 0,
-        collate_fn: Callable[[Any], Any] | None = None,
-        pin_memory: bool = False,
-        worker_init_fn: Callable[[int], None] | None = None,
-        multiprocessing_context: Any = None,
-        prefetch_factor: int | None = None,
-        persistent_workers: bool = False,
-        pin_memory_device: str = "",
-    ) -> None:
-        pin = pin_memory and torch.cuda.is_available()
-        super().__init__(
-            dataset,
-            batch_size=None,
-            num_workers=num_workers,
-            collate_fn=functools.partial(_collate, collate_fn or _as_it_is) if num_workers else collate_fn or _as_it_is,
-            pin_memory=pin,
-            worker_init_fn=worker_init_fn,
-            multiprocessing_context=multiprocessing_context,
-            prefetch_factor=prefetch_factor,
-            persistent_workers=persistent_workers,
-            pin_memory_device=pin_memory_device if pin else "",
-        )
-        self._passes: Any = None
-
-    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # enough for a for loop
-        """One pass over the dataset."""
-        return self._with_workers() if self.num_workers else super().__iter__()
-
-    def _with_workers(self) -> Iterator[Any]:
-        if self._iterator is None:  # otherwise the workers of the previous pass are still alive
-            self._passes = multiprocessing.sharedctypes.RawValue("i", 0)
-        self.dataset._passes, passes = self._passes, self._passes
-        batches = super().__iter__()
-        self.dataset._passes = None
-        try:
-            for parts in batches:
-                yield from parts
-        finally:
-            passes.value += 1  # workers that wait for rows stop, so torch need not wait before it kills them
-
-    def reset(self) -> None:
-        """Calls StreamingDataset.reset. With workers each iteration begins at the first step anyway."""
-        self.dataset.reset()
-
-    def step(self, partition_id: str) -> None:
-        """Calls StreamingDataset.step. With workers it takes effect at the next iteration."""
-        self.dataset.step(partition_id)
-        self._iterator = None  # persistent workers have the old dataset
-
-    def get_buffer(self) -> list[Batch]:
-        """Returns the buffer of the dataset: (TensorDict, BatchMeta) per batch. It is empty with workers."""
-        return self.dataset.buffer
 
 
 def _all_consumed(status: Mapping[bytes, Any] | None) -> bool:
@@ -391,11 +320,3 @@ def _check_groups(batch_size: int, sampler: BaseSampler) -> None:
         raise ValueError(
             f"batch_size must be a multiple of {size}, the n_samples_per_prompt of {type(sampler).__name__}, got {batch_size}"
         )
-
-
-def _collate(collate: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
-    return [collate(part) for part in parts]
-
-
-def _as_it_is(batch: Any) -> Any:
-    return batch

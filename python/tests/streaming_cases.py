@@ -9,6 +9,7 @@ from tensordict import NonTensorStack, TensorDict
 
 import sluice as tq
 from sluice import session
+from sluice.samplers import BaseSampler
 from sluice.wire import unpacked
 
 FIELDS = ["row", "ids", "grid", "text"]
@@ -76,3 +77,24 @@ def _waits(count):
 
 def numbers_of(blob):
     return unpacked(np.frombuffer(blob, np.uint8)).tolist()
+
+
+def by_hand(tq_client, data_fields, batch_size, partition_id, task_name, sampling_config, batch_index):
+    """A fetch function in the style of TransferQueue's users."""
+    wanted = {**sampling_config, "batch_index": batch_index, "partition_id": partition_id}
+    metadata = tq_client.get_meta(
+        data_fields=data_fields,
+        batch_size=batch_size,
+        partition_id=partition_id,
+        task_name=task_name,
+        sampling_config=wanted,
+    )
+    return (tq_client.get_data(metadata) if metadata.size else None), metadata
+
+
+class Last(BaseSampler):
+    """Chooses the last rows, two at a time."""
+
+    def sample(self, ready_indexes, batch_size, **_):
+        rows = ready_indexes[-batch_size:] if len(ready_indexes) >= batch_size else []
+        return rows, rows

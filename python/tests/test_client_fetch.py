@@ -10,6 +10,7 @@ import torch
 from client_cases import data_of, same
 from tensordict import TensorDict
 
+import sluice as tq
 from sluice import session
 from sluice.errors import CallTimeout, FullError, RequestError
 from sluice.metadata import BatchMeta
@@ -137,6 +138,24 @@ def test_groups_are_formed_by_a_tag(client):
     assert sorted(shares) == [[0, 3], [1, 2]]
     with pytest.raises(ValueError, match="only the server can sample groups by the tag 'uid'"):
         groups.sample([0, 1], 2)
+
+
+def test_ids_that_differ_by_one_are_different_prompts(client):
+    uid = 0x9F3C51D28A7740E6B1C40D5EF2986A31  # 128 bits, as a UUID
+    tags = [{"uid": uid + i} for i in (0, 1, 1, 0, 2)]
+    client.get_meta([], 5, "p", mode="insert")
+    client.put(TensorDict({"x": torch.arange(5)}, batch_size=5), BatchMeta(range(5), ["p"] * 5, custom_meta=tags))
+    batch = client.fetch(["x"], 4, "p", "t", sampler=GRPOGroupNSampler(2, by="uid"))
+    assert batch.data["x"].tolist() == [0, 3, 1, 2] and batch.tags == [tags[0], tags[3], tags[1], tags[2]]
+    assert batch.metadata.custom_meta == batch.tags
+    for where, rows in [
+        (("uid", "=", uid + 1), [1, 2]),
+        (("uid", ">", uid), [1, 2, 4]),
+        (("uid", "IN", [uid + 2, uid + 3]), [4]),
+        (("uid", "=", float(uid)), []),  # the nearest double is another number
+    ]:
+        batch = client.fetch(["x"], 5, "p", f"task {where}", where=[where], min_rows=1)
+        assert (batch.data["x"].tolist() if batch else []) == rows, where
 
 
 def test_limits_and_conditions_of_partitions_apply(client):
@@ -273,3 +292,15 @@ def test_a_cancelled_fetch_consumes_nothing(client, server):
     asyncio.run(give_up())
     numbers(client, 1)
     assert client.fetch(["x"], 1, "p", "t").keys == ["0"]
+
+
+@pytest.mark.parametrize("lease_s", [None, 60])
+def test_rows_that_cannot_be_read_are_not_consumed(client, lease_s):
+    url = tq.init({"allow_pickle": True}).url
+    tq.kv_put("a", "p", {"v": {1, 2}})
+    tq.init({"url": url, "allow_pickle": False})
+    for _ in range(2):
+        with pytest.raises(ValueError, match="pickles are not allowed"):
+            client.fetch(["v"], 1, "p", "t", lease_s=lease_s)
+    tq.init({"allow_pickle": True})
+    assert client.fetch(["v"], 1, "p", "t", lease_s=lease_s).data.get("v").tolist() == [{1, 2}]

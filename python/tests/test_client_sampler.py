@@ -1,5 +1,8 @@
 """A custom sampler runs in the client; if two clients choose the same row, the server decides which was first."""
 
+import asyncio
+import copy
+import pickle
 import threading
 import time
 
@@ -9,7 +12,7 @@ from tensordict import TensorDict
 
 from sluice import session
 from sluice.client import get_client
-from sluice.errors import CallTimeout
+from sluice.errors import CallTimeout, ConnectionLost
 from sluice.metadata import BatchMeta
 from sluice.samplers import BaseSampler
 
@@ -129,6 +132,130 @@ def test_a_lost_race_leaves_no_trace_in_the_sampler(client):
     session.init({"sampler": sampler})
     client.clear_partition("p")
     assert not sampler.has_cached_result("p", "t", config)
+
+
+class Steps(BaseSampler):
+    """Remembers the rows of each step; calls `then` whenever it has chosen new ones."""
+
+    def __init__(self, then):
+        self.then = then
+
+    def sample(self, ready_indexes, batch_size, *, dp_rank, batch_index, task_name, partition_id, **_):
+        steps = self._states.setdefault(partition_id, {}).setdefault(task_name, {}).setdefault(dp_rank, {})
+        if batch_index not in steps:
+            steps[batch_index] = ready_indexes[:batch_size]
+            self.then()
+        return steps[batch_index], steps[batch_index]
+
+
+def step(sampler, rank):
+    return {"sampler": sampler, "dp_rank": rank, "batch_index": 0}
+
+
+@pytest.mark.parametrize("fault", ["interrupt", "connection"])
+def test_a_step_that_the_server_did_not_confirm_is_not_remembered(client, fault):
+    numbers(client, [1, 2, 3, 4])
+    url, faults = session.current().config.url, [fault]
+
+    def fail_once():
+        if not faults:
+            return
+        if faults.pop() == "interrupt":
+            raise KeyboardInterrupt
+        session.close()  # the claim finds no connection
+        session.init(url)
+
+    sampler = Steps(fail_once)
+    with pytest.raises(KeyboardInterrupt if fault == "interrupt" else ConnectionLost):
+        client.get_meta(["x"], 2, "p", task_name="t", sampling_config=step(sampler, 0))
+    assert not sampler.has_cached_result("p", "t", step(sampler, 0))
+    got = [client.get_meta(["x"], 2, "p", task_name="t", sampling_config=step(sampler, rank)) for rank in (1, 0)]
+    assert [meta.global_indexes for meta in got] == [[0, 1], [2, 3]]
+
+
+def test_an_async_step_that_is_cancelled_is_not_remembered(client):
+    numbers(client, [1, 2, 3, 4])
+    chosen, cancelled = threading.Event(), threading.Event()
+    sampler = Steps(lambda: (chosen.set(), cancelled.wait(20)))
+
+    async def cancel():
+        task = asyncio.create_task(client.async_get_meta(["x"], 2, "p", task_name="t", sampling_config=step(sampler, 0)))
+        await asyncio.to_thread(chosen.wait, 20)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        cancelled.set()
+
+    asyncio.run(cancel())
+    other = client.get_meta(["x"], 2, "p", task_name="t", sampling_config=step(sampler, 1))
+    assert other.global_indexes == [0, 1] and not sampler.has_cached_result("p", "t", step(sampler, 0))
+
+
+class Nested(BaseSampler):
+    """Takes a row of another partition first, with a sampler of its own."""
+
+    def __init__(self, client, partition):
+        self.client, self.partition = client, partition
+
+    def sample(self, ready_indexes, batch_size, *, partition_id, **_):
+        if partition_id != self.partition:
+            inner = self.client.get_meta(["x"], 1, self.partition, task_name="t", sampling_config={"sampler": self})
+            assert inner.size == 1
+        return ready_indexes[:batch_size], ready_indexes[:batch_size]
+
+
+@pytest.mark.parametrize("partition", ["p", "q"])
+def test_a_sampler_may_ask_for_a_batch_itself(client, partition):
+    numbers(client, [1, 2])
+    numbers(client, [1, 2], "q")
+    got = []
+
+    def take():
+        sampler = Nested(client, "q")
+        got.append(client.get_meta(["x"], 1, partition, task_name="t", sampling_config={"sampler": sampler}))
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert got[0].size == 1
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_slow_sampler_does_not_hold_up_another_partition(client, shared):
+    numbers(client, [1, 2])
+    numbers(client, [1, 2], "q")
+    asked, proceed = threading.Event(), threading.Event()
+
+    class Slow(BaseSampler):
+        def sample(self, ready_indexes, batch_size, *, partition_id, **_):
+            if partition_id == "p":
+                asked.set()
+                assert proceed.wait(20)
+            return ready_indexes[:batch_size], ready_indexes[:batch_size]
+
+    slow, got = Slow(), []
+
+    def take(partition, sampler):
+        got.append((partition, client.get_meta(["x"], 1, partition, task_name="t", sampling_config={"sampler": sampler}).size))
+
+    threads = [threading.Thread(target=take, args=("p", slow), daemon=True)]
+    threads.append(threading.Thread(target=take, args=("q", slow if shared else Slow()), daemon=True))
+    threads[0].start()
+    assert asked.wait(20)
+    threads[1].start()
+    threads[1].join(10)
+    assert got == [("q", 1)]
+    proceed.set()
+    threads[0].join(10)
+    assert got == [("q", 1), ("p", 1)]
+
+
+def test_a_sampler_with_locks_can_be_pickled_and_copied():
+    sampler = LongestFirst()
+    sampler._states["p"] = {"t": {0: {0: [1]}}}
+    with sampler._locks.of("p"):
+        for other in (pickle.loads(pickle.dumps(sampler)), copy.deepcopy(sampler), copy.copy(sampler)):
+            assert other.has_cached_result("p", "t", {"dp_rank": 0, "batch_index": 0})
 
 
 def test_two_clients_lose_no_row_and_repeat_none(client):

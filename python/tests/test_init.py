@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import subprocess
 import tempfile
 import warnings
 
@@ -198,3 +199,27 @@ def test_a_fork_continues_the_session(sluice_url):
         os._exit(0 if current().wire.call("GET", "k") == b"parent" and init().url == sluice_url else 1)
     assert os.waitpid(child, 0)[1] == 0
     assert current().wire.call("GET", "k") == b"parent"
+
+
+@pytest.fixture
+def redis_url(tmp_path):
+    """The address of a redis-server."""
+    path = tmp_path / "redis.sock"
+    command = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--dir", str(tmp_path)]
+    with subprocess.Popen([*command, "--daemonize", "no"], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if "ready to accept" in line.lower():
+                break
+        yield f"unix://{path}"
+        process.terminate()
+
+
+def test_another_server_than_sluice_is_noticed_at_once(redis_url, monkeypatch):
+    text = rf"the server at {redis_url} is redis [0-9.]+, not Sluice"
+    with pytest.raises(SluiceError, match=text):
+        init(redis_url)
+    monkeypatch.setenv("SLUICE_URL", redis_url)
+    with pytest.raises(SluiceError, match=text):
+        current()
+    with pytest.raises(SluiceError, match=text):
+        init()

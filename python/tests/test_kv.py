@@ -81,6 +81,14 @@ def test_list_returns_the_tags_of_all_partitions():
     assert tq.kv_list("nowhere") == {"nowhere": {}}
 
 
+@pytest.mark.parametrize("n", [2**63, -(2**63) - 1, 2**64, 2**64 + 1, -(2**128), 1.0, -0.0, 0.1, 2.0**64, 5e-324])
+def test_numbers_in_tags_are_returned_as_they_were_put(n):
+    tag = {"n": n, "deep": {"list": [n, str(n)]}}
+    assert repr(tq.kv_put("a", "p", tag=tag).tags) == repr([tag])  # repr() tells 1 from 1.0, and 0.0 from -0.0
+    [merged] = tq.kv_batch_put(["a"], "p", tags=[{"more": 1}]).tags
+    assert repr(merged) == repr(tq.kv_list("p")["p"]["a"]) == repr(tag | {"more": 1})
+
+
 def test_a_long_list_is_complete():
     keys = [f"key-{i}" for i in range(5000)]
     tq.kv_batch_put(keys, "p", tags=[{"i": i} for i in range(5000)])
@@ -140,7 +148,7 @@ def test_wrong_calls_are_value_errors_that_name_the_argument(call, text):
         ([{1, 2}], "field 'x', row 0: JSON cannot represent this set exactly"),
         ([(1, 2)], "this tuple"),
         ([{1: 2}], "this dict"),
-        ([[float("inf")]], "this list"),
+        ([[float("inf")]], r"row 0, at \[0\]: JSON cannot represent inf"),
         ("text", "field 'x' is a str; expected"),
         (TensorDict({"y": torch.zeros(1)}, batch_size=[1]), "'x' is a TensorDict.*flatten_keys"),
     ],

@@ -3,6 +3,7 @@
 import gc
 import os
 import pickle
+import sys
 import threading
 
 import numpy as np
@@ -69,6 +70,83 @@ def test_every_object_that_shares_a_block_keeps_it(see):
     del view, other
     gc.collect()
     assert pool.free_bytes == 2 * MIB
+
+
+class Interrupt(Exception):
+    """Raised by a signal handler."""
+
+
+def interrupted_at_each_line(function):
+    """Calls a function again and again; each time an exception is raised at the next traced line or call in memory.py."""
+    point, reached = 0, True
+    while reached:
+        reached, seen = False, 0
+
+        def trace(frame, event, _, point=point):
+            nonlocal seen, reached
+            if not frame.f_code.co_filename.endswith("sluice/memory.py"):
+                return None
+            seen += 1
+            if seen > point and not reached:
+                reached = True
+                raise Interrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            function()
+        except Interrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        point += 1
+    return point
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("step", ["take", "return", "drop"])
+def test_an_interrupt_at_any_moment_leaves_a_pool_that_works(step):
+    """As KeyboardInterrupt and every signal handler that raises may be."""
+    pool = Pool(kept_bytes=2 * MIB)
+
+    def use():
+        arrays = [pool.take(MIB) for _ in range({"take": 1, "return": 2, "drop": 4}[step])]
+        del arrays
+        assert pool.free_bytes <= 2 * MIB
+
+    assert interrupted_at_each_line(use) > 5
+    thread = threading.Thread(target=use, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    array = pool.take(MIB)
+    where = address(array)
+    del array
+    assert address(pool.take(MIB)) == where  # it still recycles
+
+
+def test_no_python_code_runs_when_a_block_returns():
+    """So neither a signal handler nor a lock is in its way."""
+    pool, ran = Pool(), []
+    array = pool.take(MIB)
+    sys.setprofile(lambda frame, event, _: ran.append(frame.f_code.co_name) if event == "call" else None)
+    del array
+    sys.setprofile(None)
+    assert ran == [] and pool.free_bytes == MIB
+
+
+def test_a_size_of_which_all_blocks_are_lent_does_not_end_the_recycling():
+    pool = Pool(kept_bytes=2 * MIB)
+    small = pool.take(MIB)
+    del small
+    lent = [pool.take(MIB)]  # none of this size is left
+    for size in (2 * MIB, MIB // 2, 2 * MIB):
+        array = pool.take(size)
+        where = address(array)
+        del array
+        assert pool.free_bytes >= size
+        assert address(pool.take(size)) == where
+    del lent
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from live_server import Server, wait_until
 
+from sluice._calls import in_thread
 from sluice._link import Link
 from sluice.errors import CallTimeout, ConnectionLost, RequestError, ServerError, Unconfirmed
-from sluice.wire import Wire, in_thread, lines, packed, unpacked
+from sluice.wire import Wire, lines, packed, unpacked
 
 
 @pytest.fixture
@@ -106,9 +107,23 @@ def test_every_kind_of_reply_is_read(fake, reply, pieces):
 def test_bulk_strings_of_any_size_are_read(wire, nbytes):
     data = np.random.default_rng(nbytes).integers(0, 256, nbytes, dtype=np.uint8)
     wire.call("SET", "k", data.data)
-    replies = wire.pipeline(["GET", "k"], ["PING"], ["GET", "k"])
-    assert bytes(replies[0]) == bytes(replies[2]) == data.tobytes() and replies[1] == b"PONG"
-    assert isinstance(replies[0], bytes) == (nbytes < 16384)
+    for arrays in (False, True):
+        replies = wire.pipeline(["GET", "k"], ["PING"], ["GET", "k"], arrays=arrays)
+        assert bytes(replies[0]) == bytes(replies[2]) == data.tobytes() and replies[1] == b"PONG"
+        assert isinstance(replies[0], np.ndarray) == (arrays and nbytes >= 16384)
+
+
+@pytest.mark.parametrize("size", [1, 20_000])
+def test_a_reply_has_one_type_whatever_its_size(wire, size):
+    """So that `None in reply`, a comparison, a truth test, and a dict of replies work."""
+    tag, row = f'{{"t":"{"x" * size}"}}'.encode(), f"{'r' * size}"
+    assert wire.call("KV.MPUT", "p", "KEYS", 1, "k", "RETURN", "TAGS", "TAGS", 1, tag)[-1] == [tag]
+    assert None not in wire.call("KV.TAGS", "p", "KEYS", 1, "k")
+    assert wire.call("KV.TAGS", "p", "KEYS", 2, "k", "none") == [tag, None]
+    assert wire.call("ECHO", row) == row.encode()
+    wire.call("KV.MPUT", "q", "NEW", 3000 * (size > 1) + 1)
+    assert type(wire.call("TASK.READY", "q", "t", "FIELDS", 1, "x")) is bytes
+    assert type(wire.call("PARTITION.READY", "q", "FIELDS", 1, "x")[0]) is bytes
 
 
 def test_errors_inside_arrays_keep_their_positions(wire):
@@ -152,12 +167,12 @@ def test_closed_idle_connections_are_not_used(server):
         thread.start()
     for thread in threads:
         thread.join(20)
-    assert len(wire._idle) > 1
+    assert len(wire._links.idle) > 1
     with server.client() as client:
         client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         wait_until(lambda: client.info("clients")["connected_clients"] == 1, "a killed connection stays")
     assert wire.call("INCR", "k") == 1
-    assert len(wire._idle) == 1
+    assert len(wire._links.idle) == 1
     wire.call("DEL", "k")
     wire.close()
 
@@ -305,3 +320,25 @@ def test_passwords_are_sent_and_not_shown(tmp_path):
             Wire(url).call("PING")
         assert "wrong" not in str(raised.value).replace("wrong username", "") and "secret" not in str(raised.value)
     server.stop()
+
+
+@pytest.mark.parametrize("repeat", [False, True])
+def test_close_ends_a_call_of_another_thread(wire, server, repeat):
+    ends = []
+
+    def wait():
+        try:
+            wire.call("TASK.FETCH", "p", "t", "FIELDS", 1, "x", "COUNT", 1, "BLOCK", 0, repeat=repeat, wait_s=None)
+        except Exception as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    with server.client() as client:
+        wait_until(lambda: client.info("clients")["blocked_clients"] == 1, "nothing waits")
+        wire.close()
+        thread.join(10)
+        assert isinstance(ends[0], ConnectionLost) and isinstance(ends[0], Unconfirmed) != repeat
+        wait_until(lambda: client.info("clients")["blocked_clients"] == 0, "the fetch still waits")
+    with pytest.raises(ConnectionLost, match="were closed by close"):
+        wire.with_timeout(1).call("PING")

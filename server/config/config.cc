@@ -14,6 +14,7 @@
 
 #include "base/ascii.h"
 #include "base/ids.h"
+#include "resp/inline_words.h"
 #include "server/arguments/arg_reader.h"
 
 namespace sluice::server {
@@ -70,13 +71,24 @@ std::vector<std::string> Words(std::string_view text) {
   return {std::istream_iterator<std::string>(stream), {}};
 }
 
-// "normal 0 0 0 pubsub 32mb 8mb 60", one class or both.
+struct LimitClass {
+  std::string_view name;
+  OutputLimit Config::*limit;
+};
+constexpr LimitClass kLimitClasses[] = {{"normal", &Config::output_normal},
+                                        {"slave", &Config::output_replica},
+                                        {"replica", &Config::output_replica},
+                                        {"pubsub", &Config::output_pubsub}};
+
+// "normal 0 0 0 pubsub 32mb 8mb 60", some of the classes.
 std::optional<Config::Value> ParseOutputLimit(std::string_view text) {
   const std::vector<std::string> words = Words(text);
   Config::Value value;
   for (std::size_t i = 0; i < words.size(); i += 4) {
-    const bool normal = EqualsIgnoreCase(words[i], "normal");
-    if ((!normal && !EqualsIgnoreCase(words[i], "pubsub")) || words.size() - i < 4) {
+    const auto* const found =
+        std::find_if(std::begin(kLimitClasses), std::end(kLimitClasses),
+                     [&](const LimitClass& row) { return EqualsIgnoreCase(row.name, words[i]); });
+    if (found == std::end(kLimitClasses) || words.size() - i < 4) {
       return std::nullopt;
     }
     const auto hard = ParseMemory(words[i + 1]);
@@ -85,18 +97,21 @@ std::optional<Config::Value> ParseOutputLimit(std::string_view text) {
     if (!hard || !soft || !ParseInteger(words[i + 3], seconds) || seconds < 0) {
       return std::nullopt;
     }
-    (normal ? value.normal : value.subscriptions) = {
-        .given = true, .hard_bytes = *hard, .soft_bytes = *soft, .soft_seconds = seconds};
+    value.limits.push_back(
+        {.of = found->limit, .hard_bytes = *hard, .soft_bytes = *soft, .soft_seconds = seconds});
   }
   return words.empty() ? std::nullopt : std::optional(value);
 }
 
 void ApplyLimit(const Config::Value::Limit& value, OutputLimit& limit) {
-  if (value.given) {
-    limit.hard_bytes = value.hard_bytes;
-    limit.soft_bytes = value.soft_bytes;
-    limit.soft_seconds = value.soft_seconds;
-  }
+  limit.hard_bytes = value.hard_bytes;
+  limit.soft_bytes = value.soft_bytes;
+  limit.soft_seconds = value.soft_seconds;
+}
+
+std::string Shown(const OutputLimit& limit) {
+  return fmt::format("{} {} {}", limit.hard_bytes.load(), limit.soft_bytes.load(),
+                     limit.soft_seconds.load());
 }
 
 Result<std::int64_t> ParseNumber(const Option& option, std::string_view value) {
@@ -127,7 +142,9 @@ Result<std::int64_t> ParseBytes(const Option& option, std::string_view value) {
 }
 
 Status CheckText(const Option& option, std::string_view value) {
-  if (std::any_of(value.begin(), value.end(), [](char c) { return c >= 0 && c < ' '; })) {
+  const bool any_bytes = option.secret;
+  if (!any_bytes &&
+      std::any_of(value.begin(), value.end(), [](char c) { return c >= 0 && c < ' '; })) {
     return Bad(option, "text without control characters", value);
   }
   const bool known =
@@ -146,10 +163,15 @@ std::string_view Trimmed(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
 }
 
-std::string_view Unquoted(std::string_view value) {
-  return value.size() >= 2 && value.front() == '"' && value.back() == '"'
-             ? value.substr(1, value.size() - 2)
-             : value;
+// Quotes and escapes as in an inline command. Other texts, and those of several words, are kept.
+std::string Unquoted(std::string_view value) {
+  std::string line(value);
+  resp::InlineWords words(line);
+  std::string_view word;
+  std::string_view end;
+  const bool one = value.starts_with('"') && words.Next(word) == resp::InlineWords::Event::kWord &&
+                   words.Next(end) == resp::InlineWords::Event::kEnd;
+  return std::string(one ? word : value);
 }
 
 }  // namespace
@@ -180,7 +202,7 @@ Result<Config::Value> Config::Parse(const Option& option, std::string_view value
     case Kind::kOutputLimit: {
       auto limit = ParseOutputLimit(value);
       if (!limit) {
-        return Bad(option, "normal|pubsub <hard> <soft> <seconds>", value);
+        return Bad(option, "normal|slave|pubsub <hard> <soft> <seconds>", value);
       }
       return *std::move(limit);
     }
@@ -198,8 +220,9 @@ void Config::Apply(const Option& option, Value value) noexcept {
       this->*option.text = std::move(value.text);
       break;
     case Kind::kOutputLimit:
-      ApplyLimit(value.normal, output_normal);
-      ApplyLimit(value.subscriptions, output_pubsub);
+      for (const Value::Limit& limit : value.limits) {
+        ApplyLimit(limit, this->*limit.of);
+      }
       break;
     case Kind::kNumber:
     case Kind::kMemory:
@@ -222,10 +245,8 @@ std::string Config::Get(const Option& option) const {
     case Kind::kBool:
       return this->*option.number != 0 ? "yes" : "no";
     case Kind::kOutputLimit:
-      return fmt::format("normal {} {} {} pubsub {} {} {}", output_normal.hard_bytes.load(),
-                         output_normal.soft_bytes.load(), output_normal.soft_seconds.load(),
-                         output_pubsub.hard_bytes.load(), output_pubsub.soft_bytes.load(),
-                         output_pubsub.soft_seconds.load());
+      return fmt::format("normal {} slave {} pubsub {}", Shown(output_normal),
+                         Shown(output_replica), Shown(output_pubsub));
     case Kind::kNumber:
     case Kind::kMemory:
       break;
@@ -237,7 +258,7 @@ Config::Line Config::SplitLine(std::string_view line) {
   line = Trimmed(line);
   const std::size_t blank = line.find_first_of(" \t");
   return {.name = line.substr(0, blank),
-          .value = blank == std::string_view::npos ? std::string_view()
+          .value = blank == std::string_view::npos ? std::string()
                                                    : Unquoted(Trimmed(line.substr(blank)))};
 }
 

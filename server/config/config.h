@@ -35,7 +35,7 @@ struct Option {
     kMemory,  // bytes: 1048576, 1mb, 2gb; maxmemory also 75% (of the machine's memory)
     kBool,    // yes or no
     kText,
-    kOutputLimit,  // "normal <hard> <soft> <seconds>", and the same for "pubsub"
+    kOutputLimit,  // "normal <hard> <soft> <seconds>", and the same for "slave" and "pubsub"
   };
   std::string_view name;
   Kind kind = Kind::kText;
@@ -62,14 +62,13 @@ class Config {
   // A checked new value of an option.
   struct Value {
     struct Limit {
-      bool given = false;
+      OutputLimit Config::*of = nullptr;
       std::int64_t hard_bytes = 0;
       std::int64_t soft_bytes = 0;
       std::int64_t soft_seconds = 0;
     };
-    std::int64_t number = 0;  // of numbers, memory and bools
-    Limit normal;             // these two for kOutputLimit
-    Limit subscriptions;
+    std::int64_t number = 0;    // of numbers, memory and bools
+    std::vector<Limit> limits;  // of kOutputLimit
     std::string text;
   };
   // `value` as in a file or CONFIG SET; words are separated by spaces.
@@ -85,7 +84,7 @@ class Config {
   // One line of a file. A line whose name is empty or begins with '#' sets no option.
   struct Line {
     std::string_view name;
-    std::string_view value;  // without quotes around it
+    std::string value;  // without quotes around it and escapes
   };
   static Line SplitLine(std::string_view line);
   // Reads the text of a file: "name value ..." lines, "#" comments. Errors: kError with the line
@@ -119,7 +118,8 @@ class Config {
   std::atomic<std::int64_t> proto_max_bulk_len{0};
   std::atomic<std::int64_t> client_query_buffer_limit{0};
   OutputLimit output_normal;
-  OutputLimit output_pubsub;  // for connections that subscribe or use MONITOR
+  OutputLimit output_replica;  // replicas do not exist yet
+  OutputLimit output_pubsub;   // for connections that subscribe or use MONITOR
   std::atomic<std::int64_t> prealloc{0};
   std::atomic<std::int64_t> arena_keep{0};
   std::atomic<std::int64_t> databases{0};

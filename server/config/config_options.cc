@@ -133,11 +133,12 @@ constexpr std::array kOptions = {
     Option{
         .name = "client-output-buffer-limit",
         .kind = Kind::kOutputLimit,
-        .initial = "normal 32gb 1mb 60 pubsub 32mb 8mb 60",
+        .initial = "normal 32gb 1mb 60 slave 0 0 0 pubsub 32mb 8mb 60",
         .summary =
             "normal|pubsub <hard> <soft> <seconds>: a connection, or one that subscribes, is "
             "closed when more than <hard> bytes are pending for it, or when more than <soft> bytes "
-            "are pending and the peer took none of them for <seconds>; 0: no such limit."},
+            "are pending and the peer took none of them for <seconds>; 0: no such limit. slave has "
+            "no effect: replicas do not exist yet."},
     Option{.name = "prealloc",
            .kind = Kind::kMemory,
            .initial = "64mb",

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/descriptor.h"
+#include "base/ids.h"
 #include "server/config/config.h"
 
 namespace sluice::server {
@@ -19,10 +20,11 @@ namespace {
 
 std::string LineOf(const Config& config, const Option& option) {
   const std::string value = config.Get(option);
-  const bool quoted = value.empty() || value.find_first_of(" #\"") != std::string::npos;
+  const std::string quoted = Quoted(value);
+  const bool plain = !value.empty() && quoted.size() == value.size() + 2 &&
+                     value.find_first_of(" #") == std::string::npos;
   const bool text = option.kind == Option::Kind::kText;
-  return text && quoted ? fmt::format("{} \"{}\"", option.name, value)
-                        : fmt::format("{} {}", option.name, value);
+  return fmt::format("{} {}", option.name, text && !plain ? quoted : value);
 }
 
 bool WriteAll(int file, std::string_view text) {

@@ -162,6 +162,7 @@ void Connection::RunRequest(Engine::Turn& turn) {
     }
   }
   handovers_.Reserve(1);  // a reply that hands something over must not fail afterwards
+  NoteQuery();
   Context context = MakeContext(turn);
   context.request = args_;
   const ReplyMode before = info_.reply_mode;
@@ -170,7 +171,7 @@ void Connection::RunRequest(Engine::Turn& turn) {
   now_us_ = context.now_us;
   closing_ = closing_ || info_.close_after_reply || info_.close_now;
   drop_output_ = drop_output_ || info_.close_now;
-  TakeReplyMode(before, mark);
+  TakeReplyMode(before, mark, context.pushes);
   KeepWhatWaits(context);
   EndRequest();
   if (limits_.before_login == info_.authenticated) {
@@ -179,9 +180,9 @@ void Connection::RunRequest(Engine::Turn& turn) {
 }
 
 // CLIENT REPLY: discards the reply if it is not to be sent.
-void Connection::TakeReplyMode(ReplyMode before, resp::Reply::Mark mark) {
+void Connection::TakeReplyMode(ReplyMode before, resp::Reply::Mark mark, bool pushes) {
   ReplyMode& mode = info_.reply_mode;
-  muted_ = mode != ReplyMode::kOn;
+  muted_ = mode != ReplyMode::kOn && !pushes;
   if (mode == ReplyMode::kSkipNext) {
     mode = ReplyMode::kSkip;
   } else if (mode == ReplyMode::kSkip && before == ReplyMode::kSkip) {

@@ -116,7 +116,7 @@ class Connection {
   void RunRequest(engine::Engine::Turn& turn);
   bool WaitsForUnpause(engine::Engine::Turn& turn);
   void WriteRest(engine::Engine::Turn& turn);
-  void TakeReplyMode(ReplyMode before, resp::Reply::Mark mark);
+  void TakeReplyMode(ReplyMode before, resp::Reply::Mark mark, bool pushes);
   void EndBlocked(engine::Engine::Turn& turn) noexcept;
   void NoteBlocked() noexcept;
   void NoteHandovers(engine::Engine::Turn& turn);
@@ -139,6 +139,7 @@ class Connection {
   void CloseOver(Counter& counter, std::string_view why);
   [[nodiscard]] std::size_t BufferedBytes() const;
   void ChargeInput();
+  void NoteQuery() noexcept;
   void NoteOutput() noexcept;
   void Filled(std::size_t count);
   void FeedParser();

@@ -189,7 +189,8 @@ void Connection::EndBlocked(Engine::Turn& turn) noexcept {
 }
 
 void Connection::NoteBlocked() noexcept {
-  const bool blocked = Blocked() && blocked_->GetKind() != BlockedCommand::Kind::kPause;
+  const bool blocked = Blocked();
+  info_.paused = blocked && blocked_->GetKind() == BlockedCommand::Kind::kPause;
   if (blocked != info_.blocked) {
     info_.blocked = blocked;
     server_.blocked_clients.fetch_add(blocked ? 1 : -1, std::memory_order_relaxed);
@@ -261,6 +262,9 @@ bool Connection::WaitsForUnpause(Engine::Turn& turn) {
   const Command* const command = ResolveCommand(std::span(head).first(known));
   if (command == nullptr || !Pausable(*command, info_, server_.pause.writes_only)) {
     return false;
+  }
+  if (!drained_.ok() || !CheckCommand(MakeContext(turn), *command, args.size()).ok()) {
+    return false;  // it gets its error now
   }
   EngineLock& lock = turn.Enter();
   const std::int64_t until_us = server_.pause.until_us.load(std::memory_order_relaxed);

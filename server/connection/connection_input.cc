@@ -175,7 +175,14 @@ std::size_t Connection::InputBytes() const {
   return BufferedBytes() + info_.subscriptions.bytes;
 }
 
+// For CLIENT LIST.
+void Connection::NoteQuery() noexcept {
+  info_.query_bytes.store(static_cast<std::int64_t>(parser_.QueryBytes()),
+                          std::memory_order_relaxed);
+}
+
 void Connection::ChargeInput() {
+  NoteQuery();
   const auto held = static_cast<std::int64_t>(BufferedBytes());
   if (held != charged_) {
     if (held > charged_) {

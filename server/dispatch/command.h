@@ -22,18 +22,20 @@ class ArgReader;
 using Handler = Status (*)(Context& context, ArgReader& args);
 
 enum Flag : std::uint32_t {
-  kWrite = 1U << 0,      // changes the store or the controller
-  kReadOnly = 1U << 1,   // looks at keys, changes nothing
-  kDenyOom = 1U << 2,    // refused while used memory is over maxmemory
-  kFast = 1U << 3,       // O(1) or O(log n)
-  kNoAuth = 1U << 4,     // allowed before AUTH
-  kAdmin = 1U << 5,      // for operators
-  kLoading = 1U << 6,    // allowed while data is loaded
-  kContainer = 1U << 7,  // has subcommands: rows named "parent|child"
-  kBlocking = 1U << 8,   // may block
-  kPubSub = 1U << 9,     // allowed in a RESP2 connection that is subscribed
-  kInMulti = 1U << 10,   // runs immediately in MULTI instead of being queued
-  kSecret = 1U << 11,    // SLOWLOG and MONITOR hide its arguments
+  kWrite = 1U << 0,          // changes the store or the controller
+  kReadOnly = 1U << 1,       // looks at keys, changes nothing
+  kDenyOom = 1U << 2,        // refused while used memory is over maxmemory
+  kFast = 1U << 3,           // O(1) or O(log n)
+  kNoAuth = 1U << 4,         // allowed before AUTH
+  kAdmin = 1U << 5,          // for operators
+  kLoading = 1U << 6,        // allowed while data is loaded
+  kContainer = 1U << 7,      // has subcommands: rows named "parent|child"
+  kBlocking = 1U << 8,       // may block
+  kSubscribed = 1U << 9,     // allowed in a RESP2 connection that is subscribed
+  kInMulti = 1U << 10,       // runs immediately in MULTI instead of being queued
+  kSecret = 1U << 11,        // SLOWLOG and MONITOR hide its arguments
+  kNoMulti = 1U << 12,       // refused in MULTI
+  kMayReplicate = 1U << 13,  // not a write, but CLIENT PAUSE ... WRITE holds it back
 };
 
 // Positions count the command name as 0. A negative `last` counts from the end; {} means no keys.
@@ -58,7 +60,8 @@ struct Command {
   int arity = 0;          // counts the name (and the subcommand's); -n means at least n
   std::uint32_t flags = 0;
   KeyRange keys = {};
-  Handler handler = nullptr;  // null for a container that needs a subcommand
+  std::string_view key_flags = {};  // Redis's words for what it does with them; empty: the usual
+  Handler handler = nullptr;        // null for a container that needs a subcommand
   std::string_view group = {};
   std::string_view since = {};
   std::string_view complexity = {};

@@ -44,6 +44,7 @@ std::span<const std::span<const Command>> Families() {
   static const std::array kFamilies = {AiCommands(),
                                        ClientCommands(),
                                        ClientListCommands(),
+                                       CommandKeysCommands(),
                                        ConfigCommands(),
                                        ConnectionCommands(),
                                        ExpireCommands(),
@@ -86,6 +87,33 @@ const Command* FindSubcommand(const Command& parent, std::string_view child) {
   name += '|';
   name += child;
   return FindCommand(name);
+}
+
+std::vector<const Command*> SubcommandsOf(const Command& parent) {
+  std::vector<const Command*> rows;
+  for (const auto family : Families()) {
+    for (const Command& row : family) {
+      if (row.name.starts_with(parent.name) &&
+          row.name.substr(parent.name.size()).starts_with('|')) {
+        rows.push_back(&row);
+      }
+    }
+  }
+  return rows;
+}
+
+std::vector<std::string_view> KeyFlagNames(const Command& row) {
+  const bool writes = (row.flags & kWrite) != 0;
+  std::string_view words = !row.key_flags.empty() ? row.key_flags
+                           : writes               ? "RW update"
+                                                  : "RO access";
+  std::vector<std::string_view> names;
+  while (!words.empty()) {
+    const std::size_t end = std::min(words.find(' '), words.size());
+    names.push_back(words.substr(0, end));
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
+  return names;
 }
 
 bool IsSubcommand(const Command& command) {

@@ -5,6 +5,7 @@
 
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include "server/dispatch/command.h"
 
@@ -14,6 +15,7 @@ namespace sluice::server {
 std::span<const Command> AiCommands();
 std::span<const Command> ClientCommands();
 std::span<const Command> ClientListCommands();
+std::span<const Command> CommandKeysCommands();
 std::span<const Command> ConfigCommands();
 std::span<const Command> ConnectionCommands();
 std::span<const Command> ExpireCommands();
@@ -48,6 +50,11 @@ std::span<const std::span<const Command>> Families();
 const Command* FindCommand(std::string_view name);
 // Returns the subcommand `child` of `parent`; null if there is none.
 const Command* FindSubcommand(const Command& parent, std::string_view child);
+// Returns all subcommands of `parent`.
+std::vector<const Command*> SubcommandsOf(const Command& parent);
+// What the command does with its keys, in Redis's words: reads (RO), writes (RW), replaces (OW) or
+// removes (RM) them, and what it does with their values.
+std::vector<std::string_view> KeyFlagNames(const Command& command);
 // True for a row named "parent|child".
 bool IsSubcommand(const Command& command);
 // False for the commands of Sluice and RedisAI, whose names have a dot.

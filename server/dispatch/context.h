@@ -32,6 +32,7 @@ struct Context {
   std::vector<std::unique_ptr<Delivery>> deliveries = {};
   bool may_block = true;        // false for a resumed command or one that may not block
   bool in_transaction = false;  // run by EXEC
+  bool pushes = false;          // the reply is a push, which CLIENT REPLY does not discard
 
   // Ends `rest` and `blocked`, and gives back the deliveries.
   void Forget() noexcept;

@@ -9,6 +9,7 @@
 #include "base/ascii.h"
 #include "base/ids.h"
 #include "server/arguments/arg_reader.h"
+#include "server/dispatch/close_transaction.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/error_reply.h"
 #include "server/dispatch/observe.h"
@@ -48,6 +49,16 @@ Status UnknownSubcommand(const Command& parent, RequestView request) {
                             Echo(request[1].text, kEchoedBytesMax), UpperCased(parent.name)));
 }
 
+bool IsQueued(const Context& context, const Command& command) {
+  return context.connection.transaction.active && !context.in_transaction &&
+         (command.flags & kInMulti) == 0;
+}
+
+// The flags of what the command runs: for EXEC those of the queued commands.
+std::uint32_t RunFlags(const Command& command, const Transaction& transaction) {
+  return command.name == "exec" ? transaction.flags : command.flags;
+}
+
 // The gates: each returns why the request does not run, or ok.
 Status KnownGate(const Command* command, RequestView request) {
   if (command != nullptr) {
@@ -59,20 +70,28 @@ Status KnownGate(const Command* command, RequestView request) {
                                                     : UnknownSubcommand(*parent, request);
 }
 
-Status ArityGate(const Command& command, RequestView request) {
-  if (ArityMatches(command, request.size())) {
+Status ArityGate(const Command& command, std::size_t args) {
+  if (ArityMatches(command, args)) {
     return {};
   }
   return Status(Code::kError,
                 fmt::format("wrong number of arguments for '{}' command", command.name));
 }
 
-// Commands that may wait for memory check it themselves: see WriteRows() in commands/kv/kv_block.h.
+Status TransactionGate(const Command& command, const ConnectionInfo& connection) {
+  const bool refused = connection.transaction.active && (command.flags & kNoMulti) != 0;
+  return refused ? Status(Code::kError, "Command not allowed inside a transaction") : Status();
+}
+
+// Commands that may wait for memory check it themselves, except in MULTI, where nothing waits: see
+// WriteRows() in commands/kv/kv_block.h. Every command needs memory to be queued; EXEC needs some
+// if one of its commands does.
 Status MemoryGate(const Command& command, const Context& context) {
-  if ((command.flags & kDenyOom) == 0 || (command.flags & kBlocking) != 0) {
-    return {};
-  }
-  return CheckMemory(context);
+  const Transaction& transaction = context.connection.transaction;
+  const bool waits = (command.flags & kBlocking) != 0 && !transaction.active;
+  const bool needs_memory =
+      (RunFlags(command, transaction) & kDenyOom) != 0 || IsQueued(context, command);
+  return needs_memory && !waits ? CheckMemory(context) : Status();
 }
 
 // Inside EXEC a reply cannot wait until output is sent, so a read-only command does not run if
@@ -93,7 +112,7 @@ Status LoginGate(const Command* command, const ConnectionInfo& connection) {
 // In RESP2 a reply cannot be distinguished from a message.
 Status SubscriberGate(const Command& command, const Context& context) {
   if (!context.connection.Subscribed() || context.reply.GetVersion() == resp::Version::k3 ||
-      (command.flags & kPubSub) != 0) {
+      (command.flags & kSubscribed) != 0) {
     return {};
   }
   return Status(Code::kError,
@@ -106,25 +125,31 @@ Status PassGates(const Context& context, const Command* command, RequestView req
                  const Status& drained) {
   TRY(LoginGate(command, context.connection));
   TRY(KnownGate(command, request));
-  TRY(ArityGate(*command, request));
-  TRY(MemoryGate(*command, context));
-  TRY(OutputGate(*command, context));
-  TRY(SubscriberGate(*command, context));
+  TRY(CheckCommand(context, *command, request.size()));
   return drained;
-}
-
-bool IsQueued(const Context& context, const Command& command) {
-  return context.connection.transaction.active && !context.in_transaction &&
-         (command.flags & kInMulti) == 0;
 }
 
 void Queue(Context& context, const Command& command) {
   Transaction& transaction = context.connection.transaction;
   transaction.requests.emplace_back(context.request);
   transaction.bytes += transaction.requests.back().Bytes();
-  transaction.writes = transaction.writes || (command.flags & kWrite) != 0;
+  transaction.flags |= command.flags;
   context.connection.queued = static_cast<std::int64_t>(transaction.requests.size());
   context.reply.Simple("QUEUED");
+}
+
+// A gate refused the command. Returns the error to reply: in MULTI the transaction will fail, and
+// EXEC ends it. REQUIRES: !why.ok().
+Status AbortTransaction(Context& context, const Command* command, Status why) {
+  Transaction& transaction = context.connection.transaction;
+  if (transaction.active && command != nullptr && command->name == "exec") {
+    context.turn.Enter();
+    CloseTransaction(context);
+    return Status(Code::kExecAbort,
+                  fmt::format("Transaction discarded because of: {}", ErrorLine(why)));
+  }
+  transaction.failed = true;  // no effect outside MULTI
+  return why;
 }
 
 void Refuse(Context& context, resp::Reply::Mark mark, const Status& status) {
@@ -178,8 +203,7 @@ const Command* ResolveCommand(RequestView request) {
     return nullptr;
   }
   if ((command->flags & kContainer) != 0 && request.size() > 1) {
-    return EqualsIgnoreCase(request[1].text, "help") ? FindCommand("command|help")
-                                                     : FindSubcommand(*command, request[1].text);
+    return FindSubcommand(*command, request[1].text);
   }
   return command;
 }
@@ -210,9 +234,17 @@ bool Pausable(const Command& command, const ConnectionInfo& connection, bool wri
   if (command.name.starts_with("client")) {
     return false;  // CLIENT UNPAUSE
   }
-  const bool writes =
-      (command.flags & kWrite) != 0 || (command.name == "exec" && connection.transaction.writes);
-  return !writes_only || writes;
+  return !writes_only ||
+         (RunFlags(command, connection.transaction) & (kWrite | kMayReplicate)) != 0;
+}
+
+Status CheckCommand(const Context& context, const Command& command, std::size_t args) {
+  TRY(LoginGate(&command, context.connection));
+  TRY(ArityGate(command, args));
+  TRY(TransactionGate(command, context.connection));
+  TRY(MemoryGate(command, context));
+  TRY(OutputGate(command, context));
+  return SubscriberGate(command, context);
 }
 
 void Dispatch(Context& context, const Status& drained) {
@@ -234,7 +266,7 @@ void Dispatch(Context& context, const Status& drained) {
       ArgReader args(request.subspan(IsSubcommand(*command) ? 2 : 1), IsOfRedis(*command));
       status = command->handler(context, args);
     } else {
-      context.connection.transaction.failed = true;  // no effect outside MULTI
+      status = AbortTransaction(context, command, std::move(status));
     }
     if (!status.ok()) {
       Refuse(context, mark, status);

@@ -16,6 +16,10 @@ namespace sluice::server {
 // and this is its error, unless an earlier check fails. REQUIRES: the request is not empty.
 void Dispatch(Context& context, const Status& drained);
 
+// Returns why the command may not run now, or ok. `args` is the size of its request. Errors: those
+// of Dispatch() that come before the command itself.
+Status CheckCommand(const Context& context, const Command& command, std::size_t args);
+
 // Returns true if CLIENT PAUSE holds the command back.
 bool Pausable(const Command& command, const ConnectionInfo& connection, bool writes_only);
 

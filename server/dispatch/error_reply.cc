@@ -43,6 +43,10 @@ std::span<const ErrorPrefix> ErrorPrefixes() {
   return kPrefixes;
 }
 
+std::string ErrorLine(const Status& status) {
+  return std::string(PrefixOf(status.GetCode())) + " " + status.Message();
+}
+
 void ErrorReply(resp::Reply& reply, const Status& status) {
   assert(!status.ok());
   std::array<char, resp::Reply::kErrorBytesMax>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "base/status.h"
@@ -15,6 +16,10 @@ struct ErrorPrefix {
 };
 // One for each code except kOk.
 std::span<const ErrorPrefix> ErrorPrefixes();
+
+// Returns the text of the error: "NOKEY partition 'train' has no row 'nope'". REQUIRES:
+// !status.ok().
+std::string ErrorLine(const Status& status);
 
 // Appends the status as an error: "-NOKEY partition 'train' has no row 'nope'".
 // Allocates nothing after Reply::Prepare(). REQUIRES: !status.ok().

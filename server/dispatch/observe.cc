@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ids.h"
 #include "server/dispatch/command_table.h"
 
 namespace sluice::server {
@@ -20,34 +21,8 @@ RequestView Shown(const RanCommand& ran) {
   return secret ? ran.request.first(name) : ran.request;
 }
 
-// Quotes as redis-cli does: printable bytes stay as they are.
-void Quote(std::string_view text, std::string& out) {
-  out += '"';
-  for (const char c : text.substr(0, kMonitorArgBytesMax)) {
-    switch (c) {
-      case '"':
-      case '\\':
-        out += '\\';
-        out += c;
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (c >= ' ' && c <= '~') {
-          out += c;
-        } else {
-          out += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-        }
-    }
-  }
-  out += '"';
+void Show(std::string_view text, std::string& out) {
+  out += Quoted(text.substr(0, kMonitorArgBytesMax));
   if (text.size() > kMonitorArgBytesMax) {
     out += fmt::format("... ({} more bytes)", text.size() - kMonitorArgBytesMax);
   }
@@ -61,7 +36,7 @@ void SendToMonitors(const RanCommand& ran) {
   const auto shown = Shown(ran);
   for (const RequestArg& arg : shown) {
     line += ' ';
-    Quote(arg.text, line);
+    Show(arg.text, line);
   }
   if (shown.size() < ran.request.size()) {
     line += fmt::format(" \"{}\"", kRedacted);

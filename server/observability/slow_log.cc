@@ -91,6 +91,12 @@ std::vector<LatencyEvents::Sample> LatencyEvents::History(std::string_view name)
              : std::vector<Sample>(it->second.samples.begin(), it->second.samples.end());
 }
 
+std::int64_t LatencyEvents::MaxMs(std::string_view name) {
+  const MutexLock lock(mutex_);
+  const auto it = events_.find(name);
+  return it == events_.end() ? 0 : it->second.max_ms;
+}
+
 std::int64_t LatencyEvents::Reset(RequestView names) {
   const MutexLock lock(mutex_);
   auto before = static_cast<std::int64_t>(events_.size());

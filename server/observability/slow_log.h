@@ -62,6 +62,8 @@ class LatencyEvents {
   [[nodiscard]] std::vector<Latest> GetLatest();
   // Returns at most 160 samples, oldest first.
   [[nodiscard]] std::vector<Sample> History(std::string_view event);
+  // Returns the longest sample since the event was last forgotten; 0 if there is none.
+  [[nodiscard]] std::int64_t MaxMs(std::string_view event);
   // Forgets these events; if empty, all. Returns how many were forgotten.
   std::int64_t Reset(RequestView events);
 

@@ -36,7 +36,7 @@ struct Transaction {
   bool failed = false;  // a command was refused instead of queued
   std::vector<KeptRequest> requests;
   std::size_t bytes = 0;                       // memory of `requests` and `watched`
-  bool writes = false;                         // one of the requests writes
+  std::uint32_t flags = 0;                     // those of the commands of `requests`, together
   std::set<std::string, std::less<>> watched;  // WATCH; these two under the engine lock
   bool dirty = false;                          // a watched name was changed
 };
@@ -77,6 +77,7 @@ struct ConnectionInfo {
   // Any thread.
   std::atomic<const Command*> last_command{nullptr};
   std::atomic<std::int64_t> active_us{0};    // when it last sent something
+  std::atomic<std::int64_t> query_bytes{0};  // received, but not run to the end
   std::atomic<std::int64_t> input_bytes{0};  // of the buffers
   std::atomic<std::int64_t> output_bytes{0};
   std::atomic<std::int64_t> pending_bytes{0};  // not sent yet
@@ -87,7 +88,8 @@ struct ConnectionInfo {
   std::atomic<int> version{2};  // RESP version
   std::atomic<bool> dirty{false};
   std::atomic<bool> monitor{false};
-  std::atomic<bool> blocked{false};  // has a blocked command that CLIENT UNBLOCK can end
+  std::atomic<bool> blocked{false};  // has a blocked command
+  std::atomic<bool> paused{false};   // CLIENT PAUSE blocks it: CLIENT UNBLOCK has no effect
   std::atomic<bool> no_evict{false};
   std::atomic<bool> no_touch{false};
   std::atomic<Unblock> unblock{Unblock::kNo};

@@ -83,6 +83,10 @@ void MemorySection(const Context& context, Lines& out) {
   Line(out, "used_memory_payload_in_flight", memory.in_flight);
   Line(out, "used_memory_bookkeeping", memory.bookkeeping);
   Line(out, "used_memory_clients", memory.connections);
+  Line(out, "used_memory_dataset", memory.stored);
+  Line(out, "total_system_memory", MachineMemoryBytes());
+  Line(out, "total_system_memory_human", Human(MachineMemoryBytes()));
+  Line(out, "lazyfree_pending_objects", 0);
   Line(out, "arena_free_bytes", memory.arena_free);
   Line(out, "arena_touched_ahead_bytes", memory.arena_touched_ahead);
   Line(out, "arena_reserved_bytes", memory.arena_reserved);
@@ -97,8 +101,12 @@ void MemorySection(const Context& context, Lines& out) {
            known == 0 ? 0.0 : static_cast<double>(memory.resident) / static_cast<double>(known)));
 }
 
-void PersistenceSection(const Context& /*context*/, Lines& out) {
+// Nothing is saved yet: every change is one since the last save.
+void PersistenceSection(const Context& context, Lines& out) {
+  const Revision revision = context.server.store(context.turn.Enter()).LastRevision();
   Line(out, "loading", 0);
+  Line(out, "rdb_changes_since_last_save", static_cast<std::int64_t>(revision));
+  Line(out, "rdb_bgsave_in_progress", 0);
   Line(out, "rdb_last_bgsave_status", "ok");
   Line(out, "aof_enabled", 0);
   Line(out, "aof_last_write_status", "ok");

@@ -1,8 +1,11 @@
 #include "store/tags/json_number.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <system_error>
 
@@ -10,7 +13,7 @@ namespace sluice::store {
 namespace {
 
 constexpr double kPastUint64 = 18446744073709551616.0;
-constexpr std::uint64_t kInt64MinMagnitude = std::uint64_t{1} << 63U;
+constexpr std::size_t kDoubleDigitsMax = std::numeric_limits<double>::max_exponent10 + 1;
 
 // For a number outside a double's range: true if it overflows, false if it underflows.
 bool IsHuge(std::string_view text) {
@@ -31,16 +34,16 @@ bool IsHuge(std::string_view text) {
   return exponent > static_cast<std::int64_t>(first) - static_cast<std::int64_t>(point);
 }
 
-JsonNumber ReadReal(std::string_view text) {
-  JsonNumber number = {.integer = false};
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), number.real);
+double ReadReal(std::string_view text) {
+  double real = 0;
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), real);
   if (read.ec == std::errc::result_out_of_range) {
     const bool negative = text.starts_with('-');
     const bool huge = IsHuge(text.substr(negative ? 1 : 0));
-    number.real = huge ? std::numeric_limits<double>::infinity() : 0;
-    number.real = negative ? -number.real : number.real;
+    real = huge ? std::numeric_limits<double>::infinity() : 0;
+    real = negative ? -real : real;
   }
-  return number;
+  return real;
 }
 
 std::weak_ordering Reversed(std::weak_ordering order) {
@@ -49,20 +52,38 @@ std::weak_ordering Reversed(std::weak_ordering order) {
                              : order;
 }
 
-std::weak_ordering CompareMagnitudes(std::uint64_t integer, double real) {
-  if (real >= kPastUint64) {
+// Compares integers by their digits.
+std::weak_ordering CompareDigits(std::string_view a, std::string_view b) {
+  return a.size() == b.size() ? a <=> b : a.size() <=> b.size();
+}
+
+// Compares an integer with a double. REQUIRES: `real` is at least 0.
+std::weak_ordering CompareMagnitudes(std::string_view integer, double real) {
+  if (real < kPastUint64) {
+    std::uint64_t magnitude = 0;
+    const auto read = std::from_chars(integer.data(), integer.data() + integer.size(), magnitude);
+    if (read.ec == std::errc::result_out_of_range) {
+      return std::weak_ordering::greater;
+    }
+    const double whole = std::trunc(real);
+    const std::weak_ordering order = magnitude <=> static_cast<std::uint64_t>(whole);
+    return std::is_eq(order) && whole < real ? std::weak_ordering::less : order;
+  }
+  if (std::isinf(real)) {
     return std::weak_ordering::less;
   }
-  const double whole = std::trunc(real);
-  const std::weak_ordering order = integer <=> static_cast<std::uint64_t>(whole);
-  return std::is_eq(order) && whole < real ? std::weak_ordering::less : order;
+  std::array<char, kDoubleDigitsMax> digits = {};  // a double of this size is an integer
+  const auto end =
+      std::to_chars(digits.data(), digits.data() + digits.size(), real, std::chars_format::fixed, 0)
+          .ptr;
+  return CompareDigits(integer, {digits.data(), static_cast<std::size_t>(end - digits.data())});
 }
 
 std::weak_ordering Compare(const JsonNumber& integer, double real) {
   if (integer.negative != (real < 0)) {
     return integer.negative ? std::weak_ordering::less : std::weak_ordering::greater;
   }
-  const std::weak_ordering order = CompareMagnitudes(integer.magnitude, std::fabs(real));
+  const std::weak_ordering order = CompareMagnitudes(integer.digits, std::fabs(real));
   return integer.negative ? Reversed(order) : order;
 }
 
@@ -104,16 +125,16 @@ bool IsJsonNumber(std::string_view text) {
 }  // namespace
 
 std::weak_ordering operator<=>(const JsonNumber& a, const JsonNumber& b) noexcept {
-  if (a.integer && b.integer) {
+  if (a.IsInteger() && b.IsInteger()) {
     if (a.negative != b.negative) {
       return a.negative ? std::weak_ordering::less : std::weak_ordering::greater;
     }
-    return a.negative ? b.magnitude <=> a.magnitude : a.magnitude <=> b.magnitude;
+    return a.negative ? CompareDigits(b.digits, a.digits) : CompareDigits(a.digits, b.digits);
   }
-  if (a.integer) {
+  if (a.IsInteger()) {
     return Compare(a, b.real);
   }
-  if (b.integer) {
+  if (b.IsInteger()) {
     return Reversed(Compare(b, a.real));
   }
   return a.real < b.real   ? std::weak_ordering::less
@@ -121,18 +142,20 @@ std::weak_ordering operator<=>(const JsonNumber& a, const JsonNumber& b) noexcep
                            : std::weak_ordering::equivalent;
 }
 
+double JsonNumber::ToDouble() const noexcept {
+  if (!IsInteger()) {
+    return real;
+  }
+  return negative ? -ReadReal(digits) : ReadReal(digits);
+}
+
 JsonNumber ReadJsonNumber(std::string_view text) noexcept {
   const bool minus = text.starts_with('-');
-  JsonNumber number;
-  const char* const end = text.data() + text.size();
-  const auto read = std::from_chars(text.data() + (minus ? 1 : 0), end, number.magnitude);
-  // As in JSON parsers, an integer outside int64 and uint64 is a double.
-  if (read.ec != std::errc() || read.ptr != end ||
-      (minus && number.magnitude > kInt64MinMagnitude)) {
-    return ReadReal(text);
+  const std::string_view digits = text.substr(minus ? 1 : 0);
+  if (!std::all_of(digits.begin(), digits.end(), IsDigit)) {
+    return {.real = ReadReal(text)};
   }
-  number.negative = minus && number.magnitude != 0;
-  return number;
+  return {.negative = minus && digits != "0", .digits = digits};
 }
 
 std::optional<JsonNumber> ParseJsonNumber(std::string_view text) noexcept {

@@ -1,11 +1,11 @@
 #include "store/tags/tag.h"
 
 #include <array>
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <boost/json/basic_parser_impl.hpp>
@@ -15,6 +15,7 @@
 #include <boost/json/value_stack.hpp>
 #include <fmt/format.h>
 
+#include "store/tags/json_number.h"
 #include "store/tags/json_text.h"
 
 namespace sluice::store {
@@ -26,8 +27,13 @@ namespace json = boost::json;
 constexpr std::size_t kParseBufferBytes = 4096;
 constexpr std::size_t kStackBytes = 1024;
 
-// Builds the value as Boost's own parser does, but parses floats exactly: Boost 1.81 is off by one
-// unit in the last place for one in ten.
+// Marks the text of an integer that neither int64 nor uint64 holds. Boost.JSON has no such
+// integers: they are kept as strings that begin with this byte, which no UTF-8 text has.
+constexpr char kIntegerMark = '\xff';
+
+// Builds the value as Boost's own parser does, except for numbers that the parser makes doubles of:
+// large integers keep their digits, and floats are parsed exactly (Boost 1.81 is off by one unit in
+// the last place for one in ten).
 // NOLINTBEGIN(readability-identifier-naming): Boost.JSON's names
 struct ValueBuilder : JsonVisitor {
   bool on_object_end(std::size_t count, Error&) { return stack->push_object(count), true; }
@@ -38,9 +44,13 @@ struct ValueBuilder : JsonVisitor {
   bool on_string(View part, std::size_t, Error&) { return stack->push_string(part), true; }
   bool on_int64(std::int64_t value, View, Error&) { return stack->push_int64(value), true; }
   bool on_uint64(std::uint64_t value, View, Error&) { return stack->push_uint64(value), true; }
-  bool on_double(double value, View text, Error&) {
-    std::from_chars(text.data(), text.data() + text.size(), value);  // out of range: Boost's inf, 0
-    return stack->push_double(value), true;
+  bool on_double(double, View text, Error&) {
+    const JsonNumber number = ReadJsonNumber({text.data(), text.size()});
+    if (!number.IsInteger()) {
+      return stack->push_double(number.real), true;
+    }
+    stack->push_chars({&kIntegerMark, 1});
+    return stack->push_string(text), true;
   }
   bool on_bool(bool value, Error&) { return stack->push_bool(value), true; }
   bool on_null(Error&) { return stack->push_null(), true; }
@@ -126,6 +136,15 @@ void AppendDouble(double value, std::string& out) {
   }
 }
 
+// Appends a string, or the integer that is kept as one.
+void AppendString(std::string_view text, std::string& out) {
+  if (text.starts_with(kIntegerMark)) {
+    out += text.substr(1);
+  } else {
+    AppendJsonString(text, out);
+  }
+}
+
 void AppendValue(const json::value& value,
                  std::string& out) {  // NOLINT(misc-no-recursion): kTagDepthMax
   switch (value.kind()) {
@@ -145,7 +164,7 @@ void AppendValue(const json::value& value,
       AppendDouble(value.get_double(), out);
       return;
     case json::kind::string:
-      AppendJsonString(value.get_string(), out);
+      AppendString(value.get_string(), out);
       return;
     case json::kind::array:
     case json::kind::object:

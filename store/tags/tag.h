@@ -1,9 +1,11 @@
 // Tag: the JSON object of a row, stored as text. A write applies a patch (RFC 7396): names are
 // replaced or added, null removes a name, objects are merged, other values are replaced.
 //
-// The canonical text is compact, with names in the order in which they were first written. Numbers
-// have the shortest text that parses to the same value (an integer stays an integer: 1; a float
-// stays a float: 1.0, 0.5, 1e+20).
+// The canonical text is compact, with names in the order in which they were first written; of equal
+// names the last one counts. An integer of any size keeps its digits (-0 becomes 0). A float has
+// the shortest text that parses to the same double and stays a float: 1.0, 0.5, 1e+20. A float
+// outside the range of a double becomes 1e999, -1e999, 0.0 or -0.0. So two integers are equal
+// exactly if their texts are, and so are two floats (except 0.0 and -0.0).
 #pragma once
 
 #include <cstddef>

@@ -25,7 +25,8 @@ std::string Quoted(std::string_view text) {
 }
 
 // Collects the items of a JSON array: numbers by value, other items as canonical text. Ignores the
-// contents of nested items.
+// contents of nested items. The numbers refer to the array's text, which is parsed as a whole: the
+// parser then has each number in one piece.
 class ArrayItems : public JsonVisitor {
  public:
   std::vector<std::string> texts;
@@ -60,13 +61,9 @@ class ArrayItems : public JsonVisitor {
     text_.clear();
     return true;
   }
-  bool on_number_part(View part, Error&) {
-    text_.append(part.data(), part.size());
-    return true;
-  }
-  bool on_int64(std::int64_t, View part, Error&) { return AddNumber(part); }
-  bool on_uint64(std::uint64_t, View part, Error&) { return AddNumber(part); }
-  bool on_double(double, View part, Error&) { return AddNumber(part); }  // `value` may be rounded
+  bool on_int64(std::int64_t, View text, Error&) { return AddNumber(text); }
+  bool on_uint64(std::uint64_t, View text, Error&) { return AddNumber(text); }
+  bool on_double(double, View text, Error&) { return AddNumber(text); }  // `value` may be rounded
   bool on_bool(bool value, Error&) {
     AddText(value ? "true" : "false");
     return true;
@@ -83,12 +80,10 @@ class ArrayItems : public JsonVisitor {
       texts.push_back(std::move(text));
     }
   }
-  bool AddNumber(View part) {
-    text_.append(part.data(), part.size());
+  bool AddNumber(View text) {
     if (depth_ == 1) {
-      numbers.push_back(ReadJsonNumber(text_));
+      numbers.push_back(ReadJsonNumber({text.data(), text.size()}));
     }
-    text_.clear();
     return true;
   }
 
@@ -107,15 +102,15 @@ struct Where::OpName {
   Op op;
 };
 
-Status Where::ReadItems(const Condition& condition, Test& test) {
+Status Where::ReadItems(Test& test, std::string_view tag) {
   json::basic_parser<ArrayItems> parser((json::parse_options()));
   json::error_code error;
-  const std::string_view text = condition.value;
+  const std::string_view text = test.argument.View();
   const std::size_t end = parser.write_some(false, text.data(), text.size(), error);
   ArrayItems& items = parser.handler();
   if (error || end < text.size() || !items.is_array) {
     return Status(Code::kError, fmt::format("WHERE: IN on tag '{}' takes a JSON array, not '{}'",
-                                            Printable(condition.tag), Printable(text)));
+                                            Printable(tag), Printable(text)));
   }
   test.texts = std::move(items.texts);
   test.numbers = std::move(items.numbers);
@@ -144,16 +139,17 @@ Result<Where::Test> Where::MakeTest(const Condition& condition) {
                               Printable(condition.op)));
   }
   TRY(CheckName("tag", condition.tag));
-  const std::string_view value = condition.value;
   Test test;
   test.name = Quoted(condition.tag);
   test.op = found->op;
+  test.argument = Text(condition.value);
+  const std::string_view value = test.argument.View();
   test.number = ParseJsonNumber(value);
   if (found->name == "IN") {
-    TRY(ReadItems(condition, test));
+    TRY(ReadItems(test, condition.tag));
   } else if (found->op == Op::kPrefix) {
-    test.text = Quoted(value);
-    test.text.pop_back();
+    test.prefix = Quoted(value);
+    test.prefix.pop_back();
   } else if (found->op == Op::kAmong || found->op == Op::kNotAmong) {
     test.texts = {Quoted(value)};
     if (value == "true" || value == "false" || value == "null") {
@@ -162,8 +158,6 @@ Result<Where::Test> Where::MakeTest(const Condition& condition) {
     if (test.number) {
       test.numbers = {*test.number};
     }
-  } else {
-    test.text = value;
   }
   return test;
 }
@@ -191,7 +185,7 @@ bool Where::IsInOrder(const Test& test, std::string_view value) noexcept {
   if (IsNumber(value) && test.number) {
     order = ReadJsonNumber(value) <=> *test.number;
   } else if (value.front() == '"') {
-    order = CompareTagString(value, test.text);
+    order = CompareTagString(value, test.argument.View());
   } else {
     return false;
   }
@@ -217,7 +211,7 @@ bool Where::Holds(const Test& test, std::string_view value) noexcept {
     case Op::kNotAmong:
       return !IsAmong(test, value);
     case Op::kPrefix:
-      return value.starts_with(test.text);
+      return value.starts_with(test.prefix);
     default:
       return IsInOrder(test, value);
   }

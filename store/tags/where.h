@@ -1,7 +1,8 @@
 // Where: conditions on a row's tag, all of which must hold (docs/protocol.md, section 4). A
 // condition names a top-level member of the tag. The member's JSON type selects the comparison:
 //
-//   number            with the argument if it is a JSON number; int64 and uint64 exactly
+//   number            with the argument if it is a JSON number: integers of any size and doubles,
+//                     without rounding; 1 and 1.0 are equal
 //   string            unescaped, with the argument, as unsigned bytes
 //   true false null   by text; only with = != and IN
 //
@@ -24,6 +25,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/text.h"
 #include "store/tags/json_number.h"
 
 namespace sluice::store {
@@ -57,16 +59,16 @@ class Where {
   struct Test {
     std::string name;  // as in the canonical text, with its quotes
     Op op = Op::kAmong;
+    Text argument;  // `numbers` and `number` refer to its bytes; < <= > >= compare it with strings
     // kAmong, kNotAmong: sorted, as in the canonical text: "abc" with its quotes, true.
     std::vector<std::string> texts;
     std::vector<JsonNumber> numbers;  // kAmong, kNotAmong: sorted
-    // < <= > >=: the argument; kPrefix: the argument's spelling with only the opening quote.
-    std::string text;
+    std::string prefix;  // kPrefix: the argument's spelling with only the opening quote
     std::optional<JsonNumber> number;  // < <= > >=: the argument, if it is a number
   };
 
   static Result<Test> MakeTest(const Condition& condition);
-  static Status ReadItems(const Condition& condition, Test& test);
+  static Status ReadItems(Test& test, std::string_view tag);
   static bool Holds(const Test& test, std::string_view value) noexcept;
   static bool IsAmong(const Test& test, std::string_view value) noexcept;
   static bool IsInOrder(const Test& test, std::string_view value) noexcept;

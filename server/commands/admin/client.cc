@@ -15,6 +15,7 @@
 #include "server/commands/kv/kv_block.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/help.h"
 
 namespace sluice::server {
 namespace {
@@ -116,7 +117,7 @@ Status ClientUnblock(Context& context, ArgReader& args) {
   TRY(args.Finish());
   bool unblocked = false;
   context.server.connections.With(id, [how, &unblocked](ConnectionInfo& connection) {
-    unblocked = connection.blocked;
+    unblocked = connection.blocked && !connection.paused;
     if (unblocked) {
       connection.unblock = how;
       connection.notifier->Notify();
@@ -141,6 +142,13 @@ void WaitForCommands(Context& context) {
   context.stats.runs.fetch_add(1);
 }
 
+// As in Redis, an expired name is removed only once the pause has ended.
+void KeepExpired(Context& context) {
+  store::Store& store = context.server.store(context.turn.Enter());
+  const std::int64_t left_us = context.server.pause.until_us - context.server.clock.NowUs();
+  store.KeepExpiredUntil(left_us <= 0 ? 0 : store.NowMs() + left_us / 1000 + 1);
+}
+
 // CLIENT PAUSE timeout [WRITE | ALL]
 Status ClientPause(Context& context, ArgReader& args) {
   const std::int64_t ms = ReadMilliseconds(args);
@@ -151,15 +159,16 @@ Status ClientPause(Context& context, ArgReader& args) {
   TRY(args.Finish());
   engine::EngineLock& lock = context.turn.Enter();  // see Connection::WaitsForUnpause()
   engine::Pause& pause = context.server.pause;
-  const std::int64_t until_us = ms == 0 ? 0 : DeadlineAfter(context.now_us, ms);
-  pause.writes_only = writes_only;
-  pause.until_us = until_us;
+  const std::int64_t until_us = ms == 0 ? context.now_us : DeadlineAfter(context.now_us, ms);
+  pause.Add(context.now_us, {.until_us = until_us, .writes_only = writes_only});
+  KeepExpired(context);
   context.server.wait_queues.Notify(lock, {.kind = engine::WaitKey::Kind::kUnpause});
   if (ms != 0 && !context.in_transaction) {  // EXEC holds the lock that the others may wait for
     WaitForCommands(context);
     context.turn.Enter();
     if (pause.until_us == until_us) {  // the time of the pause begins with the reply
       pause.until_us = DeadlineAfter(context.server.clock.NowUs(), ms);
+      KeepExpired(context);
     }
   }
   context.reply.Simple("OK");
@@ -170,6 +179,7 @@ Status ClientPause(Context& context, ArgReader& args) {
 Status ClientUnpause(Context& context, ArgReader& /*args*/) {
   engine::EngineLock& lock = context.turn.Enter();  // see Connection::WaitsForUnpause()
   context.server.pause.until_us = 0;
+  KeepExpired(context);
   context.server.engine.HasWork(lock);  // waiters that were not served during the pause
   context.server.wait_queues.Notify(lock, {.kind = engine::WaitKey::Kind::kUnpause});
   context.reply.Simple("OK");
@@ -234,6 +244,7 @@ constexpr std::array kCommands = {
                    .arity = -2,
                    .flags = kContainer,
                    .summary = "Commands about connections."})),
+    HelpRow("client|help", "connection"),
     Row(ClientRow({.name = "client|id",
                    .arity = 2,
                    .flags = kFast,

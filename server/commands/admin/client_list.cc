@@ -40,21 +40,23 @@ std::string Flags(const ConnectionInfo& connection) {
 void AddLine(const ConnectionInfo& connection, std::int64_t now_us, std::string& out) {
   constexpr std::int64_t kSecondUs = 1000000;
   const Command* const command = connection.last_command.load();
+  const std::int64_t query = connection.query_bytes;
   const std::int64_t total = connection.input_bytes + connection.output_bytes +
                              connection.payload_bytes +
                              static_cast<std::int64_t>(sizeof(ConnectionInfo));
   out += fmt::format(
       "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db=0 sub={} psub={} ssub={} "
-      "multi={} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs={} rbp={} obl=0 oll=0 omem={} "
+      "multi={} qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs={} rbp={} obl=0 oll=0 omem={} "
       "tot-mem={} events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}\n",
       connection.id, connection.address.peer, connection.address.local,
       connection.address.descriptor, connection.name,
       (now_us - connection.connected_us) / kSecondUs, (now_us - connection.active_us) / kSecondUs,
       Flags(connection), connection.channels.load(), connection.patterns.load(),
-      connection.shards.load(), connection.queued.load(), connection.input_bytes.load(),
-      connection.output_bytes.load(), connection.output_bytes.load(),
-      connection.pending_bytes.load(), total, command == nullptr ? "NULL" : command->name,
-      connection.version.load(), connection.lib_name, connection.lib_version);
+      connection.shards.load(), connection.queued.load(), query,
+      std::max<std::int64_t>(0, connection.input_bytes - query), connection.output_bytes.load(),
+      connection.output_bytes.load(), connection.pending_bytes.load(), total,
+      command == nullptr ? "NULL" : command->name, connection.version.load(), connection.lib_name,
+      connection.lib_version);
 }
 
 enum class Type : std::uint8_t { kNormal, kPubSub, kReplica };
@@ -233,13 +235,14 @@ constexpr Command ClientListRow(Command row) {
   row.group = "connection";
   row.since = "0.1.0";
   row.complexity = "O(N) where N is the number of connections";
-  row.flags |= kAdmin | kLoading;
+  row.flags |= kLoading;
   return row;
 }
 
 constexpr std::array kCommands = {
     Row(ClientListRow({.name = "client|list",
                        .arity = -2,
+                       .flags = kAdmin,
                        .handler = ClientList,
                        .summary = "Lists the connections, one per line.",
                        .args = kListArgs})),
@@ -249,6 +252,7 @@ constexpr std::array kCommands = {
                        .summary = "Returns this connection's line of CLIENT LIST."})),
     Row(ClientListRow({.name = "client|kill",
                        .arity = -3,
+                       .flags = kAdmin,
                        .handler = ClientKill,
                        .summary = "Closes connections.",
                        .args = kKillArgs})),

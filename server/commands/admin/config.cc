@@ -10,6 +10,7 @@
 #include "server/arguments/glob.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/help.h"
 #include "server/dispatch/server.h"
 
 namespace sluice::server {
@@ -129,6 +130,7 @@ constexpr std::array kCommands = {
                    .arity = -2,
                    .flags = kContainer,
                    .summary = "Commands about the configuration."})),
+    HelpRow("config|help", "server"),
     Row(ConfigRow({.name = "config|get",
                    .arity = -3,
                    .handler = ConfigGet,

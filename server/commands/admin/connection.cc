@@ -9,7 +9,7 @@
 #include "base/version.h"
 #include "server/arguments/arg_reader.h"
 #include "server/commands/admin/client.h"
-#include "server/commands/redis/transactions.h"
+#include "server/dispatch/close_transaction.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/server.h"
@@ -237,7 +237,7 @@ constexpr Command ConnectionRow(Command row) {
 constexpr std::array kCommands = {
     Row(ConnectionRow({.name = "ping",
                        .arity = -1,
-                       .flags = kPubSub,
+                       .flags = kSubscribed,
                        .handler = Ping,
                        .summary = "Returns PONG, or the message.",
                        .args = kPingArgs})),
@@ -261,12 +261,12 @@ constexpr std::array kCommands = {
          .args = kHelloArgs})),
     Row(ConnectionRow({.name = "quit",
                        .arity = -1,
-                       .flags = kNoAuth | kPubSub | kInMulti,
+                       .flags = kNoAuth | kSubscribed | kInMulti,
                        .handler = Quit,
                        .summary = "Replies OK and closes the connection."})),
     Row(ConnectionRow({.name = "reset",
                        .arity = 1,
-                       .flags = kNoAuth | kPubSub | kInMulti,
+                       .flags = kNoAuth | kSubscribed | kInMulti,
                        .handler = Reset,
                        .summary = "Resets the connection."})),
     Row(ConnectionRow({.name = "select",

@@ -1,6 +1,6 @@
 // COMMAND and its subcommands: the command table for clients.
+#include <algorithm>
 #include <array>
-#include <cassert>
 #include <utility>
 #include <vector>
 
@@ -11,6 +11,7 @@
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/dispatch.h"
+#include "server/dispatch/help.h"
 #include "server/dispatch/piecewise.h"
 
 namespace sluice::server {
@@ -37,16 +38,6 @@ std::vector<const Command*> TopLevel() {
   return rows;
 }
 
-std::vector<const Command*> SubcommandsOf(const Command& parent) {
-  std::vector<const Command*> rows;
-  ForEachRow([&rows, &parent](const Command& row) {
-    if (row.name.starts_with(parent.name) && row.name.substr(parent.name.size()).starts_with('|')) {
-      rows.push_back(&row);
-    }
-  });
-  return rows;
-}
-
 std::vector<std::string_view> FlagNames(const Command& row) {
   struct Name {
     Flag flag;
@@ -54,12 +45,15 @@ std::vector<std::string_view> FlagNames(const Command& row) {
   };
   constexpr Name kNames[] = {{kWrite, "write"},    {kReadOnly, "readonly"}, {kDenyOom, "denyoom"},
                              {kAdmin, "admin"},    {kLoading, "loading"},   {kFast, "fast"},
-                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}, {kPubSub, "pubsub"}};
+                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}, {kNoMulti, "no_multi"}};
   std::vector<std::string_view> names;
   for (const Name& name : kNames) {
     if ((row.flags & name.flag) != 0) {
       names.push_back(name.text);
     }
+  }
+  if (row.group == "pubsub" && row.handler != nullptr) {
+    names.push_back("pubsub");
   }
   return names;
 }
@@ -81,8 +75,7 @@ void KeySpecs(Reply& reply, const Command& row) {
   }
   reply.Map(3);
   reply.Bulk("flags");
-  Simples(reply, {(row.flags & kWrite) != 0 ? "RW" : "RO",
-                  (row.flags & kWrite) != 0 ? "UPDATE" : "ACCESS"});
+  Simples(reply, KeyFlagNames(row));
   reply.Bulk("begin_search");
   reply.Map(2);
   reply.Bulk("type");
@@ -207,17 +200,6 @@ Status CommandCountCommand(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
-// COMMAND LIST
-Status CommandList(Context& context, ArgReader& args) {
-  TRY(args.Finish());
-  const std::vector<const Command*> rows = TopLevel();
-  context.reply.Array(rows.size());
-  for (const Command* const row : rows) {
-    context.reply.Bulk(row->name);
-  }
-  return {};
-}
-
 // COMMAND INFO [name ...]
 Status CommandInfo(Context& context, ArgReader& args) {
   if (!args.HasMore()) {
@@ -255,50 +237,8 @@ Status CommandDocs(Context& context, ArgReader& args) {
   return {};
 }
 
-// COMMAND GETKEYS command [arg ...]
-Status CommandGetKeys(Context& context, ArgReader& args) {
-  const auto request = args.Remaining();
-  assert(!request.empty());
-  const Command* const row = ResolveCommand(request);
-  if (row == nullptr) {
-    return Status(Code::kError, "Invalid command specified");
-  }
-  if (!ArityMatches(*row, request.size())) {
-    return Status(Code::kError, "Invalid number of arguments specified for command");
-  }
-  const auto count = static_cast<int>(request.size());
-  const int last = row->keys.last < 0 ? count + row->keys.last : row->keys.last;
-  if (row->keys.first == 0 || row->keys.first >= count) {
-    return Status(Code::kError, "The command has no key arguments");
-  }
-  const int keys = (last - row->keys.first) / row->keys.step + 1;
-  context.reply.Array(static_cast<std::size_t>(keys));
-  for (int i = row->keys.first; i <= last; i += row->keys.step) {
-    context.reply.Bulk(request[static_cast<std::size_t>(i)].text);
-  }
-  return {};
-}
-
-// <container> HELP
-Status Help(Context& context, ArgReader& args) {
-  TRY(args.Finish());
-  const Command* const parent = FindCommand(context.request.front().text);
-  const std::vector<const Command*> children = SubcommandsOf(*parent);
-  context.reply.Array(children.size() * 2 + 1);
-  context.reply.Simple(fmt::format("{} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-                                   UpperCased(parent->name)));
-  for (const Command* const child : children) {
-    context.reply.Simple(UpperCased(child->name.substr(parent->name.size() + 1)));
-    context.reply.Simple(fmt::format("    {}", child->summary));
-  }
-  return {};
-}
-
 constexpr Arg kNamesArgs[] = {
     {.name = "command-name", .type = "string", .optional = true, .multiple = true}};
-constexpr Arg kGetKeysArgs[] = {
-    {.name = "command", .type = "string"},
-    {.name = "arg", .type = "string", .optional = true, .multiple = true}};
 
 constexpr Command IntrospectionRow(Command row) {
   row.group = "server";
@@ -318,15 +258,7 @@ constexpr std::array kCommands = {
                           .arity = 2,
                           .handler = CommandCountCommand,
                           .summary = "Returns the number of commands."})),
-    Row(IntrospectionRow({.name = "command|list",
-                          .arity = -2,
-                          .handler = CommandList,
-                          .summary = "Returns the names of the commands."})),
-    Row(IntrospectionRow({.name = "command|help",
-                          .arity = 2,
-                          .handler = Help,
-                          .summary = "Lists the subcommands. Every command that has subcommands "
-                                     "also has HELP."})),
+    HelpRow("command|help", "server"),
     Row(IntrospectionRow({.name = "command|info",
                           .arity = -2,
                           .handler = CommandInfo,
@@ -338,11 +270,6 @@ constexpr std::array kCommands = {
          .handler = CommandDocs,
          .summary = "Returns documentation of the given commands, or all commands.",
          .args = kNamesArgs})),
-    Row(IntrospectionRow({.name = "command|getkeys",
-                          .arity = -3,
-                          .handler = CommandGetKeys,
-                          .summary = "Extracts the key arguments from a command.",
-                          .args = kGetKeysArgs})),
 };
 
 }  // namespace

@@ -12,6 +12,7 @@
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/destruction_reply.h"
+#include "server/dispatch/help.h"
 #include "server/reports/info.h"
 #include "server/reports/memory_report.h"
 
@@ -149,6 +150,7 @@ constexpr std::array kCommands = {
                    .args = kInfoArgs})),
     Row(ServerRow(
         {.name = "memory", .arity = -2, .flags = kContainer, .summary = "Commands about memory."})),
+    HelpRow("memory|help", "server"),
     Row(ServerRow({.name = "memory|stats",
                    .arity = 2,
                    .handler = MemoryStats,
@@ -183,7 +185,7 @@ constexpr std::array kCommands = {
                    .args = kFlushArgs})),
     Row(ServerRow({.name = "shutdown",
                    .arity = -1,
-                   .flags = kAdmin | kLoading,
+                   .flags = kAdmin | kLoading | kNoMulti,
                    .handler = Shutdown,
                    .summary = "Stops the server.",
                    .args = kShutdownArgs})),

@@ -1,4 +1,5 @@
 // Slow commands, latency events, and commands as they run: SLOWLOG, LATENCY, MONITOR.
+#include <algorithm>
 #include <array>
 #include <string>
 #include <utility>
@@ -6,9 +7,11 @@
 
 #include <fmt/format.h>
 
+#include "base/ids.h"
 #include "server/arguments/arg_reader.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/help.h"
 
 namespace sluice::server {
 namespace {
@@ -80,6 +83,34 @@ Status LatencyHistory(Context& context, ArgReader& args) {
   return {};
 }
 
+// LATENCY GRAPH event: a line for each sample, with a bar as long as its share of the maximum.
+Status LatencyGraph(Context& context, ArgReader& args) {
+  constexpr std::int64_t kBarMax = 40;
+  const std::string_view event = args.Word("event");
+  TRY(args.Finish());
+  const auto samples = context.server.latency.History(event);
+  if (samples.empty()) {
+    return Status(Code::kError,
+                  fmt::format("No samples available for event '{}'", Printable(event)));
+  }
+  std::int64_t low = samples.front().ms;
+  std::int64_t high = low;
+  for (const LatencyEvents::Sample& sample : samples) {
+    low = std::min(low, sample.ms);
+    high = std::max(high, sample.ms);
+  }
+  std::string text = fmt::format("{} - high {} ms, low {} ms (all time high {} ms)\n", event, high,
+                                 low, context.server.latency.MaxMs(event));
+  const std::int64_t now_s = context.server.clock.WallUs() / 1000000;
+  for (const LatencyEvents::Sample& sample : samples) {
+    const std::int64_t bar = sample.ms * kBarMax / std::max<std::int64_t>(high, 1);
+    text += fmt::format("{:>6}s ago {:>8} ms {}\n", now_s - sample.time_s, sample.ms,
+                        std::string(static_cast<std::size_t>(bar), '#'));
+  }
+  context.reply.Verbatim(text);
+  return {};
+}
+
 // LATENCY RESET [event ...]
 Status LatencyReset(Context& context, ArgReader& args) {
   context.reply.Integer(context.server.latency.Reset(args.Remaining()));
@@ -135,9 +166,14 @@ Status LatencyHistogram(Context& context, ArgReader& args) {
     }
   };
   context.turn.Enter();
-  for (const RequestArg& name : names) {
-    if (const Command* const row = FindCommand(name.text)) {
-      add(*row);
+  for (const RequestArg& name : names) {  // a name with subcommands means all of these
+    const Command* const row = FindCommand(name.text);
+    if (row == nullptr) {
+      continue;
+    }
+    add(*row);
+    for (const Command* const child : SubcommandsOf(*row)) {
+      add(*child);
     }
   }
   for (const auto family : Families()) {
@@ -188,6 +224,7 @@ constexpr std::array kCommands = {
                  .arity = -2,
                  .flags = kContainer,
                  .summary = "Commands about the log of slow commands."})),
+    HelpRow("slowlog|help", "server"),
     Row(SlowRow({.name = "slowlog|get",
                  .arity = -2,
                  .handler = SlowLogGet,
@@ -206,6 +243,7 @@ constexpr std::array kCommands = {
                  .arity = -2,
                  .flags = kContainer,
                  .summary = "Commands about latency."})),
+    HelpRow("latency|help", "server"),
     Row(SlowRow({.name = "latency|latest",
                  .arity = 2,
                  .handler = LatencyLatest,
@@ -214,6 +252,11 @@ constexpr std::array kCommands = {
                  .arity = 3,
                  .handler = LatencyHistory,
                  .summary = "Returns the samples of a latency event: time and duration.",
+                 .args = kEventArgs})),
+    Row(SlowRow({.name = "latency|graph",
+                 .arity = 3,
+                 .handler = LatencyGraph,
+                 .summary = "Draws the samples of a latency event.",
                  .args = kEventArgs})),
     Row(SlowRow({.name = "latency|reset",
                  .arity = -2,

@@ -1,11 +1,14 @@
 // AI.TENSORSET and AI.TENSORGET with the grammar, replies and error texts of RedisAI, for clients
 // of RedisAI. A tensor is stored in field `value` of the row with its key in partition `ai`, where
 // all other commands can access it. A STRING tensor is one byte string: its strings, each followed
-// by a zero byte; therefore it has one dim.
+// by a zero byte. Its shape is in the row's tag.
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "resp/limits.h"
 #include "server/arguments/arg_reader.h"
@@ -17,6 +20,7 @@
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "store/tensor/dtype.h"
+#include "store/tensor/shape.h"
 
 namespace sluice::server {
 namespace {
@@ -41,7 +45,7 @@ Status TensorSet(Context& context, ArgReader& args) {
   TRY(WriteRows(context,
                 {.partition = kAiPartition,
                  .rows = {.kind = RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}},
-                 .tags = {},
+                 .tags = context.scratch.tags,
                  .columns = context.scratch.columns}));
   context.reply.Simple("OK");
   return {};
@@ -85,6 +89,24 @@ void ReplyStrings(resp::Reply& reply, std::string_view bytes) {
     reply.Bulk(bytes.substr(0, end));
     bytes.remove_prefix(end + 1);
   }
+}
+
+void ReplyShape(resp::Reply& reply, store::Dims dims) {
+  reply.Array(dims.size());
+  for (const std::int64_t dim : dims) {
+    reply.Integer(dim);
+  }
+}
+
+// The tag's shape, unless another command has written the value or the tag since.
+std::vector<std::int64_t> ShapeOfStrings(std::string_view bytes, std::string_view tag) {
+  const std::int64_t strings = std::count(bytes.begin(), bytes.end(), '\0');
+  std::optional<std::int64_t> elements = 1;
+  auto shape = StringShape(tag);
+  for (const std::int64_t dim : shape.value_or(std::vector<std::int64_t>())) {
+    elements = elements ? store::CheckedMul(*elements, dim) : elements;
+  }
+  return shape && elements == strings ? *std::move(shape) : std::vector<std::int64_t>{strings};
 }
 
 template <typename Element>
@@ -151,12 +173,14 @@ Status TensorGet(Context& context, ArgReader& args) {
   TRY(args.Finish());
 
   store::ReadResult& read = context.scratch.read;
+  const RowSet row = {.kind = RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}};
+  std::vector<Text> tags;
   engine::EngineLock& lock = context.turn.Enter();
-  const Status status = context.server.store(lock).Read(
-      {.partition = kAiPartition,
-       .rows = {.kind = RowSet::Kind::kKeys, .keys = std::span(&key, 1), .indexes = {}},
-       .fields = std::span(&kAiField, 1)},
-      read);
+  Status status = context.server.store(lock).Read(
+      {.partition = kAiPartition, .rows = row, .fields = std::span(&kAiField, 1)}, read);
+  if (status.ok() && format.meta && read.columns[0].dtype == DType::kUtf8) {
+    status = context.server.store(lock).Tags(kAiPartition, row, tags);
+  }
   context.turn.Leave();
   if (!status.ok()) {
     return status.GetCode() == Code::kWrongType
@@ -173,13 +197,10 @@ Status TensorGet(Context& context, ArgReader& args) {
     reply.Bulk("dtype");
     reply.Bulk(AiTypeName(dtype));
     reply.Bulk("shape");
-    const std::string_view bytes = read.cells[0].Bytes();
-    const std::int64_t strings = std::count(bytes.begin(), bytes.end(), '\0');
-    const store::Dims dims =
-        dtype == DType::kUtf8 ? store::Dims(&strings, 1) : read.cells[0].Shape();
-    reply.Array(dims.size());
-    for (const std::int64_t dim : dims) {
-      reply.Integer(dim);
+    if (dtype == DType::kUtf8) {
+      ReplyShape(reply, ShapeOfStrings(read.cells[0].Bytes(), tags.front().View()));
+    } else {
+      ReplyShape(reply, read.cells[0].Shape());
     }
     if (has_data) {
       reply.Bulk(format.blob ? "blob" : "values");

@@ -4,11 +4,16 @@
 #include <array>
 #include <cstring>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "base/ascii.h"
+#include "server/commands/kv/kv_args.h"
+#include "store/tags/tag_members.h"
 #include "store/tensor/chunk.h"
 #include "store/tensor/shape.h"
 #include "store/tensor/values.h"
@@ -18,6 +23,8 @@ namespace {
 
 using store::ColumnSource;
 using store::DType;
+
+constexpr std::string_view kShapeMember = "shape";
 
 struct TypeName {
   std::string_view name;
@@ -152,7 +159,30 @@ Status MakeZeros(Context& context, ColumnSource& source, std::int64_t elements) 
   return {};
 }
 
+// A byte string has no other shape than its length, so the row's tag keeps the shape.
+std::string_view ShapeTag(Context& context, store::Dims dims) {
+  std::string& tag = context.scratch.Bytes();
+  tag = fmt::format("{{\"{}\":[{}]}}", kShapeMember, fmt::join(dims, ","));
+  return tag;
+}
+
 }  // namespace
+
+std::optional<std::vector<std::int64_t>> StringShape(std::string_view tag) {
+  std::vector<std::int64_t> shape;
+  for (store::TagMembers members(tag); members.Next();) {
+    if (members.Name() != fmt::format("\"{}\"", kShapeMember)) {
+      continue;
+    }
+    std::istringstream value{std::string(members.Value())};
+    value.get();  // the bracket
+    for (std::int64_t dim = 0; value >> dim; value.get()) {
+      shape.push_back(dim);
+    }
+    return shape;
+  }
+  return std::nullopt;
+}
 
 std::string_view AiTypeName(DType dtype) {
   for (const TypeName& type : kTypes) {
@@ -179,7 +209,7 @@ Result<ColumnSource> ReadTensor(Context& context, ArgReader& args) {
     TRY(MakeZeros(context, source, *elements));
   }
   if (source.dtype == DType::kUtf8) {
-    TRY(source.rank == 1 ? Status() : Error("a STRING tensor must have one dim"));
+    AddTag(context, args, ShapeTag(context, source.dims));
     std::vector<std::int64_t>& length = context.scratch.Ints();
     length.push_back(static_cast<std::int64_t>(source.bytes.size()));
     source.dims = length;

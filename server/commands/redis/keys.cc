@@ -13,6 +13,7 @@
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/destruction_reply.h"
+#include "server/dispatch/help.h"
 
 namespace sluice::server {
 namespace {
@@ -135,10 +136,14 @@ Status Scan(Context& context, ArgReader& args) {
 }
 
 // Returns the encoding that Redis would use.
-std::string_view EncodingOf(std::string_view value) {
+std::string_view EncodingOf(const store::StringValue& string) {
+  const std::string_view value = string.View();
   constexpr std::size_t kIntegerBytesMax = 20;
   constexpr std::size_t kEmbeddedBytesMax = 44;
   std::int64_t number = 0;
+  if (string.edited) {
+    return "raw";
+  }
   if (value.size() <= kIntegerBytesMax && ParseInteger(value, number)) {
     return "int";
   }
@@ -157,7 +162,7 @@ Status ObjectEncoding(Context& context, ArgReader& args) {
     context.reply.Bulk("columns");
   } else {
     TRY_ASSIGN(const auto value, context.server.store(lock).GetString(key));
-    context.reply.Bulk(EncodingOf(value ? value->View() : std::string_view()));
+    context.reply.Bulk(EncodingOf(value.value_or(store::StringValue())));
   }
   return {};
 }
@@ -245,6 +250,7 @@ constexpr std::array kCommands = {
                  .arity = 2,
                  .flags = kReadOnly | kFast,
                  .keys = {.first = 1, .last = 1, .step = 1},
+                 .key_flags = "RO",
                  .handler = Type,
                  .summary = "Returns the type of a name.",
                  .args = kKeyArgs})),
@@ -252,6 +258,7 @@ constexpr std::array kCommands = {
                  .arity = -2,
                  .flags = kReadOnly | kFast,
                  .keys = {.first = 1, .last = -1, .step = 1},
+                 .key_flags = "RO",
                  .handler = Exists,
                  .complexity = kByKeys,
                  .summary = "Returns how many of the names exist.",
@@ -260,6 +267,7 @@ constexpr std::array kCommands = {
                  .arity = -2,
                  .flags = kReadOnly | kFast,
                  .keys = {.first = 1, .last = -1, .step = 1},
+                 .key_flags = "RO",
                  .handler = Exists,
                  .complexity = kByKeys,
                  .summary = "Returns how many of the names exist.",
@@ -268,6 +276,7 @@ constexpr std::array kCommands = {
                  .arity = -2,
                  .flags = kWrite,
                  .keys = {.first = 1, .last = -1, .step = 1},
+                 .key_flags = "RM delete",
                  .handler = Del,
                  .complexity = kByRows,
                  .summary = "Removes partitions and byte strings.",
@@ -276,6 +285,7 @@ constexpr std::array kCommands = {
                  .arity = -2,
                  .flags = kWrite | kFast,
                  .keys = {.first = 1, .last = -1, .step = 1},
+                 .key_flags = "RM delete",
                  .handler = Del,
                  .complexity = kByRows,
                  .summary = "Removes partitions and byte strings, as DEL does.",
@@ -303,6 +313,7 @@ constexpr std::array kCommands = {
                  .arity = -2,
                  .flags = kContainer,
                  .summary = "Commands about the representation of a value."})),
+    HelpRow("object|help", "generic"),
     Row(KeysRow({.name = "object|encoding",
                  .arity = 3,
                  .flags = kReadOnly,

@@ -6,6 +6,7 @@
 #include "server/arguments/glob.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/help.h"
 #include "server/registry/subscriptions.h"
 
 namespace sluice::server {
@@ -49,6 +50,7 @@ std::int64_t CountOf(const ConnectionInfo& connection, Channels kind) {
 // Appends one confirmation. `name` is null if there was no subscription to end. REQUIRES: the space
 // is reserved.
 void Confirm(Context& context, Channels kind, std::string_view word, const std::string_view* name) {
+  context.pushes = !context.in_transaction;  // EXEC replies with an array, which is no push
   context.reply.Push(3);
   context.reply.Bulk(word);
   if (name != nullptr) {
@@ -210,51 +212,51 @@ constexpr Command PubSubRow(Command row) {
 constexpr std::array kCommands = {
     Row(PubSubRow({.name = "subscribe",
                    .arity = -2,
-                   .flags = kPubSub,
+                   .flags = kSubscribed,
                    .handler = kCalls<Subscribe<Channels::kPlain>>,
                    .summary = "Subscribes to channels.",
                    .args = kChannelsArgs})),
     Row(PubSubRow({.name = "unsubscribe",
                    .arity = -1,
-                   .flags = kPubSub,
+                   .flags = kSubscribed,
                    .handler = kCalls<Unsubscribe<Channels::kPlain>>,
                    .summary = "Unsubscribes from the given channels, or from all.",
                    .args = kSomeChannelsArgs})),
     Row(PubSubRow({.name = "psubscribe",
                    .arity = -2,
-                   .flags = kPubSub,
+                   .flags = kSubscribed,
                    .handler = kCalls<Subscribe<Channels::kPattern>>,
                    .summary = "Subscribes to the channels that match patterns.",
                    .args = kPatternsArgs})),
     Row(PubSubRow({.name = "punsubscribe",
                    .arity = -1,
-                   .flags = kPubSub,
+                   .flags = kSubscribed,
                    .handler = kCalls<Unsubscribe<Channels::kPattern>>,
                    .summary = "Unsubscribes from the given patterns, or from all.",
                    .args = kSomePatternsArgs})),
     Row(PubSubRow({.name = "ssubscribe",
                    .arity = -2,
-                   .flags = kPubSub,
+                   .flags = kSubscribed,
                    .handler = kCalls<Subscribe<Channels::kShard>>,
                    .summary = "Subscribes to shard channels.",
                    .args = kChannelsArgs})),
     Row(PubSubRow({.name = "sunsubscribe",
                    .arity = -1,
-                   .flags = kPubSub,
+                   .flags = kSubscribed,
                    .handler = kCalls<Unsubscribe<Channels::kShard>>,
                    .summary = "Unsubscribes from the given shard channels, or from all.",
                    .args = kSomeChannelsArgs})),
     Row(PubSubRow(
         {.name = "publish",
          .arity = 3,
-         .flags = kFast,
+         .flags = kFast | kMayReplicate,
          .handler = kCalls<Publish<Channels::kPlain>>,
          .complexity = "O(N+M) where N is the number of receivers and M is the number of patterns",
          .summary = "Sends a message to the subscribers of a channel.",
          .args = kPublishArgs})),
     Row(PubSubRow({.name = "spublish",
                    .arity = 3,
-                   .flags = kFast,
+                   .flags = kFast | kMayReplicate,
                    .handler = kCalls<Publish<Channels::kShard>>,
                    .complexity = "O(N) where N is the number of receivers",
                    .summary = "Sends a message to the subscribers of a shard channel.",
@@ -263,6 +265,7 @@ constexpr std::array kCommands = {
                    .arity = -2,
                    .flags = kContainer,
                    .summary = "Commands about subscriptions."})),
+    HelpRow("pubsub|help", "pubsub"),
     Row(PubSubRow({.name = "pubsub|channels",
                    .arity = -2,
                    .handler = kCalls<PubSubChannels<Channels::kPlain>>,

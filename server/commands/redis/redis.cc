@@ -11,6 +11,7 @@
 #include "server/commands/kv/kv_block.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/help.h"
 
 namespace sluice::server {
 namespace {
@@ -53,6 +54,22 @@ Status Wait(Context& context, ArgReader& args) {
 // MODULE LIST
 Status ModuleList(Context& context, ArgReader& /*args*/) {
   context.reply.Array(0);
+  return {};
+}
+
+// FUNCTION LIST
+Status FunctionList(Context& context, ArgReader& /*args*/) {
+  context.reply.Array(0);
+  return {};
+}
+
+// FUNCTION FLUSH [ASYNC | SYNC]
+Status FunctionFlush(Context& context, ArgReader& args) {
+  if (args.HasMore() && !args.Option("ASYNC") && !args.Option("SYNC")) {
+    return Status(Code::kError, "FUNCTION FLUSH only supports SYNC|ASYNC option");
+  }
+  TRY(args.Finish());
+  context.reply.Simple("OK");
   return {};
 }
 
@@ -159,13 +176,28 @@ constexpr std::array kCommands = {
                   .arity = -2,
                   .flags = kContainer,
                   .summary = "Commands about modules."})),
+    HelpRow("module|help", "server"),
     Row(RedisRow({.name = "module|list",
                   .arity = 2,
                   .flags = kAdmin,
                   .handler = ModuleList,
                   .summary = "Returns an empty list: modules are not supported."})),
+    Row(RedisRow({.name = "function",
+                  .arity = -2,
+                  .flags = kContainer,
+                  .summary = "Commands about functions."})),
+    HelpRow("function|help", "server"),
+    Row(RedisRow({.name = "function|list",
+                  .arity = 2,
+                  .handler = FunctionList,
+                  .summary = "Returns an empty list: functions are not supported."})),
+    Row(RedisRow({.name = "function|flush",
+                  .arity = -2,
+                  .handler = FunctionFlush,
+                  .summary = "Does nothing: functions are not supported."})),
     Row(RedisRow(
         {.name = "acl", .arity = -2, .flags = kContainer, .summary = "Commands about users."})),
+    HelpRow("acl|help", "server"),
     Row(RedisRow({.name = "acl|whoami",
                   .arity = 2,
                   .handler = AclWhoAmI,

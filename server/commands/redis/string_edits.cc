@@ -43,6 +43,7 @@ class Editor {
       if (!edited) {
         continue;
       }
+      edited->edited = offset || old;
       store::StringWrite write = {
           .key = key_, .value = *std::move(edited), .expires_ms = store::StringWrite::kKeepExpiry};
       engine::EngineLock& lock = context_.turn.Enter();
@@ -215,6 +216,7 @@ constexpr Command EditRow(Command row) {
 constexpr std::array kCommands = {
     Row(EditRow({.name = "append",
                  .arity = 3,
+                 .key_flags = "RW insert",
                  .handler = Append,
                  .complexity = "O(N) where N is the number of bytes appended, amortized",
                  .summary = "Appends bytes to a byte string.",
@@ -227,21 +229,25 @@ constexpr std::array kCommands = {
                  .args = kSetRangeArgs})),
     Row(EditRow({.name = "incr",
                  .arity = 2,
+                 .key_flags = "RW access update",
                  .handler = Incr,
                  .summary = "Increments a number by 1.",
                  .args = kKeyArgs})),
     Row(EditRow({.name = "decr",
                  .arity = 2,
+                 .key_flags = "RW access update",
                  .handler = Decr,
                  .summary = "Decrements a number by 1.",
                  .args = kKeyArgs})),
     Row(EditRow({.name = "incrby",
                  .arity = 3,
+                 .key_flags = "RW access update",
                  .handler = IncrBy,
                  .summary = "Increments a number by the given amount.",
                  .args = kIncrByArgs})),
     Row(EditRow({.name = "decrby",
                  .arity = 3,
+                 .key_flags = "RW access update",
                  .handler = DecrBy,
                  .summary = "Decrements a number by the given amount.",
                  .args = kDecrByArgs})),

@@ -1,6 +1,4 @@
 // Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH.
-#include "server/commands/redis/transactions.h"
-
 #include <algorithm>
 #include <array>
 #include <iterator>
@@ -10,6 +8,7 @@
 #include <vector>
 
 #include "server/arguments/arg_reader.h"
+#include "server/dispatch/close_transaction.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/dispatch.h"
 #include "server/dispatch/error_reply.h"
@@ -185,13 +184,6 @@ Status Watch(Context& context, ArgReader& args) {
   return {};
 }
 
-// Many names are forgotten in steps; other commands run in between, except in EXEC.
-void ForgetWatched(Context& context) noexcept {
-  while (context.server.key_watchers.ForgetSome(context.turn.Enter(), context.connection)) {
-    context.turn.Leave();
-  }
-}
-
 // UNWATCH
 Status Unwatch(Context& context, ArgReader& /*args*/) {
   ForgetWatched(context);
@@ -204,7 +196,7 @@ constexpr Arg kWatchArgs[] = {{.name = "key", .type = "key", .multiple = true}};
 constexpr Command TransactionRow(Command row) {
   row.group = "transactions";
   row.since = "0.1.0";
-  row.flags |= kFast | kLoading;
+  row.flags |= kLoading | (row.name == "exec" ? 0U : kFast);
   if (row.complexity.empty()) {
     row.complexity = "O(1)";
   }
@@ -234,6 +226,7 @@ constexpr std::array kCommands = {
          .arity = -2,
          .flags = kInMulti,
          .keys = {.first = 1, .last = -1, .step = 1},
+         .key_flags = "RO",
          .handler = Watch,
          .complexity = "O(1) for each key",
          .summary = "Watches names: the next EXEC does nothing if one of them changes.",
@@ -246,13 +239,6 @@ constexpr std::array kCommands = {
 };
 
 }  // namespace
-
-void CloseTransaction(Context& context) noexcept {
-  ConnectionInfo& connection = context.connection;
-  ForgetWatched(context);
-  connection.transaction = Transaction();
-  connection.queued = -1;
-}
 
 std::span<const Command> TransactionCommands() {
   return kCommands;

@@ -5,11 +5,11 @@ import types
 
 import pytest
 import torch
-from streaming_cases import FIELDS, call, check, dataset, indexes, put, rows_of, waiting
+from streaming_cases import FIELDS, Last, by_hand, call, check, dataset, indexes, put, rows_of, waiting
 from tensordict import NonTensorData, TensorDict
 
 import sluice as tq
-from sluice import samplers, session, streaming, wire
+from sluice import _calls, samplers, session, streaming
 from sluice.client import get_client
 from sluice.micro_batches import micro_batches
 
@@ -166,7 +166,7 @@ class Impatient(tq.StreamingDataset):
 
 
 def test_a_waiting_stream_does_not_ask_for_its_end(config, monkeypatch):
-    monkeypatch.setattr(wire, "_GIVE_UP_WITHIN_S", 0.001)
+    monkeypatch.setattr(_calls, "_GIVE_UP_WITHIN_S", 0.001)
     expect(4)
     call("CONFIG", "RESETSTAT")
     stream = Impatient(config, 4, 4, ["row"], "p", "t", 0, True)
@@ -248,19 +248,6 @@ def test_ranks_share_the_rows(config):
     assert had == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11], [12, 13, 14, 15]]
 
 
-def by_hand(tq_client, data_fields, batch_size, partition_id, task_name, sampling_config, batch_index):
-    """A fetch function in the style of TransferQueue's users."""
-    wanted = {**sampling_config, "batch_index": batch_index, "partition_id": partition_id}
-    metadata = tq_client.get_meta(
-        data_fields=data_fields,
-        batch_size=batch_size,
-        partition_id=partition_id,
-        task_name=task_name,
-        sampling_config=wanted,
-    )
-    return (tq_client.get_data(metadata) if metadata.size else None), metadata
-
-
 @pytest.mark.parametrize("announced", [False, True])
 def test_a_fetch_function_of_transferqueue_works(config, announced):
     config = tq.init({"url": config.url, "polling_mode": True})
@@ -304,14 +291,6 @@ def test_a_process_function_splits_the_batch(config):
 
     stream = dataset(config, micro_batch_size=9, process_batch_fn=halves)
     assert [metadata.global_indexes for _, metadata in stream] == [[0, 1], [2, 3]]
-
-
-class Last(samplers.BaseSampler):
-    """Chooses the last rows, two at a time."""
-
-    def sample(self, ready_indexes, batch_size, **_):
-        rows = ready_indexes[-batch_size:] if len(ready_indexes) >= batch_size else []
-        return rows, rows
 
 
 @pytest.mark.parametrize("announced", [False, True])

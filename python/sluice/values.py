@@ -1,0 +1,210 @@
+"""What a put takes: the rows of each field, as tensors or Python objects; and rows joined to the column of a TensorDict.
+
+The one interpretation of values: what is sent (columns.py) and what is known of the fields (field_schema.py) follow from
+`field_rows`. All errors name the field, and the row where there is one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tensordict import LazyStackedTensorDict, NonTensorData, NonTensorStack, TensorDictBase
+
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+        *(torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.float8_e4m3fn, torch.float8_e5m2),
+    )
+}
+"""The tensor dtypes of the server, by name. The names are those of torch."""
+
+Fields: TypeAlias = "TensorDictBase | Mapping[str, Any]"
+Rows: TypeAlias = "torch.Tensor | list[Any]"
+"""The rows of a field: a tensor [n, ...], a nested tensor, or n tensors or Python objects."""
+
+
+def field_rows(fields: Fields, rows: int) -> dict[str, Rows]:
+    """Returns the rows of each field. Errors: ValueError for another number of rows, TypeError for a kind of value."""
+    return {name: rows_of_value(name, value, rows) for name, value in columns_of(fields).items()}
+
+
+def columns_of(fields: Fields) -> dict[str, Any]:
+    """Returns the value of each field. Errors: ValueError for a field that some rows of a lazy stack lack."""
+    if not isinstance(fields, LazyStackedTensorDict):
+        return {str(name): fields.get(name) for name in fields.keys()}  # noqa: SIM118  -- a TensorDict iterates over its rows
+    each = [columns_of(row) for row in fields.unbind(0)]
+    names = dict.fromkeys(name for row in each for name in row)
+    for i, row in enumerate(each):
+        for name in names:
+            if name not in row:
+                raise ValueError(f"field '{name}' is missing in row {i}: put rows with different fields in separate calls")
+    return {name: [_of_row(name, i, row[name]) for i, row in enumerate(each)] for name in names}
+
+
+def _of_row(name: str, row: int, value: Any) -> Any:
+    if isinstance(value, (NonTensorData, NonTensorStack)):
+        return value.tolist()
+    if isinstance(value, TensorDictBase):
+        raise TypeError(f"field '{name}', row {row} is a TensorDict; use flatten_keys() to make each entry a field")
+    return value
+
+
+def rows_of_value(name: str, value: Any, rows: int) -> Rows:
+    """Returns the rows of one field. Errors: as field_rows."""
+    if isinstance(value, torch.Tensor):
+        if value.is_nested:
+            if value.size(0) != rows:
+                raise ValueError(f"field '{name}' has {value.size(0)} rows, expected {rows}")
+        elif value.dim() == 0 or value.shape[0] != rows:
+            raise ValueError(
+                f"field '{name}' has shape {list(value.shape)}; its first dimension must be {rows}, the number of rows"
+            )
+        return value
+    if isinstance(value, NonTensorData):
+        if not isinstance(value.data, (list, tuple, np.ndarray)):
+            return [value.data] * rows
+        if len(value.data) != rows:
+            raise ValueError(
+                f"field '{name}' is a NonTensorData with {len(value.data)} values for {rows} rows: expected one value per row; "
+                "NonTensorStack(*[value] * n) has the same list in each of n rows"
+            )
+        value = value.data
+    elif isinstance(value, NonTensorStack):
+        value = value.tolist()
+    if isinstance(value, TensorDictBase) or not isinstance(value, (list, tuple, np.ndarray)):
+        raise TypeError(
+            f"field '{name}' is a {type(value).__name__}; expected a tensor, a NumPy array, or a list or NonTensorStack of "
+            "one value per row (use flatten_keys() for a nested TensorDict)"
+        )
+    if isinstance(value, np.ndarray):
+        value = _of_array(f"field '{name}'", value)
+        if isinstance(value, torch.Tensor):
+            return rows_of_value(name, value, rows)
+    if not isinstance(value, (list, tuple)) or len(value) != rows:
+        count = len(value) if isinstance(value, (list, tuple)) else "no"  # an array without dimensions has one text
+        raise ValueError(f"field '{name}' has {count} values for {rows} rows")
+    return [_of_array(f"field '{name}', row {i}", row) if isinstance(row, np.ndarray) else row for i, row in enumerate(value)]
+
+
+def _of_array(where: str, array: npt.NDArray[Any]) -> Any:
+    """Returns a tensor of numbers; a list of texts, bytes or objects. Errors: TypeError for other dtypes."""
+    kind = array.dtype.kind
+    if kind == "O":
+        # NumPy makes one array of rows of equal shape, and keeps only their numbers.
+        kinds = {type(item) for item in array.flat} if array.ndim > 1 else set()
+        unboxed = np.array(array.tolist()) if len(kinds) == 1 and kinds <= {bool, int, float} else array
+        return array.tolist() if unboxed.dtype not in (np.bool_, np.int64, np.float64) else torch.from_numpy(unboxed)
+    if kind in "SU":
+        return array.tolist()
+    try:
+        # Torch reads neither negative strides nor the other byte order.
+        return torch.from_numpy(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape))
+    except TypeError:
+        hint = ".astype('int64') makes numbers of it, .astype(str) texts" if kind in "mM" else "convert it with .astype()"
+        raise TypeError(
+            f"{where} is a NumPy array of {array.dtype}; the server stores {', '.join(DTYPES)}, texts and bytes: {hint}"
+        ) from None
+
+
+def some_rows(rows: Rows, positions: Sequence[int]) -> Rows:
+    """Returns some of the rows of a field."""
+    if isinstance(rows, torch.Tensor) and not rows.is_nested:
+        return rows[list(positions)]
+    each = rows.unbind() if isinstance(rows, torch.Tensor) else rows
+    return [each[i] for i in positions]
+
+
+def joined(tensors: Sequence[torch.Tensor]) -> Any:
+    """Returns the column of these rows: dense if all shapes are equal, jagged if they differ in the first dimension only.
+
+    Otherwise strided; a NonTensorStack of the tensors if their ranks differ. Requires one dtype.
+    """
+    first = tensors[0].shape
+    if all(row.shape == first for row in tensors):
+        return torch.stack(list(tensors))
+    if any(row.dim() != len(first) for row in tensors):
+        return NonTensorStack(*tensors)
+    flat = torch.cat([row.reshape(-1) for row in tensors])
+    return ragged(flat, np.array([row.shape for row in tensors], np.int64))
+
+
+def ragged(flat: torch.Tensor, shapes: npt.NDArray[np.int64]) -> torch.Tensor:
+    """Returns the column of rows of these shapes [n, rank], which differ. `flat` has their values one after another."""
+    lengths, rest = shapes[:, 0], shapes[0, 1:]
+    if (shapes[:, 1:] == rest).all():
+        offsets = torch.zeros(len(shapes) + 1, dtype=torch.int64)
+        offsets[1:] = torch.from_numpy(lengths.cumsum())
+        values, least, most = flat.reshape(int(lengths.sum()), *rest.tolist()), int(lengths.min()), int(lengths.max())
+        return torch.nested.nested_tensor_from_jagged(values, offsets, min_seqlen=least, max_seqlen=most)
+    return strided(flat, shapes)
+
+
+def strided(flat: torch.Tensor, shapes: npt.NDArray[np.int64]) -> torch.Tensor:
+    """Returns rows of these shapes as a strided nested tensor, a view of `flat`."""
+    sizes = torch.from_numpy(np.ascontiguousarray(shapes))
+    strides = torch.ones_like(sizes)
+    for dim in range(sizes.shape[1] - 2, -1, -1):
+        strides[:, dim] = strides[:, dim + 1] * sizes[:, dim + 1]
+    counts = sizes.prod(dim=1)
+    # As torch does when it sends a nested tensor to another process; nested_tensor() has no kernel for float8.
+    return torch._nested_view_from_buffer(flat, sizes, strides, counts.cumsum(0) - counts)
+
+
+# --- JSON
+
+
+_SCALARS = (bool, int, float, str)
+
+
+class NotJson(TypeError):
+    """A value, or a part of it, that JSON cannot give back as it was."""
+
+
+def json_text(value: Any, *, exact: bool = True) -> str:
+    """Returns JSON text that reads back as the same value. NumPy scalars are numbers and texts.
+
+    `exact`: False means that a tuple may read back as a list, and an enum or another subclass as its base class.
+    Errors: NotJson with the path in the value, and what to do.
+    """
+    try:
+        return json.dumps(_plain(value, "", exact), separators=(",", ":"), ensure_ascii=False)
+    except RecursionError:
+        raise NotJson(": JSON cannot represent a value that is nested too deep") from None
+
+
+def _plain(value: Any, path: str, exact: bool) -> Any:
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU" and type(value.item()) in _SCALARS:
+        value = value.item()
+    kind = type(value) if exact else next((base for base in (*_SCALARS, list, tuple, dict) if isinstance(value, base)), None)
+    if value is None or kind in (bool, int, str) or (kind is float and math.isfinite(value)):
+        return value
+    if kind is list or (kind is tuple and not exact):
+        return [_plain(item, f"{path}[{i}]", exact) for i, item in enumerate(value)]
+    if kind is dict:
+        return {_key(key, path): _plain(item, f"{path}[{key!r}]", exact) for key, item in value.items()}
+    raise NotJson(f"{path and f', at {path}'}: JSON cannot represent {_what_to_do(value)}")
+
+
+def _key(key: Any, path: str) -> str:
+    if isinstance(key, str):
+        return str(key)
+    raise NotJson(f"{path and f', at {path}'}: JSON cannot represent this dict exactly: its key {key!r} is no str")
+
+
+def _what_to_do(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value!r}: use None, or put numbers in a tensor"
+    if isinstance(value, TensorDictBase):
+        return "this TensorDict: use flatten_keys() to make each entry a field"
+    if isinstance(value, (torch.Tensor, np.ndarray)):
+        return f"this {type(value).__name__}: make it a field of its own, or use .tolist()"
+    if isinstance(value, np.generic):
+        return f"this {type(value).__name__} exactly: convert it to int, float or str"
+    return f"this {type(value).__name__} exactly"
