@@ -110,13 +110,14 @@ std::int64_t Controller::Acknowledge(Task& task, std::span<const RowIndex> rows,
   RowBits named;
   std::vector<RowIndex> consumed;
   for (const RowIndex row : rows) {
-    const bool fits = lease == 0 ? existing_.Contains(row) && !task.Consumed().Contains(row)
-                                 : task.GetLeases().HolderOf(row) == lease;
-    if (fits && named.Insert(row)) {
+    const bool fits =
+        lease == 0 ? existing_.Contains(row) : task.GetLeases().HolderOf(row) == lease;
+    if (fits && named.Insert(row) && !task.Consumed().Contains(row)) {
       consumed.push_back(row);
     }
   }
   task.Consume(consumed);
+  named.ForEach([&task](RowIndex row) { task.GetSteps().Release(row); });
   return static_cast<std::int64_t>(consumed.size());
 }
 

@@ -126,7 +126,8 @@ class Controller {
 
   // These two ignore rows that do not exist and return how many rows changed.
   // Errors: std::bad_alloc; nothing changed then.
-  // TASK.ACK. `lease`: only rows that this lease holds; 0: all.
+  // TASK.ACK. `lease`: only rows that this lease holds; 0: all. Steps do not hold these rows any
+  // more.
   std::int64_t Acknowledge(Task& task, std::span<const RowIndex> rows, LeaseId lease);
   // TASK.RELEASE. `lease`: as above.
   std::int64_t Release(Task& task, std::span<const RowIndex> rows, LeaseId lease);
@@ -196,6 +197,8 @@ class Controller {
   Status CheckRepeat(const Task& task, const Fetch& fetch, const Step& step) const;
   void Repeat(Task& task, const Fetch& fetch, std::int64_t now_us, Fetched& fetched);
   void TakeAgain(Task& task, const Fetch& fetch, std::int64_t now_us, Step& step);
+  // The fetch got its step.
+  void Asked(Task& task, const Fetch& fetch) noexcept;
 
   void ExplainExpect(const Task& task, const Fetch& fetch, std::int64_t possible,
                      std::vector<std::string>& lines) const;

@@ -107,6 +107,7 @@ Result<Outcome> Controller::TryFetch(const Fetch& fetch, const Moment& moment, F
   TRY_ASSIGN(const Step* const known, KnownStep(fetch));
   if (known != nullptr) {
     Repeat(task, fetch, moment.now_us, fetched);
+    Asked(task, fetch);
     return Outcome::kRows;
   }
   View& view = ViewOf(task, fetch.selection);
@@ -132,6 +133,7 @@ Result<Outcome> Controller::TryFetch(const Fetch& fetch, const Moment& moment, F
     throw;
   }
   Take(task, fetch, picked, moment.now_us, fetched);
+  Asked(task, fetch);
   return Outcome::kRows;
 }
 
@@ -202,6 +204,7 @@ void Controller::Remember(Task& task, const Fetch& fetch, const Picked& picked,
                                                .count = fetch.count,
                                                .sampler = fetch.sampler,
                                                .deal = task.deals,
+                                               .holds = !fetch.lease,
                                                .lease = leases.empty() ? 0 : leases[share],
                                                .returned = {}});
     }
@@ -249,10 +252,22 @@ void Controller::TakeAgain(Task& task, const Fetch& fetch, std::int64_t now_us, 
               {.terms = *fetch.lease, .step = fetch.step, .now_us = now_us});
     step.lease = ++lease_ids_;
   } else {
-    task.Consume(step.returned);
+    task.GetSteps().HoldReturned(*fetch.step);
+    try {
+      task.Consume(step.returned);
+    } catch (...) {
+      task.GetSteps().EndHold(*fetch.step);
+      throw;
+    }
     step.lease = 0;
   }
   step.returned.clear();
+}
+
+void Controller::Asked(Task& task, const Fetch& fetch) noexcept {
+  if (fetch.step) {
+    task.GetSteps().Ask(*fetch.step, source_.RowsToHold());
+  }
 }
 
 void Controller::GiveBack(const Fetch& fetch, const Fetched& fetched) noexcept {

@@ -1,6 +1,8 @@
 #include "controller/steps.h"
 
 #include <algorithm>
+#include <iterator>
+#include <new>
 #include <utility>
 
 namespace sluice::controller {
@@ -12,18 +14,22 @@ constexpr RowIndex kListRows = 64;  // rows that share a list of by_rows_
 
 std::int64_t Steps::BytesOf(const Step& step) {
   constexpr std::size_t kNodeBytes = 64;
-  return static_cast<std::int64_t>(sizeof(Step) + kNodeBytes +
+  return static_cast<std::int64_t>(sizeof(Known) + kNodeBytes +
                                    step.rows.size() * (sizeof(RowIndex) + sizeof(RowOfDeal)) +
                                    step.weights.size() * sizeof(double));
 }
 
-Step* Steps::Find(const RankStep& at) noexcept {
+Steps::Known* Steps::FindKnown(const RankStep& at) noexcept {
   const auto rank = ranks_.find(at.rank);
   if (rank == ranks_.end()) {
     return nullptr;
   }
   const auto it = rank->second.steps.find(at.step);
   return it == rank->second.steps.end() ? nullptr : &it->second;
+}
+
+Step* Steps::Find(const RankStep& at) noexcept {
+  return FindKnown(at);
 }
 
 bool Steps::IsForgotten(const RankStep& at) const noexcept {
@@ -90,7 +96,8 @@ void Steps::Unindex(const RankStep& at, const Step& step) noexcept {
   }
 }
 
-void Steps::Erase(Ranks::iterator rank, std::map<std::int64_t, Step>::iterator step) noexcept {
+void Steps::Erase(Ranks::iterator rank, KnownSteps::iterator step) noexcept {
+  EndHold(rank->second, step->second);
   bytes_ -= BytesOf(step->second);
   Unindex({.rank = rank->first, .step = step->first}, step->second);
   rank->second.steps.erase(step);
@@ -102,6 +109,9 @@ void Steps::Add(const RankStep& at, Step step) {
   try {
     it = rank->second.steps.emplace(at.step, std::move(step)).first;
     Index(at, it->second);
+    if (it->second.holds) {
+      held_.Hold(it->second.rows);
+    }
   } catch (...) {
     if (it != rank->second.steps.end()) {
       Unindex(at, it->second);
@@ -167,6 +177,59 @@ void Steps::LeaseEnded(const RankStep& at, LeaseId lease, std::vector<RowIndex> 
   if (Step* const step = Find(at); step != nullptr && step->lease == lease) {
     step->returned = std::move(returned);
   }
+}
+
+void Steps::Ask(const RankStep& at, std::int64_t rows_max) noexcept {
+  Known* const step = FindKnown(at);
+  if (step == nullptr || !step->holds) {
+    return;
+  }
+  Rank& rank = ranks_.find(at.rank)->second;
+  if (step->in_asked.is_linked()) {
+    step->in_asked.unlink();
+  } else {
+    rank.asked_rows += std::ssize(step->rows);
+  }
+  rank.asked.push_back(*step);
+  while (rank.asked.size() > kHeld || rank.asked_rows > rows_max / std::ssize(ranks_)) {
+    EndHold(rank, rank.asked.front());
+  }
+}
+
+void Steps::HoldReturned(const RankStep& at) {
+  Step& step = *Find(at);
+  held_.Hold(step.returned);
+  step.holds = true;
+}
+
+void Steps::EndHold(const RankStep& at) noexcept {
+  if (Known* const step = FindKnown(at)) {
+    EndHold(ranks_.find(at.rank)->second, *step);
+  }
+}
+
+void Steps::EndHold(Rank& rank, Known& step) noexcept {
+  if (!std::exchange(step.holds, false)) {
+    return;
+  }
+  if (step.in_asked.is_linked()) {
+    step.in_asked.unlink();
+    rank.asked_rows -= std::ssize(step.rows);
+  }
+  for (const RowIndex row : step.rows) {
+    if (held_.Release(row)) {
+      try {
+        let_go_.push_back(row);
+      } catch (const std::bad_alloc&) {
+        let_go_incomplete_ = true;
+      }
+    }
+  }
+}
+
+std::vector<RowIndex> Steps::TakeLetGo(bool& incomplete) noexcept {
+  incomplete = std::exchange(let_go_incomplete_, false) || incomplete;
+  return std::exchange(let_go_, {});
 }
 
 }  // namespace sluice::controller

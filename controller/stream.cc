@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 
 #include "controller/streams.h"
 
@@ -48,65 +49,48 @@ void Stream::EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept {
   }
 }
 
-std::vector<const RowBits*> Stream::ConsumedSets() {
-  std::vector<const RowBits*> sets;
+std::vector<const Task*> Stream::EvictingTasks() {
+  std::vector<const Task*> tasks;
   const store::PartitionTerms& terms = partition_.Terms();
   for (const std::string& name : terms.tasks) {
     const Task* const task = terms.autoevict ? controller_.FindTask(name) : nullptr;
     if (task == nullptr) {
       return {};
     }
-    sets.push_back(&task->Consumed());
+    tasks.push_back(task);
   }
-  return sets;
+  return tasks;
+}
+
+bool Stream::IsEvictable(std::span<const Task* const> tasks, RowIndex row) const {
+  return !tasks.empty() && !in_replies_.Contains(row) &&
+         std::all_of(tasks.begin(), tasks.end(),
+                     [row](const Task* task) { return task->IsDoneWith(row); });
 }
 
 std::vector<RowIndex> Stream::Evictable(std::span<const RowIndex> rows) {
   std::vector<RowIndex> evictable;
-  const auto sets = ConsumedSets();
-  std::copy_if(rows.begin(), rows.end(), std::back_inserter(evictable), [&](RowIndex row) {
-    return !sets.empty() && held_.Find(row) == 0 &&
-           std::all_of(sets.begin(), sets.end(),
-                       [row](const auto* set) { return set->Contains(row); });
-  });
+  const auto tasks = EvictingTasks();
+  std::copy_if(rows.begin(), rows.end(), std::back_inserter(evictable),
+               [&](RowIndex row) { return IsEvictable(tasks, row); });
   return evictable;
-}
-
-void Stream::HoldRows(std::span<const RowIndex> rows) {
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    try {
-      held_.Set(rows[i], held_.Find(rows[i]) + 1);
-    } catch (...) {
-      ReleaseRows(rows.first(i));
-      throw;
-    }
-  }
-}
-
-void Stream::ReleaseRows(std::span<const RowIndex> rows) noexcept {
-  for (const RowIndex row : rows) {
-    const std::uint32_t holds = held_.Find(row);
-    if (holds > 1) {
-      held_.Set(row, holds - 1);
-    } else {
-      held_.Erase(row);
-    }
-  }
 }
 
 std::vector<RowIndex> Stream::SomeEvictable(std::size_t rows_max) {
   std::vector<RowIndex> evictable;
-  const auto sets = ConsumedSets();
-  for (RowIndex row = sets.empty() ? kNoRow : sets.front()->NextFrom(evict_from_); row != kNoRow;
-       row = sets.front()->NextFrom(row + 1)) {
+  const auto tasks = EvictingTasks();
+  if (tasks.empty()) {
+    return evictable;
+  }
+  const RowBits& consumed = tasks.front()->Consumed();
+  for (RowIndex row = consumed.NextFrom(evict_from_); row != kNoRow;
+       row = consumed.NextFrom(row + 1)) {
     if (rows_max-- == 0) {
       evict_from_ = row;
       evicts_later = true;
       return evictable;
     }
-    if (held_.Find(row) == 0 && std::all_of(sets.begin(), sets.end(), [row](const auto* set) {
-          return set->Contains(row);
-        })) {
+    if (IsEvictable(tasks, row)) {
       evictable.push_back(row);
     }
   }
@@ -114,8 +98,24 @@ std::vector<RowIndex> Stream::SomeEvictable(std::size_t rows_max) {
   return evictable;
 }
 
+// Half of the limits for the steps of all TASKS together: if they held more, writes might wait for
+// space that only later steps make. MAXBYTES counts as rows of the average size.
+std::int64_t Stream::RowsToHold() const {
+  const store::PartitionTerms& terms = partition_.Terms();
+  const auto rows = static_cast<std::int64_t>(partition_.Rows());
+  std::int64_t limit = std::numeric_limits<std::int64_t>::max();
+  if (terms.autoevict && terms.rows_max) {
+    limit = *terms.rows_max;
+  }
+  if (terms.autoevict && terms.bytes_max && rows > 0) {
+    const std::int64_t row_bytes = std::max<std::int64_t>(1, partition_.ValueBytes() / rows);
+    limit = std::min(limit, *terms.bytes_max / row_bytes);
+  }
+  return limit / 2 / std::max<std::int64_t>(1, std::ssize(terms.tasks));
+}
+
 void Stream::Charge() noexcept {
-  const std::int64_t bytes = controller_.Bytes() + held_.Bytes();
+  const std::int64_t bytes = controller_.Bytes() + in_replies_.Bytes();
   if (bytes > charged_) {
     budget_.Charge(bytes - charged_);
   } else {

@@ -44,13 +44,17 @@ class Stream final : public store::Attachment, public RowSource {
   // Expires leases whose time is up, of about `rows` rows at most, and serves the waiters for these
   // rows.
   void EndLeases(std::int64_t now_us, std::int64_t& rows) noexcept;
-  // Returns those of `rows` that all tasks of an AUTOEVICT partition have consumed.
-  // Errors: std::bad_alloc.
+  // Returns those of `rows` that all TASKS of an AUTOEVICT partition are done with, and that are in
+  // no reply being sent. Errors: std::bad_alloc.
   [[nodiscard]] std::vector<RowIndex> Evictable(std::span<const RowIndex> rows);
   // Rows of a reply that is not sent yet are not evictable: the client may never get them. Call
   // ReleaseRows() once per HoldRows(). Errors of HoldRows(): std::bad_alloc; nothing changed then.
-  void HoldRows(std::span<const RowIndex> rows);
-  void ReleaseRows(std::span<const RowIndex> rows) noexcept;
+  void HoldRows(std::span<const RowIndex> rows) { in_replies_.Hold(rows); }
+  void ReleaseRows(std::span<const RowIndex> rows) noexcept {
+    for (const RowIndex row : rows) {
+      in_replies_.Release(row);
+    }
+  }
   // As Evictable(), for the next `rows_max` rows that the first of these tasks has consumed. Sets
   // evicts_later if there are more. Errors: std::bad_alloc.
   [[nodiscard]] std::vector<RowIndex> SomeEvictable(std::size_t rows_max);
@@ -71,6 +75,7 @@ class Stream final : public store::Attachment, public RowSource {
   void KeepOnly(std::span<const std::size_t> positions) noexcept override;
   [[nodiscard]] std::int64_t RowsMade() const override { return partition_.RowsMade(); }
   [[nodiscard]] std::int64_t MadeMs(RowIndex row) const override;
+  [[nodiscard]] std::int64_t RowsToHold() const override;
 
   std::vector<RowIndex> evict_after_pause;  // rows that were to be evicted during CLIENT PAUSE
   bool evicts_later = false;  // rows are still to be evicted: too many, or there was no memory
@@ -78,9 +83,9 @@ class Stream final : public store::Attachment, public RowSource {
   Hook in_changed;            // list of streams whose waiters are to be checked
 
  private:
-  // The consumed rows of an AUTOEVICT partition's tasks; empty for other partitions, or if not all
-  // tasks exist.
-  [[nodiscard]] std::vector<const RowBits*> ConsumedSets();
+  // The TASKS of an AUTOEVICT partition; empty for other partitions, or if not all of them exist.
+  [[nodiscard]] std::vector<const Task*> EvictingTasks();
+  [[nodiscard]] bool IsEvictable(std::span<const Task* const> tasks, RowIndex row) const;
   [[nodiscard]] bool AllReady(const store::Segment& segment, std::uint32_t offset,
                               std::span<const std::size_t> fields) const;
   void LookUpFields() const;
@@ -93,9 +98,9 @@ class Stream final : public store::Attachment, public RowSource {
   // Their numbers in the partition, as of fields_version_; nullopt if no row has the field.
   mutable std::vector<std::optional<std::uint32_t>> field_ids_;
   mutable std::uint64_t fields_version_ = 0;
-  std::size_t followed_ = 0;    // how many of fields_ are in use
-  RowIndex evict_from_ = 0;     // where SomeEvictable() continues
-  RowMap<std::uint32_t> held_;  // unsent replies by row
+  std::size_t followed_ = 0;  // how many of fields_ are in use
+  RowIndex evict_from_ = 0;   // where SomeEvictable() continues
+  HeldRows in_replies_;       // that are not sent yet
   std::int64_t charged_ = 0;
 };
 

@@ -154,6 +154,17 @@ void Streams::EvictSome(EngineLock& /*lock*/, Stream& stream) noexcept {
   }
 }
 
+void Streams::EvictLetGo(EngineLock& lock, Stream& stream) noexcept {
+  constexpr std::size_t kRowsMax = Controller::kStepRows;
+  for (const auto& [name, task] : stream.Tasks().Tasks()) {
+    const std::vector<RowIndex> rows = task->GetSteps().TakeLetGo(stream.evicts_later);
+    stream.evicts_later = stream.evicts_later || rows.size() > kRowsMax;
+    if (!rows.empty()) {
+      Evict(lock, stream, std::span(rows).first(std::min(rows.size(), kRowsMax)));
+    }
+  }
+}
+
 void Streams::Remove(Stream& stream, std::span<const RowIndex> rows) {
   if (!rows.empty()) {
     const store::RowSet evicted = {
@@ -251,6 +262,7 @@ void Streams::ServeWaiters(EngineLock& lock) noexcept {
     Stream& stream = changed_.front();
     changed_.pop_front();
     stream.Tasks().ServeWaiters(now_us);
+    EvictLetGo(lock, stream);
   }
 }
 

@@ -81,13 +81,17 @@ class Streams final : public store::Listener, public engine::WaiterService {
   // Errors: std::bad_alloc.
   void Wait(engine::EngineLock& lock, StreamWaiter& waiter) REQUIRES(engine::engine_role);
 
-  // Evicts the rows that all tasks of an AUTOEVICT partition have consumed. If there is no memory
+  // Evicts the rows that all TASKS of an AUTOEVICT partition are done with. If there is no memory
   // for that, the next access to the partition's tasks evicts them.
   void Evict(engine::EngineLock& lock, Stream& stream, std::span<const RowIndex> rows) noexcept
       REQUIRES(engine::engine_role);
   // The same for all rows of the partition: a first batch now, the others at later accesses to the
   // partition's tasks.
   void EvictSome(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
+  // The same for the rows that the steps of a rank hold no more. Call it after each command that
+  // may have ended a hold. If there are more than some thousand rows, later accesses evict the
+  // others.
+  void EvictLetGo(engine::EngineLock& lock, Stream& stream) noexcept REQUIRES(engine::engine_role);
   // Applies changed terms of the partition. Waiting fetches of a task or field that STRICT does not
   // allow get their error. Errors: std::bad_alloc.
   void OnTermsChanged(engine::EngineLock& lock, Stream& stream) REQUIRES(engine::engine_role);

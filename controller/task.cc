@@ -109,6 +109,7 @@ void Task::RowFreed(RowIndex row) noexcept {
 void Task::RowGone(RowIndex row) noexcept {
   consumed_.Erase(row);
   leases_.Drop(row);
+  steps_.Release(row);
 }
 
 void Task::MakeStale() noexcept {

@@ -41,6 +41,11 @@ class Task {
     return consumed_.Contains(row) || leases_.HolderOf(row) != 0;
   }
 
+  // The task does not need the row any more: it is consumed, and no step may give it again.
+  [[nodiscard]] bool IsDoneWith(RowIndex row) const noexcept {
+    return consumed_.Contains(row) && !steps_.Holds(row);
+  }
+
   // Consumes rows and takes them out of their leases. REQUIRES: the rows exist; no row is listed
   // twice. Errors: std::bad_alloc; nothing changed then.
   void Consume(std::span<const RowIndex> rows);

@@ -35,6 +35,8 @@ class RowSource {
   [[nodiscard]] virtual std::int64_t RowsMade() const = 0;
   // Returns when the row was created, in ms since 1970. REQUIRES: the row exists.
   [[nodiscard]] virtual std::int64_t MadeMs(RowIndex row) const = 0;
+  // Returns how many rows the steps that the ranks of one task asked for may hold, see Steps.
+  [[nodiscard]] virtual std::int64_t RowsToHold() const = 0;
 
  protected:
   ~RowSource() = default;

@@ -276,7 +276,8 @@ class Fetching:
                 with -1 for a dimension that varies, such as {"ids": (torch.int64, [-1]), "text": "json"}.
             tasks: the tasks that will consume the partition.
             strict: other fields (if `fields` was given) and tasks (if `tasks` was) are errors.
-            autoevict: removes a row as soon as all of `tasks` have consumed it.
+            autoevict: removes a row as soon as all of `tasks` have consumed it. The rows of the last 64 steps of each
+                rank stay, so that a step can be repeated (docs/streaming.md); so do leased rows until ack().
             ttl_s: removes the partition when it was not used for this time. 0 means never.
         """
         words: list[Arg] = ["PARTITION.CREATE", partition_id]

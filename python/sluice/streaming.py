@@ -9,7 +9,9 @@
         ...
 
 A batch is requested by the number of its step. The server remembers the last 1,024 steps of each dp_rank. So all
-processes with the same dp_rank get the same rows, batch after batch, with any number of loader workers.
+processes with the same dp_rank get the same rows, batch after batch, with any number of loader workers. In a partition
+with autoevict, the rows of a step are removed when its dp_rank has asked for 64 other steps: num_workers *
+prefetch_factor must be less.
 """
 
 from __future__ import annotations

@@ -107,6 +107,16 @@ def test_a_repeated_step_of_a_rank_returns_the_same_rows(client):
         client.get_meta(["x"], 2, "p", task_name="t", sampling_config={"dp_rank": 0})
 
 
+def test_a_step_is_repeated_in_a_partition_with_autoevict(client):
+    client.create_partition("p", tasks=["t"], autoevict=True)
+    numbers(client, 4)
+    for _ in range(2):
+        assert client.fetch(["x"], 2, "p", "t", rank=0, step=0).data["x"].tolist() == [0, 1]
+    leased = client.fetch(["x"], 2, "p", "t", rank=0, step=1, lease_s=60)
+    assert client.ack(leased) == 2
+    assert client.partition_info("p")["rows"] == 2
+
+
 def test_samplers_are_set_at_init_and_per_call(client):
     session.init({"sampler": GRPOGroupNSampler(2)})
     numbers(client, 8)

@@ -145,8 +145,10 @@ Status AbortTransaction(Context& context, const Command* command, Status why) {
   if (transaction.active && command != nullptr && command->name == "exec") {
     context.turn.Enter();
     CloseTransaction(context);
+    // As in Redis, the code is named unless it is ERR.
     return Status(Code::kExecAbort,
-                  fmt::format("Transaction discarded because of: {}", ErrorLine(why)));
+                  fmt::format("Transaction discarded because of: {}",
+                              why.GetCode() == Code::kError ? why.Message() : ErrorLine(why)));
   }
   transaction.failed = true;  // no effect outside MULTI
   return why;

@@ -29,6 +29,9 @@ class FakeRows final : public RowSource {
   void KeepOnly(std::span<const std::size_t> /*positions*/) noexcept override {}
   [[nodiscard]] std::int64_t RowsMade() const override { return existing.Last() + 1; }
   [[nodiscard]] std::int64_t MadeMs(RowIndex /*row*/) const override { return 0; }
+  [[nodiscard]] std::int64_t RowsToHold() const override {
+    return std::numeric_limits<std::int64_t>::max();
+  }
 
   [[nodiscard]] Choosable Choose() const {
     return {.ready = ready, .existing = existing, .gone = gone, .rows = *this};

@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <map>
+#include <numeric>
 #include <random>
 #include <utility>
 
@@ -174,6 +176,133 @@ TEST_CASE("a step records the rows returned by its last lease, and not by anothe
   steps.LeaseEnded(at, 7, {2});
   CHECK(steps.Find(at)->returned == Rows{2});
   steps.LeaseEnded({.rank = 3, .step = 1}, 7, {2});
+}
+
+constexpr auto kHeld = static_cast<std::int64_t>(Steps::kHeld);
+
+void AddHolding(Steps& steps, const RankStep& at, Rows rows) {
+  steps.Add(at, {.rows = std::move(rows),
+                 .weights = {},
+                 .count = 1,
+                 .sampler = {},
+                 .deal = at.step + 1,
+                 .holds = true,
+                 .returned = {}});
+}
+
+void Ask(Steps& steps, std::int64_t rank, std::int64_t step,
+         std::int64_t rows_max = std::numeric_limits<std::int64_t>::max()) {
+  steps.Ask({.rank = rank, .step = step}, rows_max);
+}
+
+Rows LetGo(Steps& steps) {
+  bool incomplete = false;
+  Rows rows = steps.TakeLetGo(incomplete);
+  CHECK_FALSE(incomplete);
+  return rows;
+}
+
+TEST_CASE("the last 64 steps that a rank asked for hold their rows", "[steps]") {
+  Steps steps;
+  for (std::int64_t step = 0; step < kHeld; ++step) {
+    AddHolding(steps, {.rank = 0, .step = step}, {step, 1000 + step});
+    Ask(steps, 0, step);
+  }
+  Ask(steps, 0, 0);  // now it is the last one
+  AddHolding(steps, {.rank = 1, .step = 0}, {500, 1002});
+  Ask(steps, 1, 0);
+  CHECK(LetGo(steps).empty());
+  for (const std::int64_t step : {kHeld, kHeld + 1}) {
+    AddHolding(steps, {.rank = 0, .step = step}, {step});
+    CHECK(LetGo(steps).empty());
+    Ask(steps, 0, step);
+  }
+  CHECK(LetGo(steps) == Rows{1, 1001, 2});  // row 1002 is held by rank 1, too
+  CHECK(steps.Holds(0));
+  CHECK_FALSE(steps.Holds(1));
+  CHECK(steps.Holds(1002));
+  CHECK(Knows(steps, 0, 1));
+  Ask(steps, 0, 1);  // given again, but not held again
+  CHECK_FALSE(steps.Holds(1));
+  CHECK(LetGo(steps).empty());
+}
+
+TEST_CASE("a share that its rank has not asked for holds its rows until it is forgotten",
+          "[steps]") {
+  Steps steps;
+  for (std::int64_t step = 0; step < kKept; ++step) {
+    AddHolding(steps, {.rank = 1, .step = step}, {step});
+  }
+  Ask(steps, 1, 9, 0);
+  CHECK(LetGo(steps) == Rows{9});
+  CHECK(steps.Holds(0));
+  AddHolding(steps, {.rank = 1, .step = kKept}, {kKept});
+  CHECK(LetGo(steps) == Rows{0});
+  RowBits rows;
+  rows.Insert(7);
+  steps.ForgetRows(rows);
+  CHECK(LetGo(steps) == Rows{7});
+}
+
+TEST_CASE("acknowledged rows are not held, and each rank has its part of a limit", "[steps]") {
+  Steps steps;
+  for (std::int64_t step = 0; step < 8; ++step) {
+    AddHolding(steps, {.rank = step % 2, .step = step}, {2 * step, 2 * step + 1});
+    Ask(steps, step % 2, step);
+  }
+  steps.Release(0);
+  CHECK_FALSE(steps.Holds(0));
+  CHECK(steps.Holds(1));
+  Ask(steps, 1, 1, 8);
+  CHECK(LetGo(steps) == Rows{6, 7, 10, 11});  // of steps 3 and 5: steps 7 and 1 have 4 rows
+  Ask(steps, 0, 6, 8);
+  CHECK(LetGo(steps) == Rows{1, 4, 5});
+  steps.EndHold({.rank = 1, .step = 7});
+  CHECK(LetGo(steps) == Rows{14, 15});
+  Steps moved = std::move(steps);
+  Ask(moved, 1, 1, 3);
+  CHECK(LetGo(moved) == Rows{2, 3});
+  for (std::int64_t step = 0; step < 8; ++step) {
+    moved.Forget({.rank = step % 2, .step = step});
+  }
+  CHECK(moved.Bytes() == 0);
+}
+
+TEST_CASE("a step that is taken again without a lease holds the rows that its lease returned",
+          "[steps]") {
+  Steps steps;
+  const RankStep at = {.rank = 0, .step = 1};
+  Add(steps, 0, 1, {1, 2});
+  Ask(steps, 0, 1);
+  CHECK_FALSE(steps.Holds(2));
+  steps.Find(at)->lease = 7;
+  steps.LeaseEnded(at, 7, {2});
+  steps.HoldReturned(at);
+  CHECK_FALSE(steps.Holds(1));
+  CHECK(steps.Holds(2));
+  steps.Forget(at);
+  CHECK(LetGo(steps) == Rows{2});
+}
+
+TEST_CASE("a call for a step among 32 ranks with 1,024 steps each is quick", "[steps]") {
+  Steps steps;
+  constexpr std::int64_t kRanks = 32;
+  constexpr std::int64_t kRows = 30;
+  auto shortest = std::chrono::steady_clock::duration::max();  // the processor may be taken away
+  for (std::int64_t step = 0; step < kKept + 10; ++step) {
+    const auto begin = std::chrono::steady_clock::now();
+    for (std::int64_t rank = 0; rank < kRanks; ++rank) {
+      Rows rows(kRows);
+      std::iota(rows.begin(), rows.end(), (step * kRanks + rank) * kRows);
+      AddHolding(steps, {.rank = rank, .step = step}, std::move(rows));
+    }
+    Ask(steps, 0, step);
+    LetGo(steps);
+    if (step > kKept) {
+      shortest = std::min(shortest, std::chrono::steady_clock::now() - begin);
+    }
+  }
+  CHECK(shortest < std::chrono::milliseconds(5));
 }
 
 }  // namespace

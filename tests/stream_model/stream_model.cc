@@ -1,6 +1,7 @@
 #include "tests/stream_model/stream_model.h"
 
 #include <algorithm>
+#include <limits>
 
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
@@ -152,6 +153,9 @@ std::size_t StreamPartition::Remove(Index index) {
   for (auto& [name, task] : tasks) {
     task.consumed.erase(index);
     task.TakeFromLeases(index);
+    for (auto& [id, step] : task.steps) {
+      step.held.erase(index);
+    }
   }
   return rows.erase(index);
 }
@@ -164,6 +168,18 @@ std::int64_t StreamPartition::Bytes() const {
     }
   }
   return static_cast<std::int64_t>(bytes);
+}
+
+std::size_t StreamPartition::RowsToHold() const {
+  auto limit = std::numeric_limits<std::int64_t>::max();
+  if (autoevict && maxrows) {
+    limit = *maxrows;
+  }
+  if (autoevict && maxbytes && !rows.empty()) {
+    const auto row_bytes = Bytes() / static_cast<std::int64_t>(rows.size());
+    limit = std::min(limit, *maxbytes / std::max<std::int64_t>(1, row_bytes));
+  }
+  return static_cast<std::size_t>(limit) / 2 / std::max<std::size_t>(1, named_tasks.size());
 }
 
 bool StreamPartition::Holds(const std::string& field) const {

@@ -53,6 +53,9 @@ struct StreamStep {
   std::vector<double> weights = {};
   std::optional<int> lease = {};
   std::set<Index> came_back = {};  // rows returned before the lease ended
+  bool holds = false;              // AUTOEVICT keeps the rows in `held`
+  int asked = 0;                   // when its rank asked for it last, of those that hold
+  std::set<Index> held = {};
 };
 
 struct StreamTask {
@@ -60,6 +63,7 @@ struct StreamTask {
   std::set<Index> consumed = {};
   std::map<int, StreamLease> leases = {};
   std::map<StepId, StreamStep> steps = {};
+  int asks = 0;
 
   [[nodiscard]] std::optional<int> LeaseOf(Index row) const;
   [[nodiscard]] bool Free(Index row) const;
@@ -67,6 +71,10 @@ struct StreamTask {
   void TakeFromLeases(Index row);
   // And the other ranks' shares of the same calls.
   void ForgetStepsOf(Index row);
+  // Rows that steps hold.
+  [[nodiscard]] std::set<Index> Held() const;
+  // The rank got its step. The steps that the ranks asked for have `rows` rows at most that hold.
+  void Ask(const StepId& id, std::size_t rows);
 };
 
 struct StreamPartition {
@@ -81,7 +89,7 @@ struct StreamPartition {
   std::set<std::string> named_tasks = {};  // by TASKS
   bool strict = false;
   bool autoevict = false;
-  std::multiset<Index> held;  // rows in replies being sent, which AUTOEVICT keeps
+  std::multiset<Index> held;  // rows in replies being sent, which AUTOEVICT keeps, too
 
   [[nodiscard]] std::optional<Index> Find(const std::string& key) const;
   // Null if there is none.
@@ -90,6 +98,8 @@ struct StreamPartition {
   // Returns the number removed: 0 or 1.
   std::size_t Remove(Index index);
   [[nodiscard]] std::int64_t Bytes() const;
+  // The most rows that steps of a task hold, of those that were asked for.
+  [[nodiscard]] std::size_t RowsToHold() const;
   [[nodiscard]] bool Holds(const std::string& field) const;
   // Returns "", or the error if STRICT refuses it.
   [[nodiscard]] std::string Forbids(const std::string& task, const Words& fields) const;
@@ -145,7 +155,7 @@ class StreamModel {
   [[nodiscard]] Plan PlanFetch(const FetchRequest& request, bool time_is_up) const;
   // The fetch arrived: creates its task, which remembers the fields.
   void NoteFetch(const FetchRequest& request);
-  // Takes `rows`. Returns the lease that the reply names. AUTOEVICT comes with the reply.
+  // Takes `rows`. Returns the lease that the reply names. AutoEvict() comes with the reply.
   std::optional<int> TakeFetch(const FetchRequest& request, const Plan& plan, const Indexes& rows,
                                int client);
   // The client disconnected before it received the reply.
@@ -158,8 +168,8 @@ class StreamModel {
   [[nodiscard]] std::string ReadyRows(const std::string& partition, const Words& fields) const;
   std::string Evict(const std::string& partition, const Words& tasks);
 
-  // Evicts those of the rows that all of TASKS have consumed.
-  void AutoEvict(const std::string& partition, const Indexes& rows);
+  // Evicts the rows that all of TASKS have consumed and that neither a step nor a reply holds.
+  void AutoEvict(const std::string& partition);
 
   // Leases end: by expiry, or if their client disconnected.
   void EndLeases();

@@ -209,7 +209,9 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
   StreamPartition& partition = partitions[request.partition];
   StreamTask& task = partition.tasks[request.task];
   if (plan.known_step) {
-    return TakeAgain(request, task.steps[*request.step], client);
+    const std::optional<int> lease = TakeAgain(request, task.steps[*request.step], client);
+    task.Ask(*request.step, partition.RowsToHold());
+    return lease;
   }
   std::vector<Indexes> shares = plan.shares;
   const bool balanced = !shares.empty();
@@ -240,7 +242,11 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
                       .given_again = false,
                       .weights = {},
                       .lease = lease,
-                      .came_back = {}};
+                      .came_back = {},
+                      .holds = !request.lease_ms};
+      if (step.holds) {
+        step.held.insert(step.rows.begin(), step.rows.end());
+      }
       if (request.sampler.name == "priority") {
         for (const Index row : rows) {
           step.weights.push_back(plan.weights.at(row));
@@ -249,6 +255,9 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
       const std::int64_t of = balanced ? static_cast<std::int64_t>(rank) : request.step->rank;
       task.steps[{of, request.step->step}] = step;
     }
+  }
+  if (request.step) {
+    task.Ask(*request.step, partition.RowsToHold());
   }
   return told;
 }
@@ -260,6 +269,8 @@ std::optional<int> StreamModel::TakeAgain(const FetchRequest& request, StreamSte
   step.given_again = true;
   if (!request.lease_ms) {
     task.consumed.insert(came_back.begin(), came_back.end());
+    step.holds = step.holds || !came_back.empty();
+    step.held.insert(came_back.begin(), came_back.end());
     return std::nullopt;
   }
   if (!came_back.empty()) {

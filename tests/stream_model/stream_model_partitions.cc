@@ -47,11 +47,7 @@ std::string StreamModel::Create(const CreateRequest& request) {
   }
   partition.strict = partition.strict || request.strict;
   partition.autoevict = partition.autoevict || request.autoevict;
-  Indexes rows;
-  for (const auto& [index, row] : partition.rows) {
-    rows.push_back(index);
-  }
-  AutoEvict(request.partition, rows);
+  AutoEvict(request.partition);
   return "OK";
 }
 
@@ -135,15 +131,20 @@ std::string StreamModel::Evict(const std::string& name, const Words& tasks) {
   return std::to_string(removed);
 }
 
-void StreamModel::AutoEvict(const std::string& name, const Indexes& rows) {
+void StreamModel::AutoEvict(const std::string& name) {
   const auto found = partitions.find(name);
   if (found == partitions.end() || !found->second.autoevict) {
     return;
   }
-  for (const Index row : rows) {
-    if (found->second.held.count(row) == 0 &&
-        ConsumedByAll(found->second, found->second.named_tasks, row)) {
-      found->second.Remove(row);
+  StreamPartition& partition = found->second;
+  std::set<Index> held(partition.held.begin(), partition.held.end());
+  for (const std::string& task : partition.named_tasks) {
+    held.merge(partition.tasks.at(task).Held());
+  }
+  const StreamPartition before = partition;
+  for (const auto& [index, row] : before.rows) {
+    if (held.count(index) == 0 && ConsumedByAll(before, before.named_tasks, index)) {
+      partition.Remove(index);
     }
   }
 }

@@ -35,6 +35,39 @@ void StreamTask::ForgetStepsOf(Index row) {
   std::erase_if(steps, [&deals](const auto& step) { return deals.count(step.second.deal) != 0; });
 }
 
+std::set<Index> StreamTask::Held() const {
+  std::set<Index> held;
+  for (const auto& [id, step] : steps) {
+    held.insert(step.held.begin(), step.held.end());
+  }
+  return held;
+}
+
+void StreamTask::Ask(const StepId& id, std::size_t rows) {
+  constexpr std::size_t kStepsToHold = 64;  // of a rank
+  if (!steps[id].holds) {
+    return;
+  }
+  steps[id].asked = ++asks;
+  std::set<std::int64_t> ranks;
+  std::map<int, StreamStep*> of_rank;  // those that hold, by last call
+  std::size_t rows_of_rank = 0;
+  for (auto& [of, step] : steps) {
+    ranks.insert(of.rank);
+    if (of.rank == id.rank && step.holds && step.asked != 0) {
+      of_rank[step.asked] = &step;
+      rows_of_rank += step.rows.size();
+    }
+  }
+  while (of_rank.size() > kStepsToHold || rows_of_rank > rows / ranks.size()) {
+    StreamStep& oldest = *of_rank.begin()->second;
+    rows_of_rank -= oldest.rows.size();
+    oldest.holds = false;
+    oldest.held.clear();
+    of_rank.erase(of_rank.begin());
+  }
+}
+
 // Returns "", or the error if one of them does not exist.
 std::string StreamModel::Unknown(const std::string& partition, const std::string& task) const {
   const auto found = partitions.find(partition);
@@ -60,14 +93,23 @@ std::string StreamModel::Ack(const std::string& partition, const std::string& ta
   }
   StreamTask& task = partitions[partition].tasks[task_name];
   int consumed = 0;
+  Indexes acknowledged;
   for (const Index row : partitions[partition].Choose(rows)) {
     if (task.consumed.count(row) == 0 && Under(task, row, lease)) {
       task.TakeFromLeases(row);
       task.consumed.insert(row);
       ++consumed;
+      acknowledged.push_back(row);
+    } else if (!lease) {
+      acknowledged.push_back(row);
     }
   }
-  AutoEvict(partition, partitions[partition].Choose(rows));
+  for (auto& [id, step] : task.steps) {
+    for (const Index row : acknowledged) {
+      step.held.erase(row);
+    }
+  }
+  AutoEvict(partition);
   return std::to_string(consumed);
 }
 
@@ -87,6 +129,7 @@ std::string StreamModel::Release(const std::string& partition, const std::string
     task.consumed.erase(row);
     task.ForgetStepsOf(row);
   }
+  AutoEvict(partition);
   return std::to_string(released);
 }
 
@@ -218,7 +261,7 @@ std::optional<int> StreamModel::TakeClaim(const ClaimRequest& request, const Ind
                        .rows = {rows.begin(), rows.end()}});
   }
   task.consumed.insert(rows.begin(), rows.end());
-  AutoEvict(request.partition, rows);
+  AutoEvict(request.partition);
   return std::nullopt;
 }
 

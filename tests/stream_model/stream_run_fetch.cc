@@ -76,9 +76,8 @@ void StreamRun::JudgeFetchAndEvict(const FetchRequest& request, const Asked& ask
   const Indexes rows = JudgeFetch(request, asked, reply);
   if (request.format == "values" || in_transaction_) {
     EvictLater(request.partition, rows);  // other commands may run while the reply is made
-  } else {
-    model_.AutoEvict(request.partition, rows);
   }
+  model_.AutoEvict(request.partition);
 }
 
 void StreamRun::EvictLater(const std::string& name, const Indexes& rows) {

@@ -17,8 +17,8 @@ void StreamRun::ServeWaiters() {
     ++counts_["disconnects before its reply"];
     const FetchRequest request = *clients_[gone->client].waiting->command.fetch;
     model_.GiveBack(request, gone->plan, gone->lease);
-    Disconnect(gone->client);
     ReleaseHeld(request.partition, gone->held);
+    Disconnect(gone->client);
   }
 }
 
@@ -60,9 +60,7 @@ void StreamRun::ReleaseHeld(const std::string& name, const Indexes& rows) {
     std::multiset<Index>& held = model_.partitions[name].held;
     held.erase(held.find(row));
   }
-  if (!rows.empty()) {
-    model_.AutoEvict(name, rows);
-  }
+  model_.AutoEvict(name);
 }
 
 // Serves the first waiter that can be served, as the command does that makes it possible.

@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <memory>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,12 +26,20 @@ namespace sluice::tests {
 class ManualClock final : public Clock {
  public:
   [[nodiscard]] std::int64_t NowUs() const override { return now_us_; }
-  [[nodiscard]] std::int64_t WallUs() const override { return kEpochUs + now_us_; }
+  [[nodiscard]] std::int64_t WallUs() const override {
+    if (throws_.exchange(false)) {
+      throw std::runtime_error("thrown by a test");
+    }
+    return kEpochUs + now_us_;
+  }
   void Advance(std::int64_t us) { now_us_ += us; }
+  // The next WallUs() throws.
+  void Throw() { throws_ = true; }
 
  private:
   static constexpr std::int64_t kEpochUs = 1700000000000000;  // a day in 2023
   std::atomic<std::int64_t> now_us_{1};
+  mutable std::atomic<bool> throws_{false};
 };
 
 enum class UseClock { kManual, kSystem };

@@ -166,7 +166,8 @@ std::string ReadFile(const std::string& path) {
 }
 
 std::string WithoutIncarnation(const std::string& shown) {
-  static const std::regex number("(\"incarnation\"(\\s+[0-9]+\\)| =>) \\(integer\\) )[0-9]+");
+  static const std::regex number(
+      "(\"incarnation\"(\\s+[0-9]+\\)| =>) \\(integer\\) |its incarnation is )[0-9]+");
   return std::regex_replace(shown, number, "$1N");
 }
 

@@ -217,3 +217,39 @@ def test_spawned_workers_run_without_a_gpu(config, monkeypatch):
         check(data, metadata)
         had.append(metadata.global_indexes)
     assert had == [[0, 1, 2], [3], [4, 5]]
+
+
+def test_workers_lose_no_row_to_autoevict(config):
+    """Each worker repeats the steps of the others, and reads a step after another worker may have taken its rows."""
+    rows = 400
+    client = get_client()
+    client.create_partition("p", expect=rows, tasks=["t"], autoevict=True)
+    client.put(rows_of(range(rows)), partition_id="p")
+    had = []
+    for data, metadata in tq.StreamingDataLoader(tq.StreamingDataset(config, 4, 4, ["row"], "p", "t", 0, True), 2):
+        check(data, metadata)
+        had += metadata.global_indexes
+    assert had == list(range(rows))
+    assert client.partition_info("p")["rows"] == 4 * 64
+    assert call("PARTITION.EVICT", "p", "t") == 4 * 64
+
+
+def test_workers_and_a_producer_share_a_small_partition_with_autoevict(config):
+    rows = 400
+    client = get_client()
+    client.create_partition("p", expect=rows, tasks=["t"], autoevict=True, max_rows=80)
+    producer = start(put_slowly, config, rows)
+    had = []
+    for data, metadata in tq.StreamingDataLoader(tq.StreamingDataset(config, 4, 4, ["row"], "p", "t", 0, True), 2):
+        check(data, metadata)
+        had += metadata.global_indexes
+    finish([producer])
+    assert had == list(range(rows))
+
+
+def put_slowly(config, rows):
+    """Waits for space."""
+    torch.set_num_threads(1)
+    tq.init(config)
+    for begin in range(0, rows, 10):
+        get_client().put(rows_of(range(begin, begin + 10)), partition_id="p", wait_s=None)

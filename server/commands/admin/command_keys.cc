@@ -112,14 +112,12 @@ Status CommandGetKeysAndFlags(Context& context, ArgReader& args) {
   return {};
 }
 
-constexpr Arg kFilterArgs[] = {{.name = "module-name", .type = "string", .token = "MODULE"},
-                               {.name = "category", .type = "string", .token = "ACLCAT"},
-                               {.name = "pattern", .type = "pattern", .token = "PATTERN"}};
-constexpr Arg kListArgs[] = {{.name = "filterby",
-                              .type = "oneof",
+// One argument: with its parts COMMAND DOCS would be nested deeper than Debian's hiredis reads.
+constexpr Arg kListArgs[] = {{.name = "filter-and-value",
+                              .type = "string",
                               .token = "FILTERBY",
                               .optional = true,
-                              .args = kFilterArgs}};
+                              .multiple = true}};
 constexpr Arg kGetKeysArgs[] = {
     {.name = "command", .type = "string"},
     {.name = "arg", .type = "string", .optional = true, .multiple = true}};

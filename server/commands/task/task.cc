@@ -75,7 +75,9 @@ Status TaskRelease(Context& context, ArgReader& args) {
   RowsOfTask read = ReadRowsOfTask(context, args);
   TRY(args.Finish());
   const auto release = [&](controller::Stream& stream, Task& task) {
-    return stream.Tasks().Release(task, context.scratch.indexes, read.lease);
+    const std::int64_t released = stream.Tasks().Release(task, context.scratch.indexes, read.lease);
+    context.server.streams.EvictLetGo(context.turn.Enter(), stream);
+    return released;
   };
   TRY_ASSIGN(const std::int64_t released, WithRows(context, read, release));
   context.reply.Integer(released);

@@ -120,6 +120,7 @@ Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, controller
   server.streams.MarkChanged(lock, stream);  // others may share the step or reach the end
   if (known != nullptr) {                    // the rows may have been leased until now
     HoldForReply(stream, args, answer);
+    server.streams.EvictLetGo(lock, stream);
     return outcome;
   }
   try {
@@ -133,6 +134,7 @@ Result<Outcome> TryFetchNow(engine::EngineLock& lock, Server& server, controller
     GiveBackTo(lock, server, stream, args.fetch, answer);
     throw;
   }
+  server.streams.EvictLetGo(lock, stream);
   return outcome;
 }
 
