@@ -176,7 +176,7 @@ def test_limits_and_conditions_of_partitions_apply(client):
     numbers(client, 2)
     with pytest.raises(FullError):
         client.put(TensorDict({"x": torch.arange(1)}, batch_size=1), partition_id="p")
-    assert client.explain(["x"], 3, "p", "t", where=[("n", ">=", 1)]).startswith("where: 1 complete rows do not match")
+    assert client.explain(["x"], 3, "p", "t", where=[("n", ">=", 1)]).startswith("where: 1 complete row does not match")
     assert client.fetch(["x"], 1, "p", "t").keys == ["0"]
     info = client.partition_info("p")
     assert (info["rows"], info["made"]) == (1, 2) and [field[0] for field in info["fields"]] == ["x"]

@@ -49,6 +49,13 @@ def test_rows_are_returned_in_the_requested_order():
     assert got.batch_size == (1,) and got["x"].tolist() == [20]
 
 
+@pytest.mark.parametrize("name", ["__num_turns__", "x.values", "x.shapes", "%", "__metadata__"])
+def test_a_field_may_have_any_name(name):
+    put(**{name: torch.arange(2), "x": torch.ones(2)})
+    got = tq.kv_batch_get(["b", "a"], "p")
+    assert set(got.keys()) == {name, "x"} and got[name].tolist() == [1, 0]
+
+
 def test_returned_tensors_are_writable_and_alias_nothing():
     put(x=torch.zeros(2, 5000), y=torch.zeros(2), z=[torch.zeros(3), torch.zeros(9000)])
     one, two = tq.kv_batch_get(["a", "b"], "p"), tq.kv_batch_get(["a", "b"], "p")

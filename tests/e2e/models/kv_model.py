@@ -18,8 +18,8 @@ Points that docs/protocol.md leaves open, and the assumptions here:
     and its bytes determine its number of rows. A byte string needs no dims, also if it is created. A cell that shares
     storage and grows has its own storage afterwards.
  7. DICT with dims: m is one more than the largest number in it. Cells of zero bytes may be shared or not.
- 8. The PAD value is checked against the padded fields, after all other errors; a dense field is returned as without
-    PAD.
+ 8. The PAD value is checked against the padded fields, after all other errors but SHAPE of rows of different rank,
+    which may come first or not; a dense field is returned as without PAD.
  9. MGET by WHERE that matches no row: NOFIELD is still an error, NOTREADY is not. safetensors: an empty string, or a
     file without tensors.
 10. KV.FIELDS of a row named twice: `ready rows` may count it once or twice. Its shape if some cells are not ready: of
@@ -525,7 +525,7 @@ class Model:
         chosen = [field for field in held if all(row.ready([field]) for row in rows)] if fields is None else fields
         cells = {field: [row.cells[field] for row in rows] for field in chosen}
         if any(len({len(cell.shape) for cell in column}) > 1 for column in cells.values()):
-            raise Fault("SHAPE")
+            raise Fault("SHAPE", *["ERR"] * ("PAD" in given))
         side = given.get("PAD")
         if form == "SAFETENSORS":
             return self.safetensors(name, [row.key for row in rows], cells, side)
