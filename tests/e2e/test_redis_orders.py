@@ -5,7 +5,7 @@ import time
 
 import pytest
 import redis
-from abandoned import packed
+from resp import pack
 from live_server import Server, wait_until
 
 CONFIRMED = b"*3\r\n$%d\r\n%s\r\n$1\r\na\r\n:%d\r\n"
@@ -28,11 +28,11 @@ def told(server, *commands, end):
     """Sends the commands in one write. Returns what comes up to `end`, and what comes with a PING behind it."""
     with socket.create_connection(("127.0.0.1", server.port)) as connection:
         connection.settimeout(20)
-        connection.sendall(b"".join(map(packed, commands)))
+        connection.sendall(b"".join((pack(*words) for words in commands)))
         received = b""
         while end not in received:
             received += connection.recv(1 << 16)
-        connection.sendall(packed(("ECHO", "the end")))
+        connection.sendall(pack("ECHO", "the end"))
         while not received.endswith(b"$7\r\nthe end\r\n"):
             received += connection.recv(1 << 16)
         return received.removesuffix(b"$7\r\nthe end\r\n")
