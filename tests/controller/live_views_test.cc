@@ -25,6 +25,7 @@ class CountedRows final : public RowSource {
   void KeepOnly(std::span<const std::size_t> /*positions*/) noexcept override {}
   [[nodiscard]] std::int64_t RowsMade() const override { return existing.Last() + 1; }
   [[nodiscard]] std::int64_t MadeMs(RowIndex /*row*/) const override { return 0; }
+  [[nodiscard]] std::int64_t RowsToHold() const override { return 0; }
 
   RowBits existing;
   mutable std::size_t looks = 0;
