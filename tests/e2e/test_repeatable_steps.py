@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import redis
 from live_server import wait_until
-from streams import Workers, connect, fetch, numbers, pairs, put_rows
+from streams import Workers, connect, fetch, numbers, pairs, put_rows, wait_for_blocked
 
 STEPS_HELD = 64
 LARGE = 1 << 20
@@ -107,6 +107,22 @@ def test_held_rows_do_not_stop_producers(r, server, limit):
         values, _ = workers.results()
     assert values == list(range(800))
     assert rows_of(r) == 16
+
+
+def test_a_fetch_that_waited_ends_a_hold_at_once(r, server):
+    create(r, "MAXROWS", 4)
+    put_rows(r, "p", range(2))
+    assert step(r, 0).rows + step(r, 1).rows == [0, 1]
+    with Workers(server.port) as workers:
+        workers.start(wait_for_step_2)
+        wait_for_blocked(r, 1)
+        put_rows(r, "p", [2])
+        assert workers.results() == [[2]]
+    assert rows_of(r) == 2
+
+
+def wait_for_step_2(client, _):
+    return step(client, 2, "BLOCK", 0).rows
 
 
 def test_acknowledged_rows_go_with_and_without_a_lease(r):

@@ -5,7 +5,9 @@
 // expires a moment late, survives its bound client, or keeps an acknowledged row; ACK under another
 // lease's id counted; waiters served in the wrong order; the short last batch not given; RELEASE
 // that forgets no step; `balanced` dealing heavy to heavy; a taken row leaving its group whole;
-// AUTOEVICT after the first task; the last slot not given to a writer.
+// AUTOEVICT after the first task; the last slot not given to a writer; ACK that does not end the
+// hold of a step; a step taken again without LEASE that does not hold; steps that hold all of
+// MAXROWS.
 #include <cstdio>
 
 #include <catch2/catch.hpp>
