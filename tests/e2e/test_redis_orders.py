@@ -169,7 +169,7 @@ def test_exec_aborts_when_memory_ran_out_since_its_commands_were_queued(server, 
             transaction.read_response()
         client.config_set("maxmemory", 1)
         transaction.send_command("EXEC")
-        with pytest.raises(redis.ExecAbortError, match="because of: OOM command not allowed"):
+        with pytest.raises(redis.exceptions.ExecAbortError, match="because of: OOM command not allowed"):
             transaction.read_response()
         for command in [("KV.PUT", "p", "k", "TAG", "{}"), ("GET", "x")]:
             transaction.send_command("MULTI")

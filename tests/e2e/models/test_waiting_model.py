@@ -225,7 +225,8 @@ class Session:
         """The others are still blocked. Now and then the server has not noticed yet that a connection was closed."""
         if step[0] == "close" and not must_be_noticed and self.random.random() < 0.5:
             return
-        self.poll(lambda: int(self.controller.info("clients")["blocked_clients"]), [len(self.models[0].waiting)])
+        blocked = len(self.models[0].waiting) + len(self.models[0].held)
+        self.poll(lambda: int(self.controller.info("clients")["blocked_clients"]), [blocked])
         for who in (*self.models[0].waiting, *self.models[0].held):
             assert not self.wires[who].can_read(0), f"{who} has an answer: {self.wires[who].read_response()!r}"
         if must_be_noticed or len(self.models) > 1 or self.random.random() < 0.25:
