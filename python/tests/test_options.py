@@ -20,7 +20,7 @@ def test_explain_names_the_group_that_is_not_whole(client):
     by_uid = tq.GRPOGroupNSampler(2, by="uid")
     client.fetch(["x"], 2, "p", "t", sampler=by_uid)
     why = client.explain(["x"], 2, "p", "t", sampler=by_uid)
-    assert "sampler group can take 0 of the 1 ready rows" in why and '"b"' in why
+    assert "sampler group can take 0 of the 1 ready row" in why and '"b"' in why
     assert "sampler" not in client.explain(["x"], 2, "p", "t")
     with pytest.raises(ValueError, match="no Own; use get_meta"):
         client.explain(["x"], 2, "p", "t", sampler=Own())
