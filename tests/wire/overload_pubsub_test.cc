@@ -69,6 +69,7 @@ TEST_CASE("a subscriber that reads nothing for long is closed at the soft limit"
       CHECK(reading.Receive().items.at(2).text.size() == kMiB);
     }
     WaitUntil([&] { return OutputCuts(server) == 1; });
+    WaitUntil([&] { return publisher.Ask("PUBSUB NUMSUB c").items.at(1).text == "1"; });
     CHECK(publisher.Ask("PUBLISH c x").text == "1");
     CHECK(reading.Receive().items.at(2).text == "x");
   }
