@@ -45,11 +45,13 @@ def hold_conversation(client, server, folder):
     command = client.command(server.port, folder, server.password)
     with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err, server.client() as publisher:
         process = subprocess.Popen(command, cwd=HERE, env=client.environment(), stdout=out, stderr=err)
-        deadline, published = time.monotonic() + 120, False
+        deadline, publish_at, published = time.monotonic() + 120, 0.0, False
         while process.poll() is None:
-            if not published and publisher.pubsub_numsub("news")[0][1] > 0:
-                assert publisher.publish("news", MESSAGE) == 1
-                published = True
+            # Perl's client overlooks a message that it has received together with the confirmation, until the next one.
+            again = client.name == "Redis, Perl" and time.monotonic() > publish_at
+            if (again or not published) and publisher.pubsub_numsub("news")[0][1] > 0:
+                assert publisher.publish("news", MESSAGE) == 1 or published
+                publish_at, published = time.monotonic() + 1, True
             if time.monotonic() > deadline:
                 process.kill()
             time.sleep(0.01)
