@@ -13,7 +13,7 @@ import sys
 import tempfile
 import xml.etree.ElementTree as ElementTree
 
-from own_server import ROOT, own_server
+from live_server import ROOT, own_server
 
 UNITS = (
     "protocol type/string type/incr keyspace scan expire multi pubsub info introspection other latency-monitor slowlog pause"
