@@ -143,7 +143,8 @@ def _dtype(name: str, tensor: torch.Tensor) -> str:
 
 def _bytes_of(tensor: torch.Tensor) -> memoryview:
     """Returns the bytes of a tensor in row-major order, without a copy if possible."""
-    flat = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous().reshape(-1)
+    whole = tensor.detach().resolve_conj().resolve_neg().cpu().contiguous()
+    flat = whole.as_strided((whole.numel(),), (1,))  # the stride of a dim of size 1 may be any number
     return memoryview(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]
 
 

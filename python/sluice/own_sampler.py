@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from sluice._link import Arg
 from sluice.arguments import block, listed
 from sluice.errors import RequestError
-from sluice.rows import RowsOf, checked, incarnation_of
+from sluice.rows import RowsOf, checked, from_json, incarnation_of
 from sluice.samplers import BaseSampler
 from sluice.wire import Wire, unpacked
 
@@ -28,7 +27,7 @@ class TagsOf:
         """Returns the tags of these rows, {index: tag}. Rows that do not exist are left out."""
         words = RowsOf(self.name, indexes, self._incarnation).words
         tags = self._wire.call("KV.TAGS", self.name, *words, repeat=True) if indexes else []
-        return {index: json.loads(bytes(tag)) for index, tag in zip(indexes, tags, strict=True) if tag is not None}
+        return {index: from_json(bytes(tag)) for index, tag in zip(indexes, tags, strict=True) if tag is not None}
 
 
 class OwnSampler:

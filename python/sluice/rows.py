@@ -118,9 +118,31 @@ def positions_by_partition(metadata: BatchMeta) -> dict[str, list[int]]:
     return positions
 
 
+def from_json(text: bytes) -> Any:
+    """Parses JSON. Integers may have any number of digits: without that, one long integer of another client would make all
+    tags unreadable.
+    """
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # Python refuses integers over 4,300 digits
+        return json.loads(text, parse_int=_integer)
+
+
+def _integer(digits: str) -> int:
+    if len(digits) <= 4000:
+        return int(digits)
+    if digits[0] == "-":
+        return -_integer(digits[1:])
+    low = len(digits) // 2
+    shifted: int = _integer(digits[:-low]) * 10**low
+    return shifted + _integer(digits[-low:])
+
+
 def read_tags(reply: Sequence[Any]) -> list[dict[str, Any]]:
     """Parses tags from their JSON texts."""
-    tags: list[dict[str, Any]] = json.loads(b"[" + b",".join(reply) + b"]")
+    tags: list[dict[str, Any]] = from_json(b"[" + b",".join(reply) + b"]")
     return tags
 
 
@@ -138,7 +160,7 @@ def tags_of_partitions(wire: Wire, partition: str | None, selection: Sequence[Ar
 
 
 def _read_lines(text: bytes) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = json.loads(b"[" + text.replace(b"\n", b",") + b"]")
+    rows: list[dict[str, Any]] = from_json(b"[" + text.replace(b"\n", b",") + b"]")
     return rows
 
 

@@ -99,8 +99,10 @@ def _of_array(where: str, array: npt.NDArray[Any]) -> Any:
     if kind == "O":
         # NumPy makes one array of rows of equal shape, and keeps only their numbers.
         kinds = {type(item) for item in array.flat} if array.ndim > 1 else set()
-        unboxed = np.array(array.tolist()) if len(kinds) == 1 and kinds <= {bool, int, float} else array
-        return array.tolist() if unboxed.dtype not in (np.bool_, np.int64, np.float64) else torch.from_numpy(unboxed)
+        dtype = {bool: np.bool_, int: np.int64, float: np.float64}.get(kinds.pop()) if len(kinds) == 1 else None
+        unboxed = np.array(array.tolist()) if dtype is not None else array
+        # NumPy makes floats of integers of which some need uint64.
+        return torch.from_numpy(unboxed) if unboxed.dtype == dtype else array.tolist()
     if kind in "SU":
         return array.tolist()
     try:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import redis
 import torch
 from streaming_cases import waiting
 from tensordict import LazyStackedTensorDict, NonTensorData, NonTensorStack, TensorDict, lazy_stack
@@ -259,3 +260,40 @@ def test_add_fields_reads_values_as_a_put_does():
     meta = get_client().get_meta([], 2, "p", mode="insert")
     meta.add_fields(lazy_stack([TensorDict({"x": torch.ones(n)}) for n in (1, 2)]))
     assert meta.get_shapes("x") == [(1,), (2,)]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.arange(8.0).view(1, 8)[:, -1],
+        torch.arange(8).view(2, 4)[1:, 2],
+        torch.tensor([5], dtype=torch.float8_e5m2).expand(1),
+        torch.arange(12).view(3, 4)[:1, :1],
+    ],
+    ids=str,
+)
+def test_a_batch_of_one_row_may_have_any_stride(value):
+    client = get_client()
+    client.put(TensorDict({"x": value}, [1]), partition_id="p")
+    got = tq.kv_batch_get(client.kv_retrieve_keys([0], "p"), "p")["x"]
+    assert got.dtype == value.dtype and torch.equal(got.float(), value.float())
+
+
+def test_zero_dims_of_numpy_are_stored():
+    tq.kv_put("a", "p", {"i": np.array(3), "f": np.array(1.5, np.float32), "s": np.arange(8)[::8]})
+    got = tq.kv_batch_get(["a"], "p")
+    assert (got["i"].item(), got["f"].item(), got["s"].tolist()) == (3, 1.5, [[0]])
+
+
+def test_an_object_array_of_large_integers_keeps_them():
+    big = np.array([[2**63 + 1, 2], [3, 4]], dtype=object)
+    tq.kv_batch_put(keys=["a", "b"], partition_id="p", fields={"x": big})
+    assert tq.kv_batch_get(["a", "b"], "p")["x"].tolist() == [[2**63 + 1, 2], [3, 4]]
+
+
+def test_an_integer_of_any_length_in_a_tag_of_another_client_is_read(sluice_url):
+    tag = '{"u":-1' + "0" * 5000 + "}"
+    with redis.Redis.from_url(sluice_url) as other:
+        other.execute_command("KV.PUT", "p", "a", "TAG", tag, "FIELD", "x", "int64", "VALUES", 1)
+    assert get_client().fetch(["x"], 1, "p", "t").tags == [{"u": -(10**5000)}]
+    assert tq.kv_list("p")["p"]["a"]["u"] == -(10**5000)
