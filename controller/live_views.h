@@ -25,6 +25,7 @@ class LiveViews {
     const bool was_live = view.IsLive();
     view.in_live.unlink();
     if (!was_live) {
+      view.Restart();  // it was not notified of changes
       EmptyIdle();
     }
     views_.push_back(view);
@@ -48,6 +49,7 @@ class LiveViews {
       if (idle(view)) {
         view.in_live.unlink();
         view.Restart();
+        view.rebuilt = false;  // TASK.RESET must not read rows into it
         --count;
       }
     }

@@ -8,7 +8,8 @@
 namespace sluice::controller {
 namespace {
 
-constexpr RowIndex kListRows = 64;  // rows that share a list of by_rows_
+constexpr std::int64_t kEndedRows = 2048;  // of the holds that one call ends, about
+constexpr RowIndex kListRows = 64;         // rows that share a list of by_rows_
 
 }  // namespace
 
@@ -191,7 +192,11 @@ void Steps::Ask(const RankStep& at, std::int64_t rows_max) noexcept {
     rank.asked_rows += std::ssize(step->rows);
   }
   rank.asked.push_back(*step);
-  while (rank.asked.size() > kHeld || rank.asked_rows > rows_max / std::ssize(ranks_)) {
+  // A few at a time: when the part of the rank has become smaller, later calls end the others.
+  for (std::int64_t rows = 0;
+       rows < kEndedRows &&
+       (rank.asked.size() > kHeld || rank.asked_rows > rows_max / std::ssize(ranks_));) {
+    rows += std::ssize(rank.asked.front().rows);
     EndHold(rank, rank.asked.front());
   }
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <limits>
+#include <utility>
 
 #include "controller/streams.h"
 
@@ -77,6 +78,7 @@ std::vector<RowIndex> Stream::Evictable(std::span<const RowIndex> rows) {
 }
 
 std::vector<RowIndex> Stream::SomeEvictable(std::size_t rows_max) {
+  evicts_later_ = false;
   std::vector<RowIndex> evictable;
   const auto tasks = EvictingTasks();
   if (tasks.empty()) {
@@ -87,7 +89,7 @@ std::vector<RowIndex> Stream::SomeEvictable(std::size_t rows_max) {
        row = consumed.NextFrom(row + 1)) {
     if (rows_max-- == 0) {
       evict_from_ = row;
-      evicts_later = true;
+      evicts_later_ = true;
       return evictable;
     }
     if (IsEvictable(tasks, row)) {
@@ -95,6 +97,7 @@ std::vector<RowIndex> Stream::SomeEvictable(std::size_t rows_max) {
     }
   }
   evict_from_ = 0;
+  evicts_later_ = std::exchange(evicts_again_, false);
   return evictable;
 }
 

@@ -56,7 +56,7 @@ class Stream final : public store::Attachment, public RowSource {
     }
   }
   // As Evictable(), for the next `rows_max` rows that the first of these tasks has consumed. Sets
-  // evicts_later if there are more. Errors: std::bad_alloc.
+  // EvictsLater() if there are more. Errors: std::bad_alloc.
   [[nodiscard]] std::vector<RowIndex> SomeEvictable(std::size_t rows_max);
   // Counts the rows in which the selection's fields are ready. Errors: std::bad_alloc.
   [[nodiscard]] TaskReport Report(Task& task, const Selection& selection);
@@ -78,9 +78,14 @@ class Stream final : public store::Attachment, public RowSource {
   [[nodiscard]] std::int64_t RowsToHold() const override;
 
   std::vector<RowIndex> evict_after_pause;  // rows that were to be evicted during CLIENT PAUSE
-  bool evicts_later = false;  // rows are still to be evicted: too many, or there was no memory
-  Hook in_all;                // list of all streams
-  Hook in_changed;            // list of streams whose waiters are to be checked
+  // Rows are still to be evicted: too many, or there was no memory.
+  [[nodiscard]] bool EvictsLater() const { return evicts_later_; }
+  void EvictLater() {
+    evicts_later_ = true;
+    evicts_again_ = evict_from_ != 0;
+  }
+  Hook in_all;      // list of all streams
+  Hook in_changed;  // list of streams whose waiters are to be checked
 
  private:
   // The TASKS of an AUTOEVICT partition; empty for other partitions, or if not all of them exist.
@@ -100,7 +105,9 @@ class Stream final : public store::Attachment, public RowSource {
   mutable std::uint64_t fields_version_ = 0;
   std::size_t followed_ = 0;  // how many of fields_ are in use
   RowIndex evict_from_ = 0;   // where SomeEvictable() continues
-  HeldRows in_replies_;       // that are not sent yet
+  bool evicts_later_ = false;
+  bool evicts_again_ = false;  // rows before evict_from_ may be evictable, too
+  HeldRows in_replies_;        // that are not sent yet
   std::int64_t charged_ = 0;
 };
 

@@ -77,7 +77,7 @@ Stream& Streams::Of(EngineLock& lock, store::Partition& partition) {
     if (!stream->evict_after_pause.empty()) {
       Evict(lock, *stream, std::exchange(stream->evict_after_pause, {}));
     }
-    if (stream->evicts_later) {
+    if (stream->EvictsLater()) {
       EvictSome(lock, *stream);
     }
   }
@@ -134,31 +134,33 @@ void Streams::Evict(EngineLock& /*lock*/, Stream& stream, std::span<const RowInd
     try {
       stream.evict_after_pause.insert(stream.evict_after_pause.end(), rows.begin(), rows.end());
     } catch (const std::bad_alloc&) {
-      stream.evicts_later = true;
+      stream.EvictLater();
     }
     return;
   }
   try {
     Remove(stream, stream.Evictable(rows));
   } catch (const std::bad_alloc&) {
-    stream.evicts_later = true;
+    stream.EvictLater();
   }
 }
 
 void Streams::EvictSome(EngineLock& /*lock*/, Stream& stream) noexcept {
-  stream.evicts_later = false;
   try {
     Remove(stream, stream.SomeEvictable(Controller::kStepRows));
   } catch (const std::bad_alloc&) {
-    stream.evicts_later = true;
+    stream.EvictLater();
   }
 }
 
 void Streams::EvictLetGo(EngineLock& lock, Stream& stream) noexcept {
   constexpr std::size_t kRowsMax = Controller::kStepRows;
   for (const auto& [name, task] : stream.Tasks().Tasks()) {
-    const std::vector<RowIndex> rows = task->GetSteps().TakeLetGo(stream.evicts_later);
-    stream.evicts_later = stream.evicts_later || rows.size() > kRowsMax;
+    bool incomplete = false;
+    const std::vector<RowIndex> rows = task->GetSteps().TakeLetGo(incomplete);
+    if (incomplete || rows.size() > kRowsMax) {
+      stream.EvictLater();
+    }
     if (!rows.empty()) {
       Evict(lock, stream, std::span(rows).first(std::min(rows.size(), kRowsMax)));
     }
@@ -170,7 +172,9 @@ void Streams::Remove(Stream& stream, std::span<const RowIndex> rows) {
     const store::RowSet evicted = {
         .kind = store::RowSet::Kind::kIndexes, .keys = {}, .indexes = rows};
     const auto removed = parts_.store.ClearRows(stream.GetPartition().Name().View(), evicted);
-    stream.evicts_later = stream.evicts_later || !removed.ok();
+    if (!removed.ok()) {
+      stream.EvictLater();
+    }
   }
 }
 

@@ -130,5 +130,25 @@ TEST_CASE("TASK.RESET of many tasks reads the rows of the live views only") {
   }
 }
 
+TEST_CASE("TASK.RESET does not fill a view that was emptied before its turn") {
+  Partition partition;
+  partition.Write(0);
+  Task& reset = partition.tasks.GetTask("reset");
+  CHECK(partition.tasks.Ready(reset, partition.selection).Count() == 1);
+  partition.tasks.Reset(reset);
+  while (partition.tasks.Prepare(reset, partition.selection, nullptr)) {
+  }
+  for (std::size_t task = 0; task < 100; ++task) {
+    partition.ReadyRows(task);
+  }
+  while (partition.tasks.StepRebuild()) {
+  }
+  partition.Remove(0);
+  partition.Write(1);
+  const RowBits& ready = partition.tasks.Ready(reset, partition.selection);
+  CHECK_FALSE(ready.Contains(0));
+  CHECK(ready.Contains(1));
+}
+
 }  // namespace
 }  // namespace sluice::controller

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -66,19 +68,57 @@ void ReplyTerms(const PartitionTerms& terms, resp::Reply& reply) {
   }
 }
 
-void ReplyTasks(controller::Stream* stream, std::int64_t now_ms, resp::Reply& reply) {
-  reply.Map(stream == nullptr ? 0 : stream->Tasks().Tasks().size());
-  if (stream == nullptr) {
-    return;
+struct OneTask {
+  std::string name;
+  controller::TaskReport report;
+  std::optional<std::int64_t> oldest_ms;
+};
+
+// Returns the stream of the partition while it is the same; null if it has none, or is another.
+controller::Stream* SameStream(Context& context, std::string_view name, std::int64_t incarnation) {
+  auto found = context.server.store(context.turn.Enter()).FindPartition(name);
+  const bool same = found.ok() && *found != nullptr && (*found)->Incarnation() == incarnation;
+  return same ? controller::Streams::Find(**found) : nullptr;
+}
+
+// The view of a task that was not used for long reads all rows: in steps, between which other
+// commands act.
+std::vector<OneTask> ReportTasks(Context& context, store::Partition& partition) {
+  const std::int64_t now_ms = context.server.clock.WallUs() / 1000;
+  const std::int64_t incarnation = partition.Incarnation();
+  const std::string name(partition.Name().View());
+  controller::Stream* stream = controller::Streams::Find(partition);
+  std::vector<OneTask> reports;
+  if (stream != nullptr) {
+    for (const auto& entry : stream->Tasks().Tasks()) {
+      reports.push_back({.name = entry.first, .report = {}, .oldest_ms = {}});
+    }
   }
-  for (const auto& [name, task] : stream->Tasks().Tasks()) {
-    reply.Bulk(name);
-    reply.Map(kTaskReportPairs + 1);
+  for (OneTask& report : reports) {
+    controller::Task* task = nullptr;
     controller::Selection selection;
-    selection.fields = task->last_fields;
-    ReplyTaskReport(stream->Report(*task, selection), reply);
+    while ((stream = SameStream(context, name, incarnation)) != nullptr &&
+           (task = stream->Tasks().FindTask(report.name)) != nullptr) {
+      selection.fields = task->last_fields;
+      if (!stream->Tasks().Prepare(*task, selection, nullptr)) {
+        report.report = stream->Report(*task, selection);
+        report.oldest_ms = stream->OldestUnconsumedMs(*task, now_ms);
+        break;
+      }
+      LeaveFor(context, *stream);
+    }
+  }
+  return reports;
+}
+
+void ReplyTasks(const std::vector<OneTask>& tasks, resp::Reply& reply) {
+  reply.Map(tasks.size());
+  for (const OneTask& task : tasks) {
+    reply.Bulk(task.name);
+    reply.Map(kTaskReportPairs + 1);
+    ReplyTaskReport(task.report, reply);
     reply.Bulk("oldest_unconsumed_ms");
-    ReplyOptional(stream->OldestUnconsumedMs(*task, now_ms), reply);
+    ReplyOptional(task.oldest_ms, reply);
   }
 }
 
@@ -87,18 +127,24 @@ Status PartitionInfo(Context& context, ArgReader& args) {
   const std::string_view name = args.Name("partition");
   TRY(args.Finish());
 
+  const auto find = [&]() -> Result<store::Partition*> {
+    TRY_ASSIGN(store::Partition* const found,
+               context.server.store(context.turn.Enter()).FindPartition(name));
+    if (found == nullptr) {
+      return Status(Code::kNoPartition, fmt::format("partition '{}' does not exist", name));
+    }
+    return found;
+  };
   store::Store& store = context.server.store(context.turn.Enter());
   const std::int64_t now_ms = store.NowMs();
   std::optional<std::int64_t> touched_ms = store.TouchedMs(name);  // before the look-up touches it
-  TRY_ASSIGN(store::Partition* const partition, store.FindPartition(name));
-  if (partition == nullptr) {
-    return Status(Code::kNoPartition, fmt::format("partition '{}' does not exist", name));
-  }
-  controller::Stream* const stream = controller::Streams::Find(*partition);
-  if (stream != nullptr) {
+  TRY_ASSIGN(store::Partition * partition, find());
+  if (controller::Stream* const stream = controller::Streams::Find(*partition)) {
     std::int64_t most = controller::Controller::kStepRows;
     stream->EndLeases(context.server.clock.NowUs(), most);
   }
+  const std::vector<OneTask> tasks = ReportTasks(context, *partition);
+  TRY_ASSIGN(partition, find());
   std::vector<store::FieldSummary> fields;
   partition->Summarize(fields);
   resp::Reply& reply = context.reply;
@@ -110,7 +156,7 @@ Status PartitionInfo(Context& context, ArgReader& args) {
   reply.Bulk("fields");
   ReplyFields(fields, reply);
   reply.Bulk("tasks");
-  ReplyTasks(stream, now_ms, reply);
+  ReplyTasks(tasks, reply);
   reply.Bulk("limits");
   ReplyTerms(partition->Terms(), reply);
   reply.Bulk("made");

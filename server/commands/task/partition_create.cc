@@ -164,7 +164,7 @@ bool EvictsLater(Context& context, std::string_view partition) {
   auto found = context.server.store(context.turn.Enter()).FindPartition(partition);
   controller::Stream* const stream =
       found.ok() && *found != nullptr ? controller::Streams::Find(**found) : nullptr;
-  if (stream == nullptr || !stream->evicts_later) {
+  if (stream == nullptr || !stream->EvictsLater()) {
     return false;
   }
   context.turn.Leave();

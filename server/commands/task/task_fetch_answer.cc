@@ -180,7 +180,7 @@ void HoldForReply(controller::Stream& stream, const FetchArgs& args, FetchAnswer
     try {
       stream.HoldRows(answer.fetched.rows);
     } catch (...) {
-      stream.evicts_later = true;
+      stream.EvictLater();
       throw;
     }
     answer.held = true;
