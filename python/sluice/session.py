@@ -226,7 +226,8 @@ def _check_server(wire: Wire, url: str | None) -> None:
     hello = wire.call("HELLO", repeat=True)
     if b"sluice_version" not in hello:
         named = f"{hello[b'server'].decode()} {hello[b'version'].decode()}"
-        raise SluiceError(f"the server at {_without_password(url or "")} is {named}, not Sluice")
+        where = _without_password(url or "")
+        raise SluiceError(f"the server at {where} is {named}, not Sluice")
 
 
 def _named_settings(conf: Config | Mapping[str, Any] | str | None) -> dict[str, Any]:
