@@ -202,6 +202,28 @@ Rows LetGo(Steps& steps) {
   return rows;
 }
 
+TEST_CASE("one call ends few holds when the part of a rank has become small", "[steps]") {
+  Steps steps;
+  constexpr std::int64_t kRows = 1000;
+  for (std::int64_t step = 0; step < kHeld; ++step) {
+    Rows rows;
+    for (std::int64_t row = 0; row < kRows; ++row) {
+      rows.push_back(step * kRows + row);
+    }
+    AddHolding(steps, {.rank = 0, .step = step}, rows);
+    Ask(steps, 0, step);
+  }
+  CHECK(LetGo(steps).empty());
+  std::size_t let_go = 0;
+  for (int call = 0; call < kHeld; ++call) {
+    Ask(steps, 0, kHeld - 1, kRows);
+    const std::size_t now = LetGo(steps).size();
+    CHECK(now <= 3 * kRows);
+    let_go += now;
+  }
+  CHECK(let_go == (kHeld - 1) * kRows);  // in the end only the step asked for holds
+}
+
 TEST_CASE("the last 64 steps that a rank asked for hold their rows", "[steps]") {
   Steps steps;
   for (std::int64_t step = 0; step < kHeld; ++step) {

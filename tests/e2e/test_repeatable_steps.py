@@ -158,3 +158,21 @@ def test_memory_comes_back_when_a_step_is_passed_over(r):
     wait_until(lambda: int(r.info("memory")["used_memory_payload"]) - before < (STEPS_HELD + 1) * LARGE, "rows are freed")
     r.execute_command("TASK.ACK", "p", "t", "WHERE", 1, "nothing", "!=", 1)
     wait_until(lambda: int(r.info("memory")["used_memory_payload"]) == before, "rows are freed")
+
+
+def test_rows_of_a_large_step_are_removed_although_a_removal_of_others_is_under_way(r):
+    create(r)
+    size = 3000  # more than one access removes
+    for _ in range(STEPS_HELD + 6):
+        r.execute_command("KV.MPUT", "p", "NEW", size, "COLUMN", "x", "uint8", "BLOB", bytes(size))
+    for number in range(STEPS_HELD + 1):
+        assert len(step(r, number, count=size).rows) == size
+    for _ in range(4):  # the removal has passed the rows of step 1
+        r.execute_command("TASK.STATUS", "p", "t")
+    assert len(step(r, STEPS_HELD + 1, count=size).rows) == size
+
+    def removed():  # each access to the tasks removes some
+        r.execute_command("TASK.STATUS", "p", "t")
+        return rows_of(r) == (STEPS_HELD + 4) * size
+
+    wait_until(removed, "rows that no step holds are left")
