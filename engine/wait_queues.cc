@@ -64,6 +64,9 @@ WaitQueues::~WaitQueues() {
 }
 
 WaitQueue& WaitQueues::Hold(EngineLock& /*lock*/, const WaitKey& key) {
+  if (!key.partition.empty()) {
+    store_.Touch(key.partition);  // if its TTL is over, it must not come back by being in use
+  }
   auto it = queues_.find(key);
   if (it == queues_.end()) {
     it = queues_.insert(std::make_unique<WaitQueue>(key)).first;

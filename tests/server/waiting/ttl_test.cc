@@ -70,6 +70,23 @@ TEST_CASE("the TTL does not run while a command waits for the partition, and the
   CHECK_FALSE(stage.LivesAfter(kTtlUs));
 }
 
+TEST_CASE("a partition whose TTL is over does not come back because a command waits for its name",
+          "[waiting]") {
+  TtlStage stage;
+  stage.Write(Make(1));
+  stage.server.GetClock().Advance(2 * kTtlUs);
+  SECTION("a fetch") {
+    stage.Block(Fetch("1", {"BLOCK", "5000"}));
+  }
+  SECTION("a write whose payload is not read yet") {
+    stage.Write({"SET", "s", std::string(2 * kMiB, 's')});
+    stage.server.Set("maxmemory", "1mb");
+    stage.Block({"KV.PUT", "p", "k", "BLOCK", "5000", "FIELD", "x", "utf8", "BLOB",
+                 std::string(20000, 'x')});
+  }
+  CHECK(stage.Write({"EXISTS", "p"}) == ":0\r\n");
+}
+
 TEST_CASE("the TTL runs anew when a client that waits for the partition closes its connection",
           "[waiting]") {
   TtlStage stage;
