@@ -14,6 +14,7 @@ namespace sluice::controller {
 class FakeRows final : public RowSource {
  public:
   [[nodiscard]] bool Ready(RowIndex row, std::span<const std::size_t> /*fields*/) const override {
+    ++looks;
     return ready.Contains(row);
   }
   [[nodiscard]] std::string_view TagOf(RowIndex row) const override {
@@ -86,6 +87,7 @@ class FakeRows final : public RowSource {
   RowBits existing;
   RowBits ready;
   RowBits gone;
+  mutable std::size_t looks = 0;  // calls of Ready()
 };
 
 }  // namespace sluice::controller

@@ -4,49 +4,29 @@
 #include <fmt/format.h>
 
 #include "controller/controller.h"
+#include "tests/controller/fake_rows.h"
 
 namespace sluice::controller {
 namespace {
-
-// Rows that count how often they are looked at.
-class CountedRows final : public RowSource {
- public:
-  [[nodiscard]] bool Ready(RowIndex row, std::span<const std::size_t> /*fields*/) const override {
-    ++looks;
-    return existing.Contains(row);
-  }
-  [[nodiscard]] std::string_view TagOf(RowIndex /*row*/) const override { return {}; }
-  void Select(std::span<const std::size_t> /*fields*/, const std::optional<store::Where>& /*where*/,
-              RowBits& rows) const override {
-    existing.ForEach([&rows](RowIndex row) { rows.Insert(row); });
-  }
-  std::size_t Follow(std::string_view /*field*/) override { return 0; }
-  [[nodiscard]] std::size_t Followed() const override { return 1; }
-  void KeepOnly(std::span<const std::size_t> /*positions*/) noexcept override {}
-  [[nodiscard]] std::int64_t RowsMade() const override { return existing.Last() + 1; }
-  [[nodiscard]] std::int64_t MadeMs(RowIndex /*row*/) const override { return 0; }
-  [[nodiscard]] std::int64_t RowsToHold() const override { return 0; }
-
-  RowBits existing;
-  mutable std::size_t looks = 0;
-};
 
 class Partition {
  public:
   Partition() { tasks.Begin(); }
   void Write(RowIndex row) {
     rows.existing.Insert(row);
+    rows.ready.Insert(row);
     tasks.RowWritten(row);
   }
   void Remove(RowIndex row) {
     rows.existing.Erase(row);
+    rows.ready.Erase(row);
     tasks.RowGone(row);
   }
   std::int64_t ReadyRows(std::size_t task) {
     return tasks.Ready(tasks.GetTask(fmt::format("t{}", task)), selection).Count();
   }
 
-  CountedRows rows;
+  FakeRows rows;
   LeaseId lease_ids = 0;
   Controller tasks{rows, lease_ids, 1};
   Selection selection = {.fields = {"x"}, .where = std::nullopt, .where_text = ""};
