@@ -69,10 +69,10 @@ void Controller::ExplainExpect(const Task& task, const Fetch& fetch, std::int64_
                     "that was not cleared",
                     *expected_ == 1 ? "the 1 row was" : fmt::format("all {} rows were", *expected_),
                     task.Name()));
-  } else if (possible < fetch.min) {
+  } else if (possible < fetch.last) {
     lines.push_back(
         fmt::format("expect: at most {} can ever become ready, {} {} needed: the reply is nil",
-                    Counted(possible, "row"), fetch.min, Choose(fetch.min, "is", "are")));
+                    Counted(possible, "row"), fetch.last, Choose(fetch.last, "is", "are")));
   } else {
     lines.push_back(fmt::format("expect: {} of {} {} created, {} {} still to come", made,
                                 Counted(*expected_, "row"), Choose(made, "was", "were"), to_come,
@@ -116,7 +116,7 @@ bool Controller::Explain(const Fetch& fetch, const Moment& moment, const Obstacl
         "where: {} {} match WHERE; change {}", Counted(left_out, "complete row"),
         Choose(left_out, "does not", "do not"), Choose(left_out, "its tag", "their tags")));
   }
-  if (available * fetch.sampler.ranks < ready) {
+  if (fetch.sampler.tokens == 0 && available * fetch.sampler.ranks < ready) {
     lines.push_back(fmt::format("sampler {} can take {} of the {}{}", fetch.sampler.row->name,
                                 available * fetch.sampler.ranks, Counted(ready, "ready row"),
                                 fetch.sampler.ranks > 1 ? ", equally for all ranks" : ""));

@@ -47,6 +47,9 @@ std::int64_t Controller::StillToCome() const {
 std::int64_t Controller::Possible(const Task& task, const Fetch& fetch, Sampler& sampler) const {
   const std::int64_t to_come = StillToCome();
   const std::int64_t rows = Unconsumed(task) + to_come;
+  if (to_come > 0 && fetch.sampler.tokens > 0) {
+    return rows;  // more than any share has now, since a share may grow
+  }
   if (to_come > 0) {
     return rows / fetch.sampler.ranks / fetch.sampler.size * fetch.sampler.size;
   }
@@ -65,10 +68,10 @@ Controller::Decision Controller::Decide(const Task& task, const Fetch& fetch, Sa
       return {.outcome = Outcome::kRows, .count = 0};
     }
     const std::int64_t possible = Possible(task, fetch, sampler);
-    if (possible < fetch.min) {
+    if (possible < fetch.last) {
       return {.outcome = Outcome::kNil};
     }
-    if (available >= fetch.min && available == possible) {
+    if (available >= fetch.last && available == possible) {
       return rest;
     }
   }
@@ -92,7 +95,7 @@ Result<const Step*> Controller::KnownStep(const Fetch& fetch) {
   if (steps.IsForgotten(*fetch.step)) {
     return TooOld(*fetch.step);
   }
-  for (std::int64_t rank = 0; fetch.sampler.row->ranks && rank < fetch.sampler.ranks; ++rank) {
+  for (std::int64_t rank = 0; fetch.sampler.ranks > 1 && rank < fetch.sampler.ranks; ++rank) {
     const RankStep share = {.rank = rank, .step = fetch.step->step};
     if (const Step* const other = steps.Find(share)) {  // from a call with other RANKS
       return OtherCall(share, *other);

@@ -37,7 +37,9 @@ struct Fetch {
   Selection selection;
   SamplerChoice sampler;
   std::int64_t count = 0;
-  std::int64_t min = 0;  // 1 .. count
+  std::int64_t min = 0;  // 1 .. count: enough at the time-out
+  // Enough if no more rows can come: as `min`; by default 1 with TOKENS, where COUNT is a bound.
+  std::int64_t last = 0;
   std::optional<RankStep> step;
   std::optional<LeaseTerms> lease;
   bool keep = false;  // sample without consuming

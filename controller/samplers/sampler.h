@@ -35,11 +35,15 @@ struct SamplerChoice {
   std::string by;                     // BY: the tag whose value forms groups; "": neighbours
   std::string weight;                 // WEIGHT: a tag; "": equal weights
   std::optional<std::uint64_t> seed;  // SEED
+  std::int64_t tokens = 0;            // TOKENS: the most weight of a share; 0: no limit
+  bool underfill = false;             // UNDERFILL: a share may have less
+  std::int64_t count = 0;             // with TOKENS: the most rows of a share
 
   // Returns true if both take the same rows of a view in the same order, apart from the seed.
   friend bool SameOrder(const SamplerChoice& a, const SamplerChoice& b) {
     return a.row == b.row && a.size == b.size && a.ranks == b.ranks && a.by == b.by &&
-           a.weight == b.weight;
+           a.weight == b.weight && a.tokens == b.tokens && a.underfill == b.underfill &&
+           a.count == b.count;
   }
   friend bool operator==(const SamplerChoice& a, const SamplerChoice& b) {
     return SameOrder(a, b) && a.seed == b.seed;
@@ -104,8 +108,8 @@ class Sampler {
   // Returns how many rows one rank can get at most if no more are created and all `rows` rows that
   // are not gone become ready.
   [[nodiscard]] virtual std::int64_t Possible(std::int64_t rows) { return rows; }
-  // Picks `count` rows per rank. REQUIRES: 1 <= count <= Available(); count is a multiple of the
-  // group size. Errors: std::bad_alloc.
+  // Picks `count` rows per rank; with TOKENS, at most as many as fit. REQUIRES: 1 <= count <=
+  // Available(); count is a multiple of the group size. Errors: std::bad_alloc.
   virtual void Pick(std::int64_t count, Random& random, Picked& picked) = 0;
   // Appends one line per reason why rows of the view are not available.
   struct Prospects {
@@ -121,11 +125,14 @@ struct SamplerRow {
   bool size = false;  // the options that it takes or needs
   bool needs_size = false;
   bool by = false;
-  bool ranks = false;  // taken and needed
+  bool ranks = false;
+  bool needs_ranks = false;
   bool weight = false;
   bool needs_weight = false;
   bool seed = false;
-  bool needs_step = false;  // RANK and STEP
+  bool tokens = false;  // TOKENS, which it needs, and UNDERFILL
+  bool needs_step = false;     // RANK and STEP, also without RANKS
+  bool returns_weights = false;  // the reply has the probability of each row
   std::string_view summary = {};
 };
 

@@ -6,7 +6,7 @@
 namespace sluice::controller {
 namespace {
 
-constexpr std::array<SamplerRow, 7> kSamplers = {{
+constexpr std::array<SamplerRow, 8> kSamplers = {{
     {.name = "sequential", .make = MakeSequential, .summary = "The first rows by index."},
     {.name = "group",
      .make = MakeGroup,
@@ -23,6 +23,7 @@ constexpr std::array<SamplerRow, 7> kSamplers = {{
      .size = true,
      .by = true,
      .ranks = true,
+     .needs_ranks = true,
      .weight = true,
      .needs_step = true,
      .summary = "Whole groups for all ranks, with sums of weights as equal as possible."},
@@ -35,7 +36,17 @@ constexpr std::array<SamplerRow, 7> kSamplers = {{
      .weight = true,
      .needs_weight = true,
      .seed = true,
+     .returns_weights = true,
      .summary = "In proportion to a tag, without replacement."},
+    {.name = "budget",
+     .make = MakeBudget,
+     .size = true,
+     .by = true,
+     .ranks = true,
+     .weight = true,
+     .needs_weight = true,
+     .tokens = true,
+     .summary = "Rows or whole groups, the lowest first, up to a sum of a tag for each rank."},
     {.name = "lifo", .make = MakeLifo, .summary = "The last rows by index, the highest first."},
 }};
 

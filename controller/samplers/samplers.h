@@ -11,5 +11,6 @@ std::unique_ptr<Sampler> MakeRandom(const SamplerChoice& choice, const Choosable
 std::unique_ptr<Sampler> MakePriority(const SamplerChoice& choice, const Choosable& from);
 std::unique_ptr<Sampler> MakeGroup(const SamplerChoice& choice, const Choosable& from);
 std::unique_ptr<Sampler> MakeBalanced(const SamplerChoice& choice, const Choosable& from);
+std::unique_ptr<Sampler> MakeBudget(const SamplerChoice& choice, const Choosable& from);
 
 }  // namespace sluice::controller

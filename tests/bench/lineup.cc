@@ -1,16 +1,36 @@
 #include "tests/bench/lineup.h"
 
+#include <array>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
+#include <sys/socket.h>
+
+#include "tests/support/resp_encoder.h"
 
 namespace sluice::bench {
+namespace {
+
+bool AnswersPing(const Endpoint& endpoint) {
+  try {
+    const Fd socket = Connect(endpoint);
+    const std::string ping = tests::Encode({"PING"});
+    std::array<char, 64> reply{};
+    return ::send(socket.number(), ping.data(), ping.size(), MSG_NOSIGNAL) > 0 &&
+           ::recv(socket.number(), reply.data(), reply.size(), 0) > 0 && reply[0] == '+';
+  } catch (const std::system_error&) {
+    return false;
+  }
+}
+
+}  // namespace
 
 Contestant Lineup::StartOurs(const std::vector<std::string>& options) {
   if (!HasServer()) {
     return StartBare();
   }
-  Child::Spec spec{.name = "ours", .command = {programs_.server}, .environment = {}, .log = {}};
+  tests::Child::Spec spec{.name = "ours", .command = {programs_.server}, .environment = {}, .log = {}};
   spec.command.insert(spec.command.end(), options.begin(), options.end());
   return Start(std::move(spec), Dialect::kTensor);
 }
@@ -39,7 +59,7 @@ Contestant Lineup::StartTunedRedis() {
       Dialect::kString);
 }
 
-Contestant Lineup::Start(Child::Spec spec, Dialect dialect) {
+Contestant Lineup::Start(tests::Child::Spec spec, Dialect dialect) {
   const int number = started_++;
   Contestant contestant{
       .name = spec.name,
@@ -52,9 +72,9 @@ Contestant Lineup::Start(Child::Spec spec, Dialect dialect) {
                                       std::string("--unixsocket"), contestant.unix_socket.path}) {
     spec.command.push_back(argument);
   }
-  contestant.child = std::make_unique<Child>(std::move(spec));
-  contestant.child->AwaitPong(contestant.tcp);
-  contestant.child->AwaitPong(contestant.unix_socket);
+  contestant.child = std::make_unique<tests::Child>(std::move(spec));
+  contestant.child->AwaitStart([&] { return AnswersPing(contestant.tcp); });
+  contestant.child->AwaitStart([&] { return AnswersPing(contestant.unix_socket); });
   return contestant;
 }
 

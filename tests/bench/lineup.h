@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "tests/bench/child.h"
 #include "tests/bench/dialect.h"
 #include "tests/bench/net.h"
+#include "tests/support/child.h"
 
 namespace sluice::bench {
 
@@ -23,7 +23,7 @@ struct Contestant {
   Dialect dialect = Dialect::kString;  // the dialect used for its measurements
   Endpoint tcp;
   Endpoint unix_socket;
-  std::unique_ptr<Child> child;
+  std::unique_ptr<tests::Child> child;
 };
 
 // Starts programs, each on a free port and its own socket in one scratch folder, which also holds
@@ -42,10 +42,10 @@ class Lineup {
   Contestant StartTunedRedis();
 
  private:
-  Contestant Start(Child::Spec spec, Dialect dialect);
+  Contestant Start(tests::Child::Spec spec, Dialect dialect);
 
   Programs programs_;
-  ScratchFolder scratch_;
+  tests::ScratchFolder scratch_;
   int started_ = 0;
 };
 

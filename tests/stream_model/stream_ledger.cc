@@ -90,9 +90,9 @@ std::string StreamLedger::Fetched(const FetchRequest& request, const Value& repl
   }
   const bool dealt_before =
       (before != task.steps.end() && before->second.rows.empty()) ||  // no reply
-      (request.sampler.name == "balanced" && Dealt(task, request.step->step));
+      (request.sampler.ranks > 1 && Dealt(task, request.step->step));
   if (request.step) {
-    task.steps[*request.step] = {.rows = rows, .balanced = request.sampler.name == "balanced"};
+    task.steps[*request.step] = {.rows = rows, .shared = request.sampler.ranks > 1};
   }
   // A share that another rank dealt may have new tags since.
   if (request.sampler.name == "group" ||
@@ -147,7 +147,7 @@ void StreamLedger::Released(const TaskRows& about) {
     }
     for (auto& [id, step] : task.steps) {
       step.may_be_forgotten |=
-          step.balanced || std::find(step.rows.begin(), step.rows.end(), row) != step.rows.end();
+          step.shared || std::find(step.rows.begin(), step.rows.end(), row) != step.rows.end();
     }
   }
 }

@@ -114,7 +114,7 @@ struct Plan {
   Indexes rows = {};       // kRows: exactly these, in this order; but if `count` is set:
   std::size_t count = 0;   // that many of `rows`, in any order
   std::map<Index, double> weights = {};  // priority: of all rows that could be chosen
-  std::vector<Indexes> shares = {};      // balanced: the rows of each rank
+  std::vector<Indexes> shares = {};      // with RANKS: the rows of each rank
   bool known_step = false;
 
   [[nodiscard]] std::string KindName() const;

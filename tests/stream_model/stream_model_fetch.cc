@@ -8,8 +8,21 @@
 namespace sluice::tests {
 namespace {
 
-// The most rows (balanced: of one rank) that this fetch could get.
-std::size_t Potential(const StreamPartition& partition, const FetchRequest& request) {
+// How many rows one rank can get now; COUNT if that is enough.
+std::size_t Available(const StreamPartition& partition, const FetchRequest& request,
+                      const std::vector<Indexes>& offer) {
+  if (!request.sampler.Fills()) {
+    return offer.size() / request.sampler.ranks * request.sampler.size;
+  }
+  const Filled filled = Fill(partition, request, offer);
+  const bool enough = filled.full || (request.sampler.underfill && filled.Fewest() > 0);
+  return enough ? request.count : filled.Fewest();
+}
+
+// The most rows (with RANKS: of one rank) that this fetch could get; `budget`: a bound, which is
+// reached if all that can come is here.
+std::size_t Potential(const StreamPartition& partition, const FetchRequest& request,
+                      const std::vector<Indexes>& offer) {
   const auto found = partition.tasks.find(request.task);
   const auto consumed = [&found, &partition](Index row) {
     return found != partition.tasks.end() && found->second.consumed.count(row) != 0;
@@ -22,12 +35,17 @@ std::size_t Potential(const StreamPartition& partition, const FetchRequest& requ
     for (const Indexes& group : WholeGroups(partition, sampler)) {
       groups += std::none_of(group.begin(), group.end(), consumed) ? 1 : 0;
     }
+    if (sampler.Fills()) {
+      const bool all_here = groups == offer.size();
+      return all_here ? Available(partition, request, offer)
+                      : (groups < sampler.ranks ? 0 : groups * sampler.size);
+    }
     return groups / sampler.ranks * sampler.size;
   }
   for (const auto& [index, row] : partition.rows) {
     rows += consumed(index) ? 0 : 1;
   }
-  return rows / sampler.ranks / sampler.size * sampler.size;
+  return sampler.Fills() ? rows : rows / sampler.ranks / sampler.size * sampler.size;
 }
 
 bool Ended(const StreamPartition& partition, const std::string& task) {
@@ -38,7 +56,7 @@ bool Ended(const StreamPartition& partition, const std::string& task) {
          });
 }
 
-// Takes `rows` of the offer (balanced: for each rank).
+// Takes `rows` of the offer (with RANKS: for each rank; with TOKENS: at most).
 Plan Take(const StreamPartition& partition, const FetchRequest& request, std::size_t rows,
           const std::vector<Indexes>& offer) {
   const SamplerSpec& sampler = request.sampler;
@@ -55,6 +73,12 @@ Plan Take(const StreamPartition& partition, const FetchRequest& request, std::si
         plan.weights[row] = WeightOf(partition.rows.at(row), sampler.weight) / sum;
       }
     }
+    return plan;
+  }
+  if (sampler.Fills()) {
+    const std::vector<Indexes> shares = Fill(partition, request, offer).shares;
+    plan.shares = sampler.ranks > 1 ? shares : std::vector<Indexes>();
+    plan.rows = shares[sampler.ranks > 1 ? static_cast<std::size_t>(request.step->rank) : 0];
     return plan;
   }
   std::vector<Indexes> taken(
@@ -123,7 +147,7 @@ Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up) const 
     }
   }
   const std::vector<Indexes> offer = Offer(partition, request);
-  const std::size_t available = offer.size() / request.sampler.ranks * request.sampler.size;
+  const std::size_t available = Available(partition, request, offer);
   if (available >= request.count) {
     return Take(partition, request, request.count, offer);
   }
@@ -131,11 +155,11 @@ Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up) const 
     return {.kind = Plan::Kind::kEnd};
   }
   if (partition.expect) {
-    const std::size_t potential = Potential(partition, request);
-    if (potential < request.Least()) {
+    const std::size_t potential = Potential(partition, request, offer);
+    if (potential < request.LeastAtEnd()) {
       return {.kind = Plan::Kind::kNil};
     }
-    if (available >= request.Least() && available == potential) {
+    if (available >= request.LeastAtEnd() && available == potential) {
       return Take(partition, request, available, offer);
     }
   }
@@ -146,7 +170,7 @@ Plan StreamModel::PlanFetch(const FetchRequest& request, bool time_is_up) const 
 bool StreamModel::SharesStep(const StreamTask& task, const FetchRequest& request) {
   for (std::size_t rank = 0; rank < request.sampler.ranks; ++rank) {
     const StepId id = {.rank = static_cast<std::int64_t>(rank), .step = request.step->step};
-    if (request.sampler.name == "balanced" && task.steps.count(id) != 0) {
+    if (request.sampler.ranks > 1 && task.steps.count(id) != 0) {
       return true;
     }
   }
@@ -214,14 +238,14 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
     return lease;
   }
   std::vector<Indexes> shares = plan.shares;
-  const bool balanced = !shares.empty();
-  if (!balanced) {
+  const bool shared = !shares.empty();
+  if (!shared) {
     shares = {rows};
   }
   std::optional<int> told;
   ++deals_made_;
   for (std::size_t rank = 0; rank < shares.size(); ++rank) {
-    const bool own = !balanced || static_cast<std::int64_t>(rank) == request.step->rank;
+    const bool own = !shared || static_cast<std::int64_t>(rank) == request.step->rank;
     std::optional<int> lease;
     if (request.lease_ms) {
       lease = Hold(task, {.id = "",
@@ -252,7 +276,7 @@ std::optional<int> StreamModel::TakeFetch(const FetchRequest& request, const Pla
           step.weights.push_back(plan.weights.at(row));
         }
       }
-      const std::int64_t of = balanced ? static_cast<std::int64_t>(rank) : request.step->rank;
+      const std::int64_t of = shared ? static_cast<std::int64_t>(rank) : request.step->rank;
       task.steps[{of, request.step->step}] = step;
     }
   }

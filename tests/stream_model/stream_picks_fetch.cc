@@ -10,7 +10,7 @@ constexpr std::size_t kStepsToAskAgain = 8;
 
 SamplerSpec StreamPicks::PickSampler() {
   SamplerSpec sampler;
-  switch (Pick(16)) {
+  switch (Pick(18)) {
     case 0:
     case 1:
     case 2:
@@ -37,6 +37,14 @@ SamplerSpec StreamPicks::PickSampler() {
     case 11:
       sampler.name = "priority";
       sampler.weight = "w";
+      break;
+    case 12:
+    case 13:
+      sampler.name = "budget";
+      sampler.weight = "w";
+      sampler.tokens = Between(1, 12);
+      sampler.ranks = Chance(40) ? 1 + Pick(3) : 1;
+      sampler.underfill = Chance(30);
       break;
     default:
       break;

@@ -125,7 +125,13 @@ Words AppendRequest::ToWords() const {
 
 Words SamplerSpec::ToWords() const {
   Words words = {name};
-  if (name == "balanced") {
+  if (Fills()) {
+    words.insert(words.end(), {"TOKENS", std::to_string(tokens)});
+  }
+  if (underfill) {
+    words.push_back("UNDERFILL");
+  }
+  if (ranks > 1) {
     words.insert(words.end(), {"RANKS", std::to_string(ranks)});
   }
   if (Grouped()) {
@@ -142,9 +148,10 @@ Words SamplerSpec::ToWords() const {
 }
 
 bool FetchRequest::Wrong() const {
-  return count < 1 || Least() < 1 || Least() > count || count % sampler.size != 0 ||
+  return count < 1 || Least() < 1 || Least() > count ||
+         (sampler.Fills() ? count < sampler.size : count % sampler.size != 0) ||
          (sampler.NeedsStep() && !step) ||
-         (sampler.name == "balanced" && step->rank >= static_cast<std::int64_t>(sampler.ranks)) ||
+         (sampler.ranks > 1 && step->rank >= static_cast<std::int64_t>(sampler.ranks)) ||
          (lease_ms && *lease_ms < 1) || (bound && !lease_ms) || (keep && lease_ms);
 }
 

@@ -64,14 +64,17 @@ struct AppendRequest {
 
 struct SamplerSpec {
   std::string name = "sequential";
-  std::size_t size = 1;  // group, balanced
+  std::size_t size = 1;  // group, balanced, budget
   std::string by = {};   // empty: adjacent
   std::size_t ranks = 1;
   std::string weight = {};  // empty: no weights
   std::optional<std::int64_t> seed = {};
+  std::int64_t tokens = 0;  // budget
+  bool underfill = false;
 
-  [[nodiscard]] bool Grouped() const { return name == "group" || name == "balanced"; }
-  [[nodiscard]] bool NeedsStep() const { return name == "ranked" || name == "balanced"; }
+  [[nodiscard]] bool Grouped() const { return name == "group" || name == "balanced" || Fills(); }
+  [[nodiscard]] bool Fills() const { return name == "budget"; }
+  [[nodiscard]] bool NeedsStep() const { return name == "ranked" || ranks > 1; }
   [[nodiscard]] bool Random() const { return name == "random" || name == "priority"; }
   // Name and options: equal samplers have equal words.
   [[nodiscard]] Words ToWords() const;
@@ -103,6 +106,8 @@ struct FetchRequest {
   std::string format = {};  // empty: no data
 
   [[nodiscard]] std::size_t Least() const { return min.value_or(count); }
+  // Enough if no more rows can come.
+  [[nodiscard]] std::size_t LeastAtEnd() const { return min.value_or(sampler.Fills() ? 1 : count); }
   // Returns whether it is an error in every state.
   [[nodiscard]] bool Wrong() const;
   // `command` is TASK.FETCH or TASK.EXPLAIN.

@@ -130,4 +130,60 @@ std::vector<Indexes> Offer(const StreamPartition& partition, const FetchRequest&
   return groups;
 }
 
+std::size_t Filled::Fewest() const {
+  std::size_t fewest = shares.at(0).size();
+  for (const Indexes& share : shares) {
+    fewest = std::min(fewest, share.size());
+  }
+  return fewest;
+}
+
+Filled Fill(const StreamPartition& partition, const FetchRequest& request,
+            const std::vector<Indexes>& offer) {
+  const SamplerSpec& sampler = request.sampler;
+  const auto weight = [&](const Indexes& rows) {
+    double sum = 0;
+    for (const Index row : rows) {
+      sum += WeightOf(partition.rows.at(row), sampler.weight);
+    }
+    return sum;
+  };
+  const auto tokens = static_cast<double>(sampler.tokens);
+  const auto is_full = [&](const Indexes& share, const Indexes* next) {
+    return weight(share) >= tokens || share.size() + sampler.size > request.count ||
+           (next != nullptr && !share.empty() && weight(share) + weight(*next) > tokens);
+  };
+  Filled filled{.shares = std::vector<Indexes>(sampler.ranks)};
+  std::size_t next = 0;
+  std::size_t full = 0;
+  for (Indexes& share : filled.shares) {
+    const auto group = [&] { return next < offer.size() ? &offer[next] : nullptr; };
+    while (group() != nullptr && !is_full(share, group())) {
+      share.insert(share.end(), group()->begin(), group()->end());
+      ++next;
+    }
+    full += is_full(share, group()) ? 1 : 0;
+  }
+  filled.full = full == sampler.ranks;
+  if (filled.full || sampler.ranks == 1) {
+    return filled;
+  }
+  filled.shares.assign(sampler.ranks, {});
+  for (const Indexes& group : offer) {
+    Indexes* lightest = nullptr;
+    for (Indexes& share : filled.shares) {
+      const bool lighter = lightest == nullptr || weight(share) < weight(*lightest) ||
+                           (weight(share) == weight(*lightest) && share.size() < lightest->size());
+      if (share.size() + sampler.size <= request.count && lighter) {
+        lightest = &share;
+      }
+    }
+    if (lightest == nullptr || (!lightest->empty() && weight(*lightest) + weight(group) > tokens)) {
+      break;
+    }
+    lightest->insert(lightest->end(), group.begin(), group.end());
+  }
+  return filled;
+}
+
 }  // namespace sluice::tests

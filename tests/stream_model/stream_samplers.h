@@ -1,4 +1,4 @@
-// The offer that the samplers of StreamModel choose from, and the deal of `balanced`.
+// The offer that the samplers of StreamModel choose from, and the deals of `balanced` and `budget`.
 #pragma once
 
 #include <map>
@@ -22,5 +22,15 @@ double WeightOf(const StreamRow& row, const std::string& member);
 // the earlier first. Returns the positions of each part's weights, the heaviest part first.
 // REQUIRES: the number of weights is a multiple of `parts`, and not 0.
 std::vector<std::vector<std::size_t>> Deal(const std::vector<double>& weights, std::size_t parts);
+
+// What `budget` would give each rank of this offer now.
+struct Filled {
+  std::vector<Indexes> shares;
+  bool full = false;
+
+  [[nodiscard]] std::size_t Fewest() const;
+};
+Filled Fill(const StreamPartition& partition, const FetchRequest& request,
+            const std::vector<Indexes>& offer);
 
 }  // namespace sluice::tests

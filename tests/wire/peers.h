@@ -6,16 +6,12 @@
 //   RealRedis    redis-server as installed
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include <fcntl.h>
-#include <signal.h>
-#include <sys/wait.h>
-
+#include "tests/support/child.h"
 #include "tests/support/live_server.h"
 #include "tests/support/resp_decoder.h"
 #include "tests/support/test_server.h"
@@ -75,49 +71,15 @@ class OverSocket final : public Peer {
   SocketClient client_;
 };
 
-// A program that runs for the lifetime of this object.
-class Child {
- public:
-  explicit Child(std::vector<std::string> command) {
-    std::vector<char*> words;
-    for (std::string& word : command) {
-      words.push_back(word.data());
-    }
-    words.push_back(nullptr);
-    id_ = fork();
-    if (id_ == 0) {
-      dup2(open("/dev/null", O_RDWR | O_CLOEXEC), STDOUT_FILENO);
-      execvp(words[0], words.data());
-      _exit(127);
-    }
-  }
-  ~Child() {
-    if (!Ended()) {
-      kill(id_, SIGKILL);
-      waitpid(id_, nullptr, 0);
-    }
-  }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-
-  bool Ended() {
-    ended_ = ended_ || waitpid(id_, nullptr, WNOHANG) == id_;
-    return ended_;
-  }
-
- private:
-  pid_t id_ = -1;
-  bool ended_ = false;
-};
-
 class RealRedis final : public Peer {
  public:
   // With further command line options.
-  explicit RealRedis(const std::vector<std::string>& options = {}) : child_(Command(options)) {
-    WaitUntil([&] {
-      if (child_.Ended()) {
-        throw std::runtime_error("redis-server does not start: is it installed?");
-      }
+  explicit RealRedis(const std::vector<std::string>& options = {})
+      : child_({.name = "redis-server",
+                .command = Command(options),
+                .environment = {},
+                .log = folder_.Path("log")}) {
+    child_.AwaitStart([this] {
       try {
         client_ = std::make_unique<SocketClient>(Connect());
       } catch (const std::runtime_error&) {
@@ -127,7 +89,7 @@ class RealRedis final : public Peer {
     });
   }
   // Opens one more connection.
-  SocketClient Connect() { return SocketClient::Unix(folder_.Path() + "/s"); }
+  SocketClient Connect() { return SocketClient::Unix(folder_.Path("s")); }
   Value Ask(const std::vector<std::string>& words) override {
     client_->Send(Encode(words));
     return client_->Receive();
@@ -138,33 +100,14 @@ class RealRedis final : public Peer {
   }
 
  private:
-  class Folder {
-   public:
-    Folder() : path_(std::filesystem::temp_directory_path() / "sluice-redis-XXXXXX") {
-      if (mkdtemp(path_.data()) == nullptr) {
-        throw std::runtime_error("mkdtemp failed");
-      }
-    }
-    ~Folder() {
-      std::error_code ignored;
-      std::filesystem::remove_all(path_, ignored);
-    }
-    Folder(const Folder&) = delete;
-    Folder& operator=(const Folder&) = delete;
-    [[nodiscard]] const std::string& Path() const { return path_; }
-
-   private:
-    std::string path_;
-  };
-
   std::vector<std::string> Command(const std::vector<std::string>& options) {
     std::vector<std::string> command = {"redis-server",
                                         "--port",
                                         "0",
                                         "--unixsocket",
-                                        folder_.Path() + "/s",
+                                        folder_.Path("s"),
                                         "--dir",
-                                        folder_.Path(),
+                                        folder_.Path(""),
                                         "--save",
                                         "",
                                         "--appendonly",
@@ -173,7 +116,7 @@ class RealRedis final : public Peer {
     return command;
   }
 
-  Folder folder_;
+  ScratchFolder folder_;
   Child child_;
   std::unique_ptr<SocketClient> client_;
 };

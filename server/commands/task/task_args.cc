@@ -30,6 +30,7 @@ struct SamplerOptionsSeen {
   bool ranks = false;
   bool weight = false;
   bool seed = false;
+  bool tokens = false;
 };
 
 // Reads an option of the sampler, if one is next.
@@ -56,6 +57,10 @@ bool ReadSamplerOption(ArgReader& args, SamplerChoice& choice, SamplerOptionsSee
     choice.weight = ReadTag(args);
   } else if (takes("SEED", row.seed, seen.seed)) {
     choice.seed = static_cast<std::uint64_t>(args.Number("SEED"));
+  } else if (takes("TOKENS", row.tokens, seen.tokens)) {
+    choice.tokens = args.Number("TOKENS", {.min = 1});
+  } else if (takes("UNDERFILL", row.tokens, choice.underfill)) {
+    return true;
   } else {
     return false;
   }
@@ -88,8 +93,9 @@ SamplerChoice ReadSampler(ArgReader& args) {
     }
   };
   needs(choice.row->needs_size, seen.size, "SIZE");
-  needs(choice.row->ranks, seen.ranks, "RANKS");
+  needs(choice.row->needs_ranks, seen.ranks, "RANKS");
   needs(choice.row->needs_weight, seen.weight, "WEIGHT");
+  needs(choice.row->tokens, seen.tokens, "TOKENS");
   return choice;
 }
 
@@ -97,6 +103,7 @@ SamplerChoice ReadSampler(ArgReader& args) {
 void CheckFetch(ArgReader& args, const FetchArgs& read, bool has_rank, bool has_step) {
   const controller::Fetch& fetch = read.fetch;
   const SamplerRow& row = *fetch.sampler.row;
+  const bool shared = row.needs_ranks || fetch.sampler.ranks > 1;
   if (fetch.selection.fields.empty() || fetch.count == 0) {
     args.Fail(Syntax("expected FIELDS and COUNT"));
   } else if (fetch.min > fetch.count) {
@@ -104,12 +111,16 @@ void CheckFetch(ArgReader& args, const FetchArgs& read, bool has_rank, bool has_
         Status(Code::kError, fmt::format("MIN {} is more than COUNT {}", fetch.min, fetch.count)));
   } else if (has_rank != has_step) {
     args.Fail(Syntax("RANK and STEP require each other"));
-  } else if (row.needs_step && !has_rank) {
-    args.Fail(Status(Code::kError, fmt::format("sampler '{}' requires RANK and STEP", row.name)));
-  } else if (row.ranks && fetch.step && fetch.step->rank >= fetch.sampler.ranks) {
+  } else if ((row.needs_step || shared) && !has_rank) {
+    args.Fail(Status(Code::kError, fmt::format("sampler '{}' requires RANK and STEP{}", row.name,
+                                               row.needs_step ? "" : " with RANKS")));
+  } else if (shared && fetch.step && fetch.step->rank >= fetch.sampler.ranks) {
     args.Fail(Status(Code::kError, fmt::format("RANK {} is not below RANKS {}", fetch.step->rank,
                                                fetch.sampler.ranks)));
-  } else if (fetch.count % fetch.sampler.size != 0) {
+  } else if (fetch.sampler.tokens > 0 && fetch.count < fetch.sampler.size) {
+    args.Fail(Status(Code::kError, fmt::format("COUNT {} is less than SIZE {}", fetch.count,
+                                               fetch.sampler.size)));
+  } else if (fetch.sampler.tokens == 0 && fetch.count % fetch.sampler.size != 0) {
     args.Fail(Status(Code::kError, fmt::format("COUNT {} is not a multiple of SIZE {}", fetch.count,
                                                fetch.sampler.size)));
   } else if (fetch.keep && fetch.lease) {
@@ -192,6 +203,11 @@ void ReadFetch(Context& context, ArgReader& args, FetchArgs& read) {
     return;
   }
   fetch.min = seen.min ? fetch.min : fetch.count;
+  fetch.last = fetch.min;
+  if (fetch.sampler.tokens > 0) {
+    fetch.sampler.count = fetch.count;
+    fetch.last = seen.min ? fetch.min : 1;
+  }
   if (seen.rank && seen.step) {
     fetch.step = at;
   }

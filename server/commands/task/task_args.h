@@ -42,7 +42,9 @@ inline constexpr Arg kSamplerArgs[] = {
     {.name = "by", .type = "string", .token = "BY", .optional = true},
     {.name = "ranks", .type = "integer", .token = "RANKS", .optional = true},
     {.name = "weight", .type = "string", .token = "WEIGHT", .optional = true},
-    {.name = "seed", .type = "integer", .token = "SEED", .optional = true}};
+    {.name = "seed", .type = "integer", .token = "SEED", .optional = true},
+    {.name = "tokens", .type = "integer", .token = "TOKENS", .optional = true},
+    {.name = "underfill", .type = "pure-token", .token = "UNDERFILL", .optional = true}};
 inline constexpr Arg kLeaseArgs[] = {
     {.name = "milliseconds", .type = "integer"},
     {.name = "bound", .type = "pure-token", .token = "BOUND", .optional = true}};

@@ -52,7 +52,7 @@ class FetchDelivery final : public Delivery {
 Status Reply(Context& context, FetchArgs& args, FetchAnswer& answer) {
   const Fetched& fetched = answer.fetched;
   resp::Reply& reply = context.reply;
-  const bool weights = args.fetch.sampler.row->needs_weight;
+  const bool weights = args.fetch.sampler.row->returns_weights;
   std::size_t pairs = 4;
   for (const bool pair :
        {args.fetch.lease.has_value(), weights, args.format.Given(), fetched.end}) {

@@ -1,6 +1,7 @@
-#include "tests/bench/child.h"
+#include "tests/support/child.h"
 
-#include <array>
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <filesystem>
@@ -15,13 +16,10 @@
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "tests/support/resp_encoder.h"
-
-namespace sluice::bench {
+namespace sluice::tests {
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -52,16 +50,8 @@ std::vector<char*> Pointers(std::vector<std::string>& texts) {
   ::_exit(127);
 }
 
-bool AnswersPing(const Endpoint& endpoint) {
-  try {
-    const Fd socket = Connect(endpoint);
-    const std::string ping = tests::Encode({"PING"});
-    std::array<char, 64> reply{};
-    return ::send(socket.number(), ping.data(), ping.size(), MSG_NOSIGNAL) > 0 &&
-           ::recv(socket.number(), reply.data(), reply.size(), 0) > 0 && reply[0] == '+';
-  } catch (const std::system_error&) {
-    return false;
-  }
+[[noreturn]] void ThrowErrno(const std::string& what) {
+  throw std::system_error(errno, std::generic_category(), what);
 }
 
 std::string ReadAll(const std::string& path) {
@@ -72,7 +62,7 @@ std::string ReadAll(const std::string& path) {
 }  // namespace
 
 ScratchFolder::ScratchFolder()
-    : path_((std::filesystem::temp_directory_path() / "sluice-bench-XXXXXX").string()) {
+    : path_((std::filesystem::temp_directory_path() / "sluice-test-XXXXXX").string()) {
   if (::mkdtemp(path_.data()) == nullptr) {
     ThrowErrno("mkdtemp " + path_);
   }
@@ -115,15 +105,15 @@ Child::~Child() {
   }
 }
 
-void Child::AwaitPong(const Endpoint& endpoint) {
+void Child::AwaitStart(const std::function<bool()>& answers) {
   const auto deadline = Clock::now() + kStartPatience;
-  while (!AnswersPing(endpoint)) {
+  while (!answers()) {
     if (::waitpid(pid_, nullptr, WNOHANG) == pid_) {
       pid_ = -1;
       ThrowWithLog("ended at its start");
     }
     if (Clock::now() > deadline) {
-      ThrowWithLog("does not answer PING");
+      ThrowWithLog("does not answer");
     }
     ::poll(nullptr, 0, kLookAgainMs);
   }
@@ -163,4 +153,4 @@ void Child::ThrowWithLog(const std::string& what) const {
   throw std::runtime_error(fmt::format("{} {}\n{}", spec_.name, what, end));
 }
 
-}  // namespace sluice::bench
+}  // namespace sluice::tests

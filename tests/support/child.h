@@ -1,14 +1,14 @@
+// A program that a test or a benchmark starts, and a folder for its files.
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include <sys/types.h>
 
-#include "tests/bench/net.h"
-
-namespace sluice::bench {
+namespace sluice::tests {
 
 // A temporary folder for sockets and logs; the destructor removes it with its contents.
 class ScratchFolder {
@@ -18,7 +18,7 @@ class ScratchFolder {
   ScratchFolder& operator=(const ScratchFolder&) = delete;
   ~ScratchFolder();
 
-  std::string Path(const std::string& name) const { return path_ + "/" + name; }
+  [[nodiscard]] std::string Path(const std::string& name) const { return path_ + "/" + name; }
 
  private:
   std::string path_;
@@ -41,15 +41,15 @@ class Child {
   Child& operator=(const Child&) = delete;
   ~Child();
 
-  // Returns once it answers PING at `endpoint`. Throws std::runtime_error with the end of its log
-  // if it exits, or has not answered within 10 s.
-  void AwaitPong(const Endpoint& endpoint);
+  // Returns once answers() is true. Throws std::runtime_error with the end of its log if it exits,
+  // or answers() is false for 10 s.
+  void AwaitStart(const std::function<bool()>& answers);
 
   // CPU time of all its threads so far.
-  double CpuSeconds() const;
+  [[nodiscard]] double CpuSeconds() const;
 
   // VmRSS.
-  std::size_t ResidentBytes() const;
+  [[nodiscard]] std::size_t ResidentBytes() const;
 
  private:
   [[noreturn]] void ThrowWithLog(const std::string& what) const;
@@ -58,4 +58,4 @@ class Child {
   pid_t pid_ = -1;
 };
 
-}  // namespace sluice::bench
+}  // namespace sluice::tests
