@@ -215,7 +215,7 @@ constexpr Arg kDecrByArgs[] = {{.name = "key", .type = "key"},
                                {.name = "decrement", .type = "integer"}};
 
 constexpr Command EditRow(Command row) {
-  row.flags = kWrite | kDenyOom | kFast;
+  row.flags = kWrite | kDenyOom | (row.name == "setrange" ? 0U : kFast);
   return StringRow(row);
 }
 
