@@ -36,6 +36,18 @@ enum Flag : std::uint32_t {
   kSecret = 1U << 11,        // SLOWLOG and MONITOR hide its arguments
   kNoMulti = 1U << 12,       // refused in MULTI
   kMayReplicate = 1U << 13,  // not a write, but CLIENT PAUSE ... WRITE holds it back
+  kPubSub = 1U << 14,        // about channels
+};
+
+// The ACL categories of Redis that do not follow from the flags.
+enum Category : std::uint32_t {
+  kAclKeyspace = 1U << 0,
+  kAclString = 1U << 1,
+  kAclConnection = 1U << 2,
+  kAclTransaction = 1U << 3,
+  kAclScripting = 1U << 4,
+  kAclAdmin = 1U << 5,      // kAdmin implies it
+  kAclDangerous = 1U << 6,  // kAdmin implies it
 };
 
 // Positions count the command name as 0. A negative `last` counts from the end; {} means no keys.
@@ -59,9 +71,12 @@ struct Command {
   std::string_view name;  // lower case; a subcommand is "parent|child"
   int arity = 0;          // counts the name (and the subcommand's); -n means at least n
   std::uint32_t flags = 0;
+  std::uint32_t categories = 0;
   KeyRange keys = {};
   std::string_view key_flags = {};  // Redis's words for what it does with them; empty: the usual
-  Handler handler = nullptr;        // null for a container that needs a subcommand
+  std::string_view key_flags_with_get = {};  // if option GET is given; empty: no such option
+  std::string_view key_notes = {};           // why the key flags are as they are
+  Handler handler = nullptr;                 // null for a container that needs a subcommand
   std::string_view group = {};
   std::string_view since = {};
   std::string_view complexity = {};
@@ -69,7 +84,8 @@ struct Command {
   std::span<const Arg> args = {};
 };
 
-// Checks a row at compile time. The compiler prints the thrown text.
+// Checks a row at compile time. The compiler prints the thrown text. A container without a handler
+// has no other flags and no categories, as in Redis: those of the subcommands count.
 consteval Command Row(Command row) {
   for (const char c : row.name) {
     if (c >= 'A' && c <= 'Z') {
@@ -88,8 +104,12 @@ consteval Command Row(Command row) {
   if (row.handler == nullptr && (row.flags & kContainer) == 0) {
     throw "only a container may lack a handler";
   }
-  if (row.handler == nullptr && row.arity > -2) {
-    throw "a container without a handler needs a subcommand: arity -2";
+  if (row.handler == nullptr) {
+    if (row.arity > -2) {
+      throw "a container without a handler needs a subcommand: arity -2";
+    }
+    row.flags = kContainer;
+    row.categories = 0;
   }
   if (!row.summary.ends_with('.') || row.since.empty() || row.complexity.empty() ||
       row.group.empty()) {

@@ -102,11 +102,12 @@ std::vector<const Command*> SubcommandsOf(const Command& parent) {
   return rows;
 }
 
-std::vector<std::string_view> KeyFlagNames(const Command& row) {
-  const bool writes = (row.flags & kWrite) != 0;
-  std::string_view words = !row.key_flags.empty() ? row.key_flags
-                           : writes               ? "RW update"
-                                                  : "RO access";
+std::string_view KeyFlags(const Command& command) {
+  const bool writes = (command.flags & kWrite) != 0;
+  return !command.key_flags.empty() ? command.key_flags : writes ? "RW update" : "RO access";
+}
+
+std::vector<std::string_view> SplitWords(std::string_view words) {
   std::vector<std::string_view> names;
   while (!words.empty()) {
     const std::size_t end = std::min(words.find(' '), words.size());
@@ -145,30 +146,32 @@ std::size_t OrdinalOf(const Command& command) {
 
 std::span<const std::string_view> Categories() {
   static constexpr std::string_view kCategories[] = {
-      "@keyspace", "@read", "@write",    "@string",    "@pubsub",     "@admin",
-      "@fast",     "@slow", "@blocking", "@dangerous", "@connection", "@transaction"};
+      "@keyspace", "@read",     "@write",     "@string",     "@pubsub",      "@admin",    "@fast",
+      "@slow",     "@blocking", "@dangerous", "@connection", "@transaction", "@scripting"};
   return kCategories;
 }
 
 bool IsOfCategory(const Command& command, std::string_view category) {
   const auto has = [&command](Flag flag) { return (command.flags & flag) != 0; };
+  const auto is = [&command](Category bit) { return (command.categories & bit) != 0; };
   struct Rule {
     std::string_view category;
     bool holds;
   };
   const Rule rules[] = {
-      {"keyspace", command.keys.first != 0 && command.group != "string"},
+      {"keyspace", is(kAclKeyspace) || (command.keys.first != 0 && !IsOfRedis(command))},
       {"read", has(kReadOnly)},
       {"write", has(kWrite)},
-      {"string", command.group == "string"},
-      {"pubsub", command.group == "pubsub"},
-      {"admin", has(kAdmin)},
-      {"dangerous", has(kAdmin) || command.name == "flushall"},
+      {"string", is(kAclString)},
+      {"pubsub", has(kPubSub)},
+      {"admin", has(kAdmin) || is(kAclAdmin)},
+      {"dangerous", has(kAdmin) || is(kAclDangerous)},
       {"fast", has(kFast)},
       {"slow", !has(kFast)},
       {"blocking", has(kBlocking)},
-      {"connection", command.group == "connection"},
-      {"transaction", command.group == "transactions"},
+      {"connection", is(kAclConnection)},
+      {"transaction", is(kAclTransaction)},
+      {"scripting", is(kAclScripting)},
   };
   return std::any_of(std::begin(rules), std::end(rules), [category](const Rule& rule) {
     return rule.holds && rule.category == category;

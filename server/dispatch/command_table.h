@@ -52,9 +52,11 @@ const Command* FindCommand(std::string_view name);
 const Command* FindSubcommand(const Command& parent, std::string_view child);
 // Returns all subcommands of `parent`.
 std::vector<const Command*> SubcommandsOf(const Command& parent);
+// Splits at single spaces, as KeyFlags() are written.
+std::vector<std::string_view> SplitWords(std::string_view words);
 // What the command does with its keys, in Redis's words: reads (RO), writes (RW), replaces (OW) or
-// removes (RM) them, and what it does with their values.
-std::vector<std::string_view> KeyFlagNames(const Command& command);
+// removes (RM) them, and what it does with their values. "not_key": they are names of channels.
+std::string_view KeyFlags(const Command& command);
 // True for a row named "parent|child".
 bool IsSubcommand(const Command& command);
 // False for the commands of Sluice and RedisAI, whose names have a dot.

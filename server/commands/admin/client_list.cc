@@ -236,6 +236,7 @@ constexpr Command ClientListRow(Command row) {
   row.since = "0.1.0";
   row.complexity = "O(N) where N is the number of connections";
   row.flags |= kLoading;
+  row.categories = kAclConnection;
   return row;
 }
 

@@ -1,4 +1,5 @@
 // COMMAND LIST, GETKEYS, GETKEYSANDFLAGS: names of commands, and the keys of a request.
+#include <algorithm>
 #include <array>
 #include <functional>
 #include <string_view>
@@ -58,9 +59,21 @@ Status CommandList(Context& context, ArgReader& args) {
 }
 
 struct Keys {
-  const Command* command = nullptr;
+  std::string_view flags;  // what the request does with them
   std::vector<std::string_view> names;
 };
+
+// REQUIRES: the request has as many arguments as the row wants.
+std::string_view KeyFlagsOf(const Command& row, RequestView request) {
+  if (row.key_flags_with_get.empty()) {
+    return KeyFlags(row);
+  }
+  const RequestView options = request.subspan(static_cast<std::size_t>(-row.arity));
+  const bool gets = std::any_of(options.begin(), options.end(), [](const RequestArg& option) {
+    return EqualsIgnoreCase(option.text, "GET");
+  });
+  return gets ? row.key_flags_with_get : KeyFlags(row);
+}
 
 // Errors: kError with Redis's texts, also if there are no keys.
 Result<Keys> KeysOf(RequestView request) {
@@ -69,14 +82,14 @@ Result<Keys> KeysOf(RequestView request) {
     return Status(Code::kError, "Invalid command specified");
   }
   const auto count = static_cast<int>(request.size());
-  if (row->keys.first == 0) {
+  if (row->keys.first == 0 || KeyFlags(*row) == "not_key") {
     return Status(Code::kError, "The command has no key arguments");
   }
   if (!ArityMatches(*row, request.size())) {
     return Status(Code::kError, "Invalid number of arguments specified for command");
   }
   const int last = row->keys.last < 0 ? count + row->keys.last : row->keys.last;
-  Keys keys = {.command = row, .names = {}};
+  Keys keys = {.flags = KeyFlagsOf(*row, request), .names = {}};
   for (int i = row->keys.first; i <= last; i += row->keys.step) {
     keys.names.push_back(request[static_cast<std::size_t>(i)].text);
   }
@@ -103,7 +116,7 @@ Status CommandGetKeysAndFlags(Context& context, ArgReader& args) {
   for (const std::string_view name : keys.names) {
     context.reply.Array(2);
     context.reply.Bulk(name);
-    const auto flags = KeyFlagNames(*keys.command);
+    const auto flags = SplitWords(keys.flags);
     context.reply.Set(flags.size());
     for (const std::string_view flag : flags) {
       context.reply.Simple(flag);
@@ -127,6 +140,7 @@ constexpr Command KeysRow(Command row) {
   row.since = "0.1.0";
   row.complexity = "O(N) where N is the number of commands described";
   row.flags |= kLoading;
+  row.categories = kAclConnection;
   return row;
 }
 

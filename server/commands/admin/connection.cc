@@ -230,7 +230,8 @@ constexpr Command ConnectionRow(Command row) {
   row.group = "connection";
   row.since = "0.1.0";
   row.complexity = "O(1)";
-  row.flags |= kFast | kLoading;
+  row.flags |= kFast | (row.name == "ping" ? 0U : kLoading);
+  row.categories = kAclConnection;
   return row;
 }
 

@@ -45,15 +45,13 @@ std::vector<std::string_view> FlagNames(const Command& row) {
   };
   constexpr Name kNames[] = {{kWrite, "write"},    {kReadOnly, "readonly"}, {kDenyOom, "denyoom"},
                              {kAdmin, "admin"},    {kLoading, "loading"},   {kFast, "fast"},
-                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}, {kNoMulti, "no_multi"}};
+                             {kNoAuth, "no_auth"}, {kBlocking, "blocking"}, {kNoMulti, "no_multi"},
+                             {kPubSub, "pubsub"}};
   std::vector<std::string_view> names;
   for (const Name& name : kNames) {
     if ((row.flags & name.flag) != 0) {
       names.push_back(name.text);
     }
-  }
-  if (row.group == "pubsub" && row.handler != nullptr) {
-    names.push_back("pubsub");
   }
   return names;
 }
@@ -65,15 +63,22 @@ void Simples(Reply& reply, const std::vector<std::string_view>& names) {
   }
 }
 
-// Key specifications, as in COMMAND since Redis 7: where keys begin, and where they end.
-// Subcommands have none: Debian's hiredis does not read replies nested so deeply.
-void KeySpecs(Reply& reply, const Command& row) {
-  const bool has_keys = row.keys.first != 0 && !IsSubcommand(row);
-  reply.Set(has_keys ? 1 : 0);
-  if (!has_keys) {
-    return;
+std::vector<std::string_view> KeyFlagNames(const Command& row) {
+  if (row.key_flags_with_get.empty()) {
+    return SplitWords(KeyFlags(row));
   }
-  reply.Map(3);
+  std::vector<std::string_view> names = SplitWords(row.key_flags_with_get);
+  names.push_back("variable_flags");
+  return names;
+}
+
+// The key specification, as in COMMAND since Redis 7: where keys begin, and where they end.
+void KeySpec(Reply& reply, const Command& row) {
+  reply.Map(row.key_notes.empty() ? 3 : 4);
+  if (!row.key_notes.empty()) {
+    reply.Bulk("notes");
+    reply.Bulk(row.key_notes);
+  }
   reply.Bulk("flags");
   Simples(reply, KeyFlagNames(row));
   reply.Bulk("begin_search");
@@ -98,8 +103,11 @@ void KeySpecs(Reply& reply, const Command& row) {
   reply.Integer(0);
 }
 
-// Subcommands have no key specifications: see KeySpecs().
-void Info(Reply& reply, const Command& row) {
+enum class Place { kTop, kInContainer };
+
+// In the reply of its container, a subcommand has no key specification: Debian's hiredis does not
+// read replies nested so deeply.
+void Info(Reply& reply, const Command& row, Place place) {
   reply.Array(10);
   reply.Bulk(row.name);
   reply.Integer(row.arity);
@@ -115,15 +123,15 @@ void Info(Reply& reply, const Command& row) {
   }
   Simples(reply, categories);
   reply.Set(0);  // tips
-  if (IsSubcommand(row)) {
-    reply.Set(0);
-  } else {
-    KeySpecs(reply, row);
+  const bool has_spec = row.keys.first != 0 && place == Place::kTop;
+  reply.Set(has_spec ? 1 : 0);
+  if (has_spec) {
+    KeySpec(reply, row);
   }
   const std::vector<const Command*> children = SubcommandsOf(row);
   reply.Array(children.size());
   for (const Command* const child : children) {
-    Info(reply, *child);
+    Info(reply, *child, Place::kInContainer);
   }
 }
 
@@ -189,7 +197,8 @@ Status CommandAll(Context& context, ArgReader& /*args*/) {
   const std::size_t count = rows.size();
   context.reply.Array(count);
   ReplyEach(
-      count, [rows = std::move(rows)](Reply& reply, std::size_t i) { Info(reply, *rows[i]); },
+      count,
+      [rows = std::move(rows)](Reply& reply, std::size_t i) { Info(reply, *rows[i], Place::kTop); },
       context.reply, context.rest);
   return {};
 }
@@ -212,7 +221,7 @@ Status CommandInfo(Context& context, ArgReader& args) {
     if (row == nullptr) {
       context.reply.NullArray();
     } else {
-      Info(context.reply, *row);
+      Info(context.reply, *row, Place::kTop);
     }
   }
   return {};
@@ -245,6 +254,7 @@ constexpr Command IntrospectionRow(Command row) {
   row.since = "0.1.0";
   row.complexity = "O(N) where N is the number of commands described";
   row.flags |= kLoading;
+  row.categories = kAclConnection;
   return row;
 }
 
@@ -258,7 +268,7 @@ constexpr std::array kCommands = {
                           .arity = 2,
                           .handler = CommandCountCommand,
                           .summary = "Returns the number of commands."})),
-    HelpRow("command|help", "server"),
+    HelpRow("command|help", "server", kAclConnection),
     Row(IntrospectionRow({.name = "command|info",
                           .arity = -2,
                           .handler = CommandInfo,

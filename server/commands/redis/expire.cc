@@ -172,6 +172,7 @@ constexpr Arg kUnixMillisecondsArgs[] = {{.name = "key", .type = "key"},
 constexpr Command ExpiryRow(Command row) {
   const bool writes = row.arity != 2;
   row.flags = (writes ? kWrite : kReadOnly) | kFast;
+  row.categories = kAclKeyspace;
   row.keys = {.first = 1, .last = 1, .step = 1};
   row.group = "generic";
   row.since = "0.1.0";

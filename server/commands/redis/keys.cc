@@ -237,7 +237,12 @@ constexpr std::string_view kByRows = "O(N) where N is the number of rows removed
 constexpr std::string_view kByNames = "O(N) where N is the number of names";
 
 constexpr Command KeysRow(Command row) {
-  row.group = row.group.empty() ? "generic" : row.group;
+  if (row.group.empty()) {
+    row.group = "generic";
+  }
+  if (row.categories == 0 && row.group == "generic") {
+    row.categories = kAclKeyspace;
+  }
   row.since = "0.1.0";
   if (row.complexity.empty()) {
     row.complexity = "O(1)";
@@ -298,6 +303,7 @@ constexpr std::array kCommands = {
     Row(KeysRow({.name = "keys",
                  .arity = 2,
                  .flags = kReadOnly,
+                 .categories = kAclKeyspace | kAclDangerous,
                  .handler = Keys,
                  .complexity = kByNames,
                  .summary = "Returns the names that match a pattern.",
@@ -313,11 +319,12 @@ constexpr std::array kCommands = {
                  .arity = -2,
                  .flags = kContainer,
                  .summary = "Commands about the representation of a value."})),
-    HelpRow("object|help", "generic"),
+    HelpRow("object|help", "generic", kAclKeyspace),
     Row(KeysRow({.name = "object|encoding",
                  .arity = 3,
                  .flags = kReadOnly,
                  .keys = {.first = 2, .last = 2, .step = 1},
+                 .key_flags = "RO",
                  .handler = ObjectEncoding,
                  .summary = "Returns the encoding of a value.",
                  .args = kKeyArgs})),
@@ -325,6 +332,7 @@ constexpr std::array kCommands = {
                  .arity = 3,
                  .flags = kReadOnly,
                  .keys = {.first = 2, .last = 2, .step = 1},
+                 .key_flags = "RO",
                  .handler = ObjectFreq,
                  .summary = "Returns an error: access frequency is not tracked.",
                  .args = kKeyArgs})),
@@ -332,6 +340,7 @@ constexpr std::array kCommands = {
                  .arity = 3,
                  .flags = kReadOnly,
                  .keys = {.first = 2, .last = 2, .step = 1},
+                 .key_flags = "RO",
                  .handler = ObjectIdleTime,
                  .summary = "Returns an error: idle time is not tracked.",
                  .args = kKeyArgs})),
@@ -339,6 +348,7 @@ constexpr std::array kCommands = {
                  .arity = 3,
                  .flags = kReadOnly,
                  .keys = {.first = 2, .last = 2, .step = 1},
+                 .key_flags = "RO",
                  .handler = ObjectRefCount,
                  .summary = "Returns 1, the reference count of every value.",
                  .args = kKeyArgs})),
@@ -346,6 +356,7 @@ constexpr std::array kCommands = {
                  .arity = -3,
                  .flags = kReadOnly,
                  .keys = {.first = 2, .last = 2, .step = 1},
+                 .key_flags = "RO",
                  .handler = MemoryUsage,
                  .group = "server",
                  .complexity = "O(N) where N is the number of rows / 4096",

@@ -202,7 +202,7 @@ constexpr Handler kCalls =
 constexpr Command PubSubRow(Command row) {
   row.group = "pubsub";
   row.since = "0.1.0";
-  row.flags |= kLoading;
+  row.flags |= kLoading | kPubSub;
   if (row.complexity.empty()) {
     row.complexity = "O(N) where N is the number of channels";
   }
@@ -237,12 +237,16 @@ constexpr std::array kCommands = {
     Row(PubSubRow({.name = "ssubscribe",
                    .arity = -2,
                    .flags = kSubscribed,
+                   .keys = {.first = 1, .last = -1, .step = 1},
+                   .key_flags = "not_key",
                    .handler = kCalls<Subscribe<Channels::kShard>>,
                    .summary = "Subscribes to shard channels.",
                    .args = kChannelsArgs})),
     Row(PubSubRow({.name = "sunsubscribe",
                    .arity = -1,
                    .flags = kSubscribed,
+                   .keys = {.first = 1, .last = -1, .step = 1},
+                   .key_flags = "not_key",
                    .handler = kCalls<Unsubscribe<Channels::kShard>>,
                    .summary = "Unsubscribes from the given shard channels, or from all.",
                    .args = kSomeChannelsArgs})),
@@ -257,6 +261,8 @@ constexpr std::array kCommands = {
     Row(PubSubRow({.name = "spublish",
                    .arity = 3,
                    .flags = kFast | kMayReplicate,
+                   .keys = {.first = 1, .last = 1, .step = 1},
+                   .key_flags = "not_key",
                    .handler = kCalls<Publish<Channels::kShard>>,
                    .complexity = "O(N) where N is the number of receivers",
                    .summary = "Sends a message to the subscribers of a shard channel.",

@@ -57,8 +57,23 @@ Status ModuleList(Context& context, ArgReader& /*args*/) {
   return {};
 }
 
-// FUNCTION LIST
-Status FunctionList(Context& context, ArgReader& /*args*/) {
+// FUNCTION LIST [LIBRARYNAME pattern] [WITHCODE]
+Status FunctionList(Context& context, ArgReader& args) {
+  bool has_pattern = false;
+  bool has_code = false;
+  while (args.HasMore()) {
+    if (!has_code && args.Option("WITHCODE")) {
+      has_code = true;
+    } else if (!has_pattern && args.Option("LIBRARYNAME")) {
+      if (!args.HasMore()) {
+        return Status(Code::kError, "library name argument was not given");
+      }
+      args.Word("pattern");
+      has_pattern = true;
+    } else {
+      return Status(Code::kError, fmt::format("Unknown argument {}", Printable(args.Peek())));
+    }
+  }
   context.reply.Array(0);
   return {};
 }
@@ -131,6 +146,9 @@ Status NoCluster(Context& /*context*/, ArgReader& /*args*/) {
 
 constexpr Arg kWaitArgs[] = {{.name = "numreplicas", .type = "integer"},
                              {.name = "timeout", .type = "integer"}};
+constexpr Arg kFunctionListArgs[] = {
+    {.name = "library-name-pattern", .type = "string", .token = "LIBRARYNAME", .optional = true},
+    {.name = "withcode", .type = "pure-token", .token = "WITHCODE", .optional = true}};
 constexpr Arg kCategoryArgs[] = {{.name = "category", .type = "string", .optional = true}};
 constexpr Arg kAnyArgs[] = {{.name = "arg", .type = "string", .optional = true, .multiple = true}};
 
@@ -138,8 +156,12 @@ constexpr Command RedisRow(Command row) {
   row.group = "server";
   row.since = "0.1.0";
   row.complexity = "O(1)";
-  row.flags |= kLoading;
   return row;
+}
+
+constexpr Command FunctionRow(Command row) {
+  row.categories = kAclScripting;
+  return RedisRow(row);
 }
 
 constexpr Command ClusterRow(Command row) {
@@ -154,21 +176,24 @@ constexpr Command ClusterRow(Command row) {
 constexpr std::array kCommands = {
     Row(RedisRow({.name = "role",
                   .arity = 1,
-                  .flags = kFast,
+                  .flags = kFast | kLoading,
+                  .categories = kAclAdmin | kAclDangerous,
                   .handler = Role,
                   .summary = "Returns the server's role: a master without replicas."})),
     Row(RedisRow({.name = "time",
                   .arity = 1,
-                  .flags = kFast,
+                  .flags = kFast | kLoading,
                   .handler = Time,
                   .summary = "Returns the server's time: seconds and microseconds."})),
     Row(RedisRow({.name = "lastsave",
                   .arity = 1,
-                  .flags = kAdmin | kFast,
+                  .flags = kFast | kLoading,
+                  .categories = kAclAdmin | kAclDangerous,
                   .handler = LastSave,
                   .summary = "Returns the start time of the server, since data is never saved."})),
     Row(RedisRow({.name = "wait",
                   .arity = 3,
+                  .categories = kAclConnection,
                   .handler = Wait,
                   .summary = "Returns 0: there are no replicas.",
                   .args = kWaitArgs})),
@@ -186,41 +211,49 @@ constexpr std::array kCommands = {
                   .arity = -2,
                   .flags = kContainer,
                   .summary = "Commands about functions."})),
-    HelpRow("function|help", "server"),
-    Row(RedisRow({.name = "function|list",
-                  .arity = 2,
-                  .handler = FunctionList,
-                  .summary = "Returns an empty list: functions are not supported."})),
-    Row(RedisRow({.name = "function|flush",
-                  .arity = -2,
-                  .handler = FunctionFlush,
-                  .summary = "Does nothing: functions are not supported."})),
+    HelpRow("function|help", "server", kAclScripting),
+    Row(FunctionRow({.name = "function|list",
+                     .arity = -2,
+                     .handler = FunctionList,
+                     .summary = "Returns an empty list: functions are not supported.",
+                     .args = kFunctionListArgs})),
+    Row(FunctionRow({.name = "function|flush",
+                     .arity = -2,
+                     .flags = kWrite,
+                     .handler = FunctionFlush,
+                     .summary = "Does nothing: functions are not supported."})),
     Row(RedisRow(
         {.name = "acl", .arity = -2, .flags = kContainer, .summary = "Commands about users."})),
     HelpRow("acl|help", "server"),
     Row(RedisRow({.name = "acl|whoami",
                   .arity = 2,
+                  .flags = kLoading,
                   .handler = AclWhoAmI,
                   .summary = "Returns the name of the connection's user."})),
     Row(RedisRow({.name = "acl|users",
                   .arity = 2,
-                  .flags = kAdmin,
+                  .flags = kAdmin | kLoading,
                   .handler = AclUsers,
                   .summary = "Lists the users. The only one is default."})),
     Row(RedisRow({.name = "acl|list",
                   .arity = 2,
-                  .flags = kAdmin,
+                  .flags = kAdmin | kLoading,
                   .handler = AclList,
                   .summary = "Lists the users and their permissions."})),
     Row(RedisRow({.name = "acl|cat",
                   .arity = -2,
+                  .flags = kLoading,
                   .handler = AclCat,
                   .summary = "Lists the command categories, or the commands in one category.",
                   .args = kCategoryArgs})),
     Row(ClusterRow({.name = "cluster", .arity = -2, .args = kAnyArgs})),
-    Row(ClusterRow({.name = "readonly", .arity = 1, .flags = kFast})),
-    Row(ClusterRow({.name = "readwrite", .arity = 1, .flags = kFast})),
-    Row(ClusterRow({.name = "asking", .arity = 1, .flags = kFast})),
+    Row(ClusterRow(
+        {.name = "readonly", .arity = 1, .flags = kFast | kLoading, .categories = kAclConnection})),
+    Row(ClusterRow({.name = "readwrite",
+                    .arity = 1,
+                    .flags = kFast | kLoading,
+                    .categories = kAclConnection})),
+    Row(ClusterRow({.name = "asking", .arity = 1, .flags = kFast, .categories = kAclConnection})),
 };
 
 }  // namespace

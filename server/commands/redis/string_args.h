@@ -25,6 +25,7 @@ inline constexpr Arg kKeyValueArgs[] = {{.name = "key", .type = "key"},
 // Fills in the properties that all string commands share. A row without keys gets one key.
 constexpr Command StringRow(Command row) {
   row.group = "string";
+  row.categories = kAclString;
   row.since = "0.1.0";
   if (row.complexity.empty()) {
     row.complexity = "O(1)";

@@ -33,13 +33,12 @@ class Editor {
       TRY_ASSIGN(const Value old, context_.server.store(context_.turn.Enter()).GetString(key_));
       const std::string_view bytes = old ? old->View() : std::string_view();
       const std::size_t at = offset.value_or(bytes.size());
-      if (bytes_.empty() && (offset || old)) {
+      if (bytes_.empty() && offset) {
         return bytes.size();
       }
       const std::size_t size = std::max(bytes.size(), at + bytes_.size());
       TRY(CheckSize(size));
-      TRY_ASSIGN(Value edited, size < resp::kLargeBulkBytes ? MakeSmall(old, at, size)
-                                                            : MakeLarge(old, at, size));
+      TRY_ASSIGN(Value edited, Make(old, at, size));
       if (!edited) {
         continue;
       }
@@ -62,6 +61,14 @@ class Editor {
                : Status(Code::kError, "string exceeds maximum allowed size (proto-max-bulk-len)");
   }
 
+  // Returns nullopt if the string was changed in between.
+  Result<Value> Make(const Value& old, std::size_t at, std::size_t size) {
+    if (old && bytes_.empty()) {
+      return old;
+    }
+    return size < resp::kLargeBulkBytes ? MakeSmall(old, at, size) : MakeLarge(old, at, size);
+  }
+
   Result<Value> MakeSmall(const Value& old, std::size_t at, std::size_t size) {
     std::string& text = context_.scratch.Bytes();
     text.assign(old ? old->View() : std::string_view());
@@ -72,7 +79,6 @@ class Editor {
     return Value(std::move(edited));
   }
 
-  // Returns nullopt if the string was changed in between.
   Result<Value> MakeLarge(const Value& old, std::size_t at, std::size_t size) {
     StringValue edited = ClaimTail(old, at, size);
     context_.turn.Leave();  // other commands run during the copy
@@ -209,7 +215,7 @@ constexpr Arg kDecrByArgs[] = {{.name = "key", .type = "key"},
                                {.name = "decrement", .type = "integer"}};
 
 constexpr Command EditRow(Command row) {
-  row.flags = kWrite | kDenyOom | kFast;
+  row.flags = kWrite | kDenyOom | (row.name == "setrange" ? 0U : kFast);
   return StringRow(row);
 }
 

@@ -160,6 +160,7 @@ constexpr std::array kCommands = {
                    .arity = -2,
                    .flags = kWrite | kFast,
                    .key_flags = "RW access update",
+                   .key_notes = "RW and UPDATE because it changes the TTL",
                    .handler = GetEx,
                    .complexity = kSendsBytes,
                    .summary = "Returns a byte string and sets or removes its expiry.",

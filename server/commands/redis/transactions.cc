@@ -195,6 +195,7 @@ constexpr Arg kWatchArgs[] = {{.name = "key", .type = "key", .multiple = true}};
 
 constexpr Command TransactionRow(Command row) {
   row.group = "transactions";
+  row.categories = kAclTransaction;
   row.since = "0.1.0";
   row.flags |= kLoading | (row.name == "exec" ? 0U : kFast);
   if (row.complexity.empty()) {
