@@ -16,8 +16,8 @@
 namespace sluice::controller {
 namespace {
 
-// A unit is what is taken or left as a whole: a group of SIZE rows, by default one row. Every change
-// may mean another deal for a fetch that waits, so a deal has at most kRowsMax rows.
+// A unit is what is taken or left as a whole: a group of SIZE rows, by default one row. Every
+// change may mean another deal for a fetch that waits, so a deal has at most kRowsMax rows.
 class Budget final : public Sampler {
  public:
   static constexpr std::int64_t kRowsMax = 65536;
@@ -205,16 +205,16 @@ class Budget final : public Sampler {
 
   SamplerChoice choice_;
   std::int64_t rows_max_;  // of one share
-  std::string weight_;  // as tags spell it
+  std::string weight_;     // as tags spell it
   Choosable from_;
   std::unique_ptr<Groups> groups_;
   RowMap<double> weights_;  // above 0
 
   // The shares that a fetch would get now; valid while dealt_.
   bool dealt_ = false;
-  Shares shares_;             // none if there are fewer units than ranks
-  bool full_ = false;         // no share can grow
-  std::int64_t fewest_ = 0;   // rows of the smallest share
+  Shares shares_;            // none if there are fewer units than ranks
+  bool full_ = false;        // no share can grow
+  std::int64_t fewest_ = 0;  // rows of the smallest share
 };
 
 }  // namespace

@@ -30,14 +30,14 @@ struct SamplerRow;
 // The sampler and options of a fetch.
 struct SamplerChoice {
   const SamplerRow* row = nullptr;
-  std::int64_t size = 1;              // SIZE: rows per group
-  std::int64_t ranks = 1;             // RANKS: how many ranks share the rows
-  std::string by;                     // BY: the tag whose value forms groups; "": neighbours
-  std::string weight;                 // WEIGHT: a tag; "": equal weights
-  std::optional<std::uint64_t> seed;  // SEED
-  std::int64_t tokens = 0;            // TOKENS: the most weight of a share; 0: no limit
-  bool underfill = false;             // UNDERFILL: a share may have less
-  std::int64_t count = 0;             // with TOKENS: the most rows of a share
+  std::int64_t size = 1;                   // SIZE: rows per group
+  std::int64_t ranks = 1;                  // RANKS: how many ranks share the rows
+  std::string by = {};                     // BY: the tag whose value forms groups; "": neighbours
+  std::string weight = {};                 // WEIGHT: a tag; "": equal weights
+  std::optional<std::uint64_t> seed = {};  // SEED
+  std::int64_t tokens = 0;                 // TOKENS: the most weight of a share; 0: no limit
+  bool underfill = false;                  // UNDERFILL: a share may have less
+  std::int64_t count = 0;                  // with TOKENS: the most rows of a share
 
   // Returns true if both take the same rows of a view in the same order, apart from the seed.
   friend bool SameOrder(const SamplerChoice& a, const SamplerChoice& b) {
@@ -130,8 +130,8 @@ struct SamplerRow {
   bool weight = false;
   bool needs_weight = false;
   bool seed = false;
-  bool tokens = false;  // TOKENS, which it needs, and UNDERFILL
-  bool needs_step = false;     // RANK and STEP, also without RANKS
+  bool tokens = false;           // TOKENS, which it needs, and UNDERFILL
+  bool needs_step = false;       // RANK and STEP, also without RANKS
   bool returns_weights = false;  // the reply has the probability of each row
   std::string_view summary = {};
 };

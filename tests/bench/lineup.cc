@@ -30,7 +30,8 @@ Contestant Lineup::StartOurs(const std::vector<std::string>& options) {
   if (!HasServer()) {
     return StartBare();
   }
-  tests::Child::Spec spec{.name = "ours", .command = {programs_.server}, .environment = {}, .log = {}};
+  tests::Child::Spec spec{
+      .name = "ours", .command = {programs_.server}, .environment = {}, .log = {}};
   spec.command.insert(spec.command.end(), options.begin(), options.end());
   return Start(std::move(spec), Dialect::kTensor);
 }

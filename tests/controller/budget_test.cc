@@ -165,7 +165,7 @@ TEST_CASE("the shares of all ranks have a largest number of rows", "[sampler]") 
     rows.Add("{}");
   }
   CHECK(rows.Available() == 100);
-  CHECK(rows.Pick() .at(7) == std::vector<RowIndex>{14, 15});
+  CHECK(rows.Pick().at(7) == std::vector<RowIndex>{14, 15});
 }
 
 TEST_CASE("TASK.EXPLAIN names the sum that is there", "[sampler]") {

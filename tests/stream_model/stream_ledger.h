@@ -45,7 +45,7 @@ class StreamLedger {
  private:
   struct Step {
     Indexes rows = {};
-    bool shared = false;  // with other ranks
+    bool shared = false;            // with other ranks
     bool may_be_forgotten = false;  // RELEASE named one of its rows, or a row of its other shares
   };
   struct Task {
