@@ -208,6 +208,7 @@ class Controller {
   bool ServeFirst(std::int64_t now_us);
   bool ServeSteps(std::int64_t now_us);
   bool ServeNearEnd(std::int64_t now_us);
+  // kRows: it got rows, or could not take them, since its peer is gone.
   enum class Served : std::uint8_t { kNo, kRows, kOther };
   Served Serve(Waiter& waiter, std::int64_t now_us) noexcept;
 

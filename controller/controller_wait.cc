@@ -1,7 +1,10 @@
 // The part of Controller that serves waiters.
 #include <algorithm>
 #include <new>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "controller/controller.h"
 
@@ -17,15 +20,12 @@ void UncountOne(Counts& counts, std::int64_t of) noexcept {
   }
 }
 
-void EraseIfNone(Counts& counts, std::int64_t of) noexcept {
-  const auto it = counts.find(of);
-  if (it != counts.end() && it->second == 0) {
-    counts.erase(it);
-  }
-}
-
 std::int64_t NeedOf(const Fetch& fetch) {
   return fetch.count * fetch.sampler.ranks;
+}
+
+Wish WishOf(const Waiter& waiter) {
+  return {.count = waiter.fetch.count, .last = waiter.fetch.last, .arrival = waiter.Arrival()};
 }
 
 }  // namespace
@@ -39,17 +39,13 @@ void Controller::Wait(Waiter& waiter) {
   if (first) {
     lines_.reserve(lines_.size() + 1);
   }
+  ++needs_[NeedOf(fetch)];
   try {
-    std::int64_t& count = line.counts[fetch.count];  // 0 if new
-    std::int64_t& need = needs_[NeedOf(fetch)];
-    line.waiters.emplace(waiter.arrival_, &waiter);
+    line.waiters.emplace(WishOf(waiter), &waiter);
     waiters_.emplace(waiter.arrival_, &waiter);
-    ++count;
-    ++need;
   } catch (...) {
-    line.waiters.erase(waiter.arrival_);
-    EraseIfNone(line.counts, fetch.count);
-    EraseIfNone(needs_, NeedOf(fetch));
+    line.waiters.erase(WishOf(waiter));
+    UncountOne(needs_, NeedOf(fetch));
     throw;
   }
   waiter.line_ = &line;
@@ -65,9 +61,8 @@ void Controller::Leave(Waiter& waiter) noexcept {
   if (line == nullptr) {
     return;
   }
-  UncountOne(line->counts, waiter.fetch.count);
   UncountOne(needs_, NeedOf(waiter.fetch));
-  line->waiters.erase(waiter.arrival_);
+  line->waiters.erase(WishOf(waiter));
   waiters_.erase(waiter.arrival_);
   if (line->waiters.empty()) {
     std::erase(lines_, line);
@@ -82,17 +77,15 @@ Waiter* Controller::FirstServable() {
       continue;
     }
     const std::int64_t available = line->view->SamplerOf(*line).Available();
-    auto fits = line->waiters.end();
-    if (available >= line->Least()) {
-      fits = std::find_if(line->waiters.begin(), line->waiters.end(), [&](const auto& entry) {
-        return entry.second->fetch.count <= available;
-      });
-    }
-    if (fits == line->waiters.end()) {
-      line->changed = false;
-    } else if (first == nullptr || fits->first < first->arrival_) {
-      first = fits->second;
-    }
+    line->changed = false;
+    line->ForEachWish([&](Waiter& waiter) {
+      const bool fits = waiter.fetch.count <= available;
+      line->changed = line->changed || fits;
+      if (fits && (first == nullptr || waiter.arrival_ < first->arrival_)) {
+        first = &waiter;
+      }
+      return fits;
+    });
   }
   return first;
 }
@@ -117,7 +110,7 @@ Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexce
     if (rows && waiter.IsGone()) {  // checked last: it costs a system call
       GiveBack(waiter.fetch, fetched);
       Leave(waiter);
-      return Served::kOther;
+      return Served::kRows;
     }
     Leave(waiter);
     waiter.Answer(std::move(outcome), std::move(fetched));
@@ -159,20 +152,32 @@ bool Controller::NearEnd() const {
          });
 }
 
-// Serves the first waiter that can be answered, also with fewer rows than it wants or none. The
-// rows that a waiter takes may end the stream for an earlier waiter, so all are checked again then.
+// Serves waiters that can be answered, also with fewer rows than they want or none: of each wish
+// the first. The rows that a waiter takes may end the stream for an earlier waiter of its task, so
+// the task's other waiters are looked at in the next call.
 bool Controller::ServeNearEnd(std::int64_t now_us) {
+  std::vector<Waiter*> waiters;
+  for (const Line* const line : lines_) {
+    line->ForEachWish([&](Waiter& waiter) {
+      if (!line->view->rebuilt) {
+        waiters.push_back(&waiter);
+      }
+      return true;
+    });
+  }
+  const auto earlier = [](const Waiter* a, const Waiter* b) { return a->arrival_ < b->arrival_; };
+  std::sort(waiters.begin(), waiters.end(), earlier);
   bool served = false;
-  for (auto it = waiters_.begin(); it != waiters_.end();) {
-    Waiter& waiter = *it->second;
-    ++it;
-    if (waiter.line_->view->rebuilt) {
+  std::set<std::string> changed;  // tasks
+  for (Waiter* const waiter : waiters) {
+    std::string task = waiter->fetch.task;  // the waiter ends with its answer
+    if (changed.contains(task)) {
       continue;
     }
-    const Served how = Serve(waiter, now_us);
+    const Served how = Serve(*waiter, now_us);
     served = how != Served::kNo || served;
     if (how == Served::kRows) {
-      it = waiters_.begin();
+      changed.insert(std::move(task));
     }
   }
   return served;

@@ -3,7 +3,9 @@
 // Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
+#include <compare>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <span>
@@ -43,17 +45,34 @@ class Waiter {
   Line* line_ = nullptr;  // null if it does not wait
 };
 
+// What a waiter of a line wants. Those that want the same get the same answer, so only the first of
+// them need be looked at.
+struct Wish {
+  std::int64_t count = 0;
+  std::int64_t last = 0;
+  std::int64_t arrival = 0;
+
+  friend auto operator<=>(const Wish&, const Wish&) = default;
+};
+
 struct Line {
   View* view = nullptr;
   SamplerChoice choice;
-  std::unique_ptr<Sampler> sampler;             // null: to be created again
-  RowIndex told = 0;                            // sampler was notified of rows before it, or kAll
-  std::map<std::int64_t, Waiter*> waiters;      // by arrival
-  std::map<std::int64_t, std::int64_t> counts;  // rows wanted -> number of waiters
-  bool changed = false;                         // since a waiter was last served
+  std::unique_ptr<Sampler> sampler;  // null: to be created again
+  RowIndex told = 0;                 // sampler was notified of rows before it, or kAll
+  std::map<Wish, Waiter*> waiters;
+  bool changed = false;  // since a waiter was last served
 
-  // Returns the smallest number of rows that a waiter wants. REQUIRES: there is a waiter.
-  [[nodiscard]] std::int64_t Least() const { return counts.begin()->first; }
+  // Calls function(waiter) for the first waiter of each wish, the smallest count first, as long as
+  // it returns true.
+  template <typename Function>
+  void ForEachWish(const Function& function) const {
+    constexpr std::int64_t kLastArrival = std::numeric_limits<std::int64_t>::max();
+    for (auto it = waiters.begin(); it != waiters.end() && function(*it->second);) {
+      it = waiters.upper_bound(
+          {.count = it->first.count, .last = it->first.last, .arrival = kLastArrival});
+    }
+  }
 };
 
 }  // namespace sluice::controller
