@@ -50,6 +50,7 @@ class Steps {
 
   Steps() = default;
   Steps(Steps&&) = default;
+  // NOLINTNEXTLINE(bugprone-exception-escape): see RowMap, which is moved
   Steps& operator=(Steps&&) = default;
 
   // Returns null if the step is not known.
@@ -63,6 +64,7 @@ class Steps {
   // Forgets the steps that have one of these rows and the other ranks' shares of the same calls, as
   // if they had never been.
   void ForgetRows(const RowBits& rows) noexcept;
+  // NOLINTNEXTLINE(bugprone-exception-escape): see RowMap, which is moved
   void Clear() noexcept { *this = Steps(); }
   // The step's lease ended; `returned`: its rows that became free.
   void LeaseEnded(const RankStep& at, LeaseId lease, std::vector<RowIndex> returned) noexcept;
