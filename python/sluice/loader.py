@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import functools
-import multiprocessing.sharedctypes
+import multiprocessing
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader
 
+from sluice.errors import ConnectionLost
+from sluice.passes import Passes
+from sluice.session import end_with_close
 from sluice.streaming import Batch, StreamingDataset
-
-_NO_PASS = -1
 
 
 class StreamingDataLoader(DataLoader[Batch]):
@@ -23,8 +24,8 @@ class StreamingDataLoader(DataLoader[Batch]):
 
     Each iteration with workers begins at the first step of the dataset. It yields the same batches again, as long as
     the server remembers them. A killed worker raises RuntimeError, as in every DataLoader (OSError or EOFError within a
-    batch). To continue, make a dataset with first_step, and a new loader, after the except clause. pin_memory has no
-    effect without a GPU.
+    batch). To continue, make a dataset with first_step, and a new loader, after the except clause. close() ends an
+    iteration with ConnectionLost, also the waiting of its workers. pin_memory has no effect without a GPU.
     """
 
     dataset: StreamingDataset
@@ -54,27 +55,28 @@ class StreamingDataLoader(DataLoader[Batch]):
             persistent_workers=persistent_workers,
             pin_memory_device=pin_memory_device if pin else "",
         )
-        self._passes: Any = None  # the number of the pass, shared with the workers; _NO_PASS between two passes
-        self._begun = 0  # passes with these workers
+        self._passes: Passes | None = None  # with the workers of self._iterator
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]  # enough for a for loop
         """One pass over the dataset."""
         return self._with_workers() if self.num_workers else super().__iter__()
 
     def _with_workers(self) -> Iterator[Any]:
-        if self._iterator is None:  # otherwise the workers of the previous pass are still alive
-            self._passes, self._begun = multiprocessing.sharedctypes.RawValue("i", _NO_PASS), 0
-        passes, this_pass = self._passes, self._begun
-        passes.value, self._begun = this_pass, this_pass + 1
+        if self._iterator is None or self._passes is None:  # otherwise the workers of the previous pass are still alive
+            self._passes = Passes(self.num_workers, self.multiprocessing_context or multiprocessing.get_context())
+            end_with_close(self._passes)
+        passes = self._passes
+        this_pass = passes.begin()
         try:
-            batches = self._started(passes)
+            batches = self._started(passes)  # outlives the loop: torch waits for the workers when it is deleted
             for parts in batches:
                 yield from parts
+                _refuse_closed(passes)
+            _refuse_closed(passes)
         finally:
-            if passes.value == this_pass:  # no other iterator of this loader has begun a pass since
-                passes.value = _NO_PASS  # workers that wait for rows stop, so torch need not wait before it kills them
+            passes.end(this_pass)  # workers that wait for rows stop, so torch need not wait before it kills them
 
-    def _started(self, passes: Any) -> Iterator[Any]:
+    def _started(self, passes: Passes) -> Iterator[Any]:
         """Begins a pass in the workers, and starts them if necessary."""
         self.dataset._passes = passes
         try:
@@ -97,6 +99,11 @@ class StreamingDataLoader(DataLoader[Batch]):
     def get_buffer(self) -> list[Batch]:
         """Returns the buffer of the dataset: (TensorDict, BatchMeta) per batch. It is empty with workers."""
         return self.dataset.buffer
+
+
+def _refuse_closed(passes: Passes) -> None:
+    if passes.closed:
+        raise ConnectionLost("close() ended this pass of the loader")
 
 
 def _collate(collate: Callable[[Any], Any], parts: list[Any]) -> list[Any]:
