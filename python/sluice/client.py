@@ -125,10 +125,9 @@ class TransferQueueClient(Fetching):
         """Writes a TensorDict [n] and returns its metadata, with all rows ready.
 
         With `metadata`, writes into its n rows, and merges its custom_meta into their tags. The fields are added to
-        `metadata`, which is returned. The rows of one partition are written in one step, one partition after another. If
-        a later partition is full, or has a field of another dtype, the rows of the earlier ones stay written. Without
-        `metadata`, writes into new rows of partition_id, with these `tags`. `data_parser`, `dedup` and `wait_s` are as in
-        kv_batch_put.
+        `metadata`, which is returned. The rows of one partition are written in one step, one partition after another: if
+        a later one is full, or has a field of another dtype, the earlier ones stay written. Without `metadata`, writes
+        into new rows of partition_id, with these `tags`. `data_parser`, `dedup` and `wait_s` are as in kv_batch_put.
 
         Raises ValueError with neither of the two, for different numbers of rows, for rows that do not exist or are
         named twice, and for tags beside metadata. All values and rows are checked before the first row is written.

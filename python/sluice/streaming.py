@@ -21,7 +21,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tensordict import TensorDict
 from torch.utils.data import IterableDataset, get_worker_info
@@ -31,9 +31,11 @@ from sluice.client import TransferQueueClient
 from sluice.fetching import Fetched
 from sluice.metadata import BatchMeta
 from sluice.micro_batches import micro_batches
-from sluice.passes import Passes
 from sluice.samplers import BaseSampler, GRPOGroupNSampler, SequentialSampler, make_sampler, server_arguments
 from sluice.session import Config, configured, session_for
+
+if TYPE_CHECKING:
+    from sluice.loader import Passes
 
 Batch: TypeAlias = tuple[TensorDict, BatchMeta]
 Asked: TypeAlias = tuple[TensorDict | None, BatchMeta]

@@ -122,7 +122,7 @@ def in_thread(function):
         try:
             function()
         except Exception as error:
-            errors.append(error)
+            errors.append(error.with_traceback(None))  # its frames would keep the loader, and so its workers
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
