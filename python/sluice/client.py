@@ -47,6 +47,7 @@ from sluice.rows import (
     in_order,
     incarnation_of,
     listing,
+    look_for,
     metadata_of,
     positions_by_partition,
     read,
@@ -66,7 +67,7 @@ Status = tuple[torch.Tensor | None, torch.Tensor | None]
 class TransferQueueClient(Fetching):
     """Batches of rows by index, over the connection of this process (`init`).
 
-    If TQ_PRE_ALLOC_SAMPLE_NUM is set, the client announces this number of rows before the first use of a partition.
+    If TQ_PRE_ALLOC_SAMPLE_NUM is set, the client announces this number of rows before it uses a partition without EXPECT.
 
     Thread safety: any thread and any event loop.
     """
@@ -123,12 +124,13 @@ class TransferQueueClient(Fetching):
     ) -> BatchMeta:
         """Writes a TensorDict [n] and returns its metadata, with all rows ready.
 
-        With `metadata`, writes into its n rows, and merges its custom_meta into their tags. The rows of one partition
-        are written in one step. The fields are added to `metadata`, which is returned. Without `metadata`, writes into
-        new rows of partition_id, with these `tags`. `data_parser`, `dedup` and `wait_s` are as in kv_batch_put.
+        With `metadata`, writes into its n rows, and merges its custom_meta into their tags. The fields are added to
+        `metadata`, which is returned. The rows of one partition are written in one step, one partition after another: if
+        a later one is full, or has a field of another dtype, the earlier ones stay written. Without `metadata`, writes
+        into new rows of partition_id, with these `tags`. `data_parser`, `dedup` and `wait_s` are as in kv_batch_put.
 
         Raises ValueError with neither of the two, for different numbers of rows, for rows that do not exist or are
-        named twice, and for tags beside metadata. All values are checked before the first row is written.
+        named twice, and for tags beside metadata. All values and rows are checked before the first row is written.
         """
         rows = data.batch_size[0] if data.batch_size else 0
         if metadata is None and partition_id is None:
@@ -182,7 +184,6 @@ class TransferQueueClient(Fetching):
         """Removes a partition with all its rows, tasks and limits."""
         session = self._session
         session.wire.call("KV.CLEAR", partition_id)
-        self._announced.discard(partition_id)
         if session.config.sampler is not None:
             session.config.sampler.clear_cache(partition_id)
 
@@ -285,6 +286,8 @@ class TransferQueueClient(Fetching):
         if unknown:
             raise ValueError(f"sampling_config has unknown names {unknown}; known are dp_rank, batch_index and sampler")
         rank, step = config.get("dp_rank"), config.get("batch_index")
+        if rank is None:
+            self._refuse_eviction(partition, task)
         command = functools.partial(fetch_words, partition, task, fields, count, sampler=words, rank=rank, step=step)
         asked = time.monotonic()
         reply, described = session.wire.pipeline(
@@ -296,6 +299,8 @@ class TransferQueueClient(Fetching):
         metadata = read_rows(reply, partition, task).metadata
         if metadata:
             rows = rows_of(metadata, partition, range(len(metadata)))
+            if self._keeping.get((partition, task)) != rows.incarnation:
+                self._keeping.pop((partition, task), None)  # the partition was made again since: ask again
             metadata.field_schema = schema_of_stored(session.wire, rows, fields, described)
         return metadata
 
@@ -340,12 +345,14 @@ class TransferQueueClient(Fetching):
         return metadata_of(written_rows(partition, written), None, None, tags)
 
     def _put_into(self, metadata: BatchMeta, fields: Mapping[str, Rows], dedup: bool, wait_s: float | None) -> None:
-        puts = []
-        for partition, positions in positions_by_partition(metadata).items():
+        puts, parts = [], positions_by_partition(metadata)
+        for partition, positions in parts.items():
             whole = len(positions) == len(metadata)
             part = fields if whole else {name: some_rows(rows, positions) for name, rows in fields.items()}
             encoded = self._encoder(part, len(positions), dedup)
             puts.append((self._write(metadata, partition, positions, wait_s), part, encoded, encoded()))
+        if len(parts) > 1:
+            look_for(self._session.wire, [rows_of(metadata, name, positions) for name, positions in parts.items()])
         for put in puts:
             put_columns(self._session.wire, *put, wait_s)
 
@@ -356,13 +363,6 @@ class TransferQueueClient(Fetching):
         """Returns whether at least one row was made, and all rows that EXPECT announced, if it did."""
         info = self._unless_missing("PARTITION.INFO", partition)
         return info is not None and info[b"made"] >= max(1, info[b"limits"][b"expect"] or 0)
-
-    def _unless_missing(self, *command: Arg) -> Any:
-        """Returns the reply, or None if the partition or the task does not exist."""
-        [reply] = self._session.wire.pipeline(command, repeat=True)
-        if isinstance(reply, RequestError) and reply.code in ("NOPARTITION", "NOTASK"):
-            return None
-        return checked(reply)
 
     def _write(self, metadata: BatchMeta, partition: str, positions: Sequence[int], wait_s: float | None = 0.0) -> list[Arg]:
         rows = [str(metadata.global_indexes[i]) for i in positions]

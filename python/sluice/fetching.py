@@ -18,7 +18,7 @@ from sluice.columns import decode, decode_rows
 from sluice.errors import RequestError
 from sluice.field_schema import schema_of
 from sluice.metadata import BatchMeta
-from sluice.rows import RowsOf, metadata_of, ranks_differ, read_tags, rows_of
+from sluice.rows import RowsOf, metadata_of, ranks_differ, read_tags, refuse_eviction, rows_of, unless_missing
 from sluice.samplers import BaseSampler, Choice, SequentialSampler, Word, make_sampler, server_arguments
 from sluice.session import Session, current
 from sluice.values import field_rows
@@ -105,7 +105,7 @@ class Fetching:
     def __init__(self, session: Session | None = None) -> None:
         """`session` has the settings of this client; the default is the session of the process at each call."""
         self._own_session = session
-        self._announced: set[str] = set()
+        self._keeping: dict[tuple[str, str], int] = {}  # (partition, task) -> the incarnation that _refuse_eviction found
 
     @property
     def _session(self) -> Session:
@@ -238,11 +238,27 @@ class Fetching:
         return words
 
     def _announce(self, partition: str) -> None:
-        """Announces the number of rows once, if TransferQueue's variable TQ_PRE_ALLOC_SAMPLE_NUM is set."""
+        """Announces the number of rows of TransferQueue's variable TQ_PRE_ALLOC_SAMPLE_NUM, if the partition has no EXPECT.
+
+        Asks each time, because any client may clear the partition, and the next one of this name has no EXPECT.
+        """
         expected = os.environ.get("TQ_PRE_ALLOC_SAMPLE_NUM")
-        if expected and partition not in self._announced:
-            self._session.wire.call("PARTITION.CREATE", partition, "EXPECT", expected, repeat=True)
-            self._announced.add(partition)
+        if expected:
+            info = self._unless_missing("PARTITION.INFO", partition)
+            if info is None or info[b"limits"][b"expect"] is None:
+                self._session.wire.call("PARTITION.CREATE", partition, "EXPECT", expected, repeat=True)
+
+    def _refuse_eviction(self, partition: str, task: str) -> None:
+        """Raises ValueError if the server removes what this task consumes. Asks once for each incarnation of the partition."""
+        if (partition, task) not in self._keeping:
+            info = self._unless_missing("PARTITION.INFO", partition)
+            if info is not None:
+                refuse_eviction(info, partition, task)
+                self._keeping[partition, task] = info[b"incarnation"]
+
+    def _unless_missing(self, *command: Arg) -> Any:
+        """Returns the reply, or None if the partition or the task does not exist."""
+        return unless_missing(self._session.wire, *command)
 
     def _lease(self, command: str, batch: Fetched) -> int:
         if not len(batch):

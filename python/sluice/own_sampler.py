@@ -10,7 +10,7 @@ from typing import Any
 from sluice._link import Arg
 from sluice.arguments import block, listed
 from sluice.errors import RequestError
-from sluice.rows import RowsOf, checked, from_json, incarnation_of
+from sluice.rows import RowsOf, checked, from_json, refuse_eviction, unless_missing
 from sluice.samplers import BaseSampler
 from sluice.wire import Wire, unpacked
 
@@ -93,7 +93,10 @@ class OwnSampler:
         return sampled if claimed else None, ready, claimed
 
     def _ready(self) -> list[int]:
-        self.incarnation = incarnation_of(self._wire, self._partition)
+        info = unless_missing(self._wire, "PARTITION.INFO", self._partition)
+        if info is not None:
+            refuse_eviction(info, self._partition, self._task)
+        self.incarnation = info and info[b"incarnation"]
         [reply] = self._wire.pipeline(["TASK.READY", self._partition, self._task, *self._fields], repeat=True)
         if isinstance(reply, RequestError) and reply.code == "NOPARTITION":
             return []

@@ -33,7 +33,7 @@ def read(
     if ranks_differ(reply) and "PAD" not in get:
         each = wire.call(*(word for word in get if word != "DICT"), "FORMAT", "rows", repeat=True, arrays=True)
         return decode_rows(each, fields, allow_pickle=allow_pickle)
-    columns = checked(reply)
+    columns = _of_rows(wire, str(get[1]), reply)
     if fields is None:
         columns.sort(key=lambda entry: entry[0])  # the order of the server differs from run to run
     return decode(columns, rows, allow_pickle=allow_pickle)
@@ -98,16 +98,54 @@ def written_rows(partition: str, reply: Any) -> RowsOf:
     return RowsOf(partition, unpacked(indexes).tolist(), incarnation)
 
 
+def unless_missing(wire: Wire, *command: Arg) -> Any:
+    """Returns the reply of a repeatable command, or None if the partition or the task does not exist."""
+    [reply] = wire.pipeline(command, repeat=True)
+    if isinstance(reply, RequestError) and reply.code in ("NOPARTITION", "NOTASK"):
+        return None
+    return checked(reply)
+
+
 def incarnation_of(wire: Wire, partition: str) -> int | None:
     """Returns the incarnation of a partition now; None if it does not exist.
 
     Ask before the indexes: if the partition is made again in between, the indexes are refused, and never used wrongly.
     """
-    [info] = wire.pipeline(["PARTITION.INFO", partition], repeat=True)
-    if isinstance(info, RequestError) and info.code == "NOPARTITION":
-        return None
-    number: int = checked(info)[b"incarnation"]
+    info = unless_missing(wire, "PARTITION.INFO", partition)
+    number: int | None = info and info[b"incarnation"]
     return number
+
+
+def look_for(wire: Wire, parts: Sequence[RowsOf]) -> None:
+    """Raises RequestError if one of these rows does not exist, or its partition was made again (code STALE)."""
+    for reply in wire.pipeline(*(["KV.FIELDS", rows.partition, *rows.words] for rows in parts), repeat=True):
+        checked(reply)
+
+
+_READ_AT_ONCE = "use fetch(), a StreamingDataset, or get_meta with dp_rank and batch_index, all with a sampler of the server"
+
+
+def refuse_eviction(info: Mapping[bytes, Any], partition: str, task: str) -> None:
+    """Raises ValueError if the server removes a row as soon as this task has consumed it. `info`: PARTITION.INFO.
+
+    Rows that other tasks must consume, too, may still be there for get_data: they are not refused.
+    """
+    limits = info[b"limits"]
+    if limits[b"autoevict"] and limits[b"tasks"] == [task.encode()]:
+        raise ValueError(
+            f"partition '{partition}' removes a row as soon as task '{task}' has consumed it (AUTOEVICT), before get_data can "
+            f"read it: {_READ_AT_ONCE}"
+        )
+
+
+def _of_rows(wire: Wire, partition: str, reply: Any) -> Any:
+    """As checked(), for a reply about existing rows. If one of them was removed, says whether the partition evicts rows."""
+    if isinstance(reply, RequestError) and reply.code == "NOKEY":
+        info = unless_missing(wire, "PARTITION.INFO", partition)
+        if info is not None and info[b"limits"][b"autoevict"]:
+            text = f"{reply}; the partition removes rows that its tasks have consumed (AUTOEVICT): {_READ_AT_ONCE}"
+            raise RequestError(reply.code, text)
+    return checked(reply)
 
 
 def positions_by_partition(metadata: BatchMeta) -> dict[str, list[int]]:
@@ -168,7 +206,8 @@ def describe(wire: Wire, rows: RowsOf, fields: Sequence[str] | None) -> BatchMet
     """Returns the metadata of rows that have all of these fields. Without `fields`: the fields that all rows have."""
     named: list[Arg] = [rows.partition, *rows.words]
     described, tags = wire.pipeline(["KV.FIELDS", *named, "SHAPES"], ["KV.TAGS", *named], repeat=True)
-    names = [str(entry[0], "utf-8") for entry in checked(described)] if fields is None else fields
+    described = _of_rows(wire, rows.partition, described)
+    names = [str(entry[0], "utf-8") for entry in described] if fields is None else fields
     schema = schema_of_stored(wire, rows, names, described)
     return metadata_of(rows, schema, [1] * len(rows.indexes), read_tags(checked(tags)))
 

@@ -13,9 +13,10 @@ import os
 import re
 import threading
 import warnings
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from redis.connection import parse_url
 
@@ -106,10 +107,25 @@ def init(conf: Config | Mapping[str, Any] | str | None = None) -> Config:
 def close() -> None:
     """Closes the connections of this process. The server of the job stops if no other process uses it.
 
-    Calls that wait in other threads end with ConnectionLost or Unconfirmed, and so do the datasets that they iterate.
-    May be called at any time. An init() right after it may still find the server.
+    Calls that wait in other threads end with ConnectionLost or Unconfirmed, and so do the datasets and the loaders that
+    they iterate. May be called at any time. An init() right after it may still find the server.
     """
     _leave(Wire.close)
+    for each in list(_ended_with_close):
+        each.close()
+
+
+class _Closeable(Protocol):
+    def close(self) -> None: ...
+
+
+_ended_with_close: weakref.WeakSet[_Closeable] = weakref.WeakSet()
+os.register_at_fork(after_in_child=_ended_with_close.clear)  # a worker that calls close() ends only what is its own
+
+
+def end_with_close(waiting: _Closeable) -> None:
+    """Makes close() also close an object whose waiting is not in a call of this process. Keeps no reference to it."""
+    _ended_with_close.add(waiting)
 
 
 def _leave(close_connections: Callable[[Wire], None]) -> None:

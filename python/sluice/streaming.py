@@ -10,30 +10,32 @@
 
 A batch is requested by the number of its step. The server remembers the last 1,024 steps of each dp_rank. So all
 processes with the same dp_rank get the same rows, batch after batch, with any number of loader workers. In a partition
-with autoevict, the rows of a step are removed when its dp_rank has asked for 64 other steps: num_workers *
-prefetch_factor must be less.
+with autoevict, the rows of a step are removed when its dp_rank has asked for 64 other steps, or earlier in a partition
+with a limit (docs/streaming.md). So processes with the same dp_rank, each with num_workers * prefetch_factor steps in
+advance, must stay closer together than that. A single process asks for each step once, and may fetch any number ahead.
 """
 
 from __future__ import annotations
 
 import functools
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tensordict import TensorDict
 from torch.utils.data import IterableDataset, get_worker_info
 
 from sluice._calls import unless
 from sluice.client import TransferQueueClient
-from sluice.errors import RequestError
-from sluice.fetching import Fetched, fetch_words
+from sluice.fetching import Fetched
 from sluice.metadata import BatchMeta
 from sluice.micro_batches import micro_batches
 from sluice.samplers import BaseSampler, GRPOGroupNSampler, SequentialSampler, make_sampler, server_arguments
 from sluice.session import Config, configured, session_for
+
+if TYPE_CHECKING:
+    from sluice.loader import Passes
 
 Batch: TypeAlias = tuple[TensorDict, BatchMeta]
 Asked: TypeAlias = tuple[TensorDict | None, BatchMeta]
@@ -49,8 +51,6 @@ class _Stream:
     partition_id: str
     step: int
     """The step of the batch to request next."""
-    taken: int
-    """All steps before this one have taken their rows."""
     buffer: list[Batch] = field(default_factory=list)
     position: int = 0
     """The position in the buffer of the batch to yield next."""
@@ -123,8 +123,8 @@ class StreamingDataset(IterableDataset[Batch]):
         self.fetch_batch_fn = fetch_batch_fn
         self.process_batch_fn = process_batch_fn or micro_batches
         self.sampling_config = {"dp_rank": dp_rank, "task_name": task_name}
-        self._stream = _Stream(partition_id, first_step, first_step)
-        self._passes: Any = None  # the number of the loader's pass; not None only while the loader starts its workers
+        self._stream = _Stream(partition_id, first_step)
+        self._passes: Passes | None = None  # of the StreamingDataLoader; not None only while it starts its workers
         self._begun = 0  # passes that this worker has begun
         if fetch_batch_fn is None:
             _check_groups(batch_size, self._sampler(partition_id))
@@ -150,16 +150,14 @@ class StreamingDataset(IterableDataset[Batch]):
         """
         if self.fetch_batch_fn is None:
             _check_groups(self.batch_size, self._sampler(partition_id))
-        self._stream = _Stream(partition_id, 0, 0)
+        self._stream = _Stream(partition_id, 0)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yields micro-batches: in this process from the buffer position, in a loader worker from its first step."""
         if get_worker_info() is None:
             return self._parts_of(self._buffered())
-        # The loader begins a pass by one message to each worker. So the passes of both have the same numbers, however
-        # late the worker reads the message: by then the loader may have left this pass, have begun others, or be gone.
         this_pass, self._begun = self._begun, self._begun + 1
-        return self._parts_of(self._of_worker(this_pass, os.getppid()))
+        return self._parts_of(self._of_worker(this_pass))
 
     def _parts_of(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for data, metadata in batches:
@@ -190,16 +188,18 @@ class StreamingDataset(IterableDataset[Batch]):
         """Returns whether step() has gone to another partition."""
         return stream is not self._stream
 
-    def _of_worker(self, this_pass: int, loader: int) -> Iterator[Batch]:
+    def _of_worker(self, this_pass: int) -> Iterator[Batch]:
         worker, client = get_worker_info(), self._client()
         assert worker is not None
-        stream = _Stream(self.partition_id, self._stream.step + worker.id, self._stream.step)
-        passes = self._passes
-
-        def nobody_waits() -> bool:
-            return os.getppid() != loader or (passes is not None and passes.value != this_pass)
-
-        while (batch := self._next(client, stream, worker.num_workers, nobody_waits)) is not None:
+        if self._passes is None:
+            raise TypeError("a loader of a StreamingDataset with workers must be a StreamingDataLoader: it orders their steps")
+        stream = _Stream(self.partition_id, self._stream.step + worker.id)
+        turns = self._passes.worker(this_pass, worker.id)
+        while turns.wait():
+            batch = self._next(client, stream, worker.num_workers, turns.left)
+            turns.done(ended=batch is None)
+            if batch is None:
+                return
             yield batch
 
     def _next(self, client: TransferQueueClient, stream: _Stream, stride: int, left: Callable[[], bool]) -> Batch | None:
@@ -210,7 +210,6 @@ class StreamingDataset(IterableDataset[Batch]):
             data, metadata = ask(client, stream, left)
             if data is not None:
                 stream.step += stride
-                stream.taken = stream.step - stride + 1
                 return data, metadata
             if left() or (finite and self._ended(client, stream, metadata)):
                 return None
@@ -237,25 +236,12 @@ class StreamingDataset(IterableDataset[Batch]):
             announced, wait_s = status is not None and status[b"expected"] is not None, _LOOK_S
 
     def _fetch(self, client: TransferQueueClient, stream: _Stream, min_rows: int | None, wait_s: float | None) -> Fetched | None:
-        """Fetches the step, after the steps before it have their rows: the loader needs the batches in order."""
-        sampler = self._sampler(stream.partition_id)
-        where = (stream.partition_id, self.task_name, self.data_fields, self.batch_size)
-        words = functools.partial(fetch_words, *where, sampler=server_arguments(sampler) or [], rank=self.dp_rank)
-        for step in range(stream.taken, stream.step):
-            try:
-                reply = client._session.wire.call(*words(step=step, min_rows=min_rows, wait_s=wait_s), repeat=True, wait_s=wait_s)
-                if not (reply and len(reply[b"rows"])):
-                    return None
-            except RequestError as error:
-                if error.code != "NOKEY":  # the step was taken, and some of its rows are already removed
-                    raise
-            stream.taken = step + 1
         return client.fetch(
             self.data_fields,
             self.batch_size,
             stream.partition_id,
             self.task_name,
-            sampler=sampler,
+            sampler=self._sampler(stream.partition_id),
             min_rows=min_rows,
             rank=self.dp_rank,
             step=stream.step,
@@ -273,7 +259,7 @@ class StreamingDataset(IterableDataset[Batch]):
             "batch_index": stream.step,
         }
         if self.fetch_batch_fn is not None:
-            return self.fetch_batch_fn(**call)
+            return unless(left, self.fetch_batch_fn, **call) or (None, BatchMeta.empty())
         return unless(left, self._sample_here, client, stream) or (None, BatchMeta.empty())
 
     def _sample_here(self, client: TransferQueueClient, stream: _Stream) -> Asked:

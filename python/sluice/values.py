@@ -36,29 +36,54 @@ def field_rows(fields: Fields, rows: int) -> dict[str, Rows]:
 
 
 def columns_of(fields: Fields) -> dict[str, Any]:
-    """Returns the value of each field. Errors: ValueError for a field that some rows of a lazy stack lack."""
+    """Returns the value of each field. Errors: as field_rows; ValueError for a lazy stack that cannot be stored by row."""
     if not isinstance(fields, LazyStackedTensorDict):
         return {str(name): fields.get(name) for name in fields.keys()}  # noqa: SIM118  -- a TensorDict iterates over its rows
-    each = [columns_of(row) for row in fields.unbind(0)]
-    names = dict.fromkeys(name for row in each for name in row)
-    for i, row in enumerate(each):
+    each = [_columns_of_row(f"row {i}", row) for i, row in enumerate(fields.unbind(0))]
+    return _by_name([f"row {i}" for i in range(len(each))], each)
+
+
+def _by_name(places: Sequence[str], each: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    names = dict.fromkeys(name for values in each for name in values)
+    for place, values in zip(places, each, strict=True):
         for name in names:
-            if name not in row:
-                raise ValueError(f"field '{name}' is missing in row {i}: put rows with different fields in separate calls")
-    return {name: [_of_row(name, i, row[name]) for i, row in enumerate(each)] for name in names}
+            if name not in values:
+                raise ValueError(f"field '{name}' is missing in {place}: put rows with different fields in separate calls")
+    return {name: [values[name] for values in each] for name in names}
 
 
-def _of_row(name: str, row: int, value: Any) -> Any:
-    if isinstance(value, (NonTensorData, NonTensorStack)):
-        return value.tolist()
-    if isinstance(value, TensorDictBase):
-        raise TypeError(f"field '{name}', row {row} is a TensorDict; use flatten_keys() to make each entry a field")
-    return value
+def _columns_of_row(place: str, row: TensorDictBase) -> dict[str, Any]:
+    """Returns the value of each field in one row of a lazy stack. The row is a lazy stack if the stack has another dim."""
+    if isinstance(row, LazyStackedTensorDict):
+        places = [f"{place}, item {i}" for i in range(len(row))]
+        columns = _by_name(places, [_columns_of_row(at, item) for at, item in zip(places, row.unbind(0), strict=True)])
+        return {name: _item_stack(f"field '{name}', {place}", items) for name, items in columns.items()}
+    columns = {}
+    for name, value in columns_of(row).items():
+        if isinstance(value, TensorDictBase) and not isinstance(value, (NonTensorData, NonTensorStack)):
+            raise TypeError(f"field '{name}', {place} is a TensorDict; use flatten_keys() to make each entry a field")
+        columns[name] = value.tolist() if isinstance(value, (NonTensorData, NonTensorStack)) else value
+    return columns
+
+
+def _item_stack(where: str, items: list[Any]) -> Any:
+    """Returns what one row has of a field, if the row is a stack of items: one tensor, or a list of objects."""
+    items = [_of_row(f"{where}, item {i}", item) for i, item in enumerate(items)]
+    if not any(isinstance(item, torch.Tensor) for item in items):
+        return items
+    kinds = {(item.dtype, item.shape) if isinstance(item, torch.Tensor) else type(item).__name__ for item in items}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"{where}: the items of this lazy stack differ in shape or dtype, and a row is one tensor: pad them, or stack "
+            "along dim 0 and put one row per item"
+        )
+    return torch.stack(items)
 
 
 def rows_of_value(name: str, value: Any, rows: int) -> Rows:
     """Returns the rows of one field. Errors: as field_rows."""
     if isinstance(value, torch.Tensor):
+        _check_layout(f"field '{name}'", value)
         if value.is_nested:
             if value.size(0) != rows:
                 raise ValueError(f"field '{name}' has {value.size(0)} rows, expected {rows}")
@@ -90,11 +115,30 @@ def rows_of_value(name: str, value: Any, rows: int) -> Rows:
     if not isinstance(value, (list, tuple)) or len(value) != rows:
         count = len(value) if isinstance(value, (list, tuple)) else "no"  # an array without dimensions has one text
         raise ValueError(f"field '{name}' has {count} values for {rows} rows")
-    return [_of_array(f"field '{name}', row {i}", row) if isinstance(row, np.ndarray) else row for i, row in enumerate(value)]
+    return [_of_row(f"field '{name}', row {i}", row) for i, row in enumerate(value)]
+
+
+def _of_row(where: str, row: Any) -> Any:
+    if isinstance(row, torch.Tensor):
+        _check_layout(where, row)
+        if row.is_nested:
+            raise TypeError(f"{where} is a nested tensor, and a row is one tensor: pad it, or put each of its rows as a row")
+    return _of_array(where, row) if isinstance(row, np.ndarray) else row
+
+
+def _check_layout(where: str, tensor: torch.Tensor) -> None:
+    if tensor.layout not in (torch.strided, torch.jagged):
+        raise TypeError(
+            f"{where} is a sparse tensor ({tensor.layout}): use .to_dense(), or put its indices and its values as two fields"
+        )
+    if tensor.is_meta:
+        raise TypeError(f"{where} is a meta tensor, which has no values: put a tensor that has memory")
 
 
 def _of_array(where: str, array: npt.NDArray[Any]) -> Any:
-    """Returns a tensor of numbers; a list of texts, bytes or objects. Errors: TypeError for other dtypes."""
+    """Returns a tensor of numbers; a list of texts, bytes or objects. Errors: TypeError for other dtypes, and for a mask."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{where} is a masked array: use .filled(value), and put np.ma.getmaskarray() of it as another field")
     kind = array.dtype.kind
     if kind == "O":
         # NumPy makes one array of rows of equal shape, and keeps only their numbers.
@@ -207,6 +251,8 @@ def _what_to_do(value: Any) -> str:
         return "this TensorDict: use flatten_keys() to make each entry a field"
     if isinstance(value, (torch.Tensor, np.ndarray)):
         return f"this {type(value).__name__}: make it a field of its own, or use .tolist()"
+    if isinstance(value, bytes):
+        return "bytes: put one bytes object per row, or make texts with .decode(), of an array with .astype(str)"
     if isinstance(value, np.generic):
         return f"this {type(value).__name__} exactly: convert it to int, float or str"
     return f"this {type(value).__name__} exactly"

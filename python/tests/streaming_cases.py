@@ -31,9 +31,9 @@ def rows_of(numbers):
     return TensorDict(columns, batch_size=[len(numbers)])
 
 
-def put(numbers, partition="p"):
+def put(numbers, partition="p", wait_s=0.0):
     numbers = list(numbers)
-    tq.kv_batch_put(keys=[str(n) for n in numbers], partition_id=partition, fields=rows_of(numbers))
+    tq.kv_batch_put(keys=[str(n) for n in numbers], partition_id=partition, fields=rows_of(numbers), wait_s=wait_s)
 
 
 def check(data, metadata):

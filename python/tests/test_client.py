@@ -231,7 +231,7 @@ def test_removed_rows_count_as_made(client, server):
         redis.execute_command("PARTITION.CREATE", "p", "EXPECT", 2, "TASKS", 1, "t", "AUTOEVICT")
     assert not client.check_production_status(["ids"], "p") and not client.check_consumption_status("t", "p")
     client.put(data_of(3, 1), partition_id="p")
-    client.get_meta(["reward"], 2, "p", task_name="t")
+    client.fetch(["reward"], 2, "p", "t")
     assert client.get_consumption_status("t", "p")[0].tolist() == []
     assert client.check_production_status(["ids"], "p") and client.check_consumption_status("t", "p")
 

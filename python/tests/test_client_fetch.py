@@ -11,10 +11,17 @@ from client_cases import data_of, same
 from tensordict import TensorDict
 
 import sluice as tq
-from sluice import session
+from sluice import get_client, session
 from sluice.errors import CallTimeout, FullError, RequestError
 from sluice.metadata import BatchMeta
-from sluice.samplers import GRPOGroupNSampler, PerPartition, RankAwareSampler, SeqlenBalancedSampler, SequentialSampler
+from sluice.samplers import (
+    BaseSampler,
+    GRPOGroupNSampler,
+    PerPartition,
+    RankAwareSampler,
+    SeqlenBalancedSampler,
+    SequentialSampler,
+)
 
 
 def numbers(client, count, partition="p", **info):
@@ -96,6 +103,20 @@ def test_the_end_of_the_stream_is_an_empty_batch(client, monkeypatch):
     assert client.get_meta(["x"], 1, "p", task_name="t") == end
 
 
+def test_expected_rows_are_announced_for_each_partition_that_is_made(client, monkeypatch):
+    monkeypatch.setenv("TQ_PRE_ALLOC_SAMPLE_NUM", "3")
+    for other in (client, get_client()):
+        numbers(client, 2)
+        assert client.partition_info("p")["limits"]["expect"] == 3
+        other.clear_partition("p")
+    client.put(TensorDict({"x": torch.arange(2)}, [2]), partition_id="p")
+    assert client.partition_info("p")["limits"]["expect"] == 3
+    client.clear_partition("p")
+    client.create_partition("p", expect=5)
+    numbers(client, 2)
+    assert client.partition_info("p")["limits"]["expect"] == 5  # what a program has set stays
+
+
 def test_a_repeated_step_of_a_rank_returns_the_same_rows(client):
     numbers(client, 8)
     step = {"dp_rank": 1, "batch_index": 0}
@@ -105,6 +126,50 @@ def test_a_repeated_step_of_a_rank_returns_the_same_rows(client):
     assert (first.global_indexes, other.global_indexes) == ([0, 1], [2, 3])
     with pytest.raises(RequestError, match="RANK and STEP require each other"):
         client.get_meta(["x"], 2, "p", task_name="t", sampling_config={"dp_rank": 0})
+
+
+class First(BaseSampler):
+    def sample(self, ready_indexes, batch_size, **_):
+        rows = ready_indexes[:batch_size] if len(ready_indexes) >= batch_size else []
+        return rows, rows
+
+
+@pytest.mark.parametrize("config", [{}, {"sampler": First()}, {"sampler": First(), "dp_rank": 0, "batch_index": 0}], ids=str)
+def test_rows_that_get_data_could_not_read_are_not_consumed(client, config):
+    numbers(client, 2, partition="kept")
+    assert client.get_meta(["x"], 1, "kept", task_name="t").size == 1
+    client.create_partition("p", tasks=["t"], autoevict=True)
+    numbers(client, 2)
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"'p' removes a row .* task 't' .*AUTOEVICT.*use fetch\(\)"):
+            client.get_meta(["x"], 2, "p", task_name="t", sampling_config=dict(config))
+    assert client.fetch(["x"], 2, "p", "t").data["x"].tolist() == [0, 1]
+
+
+def test_get_data_says_that_consumed_rows_were_evicted(client):
+    client.create_partition("p", tasks=["t", "u"], autoevict=True)
+    metadata = numbers(client, 2)
+    assert client.get_data(client.get_meta(["x"], 2, "p", task_name="t"))["x"].tolist() == [0, 1]
+    client.fetch(["x"], 2, "p", "u")
+    with pytest.raises(RequestError, match=r"has no row with index 0; .*AUTOEVICT.*use fetch\(\)"):
+        client.get_data(metadata)
+    client.put(TensorDict({"x": torch.arange(2)}, [2]), partition_id="p")
+    client.fetch(["x"], 2, "p", "u")
+    with pytest.raises(RequestError, match=r"has no row with index 2; .*AUTOEVICT.*use fetch\(\)"):
+        client.get_meta(["x"], 2, "p", task_name="t", sampling_config={"sampler": First})
+
+
+def test_a_partition_that_is_made_again_with_autoevict_is_noticed(client):
+    numbers(client, 2)
+    client.get_meta(["x"], 1, "p", task_name="t")
+    client.clear_partition("p")
+    client.create_partition("p", tasks=["t"], autoevict=True)
+    numbers(client, 3)
+    lost = client.get_meta(["x"], 1, "p", task_name="t")  # asking again for each batch would cost a round trip
+    with pytest.raises(RequestError, match="AUTOEVICT"):
+        client.get_data(lost)
+    with pytest.raises(ValueError, match="AUTOEVICT"):
+        client.get_meta(["x"], 1, "p", task_name="t")
 
 
 def test_a_step_is_repeated_in_a_partition_with_autoevict(client):

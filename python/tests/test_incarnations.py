@@ -122,6 +122,22 @@ def test_a_batch_of_several_partitions_is_refused_if_one_of_them_was_made_again(
     same(client.get_data(rest), data_of(1, 2))
 
 
+def test_a_put_into_several_partitions_writes_nothing_if_one_of_them_was_made_again(client):
+    batch = BatchMeta.concat([client.put(data_of(1, 2), partition_id=name) for name in ("q", "p")])
+    remade(client, 9)
+    with pytest.raises(ValueError, match=STALE):
+        client.put(data_of(4, 5, 6, 7), metadata=batch.copy())
+    same(client.get_data(batch.chunk_by_partition()[0]), data_of(1, 2))
+
+
+def test_a_put_into_several_partitions_writes_nothing_if_a_row_was_removed(client):
+    batch = BatchMeta.concat([client.put(data_of(1, 2), partition_id=name) for name in ("q", "p")])
+    client.clear_samples(batch[3])
+    with pytest.raises(ValueError, match="partition 'p' has no row with index 1"):
+        client.put(data_of(4, 5, 6, 7), metadata=batch.copy())
+    same(client.get_data(batch.chunk_by_partition()[0]), data_of(1, 2))
+
+
 def test_a_batch_that_is_made_by_hand_names_rows_of_any_partition_of_that_name(client):
     client.put(data_of(1, 2), partition_id="p")
     now = remade(client, 3, 4)

@@ -163,7 +163,57 @@ def test_lazy_stacks_are_put_row_by_row():
     same(rows_in(tq.kv_batch_get(["a", "b"], "q").get("ids")), ids[::-1])
 
 
+@pytest.mark.parametrize("layout", [torch.jagged, torch.strided])
+def test_a_lazy_stack_over_another_dim_is_put_row_by_row(layout):
+    def item(number):
+        ids = torch.nested.nested_tensor([torch.full((n,), number) for n in (2, 3)], layout=layout)
+        return TensorDict({"x": torch.arange(2) + number, "ids": ids, "t": NonTensorStack(f"a{number}", f"b{number}")}, [2])
+
+    data = lazy_stack([item(number) for number in (5, 6, 7)], 1)
+    got = get_client().get_data(get_client().put(data, partition_id="p"))
+    assert torch.equal(got["x"], data["x"]) and got["x"].tolist() == [[5, 6, 7], [6, 7, 8]]
+    same(rows_in(got.get("ids")), [torch.stack([torch.full((n,), number) for number in (5, 6, 7)]) for n in (2, 3)])
+    assert got.get("t").tolist() == data.get("t").tolist() == [["a5", "a6", "a7"], ["b5", "b6", "b7"]]
+
+
+def test_a_lazy_stack_of_lazy_stacks_is_put_row_by_row():
+    rows = [lazy_stack([TensorDict({"x": torch.full((2,), 10 * i + j)}) for j in range(3)]) for i in range(2)]
+    assert torch.equal(put_lazy(rows)["x"], lazy_stack(rows)["x"])
+
+
+def put_lazy(rows):
+    return get_client().get_data(get_client().put(lazy_stack(rows), partition_id="p"))
+
+
 ERRORS = {
+    "missing in a lazy stack over another dim": (
+        lambda: lazy_stack([TensorDict({"x": torch.ones(2), "y": torch.ones(2)}, [2]), TensorDict({"x": torch.ones(2)}, [2])], 1),
+        "field 'y' is missing in row 0, item 1: put rows with different fields in separate calls",
+    ),
+    "ragged within a row": (
+        lambda: lazy_stack([TensorDict({"x": torch.ones(2, n)}, [2]) for n in (3, 4)], 1),
+        "field 'x', row 0: the items of this lazy stack differ in shape or dtype.*pad them, or stack along dim 0",
+    ),
+    "TensorDict within a row": (
+        lambda: lazy_stack([TensorDict({"x": TensorDict({"y": torch.ones(2)}, [2])}, [2])] * 2, 1),
+        "field 'x', row 0, item 0 is a TensorDict; use flatten_keys",
+    ),
+    "a nested tensor as a row": (
+        lambda: {"x": [torch.nested.nested_tensor([torch.ones(n) for n in (1, 2)], layout=torch.jagged)] * 2},
+        "field 'x', row 0 is a nested tensor, and a row is one tensor: pad it",
+    ),
+    "a sparse tensor": (lambda: {"x": torch.eye(2).to_sparse()}, r"field 'x' is a sparse tensor.*\.to_dense\(\)"),
+    "a sparse CSR tensor": (lambda: {"x": torch.eye(2).to_sparse_csr()}, r"field 'x' is a sparse tensor.*\.to_dense\(\)"),
+    "sparse rows": (lambda: {"x": [torch.ones(2), torch.eye(2).to_sparse()]}, "field 'x', row 1 is a sparse tensor"),
+    "a meta tensor": (lambda: {"x": torch.ones(2, device="meta")}, "field 'x' is a meta tensor, which has no values"),
+    "a masked array": (lambda: {"x": np.ma.array([1, 2], mask=[0, 1])}, r"field 'x' is a masked array: use \.filled"),
+    "masked texts": (lambda: {"x": np.ma.array(["a", "b"], mask=[0, 1])}, r"field 'x' is a masked array: use \.filled"),
+    "masked rows": (lambda: {"x": [np.ones(1), np.ma.array([1], mask=[1])]}, "field 'x', row 1 is a masked array"),
+    "a masked number": (lambda: {"x": [1, np.ma.masked]}, "field 'x', row 1 is a masked array"),
+    "an array of bytes of two dims": (
+        lambda: {"x": np.array([[b"a", b"b"], [b"c", b"d"]])},
+        r"field 'x', row 0, at \[0\]: JSON cannot represent bytes: put one bytes object per row, or .*astype\(str\)",
+    ),
     "missing in a lazy stack": (
         lambda: lazy_stack([TensorDict({"ids": torch.ones(2), "acc": torch.ones(1)}), TensorDict({"ids": torch.ones(2)})]),
         "field 'acc' is missing in row 1: put rows with different fields in separate calls",

@@ -5,7 +5,8 @@ import sys
 import threading
 
 import pytest
-from streaming_cases import Last, dataset, put, waiting
+from live_server import wait_until
+from streaming_cases import Last, by_hand, dataset, put, waiting
 
 import sluice as tq
 from sluice.client import get_client
@@ -75,6 +76,23 @@ wait_for_blocked()
 threading.Thread(target=asyncio.run, args=(get_client().async_fetch(["x"], 1, "p", "t", wait_s=None),), daemon=True).start()
 wait_for_blocked()
 """,
+    "a thread that iterates a loader with workers until close()": """
+stream = tq.StreamingDataset(config, 1, 1, ["x"], "p", "t", 0)
+def iterate():
+    try:
+        list(tq.StreamingDataLoader(stream, 2, multiprocessing_context="fork", persistent_workers=True))
+    except tq.ConnectionLost:
+        pass
+threading.Thread(target=iterate).start()
+wait_for_blocked()
+tq.close()
+""",
+    "a daemon thread that iterates a loader with workers": """
+stream = tq.StreamingDataset(config, 1, 1, ["x"], "p", "t", 0)
+loader = tq.StreamingDataLoader(stream, 2, multiprocessing_context="fork")
+threading.Thread(target=lambda: list(loader), daemon=True).start()
+wait_for_blocked()
+""",
     "a thread that iterates a dataset until close()": """
 stream = tq.StreamingDataset(config, 1, 1, ["x"], "p", "t", 0)
 def iterate():
@@ -104,7 +122,7 @@ def in_thread(function):
         try:
             function()
         except Exception as error:
-            errors.append(error)
+            errors.append(error.with_traceback(None))  # its frames would keep the loader, and so its workers
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
@@ -138,6 +156,41 @@ def test_close_ends_a_dataset_whose_fetch_function_has_no_batch(config, monkeypa
     thread.join(10)
     assert not thread.is_alive() and isinstance(errors[0], tq.ConnectionLost)
     tq.init(config.url)
+
+
+@pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.parametrize("fetch", [None, by_hand], ids=["sampler", "fetch function"])
+def test_close_ends_a_loader_whose_workers_wait(config, persistent, fetch):
+    put(range(4))
+    stream = dataset(config, should_check_consumption_status=False, fetch_batch_fn=fetch)
+    loader = tq.StreamingDataLoader(stream, 2, persistent_workers=persistent, multiprocessing_context="fork")
+    had = []
+
+    def iterate():
+        for _, metadata in loader:
+            had.append(metadata.global_indexes)
+
+    thread, errors = in_thread(iterate)
+    wait_until(lambda: had == [[0, 1, 2, 3]], "the first batch does not come", 20)
+    waiting()
+    tq.close()
+    thread.join(10)
+    assert not thread.is_alive() and isinstance(errors[0], tq.ConnectionLost)
+    tq.init(config.url)
+    waiting(0)
+    again = iter(loader)  # a pass after close() begins anew
+    assert next(again)[1].global_indexes == [0, 1, 2, 3]
+    again.close()
+
+
+def test_close_in_a_forked_process_ends_no_loader_of_its_parent(config):
+    put(range(8))
+    batches = iter(tq.StreamingDataLoader(dataset(config), 2, multiprocessing_context="fork", worker_init_fn=close_here))
+    assert [next(batches)[1].global_indexes for _ in range(2)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+
+
+def close_here(_worker):
+    tq.close()
 
 
 def test_close_ends_calls_that_wait_in_other_threads(config):

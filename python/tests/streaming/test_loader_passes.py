@@ -1,5 +1,7 @@
 """A loader with persistent workers: a pass that is left, interrupted, or begun late does not disturb the next one."""
 
+import contextlib
+import functools
 import threading
 
 import pytest
@@ -10,6 +12,7 @@ from torch.utils.data import dataloader
 
 import sluice as tq
 from sluice import _calls
+from sluice.client import get_client
 
 
 @pytest.fixture(autouse=True)
@@ -103,6 +106,40 @@ def test_workers_wait_for_rows_only_during_a_pass(config):
     loader = make_loader(config)
     batches = iter(loader)
     next(batches)
-    waiting(2)
+    waiting(1)  # the other worker waits for its turn
     batches.close()
     waiting(0)
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_a_worker_that_starts_late_gets_its_rows_in_a_small_partition_with_autoevict(config, late):
+    """The other worker is ahead by as many steps as it may fetch, and the partition holds fewer."""
+    client = get_client()
+    client.create_partition("p", expect=40, max_rows=12, tasks=["t"], autoevict=True)
+    producer = threading.Thread(target=lambda: [put(range(n, n + 4), wait_s=20) for n in range(0, 40, 4)])
+    producer.start()
+    stream = tq.StreamingDataset(config, 4, 4, ["row"], "p", "t", 0, True)
+    loader = tq.StreamingDataLoader(
+        stream, 2, prefetch_factor=4, multiprocessing_context="fork", worker_init_fn=functools.partial(start_late, late)
+    )
+    assert indexes(loader) == [list(range(n, n + 4)) for n in range(0, 40, 4)]
+    producer.join(20)
+    assert not producer.is_alive()
+
+
+def start_late(late, worker):
+    """Holds the start of one worker until the other one has taken the steps that it may take."""
+    torch.set_num_threads(1)
+    if worker == late:
+        wait_until(lambda: call("GET", "started") == b"yes", "the other worker does not start", 30)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: get_client().partition_info("p")["made"] > 12, "no row was removed", 0.5)
+    else:
+        call("SET", "started", "yes")
+
+
+def test_another_loader_with_workers_is_refused(config):
+    stream = tq.StreamingDataset(config, 4, 4, ["row"], "p", "t", 0, True)
+    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, multiprocessing_context="fork")
+    with pytest.raises(TypeError, match="must be a StreamingDataLoader"):
+        next(iter(loader))

@@ -1,7 +1,6 @@
 """StreamingDataset in one process: micro-batches, the buffer, waiting, and the end."""
 
 import threading
-import types
 
 import pytest
 import torch
@@ -194,21 +193,6 @@ def test_a_wait_that_is_cancelled_too_late_loses_no_rows(config, monkeypatch):
     assert indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
     monkeypatch.setattr(streaming, "unless", lambda *_, **__: None)
     assert indexes(dataset(config)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
-
-
-def test_a_worker_leaves_ready_rows_to_earlier_steps(config, monkeypatch):
-    monkeypatch.setattr(streaming, "get_worker_info", lambda: types.SimpleNamespace(id=1, num_workers=2))
-    put(range(4))
-    had = []
-    thread = in_thread(lambda: had.append(next(iter(dataset(config, should_check_consumption_status=False)))[1]))
-    waiting()
-    assert get_client().fetch(["row"], 4, "p", "t", rank=0, step=0).metadata.global_indexes == [0, 1, 2, 3]
-    tq.kv_clear(keys=["0"], partition_id="p")
-    put(range(4, 8))
-    thread.join(20)
-    assert had[0].global_indexes == [4, 5, 6, 7]
-    # A worker that starts when rows of an earlier step were removed.
-    assert next(iter(dataset(config)))[1].global_indexes == [4, 5, 6, 7]
 
 
 def test_rows_removed_before_another_member_of_the_rank_had_them_are_an_error(config):
