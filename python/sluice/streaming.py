@@ -18,6 +18,7 @@ advance, must stay closer together than that. A single process asks for each ste
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -191,9 +192,12 @@ class StreamingDataset(IterableDataset[Batch]):
     def _of_worker(self, this_pass: int) -> Iterator[Batch]:
         worker, client = get_worker_info(), self._client()
         assert worker is not None
-        if self._passes is None:
-            raise TypeError("a loader of a StreamingDataset with workers must be a StreamingDataLoader: it orders their steps")
         stream = _Stream(self.partition_id, self._stream.step + worker.id)
+        if self._passes is None:  # another DataLoader: each worker takes its steps as they come
+            loader = os.getppid()
+            while (batch := self._next(client, stream, worker.num_workers, lambda: os.getppid() != loader)) is not None:
+                yield batch
+            return
         turns = self._passes.worker(this_pass, worker.id)
         while turns.wait():
             batch = self._next(client, stream, worker.num_workers, turns.left)

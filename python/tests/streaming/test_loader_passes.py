@@ -138,8 +138,9 @@ def start_late(late, worker):
         call("SET", "started", "yes")
 
 
-def test_another_loader_with_workers_is_refused(config):
+def test_another_loader_with_workers_gets_each_batch_once(config):
+    put(range(24))
     stream = tq.StreamingDataset(config, 4, 4, ["row"], "p", "t", 0, True)
-    loader = torch.utils.data.DataLoader(stream, batch_size=None, num_workers=1, multiprocessing_context="fork")
-    with pytest.raises(TypeError, match="must be a StreamingDataLoader"):
-        next(iter(loader))
+    options = {"num_workers": 2, "multiprocessing_context": "fork", "collate_fn": lambda batch: batch}
+    loader = torch.utils.data.DataLoader(stream, batch_size=None, **options)
+    assert sorted(row for data, _ in loader for row in data["row"].tolist()) == list(range(24))
