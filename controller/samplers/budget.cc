@@ -64,7 +64,7 @@ class Budget final : public Sampler {
     const bool each_row = choice_.size == 1 && choice_.by.empty();
     const std::int64_t units = each_row ? rows : groups_->Possible();
     if (units == groups_->Count()) {
-      return Available();  // all that can be had is here
+      return Available();  // nothing else can become available
     }
     return units < choice_.ranks ? 0 : units * choice_.size;
   }
