@@ -161,7 +161,7 @@ def _jagged(flat: torch.Tensor, shapes: npt.NDArray[np.int64], dim: int) -> torc
     if dim == 0:
         values = flat.reshape(int(lengths.sum()), *shapes[0, 1:].tolist())
     else:
-        parts = flat.split(shapes.prod(axis=1).tolist())
+        parts = torch.tensor_split(flat, shapes.prod(axis=1).cumsum()[:-1].tolist())
         values = torch.cat([part.reshape(shape) for part, shape in zip(parts, shapes.tolist(), strict=True)], dim)
     least, most = int(lengths.min()), int(lengths.max())
     return torch.nested.nested_tensor_from_jagged(values, offsets, jagged_dim=dim + 1, min_seqlen=least, max_seqlen=most)

@@ -17,7 +17,13 @@ from sluice.client import Status
 from sluice.compat import _job
 from sluice.compat._metadata import BatchMeta
 from sluice.compat._mixed import put_fitting, unmixed
-from sluice.compat._samplers import GRPOGroupNSampler, SequentialSampler, on_server
+from sluice.compat._samplers import (
+    GRPOGroupNSampler,
+    RankAwareSampler,
+    SeqlenBalancedSampler,
+    SequentialSampler,
+    on_server,
+)
 from sluice.compat._tags import given, stored
 from sluice.errors import RequestError
 from sluice.fetching import Fetched
@@ -25,8 +31,6 @@ from sluice.rows import listing
 from sluice.samplers import Choice, Word
 from sluice.session import Session
 from sluice.values import Layout, Rows, field_rows
-
-_KNOWN = {"dp_rank", "batch_index", "sampler"}
 
 
 class StorageKeyNotFoundError(RequestError, KeyError):
@@ -169,23 +173,31 @@ class TransferQueueClient(client.TransferQueueClient):
         return [key_of.get(row) for row in rows]
 
     def kv_list(self, partition_id: str | None = None, **options: Any) -> dict[str, dict[str, dict[str, Any]]]:
-        """Returns {partition: {key: tag}}. The tags are as they were given."""
+        """Returns {partition: {key: tag}}. A partition that does not exist is left out (in Sluice: empty)."""
         listed, allow_pickle = super().kv_list(partition_id, **options), self._allow_pickle
+        if partition_id is not None and not listed[partition_id] and partition_id not in self.get_partition_list():
+            return {}
         return {name: {key: given(tag, allow_pickle) for key, tag in rows.items()} for name, rows in listed.items()}
 
     def _sampling(self, config: dict[str, Any], partition: str) -> dict[str, Any]:
         """Returns the sampling_config that Sluice takes."""
         sampler = self._sampler(config.get("sampler"), partition)
-        stepped = config.get("dp_rank") is not None and config.get("batch_index") is not None
-        if type(sampler) is SequentialSampler:
-            config = {}
-        elif on_server(sampler) is not sampler:
-            unknown = sorted(config.keys() - _KNOWN)
-            if unknown:
-                warnings.warn(f"ignored names in sampling_config: {', '.join(unknown)}", stacklevel=4)
-            config = {name: config[name] for name in _KNOWN & config.keys() if stepped}
-        local = type(sampler) is GRPOGroupNSampler and not stepped and sampler.by is None
-        return config | {"sampler": sampler if local else on_server(sampler)}
+        served = on_server(sampler)
+        if served is sampler:  # of Sluice, or your own
+            return config
+        unknown = sorted(config.keys() - {"dp_rank", "batch_index", "sampler"})
+        if unknown:
+            warnings.warn(f"ignored names in sampling_config: {', '.join(unknown)}", stacklevel=4)
+        step = {name: config[name] for name in ("dp_rank", "batch_index") if config.get(name) is not None}
+        if isinstance(sampler, SeqlenBalancedSampler):
+            step = {"dp_rank": 0, "batch_index": 0} | step
+        if len(step) < 2 or isinstance(sampler, SequentialSampler):
+            step = {}
+            if isinstance(sampler, RankAwareSampler):
+                served = on_server(SequentialSampler())
+            elif isinstance(sampler, GRPOGroupNSampler) and sampler.by is None:
+                served = sampler
+        return {"sampler": served, **step}
 
     def _server_sampler(self, choice: Choice | None, partition: str) -> list[Word]:
         return super()._server_sampler(on_server(self._sampler(choice, partition)), partition)
