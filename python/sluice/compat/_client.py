@@ -202,16 +202,13 @@ class TransferQueueClient(client.TransferQueueClient):
     def _server_sampler(self, choice: Choice | None, partition: str) -> list[Word]:
         return super()._server_sampler(on_server(self._sampler(choice, partition)), partition)
 
-    async_get_meta = async_variant(get_meta)
-    async_put = async_variant(put)  # type: ignore[assignment]
-    async_get_data = async_variant(get_data)  # type: ignore[assignment]
-    async_set_custom_meta = async_variant(set_custom_meta)
-    async_fetch = async_variant(fetch)  # type: ignore[assignment]
-    async_get_production_status = async_variant(get_production_status)
-    async_reset_consumption = async_variant(reset_consumption)
-    async_kv_retrieve_meta = async_variant(kv_retrieve_meta)
-    async_kv_retrieve_keys = async_variant(kv_retrieve_keys)  # type: ignore[assignment]
-    async_kv_list = async_variant(kv_list)  # type: ignore[assignment]
+
+_REPLACED = (
+    *("get_meta", "put", "get_data", "set_custom_meta", "fetch", "get_production_status", "reset_consumption"),
+    *("kv_retrieve_meta", "kv_retrieve_keys", "kv_list"),
+)
+for _name in _REPLACED:
+    setattr(TransferQueueClient, f"async_{_name}", async_variant(getattr(TransferQueueClient, _name)))
 
 
 def get_client() -> TransferQueueClient:

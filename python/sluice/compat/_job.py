@@ -50,7 +50,8 @@ def init(conf: Any = None) -> Config:
     """
     global _joined, _told
     named, mine = _named(conf)
-    wire = strict.init(named) and strict.current().wire
+    strict.init(named)
+    wire = strict.current().wire
     text = json.dumps(_told_form({"sampler": "SequentialSampler", "polling_mode": False} | mine))
     if wire.call("SET", _KEY, text, "NX") is not None:
         _told = text

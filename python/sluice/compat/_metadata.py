@@ -14,7 +14,7 @@ from sluice.compat._tags import given
 class KVBatchMeta(metadata.KVBatchMeta):
     """As sluice.KVBatchMeta, except for the following methods."""
 
-    __hash__ = None  # type: ignore[assignment]  # a batch is mutable
+    __hash__ = None
 
     def select_keys(self, keys_to_select: Sequence[str]) -> KVBatchMeta:
         """Returns a batch of these keys. Raises RuntimeError (in Sluice: ValueError) for an unknown key."""
@@ -48,7 +48,7 @@ class KVBatchMeta(metadata.KVBatchMeta):
 class BatchMeta(metadata.BatchMeta):
     """As sluice.BatchMeta, except for the following methods."""
 
-    __hash__ = None  # type: ignore[assignment]  # a batch is mutable
+    __hash__ = None
 
     @classmethod
     def of(cls, batch: metadata.BatchMeta, allow_pickle: bool) -> BatchMeta:

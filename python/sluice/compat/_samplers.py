@@ -17,7 +17,7 @@ from sluice.samplers import BaseSampler, Rows
 class _Lenient(samplers.SequentialSampler):
     """A step that was sampled before has its rows, whatever the batch_size is. No rows are sampled for a batch_size of 0."""
 
-    def sample(  # type: ignore[override]  # more positions, as in TransferQueue
+    def sample(
         self, ready_indexes: Rows, batch_size: int, task_name: str = "", partition_id: str = "", *_: Any, **kwargs: Any
     ) -> tuple[Rows, Rows]:
         """As in Sluice, but without the errors for a batch_size of 0, for another batch_size, and for half a step."""
@@ -35,7 +35,7 @@ class _Lenient(samplers.SequentialSampler):
 class SequentialSampler(samplers.SequentialSampler):
     """Takes the first rows by index."""
 
-    def sample(self, ready_indexes: Rows, batch_size: int, *_: Any, **__: Any) -> tuple[Rows, Rows]:  # type: ignore[override]
+    def sample(self, ready_indexes: Rows, batch_size: int, *_: Any, **__: Any) -> tuple[Rows, Rows]:
         """Returns up to batch_size rows, twice (in Sluice: batch_size rows or none). Steps are not remembered."""
         return list(ready_indexes[:batch_size]), list(ready_indexes[:batch_size])
 
@@ -80,7 +80,7 @@ class GRPOGroupNSampler(_Lenient, samplers.GRPOGroupNSampler):
 class SeqlenBalancedSampler(GRPOGroupNSampler, samplers.SeqlenBalancedSampler):
     """Takes runs of n consecutive rows for all ranks. Without dp_rank and batch_index, both are 0."""
 
-    def sample(  # type: ignore[override]
+    def sample(
         self, ready_indexes: Rows, batch_size: int, task_name: str = "", partition_id: str = "", *_: Any, **kwargs: Any
     ) -> tuple[Rows, Rows]:
         """Returns the share of a rank, twice: other ranks consume their shares themselves (in Sluice: the first consumes all).

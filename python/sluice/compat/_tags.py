@@ -25,7 +25,11 @@ _JSON, _PICKLE = "sluice.json", "sluice.pickle"
 
 def stored(tags: Sequence[Mapping[str, Any] | None] | None, allow_pickle: bool) -> list[dict[str, Any]] | None:
     """Returns tags as they are stored. Raises ValueError for a value that is not JSON, if pickles are not allowed."""
-    return None if tags is None else [{name: _stored(name, tag[name], allow_pickle) for name in tag or {}} for tag in tags]
+    return (
+        None
+        if tags is None
+        else [{name: _stored(name, value, allow_pickle) for name, value in (tag or {}).items()} for tag in tags]
+    )
 
 
 def given(tag: Mapping[str, Any], allow_pickle: bool) -> dict[str, Any]:
