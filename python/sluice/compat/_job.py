@@ -48,21 +48,26 @@ def init(conf: Any = None) -> Config:
 
     Errors: ValueError for an unknown sampler; as sluice.init().
     """
+    return _join(conf, tell=True).config
+
+
+def _join(conf: Any, *, tell: bool) -> Session:
+    """Connects this process and gives its session the settings of the job. `tell`: writes them if the job has none."""
     global _joined, _told
     named, mine = _named(conf)
     strict.init(named)
     wire = strict.current().wire
     text = json.dumps(_told_form({"sampler": "SequentialSampler", "polling_mode": False} | mine))
-    if wire.call("SET", _KEY, text, "NX") is not None:
+    if tell and wire.call("SET", _KEY, text, "NX") is not None:
         _told = text
-    there = str(wire.call("GET", _KEY) or text.encode(), "utf-8")
+    there = str(wire.call("GET", _KEY, repeat=True) or text.encode(), "utf-8")
     if mine and there != text:
-        warnings.warn(f"the job has other settings already; ignored: {', '.join(mine)}", stacklevel=2)
+        warnings.warn(f"the job has other settings already; ignored: {', '.join(mine)}", stacklevel=3)
     settings = json.loads(there)
     sampler = _read_sampler(settings["sampler"], strict.current().config.allow_pickle, mine.get("sampler"))
-    config = strict.init({"sampler": sampler, "polling_mode": settings["polling_mode"]})
+    strict.init({"sampler": sampler, "polling_mode": settings["polling_mode"]})
     _joined = strict.current()
-    return config
+    return _joined
 
 
 def close() -> None:
@@ -82,10 +87,7 @@ def close() -> None:
 def session() -> Session:
     """Returns the session of this process, with the settings of the job. Attaches to a running server without init()."""
     now = strict.current()
-    if now is not _joined:
-        init()
-        now = strict.current()
-    return now
+    return now if now is _joined else _join(None, tell=False)
 
 
 def configured(conf: Any) -> Config:
@@ -130,7 +132,7 @@ def _named(conf: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     if limits.get("total_storage_size") is not None:
         ignored.append(f"backend.{_BACKEND}.total_storage_size: the server has maxmemory, a partition max_rows")
     if ignored:
-        warnings.warn(f"ignored settings: {', '.join(ignored)}", stacklevel=3)
+        warnings.warn(f"ignored settings: {', '.join(ignored)}", stacklevel=4)
     if metrics.get("enabled"):
         named["server"] = {"metrics-port": metrics.get("port") or _free_port(), **dict(named.get("server") or {})}
     if os.environ.get("SLUICE_ALLOW_PICKLE") == "1":

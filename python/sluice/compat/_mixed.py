@@ -19,7 +19,7 @@ from tensordict import NonTensorStack, TensorDict
 from sluice._link import Arg
 from sluice.columns import decode_rows, encode
 from sluice.errors import RequestError
-from sluice.rows import from_json
+from sluice.rows import checked, from_json
 from sluice.session import Session
 from sluice.values import DTYPES, Rows, joined
 from sluice.wire import Wire, packed
@@ -42,7 +42,8 @@ def put_fitting(session: Session, partitions: Sequence[str], values: dict[str, R
 def fitting(session: Session, partition: str, values: Mapping[str, Rows]) -> dict[str, Rows]:
     """Returns the rows in the dtypes of their fields. Changes fields that do not fit the rows."""
     [described] = session.wire.pipeline(["KV.FIELDS", partition], repeat=True)
-    there = {} if isinstance(described, RequestError) else {str(each[0], "utf-8"): str(each[1], "ascii") for each in described}
+    missing = isinstance(described, RequestError) and described.code == "NOPARTITION"
+    there = {} if missing else {str(entry[0], "utf-8"): str(entry[1], "ascii") for entry in checked(described)}
     fitted = {}
     for name, rows in values.items():
         mine = _dtype(rows)

@@ -67,6 +67,12 @@ def test_a_process_without_init_has_the_settings_of_the_job(sluice_url, process,
     assert process.do("__import__('sluice.compat').compat.get_client()._session.config.polling_mode")
 
 
+def test_a_process_without_init_does_not_decide_for_the_job(sluice_url, process):
+    process.do(f"__import__('os').environ.update(SLUICE_URL={sluice_url!r})")
+    assert process.do("__import__('sluice.compat').compat.kv_list()") == "{}"
+    assert tq.init({"url": sluice_url, "polling_mode": True}).polling_mode
+
+
 def test_the_settings_end_with_the_process_that_told_them(sluice_url):
     tq.init({"url": sluice_url, "polling_mode": True})
     tq.close()
