@@ -1,4 +1,4 @@
-"""Runs operations on TransferQueue: its SimpleStorage on Ray. Started by test_transferqueue.py, in TransferQueue's environment."""
+"""Runs calls on TransferQueue, with its SimpleStorage on Ray. Started by test_transferqueue.py, in another environment."""
 
 import logging
 import os
@@ -15,7 +15,7 @@ def main(address):
     import ray
     import transfer_queue
     from omegaconf import OmegaConf
-    from operations import Calls
+    from tq_calls import Calls
 
     logging.disable(logging.WARNING)
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=80 << 20)

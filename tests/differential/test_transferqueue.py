@@ -7,21 +7,17 @@ operations leave out what docs/transferqueue.md lists as different, such as the 
 import os
 import pathlib
 import subprocess
-import sys
 from multiprocessing.connection import Listener
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from live_server import Server
+from tq_calls import FIELDS, PARTITIONS, Calls
+
+import sluice.compat
 
 FOLDER = pathlib.Path(__file__).parent
-sys.path[:0] = [str(FOLDER), str(FOLDER.parents[1] / "python"), str(FOLDER.parents[1] / "tests/support")]
-
-from live_server import Server  # noqa: E402
-from operations import FIELDS, PARTITIONS, Calls  # noqa: E402
-
-import sluice.compat  # noqa: E402
-
 KEYS = st.lists(st.sampled_from("abcde"), min_size=1, max_size=4, unique=True)
 PARTITION = st.sampled_from(PARTITIONS)
 SOME_FIELDS = st.lists(st.sampled_from(FIELDS), min_size=1, max_size=3, unique=True)

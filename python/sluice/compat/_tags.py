@@ -6,7 +6,8 @@ replaces dicts. So these values are stored as a list of a mark and the value:
     None, a dict, a list that begins with a mark    ["sluice.json", the value]
     what JSON cannot represent                      ["sluice.pickle", base64]   if pickles are allowed
 
-All other values are stored as they are, so WHERE and BY work on them. NumPy numbers are read as Python's.
+All other values are stored as they are, so WHERE and BY work on them. NumPy numbers are read as Python's,
+and tuples as lists.
 """
 
 from __future__ import annotations
@@ -41,8 +42,7 @@ def _stored(name: str, value: Any, allow_pickle: bool) -> Any:
     if type(value) in (bool, int, str) or (type(value) is float and math.isfinite(value)):
         return value
     try:
-        # A tuple is JSON only if it may come back as a list. A pickle keeps it.
-        plain = json.loads(json_text(value, exact=allow_pickle))
+        plain = json.loads(json_text(value, exact=False))
     except NotJson as error:
         if not allow_pickle:
             raise ValueError(f"the value of tag '{name}' is not JSON{error}; allow_pickle allows pickles") from None

@@ -81,14 +81,14 @@ def test_cleared_rows_raise_storage_key_not_found(tq, client):
 
 def test_tags_of_a_batch_are_read_as_they_were_put(tq, client):
     batch = client.get_meta([], 2, "p", mode="insert")
-    batch.update_custom_meta([{"steps": None}, {"t": (1,)}])
+    batch.update_custom_meta([{"steps": None}, {"t": [1]}])
     client.put(TensorDict({"x": torch.zeros(2)}, [2]), batch)
-    assert batch.custom_meta == [{"steps": None}, {"t": (1,)}] and batch.is_ready
+    assert batch.custom_meta == [{"steps": None}, {"t": [1]}] and batch.is_ready
     batch.update_custom_meta([{"steps": 3}, {}])
     client.set_custom_meta(batch)
     read = client.get_meta(["x"], 2, "p", task_name="t")
-    assert read.custom_meta == [{"steps": 3}, {"t": (1,)}]
-    assert client.kv_list("p") == {"p": {"0": {"steps": 3}, "1": {"t": (1,)}}} and client.kv_list("q") == {}
+    assert read.custom_meta == [{"steps": 3}, {"t": [1]}]
+    assert client.kv_list("p") == {"p": {"0": {"steps": 3}, "1": {"t": [1]}}} and client.kv_list("q") == {}
 
 
 def test_production_status_has_a_column_per_field(tq, client):

@@ -85,7 +85,7 @@ def test_tags_take_numpy_numbers_and_objects(tq):
     tag = {"n": np.int64(3), "f": np.float32(0.5), "t": (1, 2), "s": {1}, "nan": float("inf"), "array": np.arange(2)}
     tq.kv_put("a", "p", tag=tag)
     read = tq.kv_list("p")["p"]["a"]
-    assert read["array"].tolist() == [0, 1] and read["t"] == (1, 2) and read["s"] == {1} and read["nan"] == float("inf")
+    assert read["array"].tolist() == [0, 1] and read["t"] == [1, 2] and read["s"] == {1} and read["nan"] == float("inf")
     assert (read["n"], read["f"]) == (3, 0.5) and type(read["n"]) is int
 
 
