@@ -38,7 +38,8 @@ def plain(value):
     if type(value).__name__ == "KVBatchMeta":
         return list(value.keys), value.tags, value.partition_id, None if value.fields is None else sorted(value.fields)
     if type(value).__name__ == "BatchMeta":
-        return value.size, sorted(value.field_names), value.is_ready, value.get_all_custom_meta()
+        # TransferQueue's batches without rows have the fields of some of the rows.
+        return value.size, sorted(value.field_names) if value.size else [], value.is_ready, value.get_all_custom_meta()
     return value
 
 
@@ -104,12 +105,27 @@ class Calls:
             return None
         return self.client.put(TensorDict({field: column(field, numbers)}, batch_size=[len(keys)]), batch)
 
-    def fetch(self, partition, fields, count, task):
-        batch = self.client.get_meta(list(fields), count, partition, task_name=task)
-        return sorted(self.client.kv_retrieve_keys(batch.global_indexes, partition)) if batch.size else []
+    def fetch(self, partition, fields, task):
+        """Takes all rows, one by one: TransferQueue uses indexes again, so its order differs."""
+        keys = []
+        while (batch := self.client.get_meta(list(fields), 1, partition, task_name=task)).size:
+            keys += self.client.kv_retrieve_keys(batch.global_indexes, partition)
+        return sorted(keys)
 
     def reset(self, partition, task):
         return self.client.reset_consumption(partition, task)
+
+    def ready(self, partition, fields):
+        """Each field of each row."""
+        rows, ready = self.client.get_production_status(list(fields), partition)
+        return None if rows is None else sorted(ready.tolist())
+
+    def partitions(self):
+        return sorted(name for name, rows in self.tq.kv_list().items() if rows), sorted(self.client.get_partition_list())
+
+    def reordered(self, which, positions):
+        meta = self.metas[which % len(self.metas)].select_keys(self.metas[which % len(self.metas)].keys) if self.metas else None
+        return meta and (meta.reorder(positions[: len(meta)]), plain(meta))
 
     def consumed(self, partition, task):
         _, ones = self.client.get_consumption_status(task, partition)

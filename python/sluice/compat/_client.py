@@ -103,7 +103,12 @@ class TransferQueueClient(client.TransferQueueClient):
         return metadata
 
     def get_data(self, metadata: strict.BatchMeta, *, layout: Layout = "jagged", **options: Any) -> TensorDict:
-        """As in Sluice, but jagged, as kv_batch_get. Raises StorageKeyNotFoundError for rows that were cleared."""
+        """As in Sluice, but jagged, as kv_batch_get; without fields, of batch_size [0] (in Sluice: [n]).
+
+        Raises StorageKeyNotFoundError for rows that were cleared.
+        """
+        if not metadata.field_schema:
+            return TensorDict({}, batch_size=[0])
         try:
             return unmixed(super().get_data(metadata, layout=layout, **options))
         except RequestError as error:
