@@ -36,7 +36,8 @@ def plain(value):
     if isinstance(value, NonTensorStack):
         return "objects", value.tolist()
     if type(value).__name__ == "KVBatchMeta":
-        return list(value.keys), value.tags, value.partition_id, None if value.fields is None else sorted(value.fields)
+        partition = value.partition_id and value.partition_id.split("-")[0]
+        return list(value.keys), value.tags, partition, None if value.fields is None else sorted(value.fields)
     if type(value).__name__ == "BatchMeta":
         # TransferQueue's batches without rows have the fields of some of the rows.
         return value.size, sorted(value.field_names) if value.size else [], value.is_ready, value.get_all_custom_meta()
@@ -50,19 +51,23 @@ class Calls:
         self.tq = tq
         self.client = tq.get_client()
         self.metas = []  # of the puts of this run
+        self.run = 0
 
     def do(self, name, arguments):
-        """Returns the result of a call, or "error"."""
+        """Returns the result of a call, or "error". Partitions have names of their own in each run."""
+        arguments = [f"{each}-{self.run}" if each in PARTITIONS else each for each in arguments]
         try:
             return plain(getattr(self, name)(*arguments))
         except Exception as error:
             self.last_error = error
             return "error"
 
-    def clear_all(self):
+    def next_run(self):
+        """TransferQueue may make a partition again just after it was cleared. So no run uses the names of another."""
         for name in self.client.get_partition_list():
             self.client.clear_partition(name)
         self.metas = []
+        self.run += 1
 
     def put(self, keys, partition, fields, numbers, tags):
         data = TensorDict({name: column(name, numbers) for name in fields}, batch_size=[len(keys)]) if fields else None
@@ -83,7 +88,8 @@ class Calls:
         return self.tq.kv_batch_get_by_meta(self.metas[which % len(self.metas)], fields) if self.metas else None
 
     def list(self, partition):
-        return self.tq.kv_list(partition)
+        listed = self.tq.kv_list(partition)
+        return {name.split("-")[0]: rows for name, rows in listed.items() if name.endswith(f"-{self.run}")}
 
     def clear(self, keys, partition):
         return self.tq.kv_clear(keys=keys, partition_id=partition)
@@ -115,17 +121,18 @@ class Calls:
     def reset(self, partition, task):
         return self.client.reset_consumption(partition, task)
 
-    def ready(self, partition, fields):
-        """Each field of each row."""
-        rows, ready = self.client.get_production_status(list(fields), partition)
-        return None if rows is None else sorted(ready.tolist())
+    def ready(self, partition, field):
+        """TransferQueue also returns None for a field that no row ever had."""
+        rows, ready = self.client.get_production_status([field], partition)
+        return None if rows is None or not ready.any() else sorted(ready.tolist())
 
-    def partitions(self):
-        return sorted(name for name, rows in self.tq.kv_list().items() if rows), sorted(self.client.get_partition_list())
-
-    def reordered(self, which, positions):
-        meta = self.metas[which % len(self.metas)].select_keys(self.metas[which % len(self.metas)].keys) if self.metas else None
-        return meta and (meta.reorder(positions[: len(meta)]), plain(meta))
+    def reordered(self, which, order, from_the_end):
+        if not self.metas:
+            return None
+        meta = self.tq.KVBatchMeta.concat([self.metas[which % len(self.metas)]])
+        positions = [i for i in order if i < len(meta)]
+        meta.reorder([i - len(meta) for i in positions] if from_the_end else positions)
+        return meta
 
     def consumed(self, partition, task):
         _, ones = self.client.get_consumption_status(task, partition)
