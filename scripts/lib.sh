@@ -4,7 +4,7 @@
 #   need_packages PKG...   installs these Debian packages if they are missing
 #   need_build             installs all that a build needs: packages and .venv (CMake finds libtorch in it)
 #   need_tests, need_check install what scripts/test (need_clients, too) and scripts/check need in addition
-#   need_transferqueue     installs TransferQueue for the comparison of scripts/bench python
+#   need_transferqueue     installs TransferQueue for the comparisons of scripts/bench python and scripts/check
 #   need_clients           the Redis clients of tests/clients/: Debian's, Node's and Python's packages
 #   build PRESET TARGET..  configures and builds; without a target, everything
 #   begin_parts, part, junit_file, closing_line     tests in parts, and the closing line
@@ -176,7 +176,7 @@ need_venv() {
     "Making .venv (Python for demo and tests; libtorch for the server, several 100 MB)"
 }
 
-# The packages for scripts/bench python have their own environment: they include Ray.
+# The packages for scripts/bench python and tests/differential have their own environment: they include Ray.
 transferqueue_venv=$root/.venv-transferqueue
 need_transferqueue() {
   fill_venv "$transferqueue_venv" "$root/tests/bench/python_batch/transferqueue.txt" \

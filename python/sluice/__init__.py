@@ -44,6 +44,7 @@ from sluice.samplers import (
     SeqlenBalancedSampler,
     SequentialSampler,
     ServerSampler,
+    TokenBudgetSampler,
 )
 from sluice.session import Config, close, init
 from sluice.streaming import StreamingDataset
@@ -69,6 +70,7 @@ __all__ = [
     "SluiceError",
     "StreamingDataLoader",
     "StreamingDataset",
+    "TokenBudgetSampler",
     "TransferQueueClient",
     "Unconfirmed",
     "async_kv_batch_get",

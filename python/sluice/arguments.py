@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import torch
 
 from sluice._link import Arg
 from sluice.errors import RequestError
-from sluice.values import Fields, NotJson, Rows, columns_of, json_text, rows_of_value
+from sluice.values import Fields, Layout, NotJson, Rows, columns_of, json_text, rows_of_value
 from sluice.wire import Wire, lines
 
 Tag = Mapping[str, Any]
@@ -63,8 +63,12 @@ def selection(match: str | None, where: Where, select_fields: Sequence[str] | st
     return [*words, *where_words(where), *fields]
 
 
-def padding(pad: Pad | None) -> list[Arg]:
-    """Returns PAD."""
+def padding(pad: Pad | None, layout: Layout = "auto") -> list[Arg]:
+    """Returns PAD. Raises ValueError for an unknown layout, and for "jagged" together with `pad`."""
+    if layout not in get_args(Layout):
+        raise ValueError(f"layout must be one of {', '.join(get_args(Layout))}, got {layout!r}")
+    if pad is not None and layout == "jagged":
+        raise ValueError("pad returns dense tensors, so it cannot be combined with layout 'jagged'")
     return [] if pad is None else ["PAD", *pad]
 
 

@@ -58,7 +58,7 @@ from sluice.rows import (
 )
 from sluice.samplers import BaseSampler, server_arguments
 from sluice.session import current
-from sluice.values import Rows, field_rows, some_rows
+from sluice.values import Layout, Rows, field_rows, some_rows
 from sluice.wire import lines, unpacked
 
 Status = tuple[torch.Tensor | None, torch.Tensor | None]
@@ -150,24 +150,25 @@ class TransferQueueClient(Fetching):
         metadata.production_status = np.ones(rows, np.int8)
         return metadata
 
-    def get_data(self, metadata: BatchMeta, *, dedup: bool = False, pad: Pad | None = None) -> TensorDict:
+    def get_data(
+        self, metadata: BatchMeta, *, dedup: bool = False, pad: Pad | None = None, layout: Layout = "auto"
+    ) -> TensorDict:
         """Reads the fields and rows of the metadata: a TensorDict [n] in its order. Values and options are as in kv_batch_get.
 
         Raises ValueError for a row that does not exist, and for a field that is not ready; the text names them.
         """
         if not metadata.size or not metadata.field_schema:
             return TensorDict({}, batch_size=[metadata.size])
-        session = self._session
         parts = positions_by_partition(metadata)
         fields = list(metadata.field_schema)
-        words = ["FIELDS", *listed("fields", fields), *padding(pad), *(["DICT"] if dedup else [])]
+        words = ["FIELDS", *listed("fields", fields), *padding(pad, layout), *(["DICT"] if dedup else [])]
         gets = [["KV.MGET", name, *rows_of(metadata, name, positions).words, *words] for name, positions in parts.items()]
-        replies = session.wire.pipeline(*gets, repeat=True, arrays=True)
-        data = [
-            read(session.wire, get, reply, fields, len(positions), allow_pickle=session.config.allow_pickle)
-            for get, reply, positions in zip(gets, replies, parts.values(), strict=True)
-        ]
-        return data[0] if len(data) == 1 else in_order(data, [i for positions in parts.values() for i in positions])
+        replies = self._session.wire.pipeline(*gets, repeat=True, arrays=True)
+        read_part = functools.partial(read, self._session.wire, fields=fields, allow_pickle=self._session.config.allow_pickle)
+        if len(parts) == 1:
+            return read_part(gets[0], replies[0], rows=len(metadata), layout=layout)
+        data = [read_part(get, reply, rows=len(rows)) for get, reply, rows in zip(gets, replies, parts.values(), strict=True)]
+        return in_order(data, [i for positions in parts.values() for i in positions], layout)
 
     def set_custom_meta(self, metadata: BatchMeta) -> None:
         """Merges custom_meta into the tags of the rows. Raises ValueError for a row that does not exist."""
@@ -182,10 +183,9 @@ class TransferQueueClient(Fetching):
 
     def clear_partition(self, partition_id: str) -> None:
         """Removes a partition with all its rows, tasks and limits."""
-        session = self._session
-        session.wire.call("KV.CLEAR", partition_id)
-        if session.config.sampler is not None:
-            session.config.sampler.clear_cache(partition_id)
+        self._session.wire.call("KV.CLEAR", partition_id)
+        if (sampler := self._session.config.sampler) is not None:
+            sampler.clear_cache(partition_id)
 
     # --- progress
 

@@ -2,9 +2,9 @@
 
 put                      on the wire          returned as
 dense tensor [n, ...]    its dtype            the same
-nested tensor, n rows,   its dtype, ragged    jagged if rows differ only in their first dimension, else strided;
-n tensors                                     dense if all rows have the same shape. Rows of different rank (put in
-                                              separate calls) are a NonTensorStack of tensors
+nested tensor, n rows,   its dtype, ragged    jagged if rows differ in one dimension, else strided; dense if all
+n tensors                                     rows have the same shape (unless the layout is "jagged"). Rows of
+                                              different rank (put in separate calls) are a NonTensorStack of tensors
 NumPy arrays             as tensors           tensors
 n x bytes, dtype S       bytes                NonTensorStack
 n x str, None, bool,     json                 NonTensorStack. All of these have one dtype, so the rows of a field can
@@ -31,7 +31,7 @@ from tensordict import NonTensorStack, TensorDict
 
 from sluice._link import Arg
 from sluice.errors import RequestError
-from sluice.values import DTYPES, NotJson, Rows, joined, json_text, ragged
+from sluice.values import DTYPES, Layout, NotJson, Rows, joined, json_text, laid_out
 from sluice.wire import packed, unpacked
 
 Blob: TypeAlias = "bytes | npt.NDArray[np.uint8]"
@@ -175,13 +175,14 @@ def _distinct(dtype: str, shape: npt.NDArray[np.int64] | tuple[int, ...], data: 
 # --- decoding
 
 
-def decode(reply: Sequence[Any], rows: int, *, allow_pickle: bool) -> TensorDict:
+def decode(reply: Sequence[Any], rows: int, *, allow_pickle: bool, layout: Layout = "auto") -> TensorDict:
     """Returns the TensorDict [rows] of a reply of KV.MGET in the format `columns`, with or without DICT.
 
     Tensors are writable and share memory with nothing else. A row that was sent once (DICT) is copied to each of its
     positions.
 
-    Errors: ValueError for a pickle if `allow_pickle` is False; the text names the field.
+    Errors: ValueError for a pickle if `allow_pickle` is False, and for rows that the layout does not allow; the text
+    names the field.
     """
     fields: dict[str, Any] = {}
     for name, dtype, shape, shapes, data, *positions in reply:
@@ -189,7 +190,7 @@ def decode(reply: Sequence[Any], rows: int, *, allow_pickle: bool) -> TensorDict
         at = unpacked(positions[0]) if positions else None
         each = None if -1 not in shape else unpacked(shapes).reshape(-1, len(shape) - 1)  # PAD sends shapes of dense fields, too
         if dtype in DTYPES:
-            fields[name] = _tensor(_as_tensor(data, DTYPES[dtype]), shape, each, at)
+            fields[name] = _tensor(name, _as_tensor(data, DTYPES[dtype]), shape, each, at, layout)
         else:
             cells = _cells(data, each)
             values = [_READ_CELL[dtype](name, cell, allow_pickle) for cell in cells]
@@ -206,21 +207,24 @@ def _as_tensor(data: Blob, dtype: torch.dtype) -> torch.Tensor:
 
 
 def _tensor(
-    flat: torch.Tensor, shape: list[int], shapes: npt.NDArray[np.int64] | None, at: npt.NDArray[np.int64] | None
+    name: str,
+    flat: torch.Tensor,
+    shape: list[int],
+    shapes: npt.NDArray[np.int64] | None,
+    at: npt.NDArray[np.int64] | None,
+    layout: Layout,
 ) -> torch.Tensor:
     if shapes is None:
-        dense = flat.reshape(shape)
-        return dense if at is None else dense[torch.from_numpy(at)]
+        dense = flat.reshape(shape) if at is None else flat.reshape(shape)[torch.from_numpy(at)]
+        return dense if layout != "jagged" else laid_out(name, dense.reshape(-1), np.tile(shape[1:], (len(dense), 1)), layout)
     if at is not None:
         ends = shapes.prod(axis=1).cumsum().tolist()
         parts = [flat[begin:end] for begin, end in zip([0, *ends], ends, strict=False)]
         flat, shapes = torch.cat([parts[i] for i in at.tolist()]), shapes[at]
-    if (shapes == shapes[0]).all():
-        return flat.reshape(len(shapes), *shapes[0].tolist())
-    return ragged(flat, shapes)
+    return laid_out(name, flat, shapes, layout)
 
 
-def decode_rows(reply: Sequence[Any], fields: Sequence[str] | None, *, allow_pickle: bool) -> TensorDict:
+def decode_rows(reply: Sequence[Any], fields: Sequence[str] | None, *, allow_pickle: bool, layout: Layout = "auto") -> TensorDict:
     """Returns the TensorDict of a reply in the format `rows`: the way to read rows of different rank.
 
     `fields`: the fields to return; None means those that all rows have, sorted by name. Errors: RequestError for a row
@@ -235,7 +239,8 @@ def decode_rows(reply: Sequence[Any], fields: Sequence[str] | None, *, allow_pic
         dtype = str(each[0][name][0], "ascii")
         cells = [row[name] for row in each]
         if dtype in DTYPES:
-            columns[name] = joined([_as_tensor(data, DTYPES[dtype]).reshape(shape) for _, shape, data in cells])
+            tensors = [_as_tensor(data, DTYPES[dtype]).reshape(shape) for _, shape, data in cells]
+            columns[name] = joined(name, tensors, layout)
         else:
             columns[name] = NonTensorStack(*(_READ_CELL[dtype](name, bytes(data), allow_pickle) for _, _, data in cells))
     return TensorDict(columns, batch_size=[len(reply)])

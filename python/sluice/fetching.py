@@ -21,7 +21,7 @@ from sluice.metadata import BatchMeta
 from sluice.rows import RowsOf, metadata_of, ranks_differ, read_tags, refuse_eviction, rows_of, unless_missing
 from sluice.samplers import BaseSampler, Choice, SequentialSampler, Word, make_sampler, server_arguments
 from sluice.session import Session, current
-from sluice.values import field_rows
+from sluice.values import Layout, field_rows
 from sluice.wire import unpacked
 
 P = ParamSpec("P")
@@ -129,6 +129,7 @@ class Fetching:
         keep: bool = False,
         dedup: bool = False,
         pad: Pad | None = None,
+        layout: Layout = "auto",
     ) -> Fetched | None:
         """Returns the next batch of a task with its tensors, in one round trip. Returns None if there are too few rows.
 
@@ -149,10 +150,11 @@ class Fetching:
             keep: returns rows without consuming them.
             dedup: rows that share storage are sent once.
             pad: ("left" or "right", value): ragged tensors come dense, padded with this value.
+            layout: as in kv_batch_get.
 
         Returns `end` True, without rows, if the task has consumed all announced rows.
-        Raises ValueError for your own sampler (use get_meta), for requests that the server refuses, and for pickles that
-        are not allowed; the rows are then ready again, unless they are those of a step.
+        Raises ValueError for your own sampler (use get_meta), for requests that the server refuses, and for pickles and
+        shapes that are not allowed; the rows are then ready again, unless they are those of a step.
         """
         self._announce(partition_id)
         session = self._session
@@ -176,7 +178,7 @@ class Fetching:
         )
         by_row = False
         try:
-            reply = call("columns", *padding(pad), *(["DICT"] if dedup else []))
+            reply = call("columns", *padding(pad, layout), *(["DICT"] if dedup else []))
         except RequestError as error:
             by_row = pad is None and ranks_differ(error)
             if not by_row:
@@ -189,7 +191,7 @@ class Fetching:
             return batch
         read = functools.partial(decode_rows, fields=name_list(fields)) if by_row else functools.partial(decode, rows=len(batch))
         try:
-            batch.data = read(reply[b"data"], allow_pickle=session.config.allow_pickle)
+            batch.data = read(reply[b"data"], allow_pickle=session.config.allow_pickle, layout=layout)
         except BaseException:
             if step is None and not keep:  # the rows of a step may be with other members of its rank
                 self.release(batch)

@@ -40,7 +40,7 @@ from sluice.errors import RequestError
 from sluice.metadata import KVBatchMeta
 from sluice.rows import checked, pipeline_in_parts, read, read_tags, tags_of_partitions
 from sluice.session import current
-from sluice.values import Fields, field_rows
+from sluice.values import Fields, Layout, field_rows
 from sluice.wire import Wire, lines
 
 P = ParamSpec("P")
@@ -122,6 +122,7 @@ def kv_batch_get(
     *,
     dedup: bool = False,
     pad: Pad | None = None,
+    layout: Layout = "auto",
 ) -> TensorDict:
     """Reads rows, in the order of `keys`.
 
@@ -131,31 +132,36 @@ def kv_batch_get(
         select_fields: the fields to read, in this order. The default is all fields that these rows have, sorted by name.
         dedup: rows that share storage (see `kv_batch_put`) are sent once.
         pad: ("left" or "right", value): ragged tensors come dense, padded with this value.
+        layout: how rows of tensors are joined. "auto": dense if all rows have one shape, else nested. "jagged": nested
+            also if all rows have one shape. "dense": rows of different shapes are an error (`pad` pads them).
 
     Returns:
-        A TensorDict [n]. Values are as they were put: dense if all rows have one shape (one scalar per row: [n]),
-        nested otherwise (a NonTensorStack if ranks differ); objects as NonTensorStack. Tensors are writable and share
-        memory with nothing else.
+        A TensorDict [n]. Values are as they were put, in this layout; one scalar per row is always [n]. A nested tensor
+        is jagged if the rows differ in one dimension, which is then the ragged one, else strided. Rows of different rank
+        are a NonTensorStack, and so are objects. Tensors are writable and share memory with nothing else.
 
     Raises:
-        ValueError: the partition, a key or a field does not exist, or a field is not ready in one of the rows. The text
-        names them.
+        ValueError: the partition, a key or a field does not exist, a field is not ready in one of the rows, or rows do
+        not fit the layout. The text names them.
     """
     names = [keys] if isinstance(keys, str) else list(keys)
     session = current()
     key_list = listed("keys", names)
     fields = None if select_fields is None else name_list(select_fields)
     wanted = [] if fields is None else ["FIELDS", *listed("select_fields", fields)]
-    get: list[Arg] = ["KV.MGET", partition_id, "KEYS", *key_list, *wanted, *padding(pad), *(["DICT"] if dedup else [])]
+    get: list[Arg] = ["KV.MGET", partition_id, "KEYS", *key_list, *wanted, *padding(pad, layout), *(["DICT"] if dedup else [])]
     fetches = [get, ["KV.FIELDS", partition_id]] if fields is None else [get]
     reply, *there = session.wire.pipeline(*fetches, repeat=True, arrays=True)
-    data = read(session.wire, get, reply, fields, len(names), allow_pickle=session.config.allow_pickle)
+    allow_pickle = session.config.allow_pickle
+    data = read(session.wire, get, reply, fields, len(names), allow_pickle=allow_pickle, layout=layout)
     if there:
         _refuse_gaps(session.wire, names, partition_id, {str(name) for name in data.keys()}, there[0])  # noqa: SIM118
     return data
 
 
-def kv_batch_get_by_meta(meta: KVBatchMeta, select_fields: Sequence[str] | str | None = None) -> TensorDict:
+def kv_batch_get_by_meta(
+    meta: KVBatchMeta, select_fields: Sequence[str] | str | None = None, *, layout: Layout = "auto"
+) -> TensorDict:
     """Reads the rows that a KVBatchMeta names: all of its fields, or those of `select_fields`.
 
     Returns and raises as `kv_batch_get`. Also raises ValueError for a field that the meta does not have.
@@ -166,7 +172,7 @@ def kv_batch_get_by_meta(meta: KVBatchMeta, select_fields: Sequence[str] | str |
     unknown = [name for name in fields or [] if name not in (meta.fields or [])]
     if unknown:
         raise ValueError(f"the KVBatchMeta has no fields {unknown}; it has {meta.fields}")
-    return kv_batch_get(meta.keys, meta.partition_id, fields)
+    return kv_batch_get(meta.keys, meta.partition_id, fields, layout=layout)
 
 
 def kv_list(

@@ -128,7 +128,7 @@ class KVBatchMeta:
     def _part(self, positions: Iterable[int]) -> KVBatchMeta:
         positions = list(positions)
         keys, tags = [self.keys[i] for i in positions], [self.tags[i] for i in positions]
-        return KVBatchMeta(keys, tags, self.partition_id, self.fields, self.extra_info)
+        return type(self)(keys, tags, self.partition_id, self.fields, self.extra_info)
 
 
 class BatchMeta:
@@ -277,7 +277,7 @@ class BatchMeta:
     def select_samples(self, sample_indices: Iterable[int]) -> BatchMeta:
         """Returns the rows at these positions, in this order. Raises ValueError for a position outside 0..size-1."""
         positions = positions_in(sample_indices, self.size)
-        return BatchMeta(
+        return type(self)(
             [self.global_indexes[i] for i in positions],
             [self.partition_ids[i] for i in positions],
             {name: schema_of_rows(schema, positions) for name, schema in self.field_schema.items()},

@@ -16,27 +16,34 @@ from sluice.columns import Blob, decode, decode_rows
 from sluice.errors import RequestError, ServerError
 from sluice.field_schema import Schema, Shape, field_schema
 from sluice.metadata import BatchMeta
-from sluice.values import DTYPES, joined
+from sluice.values import DTYPES, Layout, joined
 from sluice.wire import Wire, packed, unpacked
 
 _PIPELINED_MAX = 1000
 
 
 def read(
-    wire: Wire, get: Sequence[Arg], reply: Any, fields: Sequence[str] | None, rows: int, *, allow_pickle: bool
+    wire: Wire,
+    get: Sequence[Arg],
+    reply: Any,
+    fields: Sequence[str] | None,
+    rows: int,
+    *,
+    allow_pickle: bool,
+    layout: Layout = "auto",
 ) -> TensorDict:
     """Returns the TensorDict of the reply of KV.MGET. Asks again, row by row, if the ranks of rows differ.
 
     `fields`: the fields that were asked for; None means those that all rows have, sorted by name. Errors: RequestError;
-    ValueError for a pickle that is not allowed.
+    ValueError for a pickle that is not allowed, and for rows that the layout does not allow.
     """
     if ranks_differ(reply) and "PAD" not in get:
         each = wire.call(*(word for word in get if word != "DICT"), "FORMAT", "rows", repeat=True, arrays=True)
-        return decode_rows(each, fields, allow_pickle=allow_pickle)
+        return decode_rows(each, fields, allow_pickle=allow_pickle, layout=layout)
     columns = _of_rows(wire, str(get[1]), reply)
     if fields is None:
         columns.sort(key=lambda entry: entry[0])  # the order of the server differs from run to run
-    return decode(columns, rows, allow_pickle=allow_pickle)
+    return decode(columns, rows, allow_pickle=allow_pickle, layout=layout)
 
 
 def ranks_differ(reply: Any) -> bool:
@@ -44,28 +51,29 @@ def ranks_differ(reply: Any) -> bool:
     return isinstance(reply, RequestError) and reply.code == "SHAPE"
 
 
-def in_order(parts: Sequence[TensorDict], order: Sequence[int]) -> TensorDict:
+def in_order(parts: Sequence[TensorDict], order: Sequence[int], layout: Layout) -> TensorDict:
     """Joins TensorDicts with the same fields. Row i of all rows moves to position order[i].
 
-    Raises ValueError for a field with different dtypes in the parts.
+    Raises ValueError for a field with different dtypes in the parts, and for rows that the layout does not allow.
     """
     at = [0] * len(order)
     for i, position in enumerate(order):
         at[position] = i
-    columns = {name: _joined(name, [part.get(name) for part in parts], at) for name in map(str, parts[0].keys())}
+    columns = {name: _joined(name, [part.get(name) for part in parts], at, layout) for name in map(str, parts[0].keys())}
     return TensorDict(columns, batch_size=[len(order)])
 
 
-def _joined(name: str, columns: Sequence[Any], at: Sequence[int]) -> Any:
+def _joined(name: str, columns: Sequence[Any], at: Sequence[int], layout: Layout) -> Any:
     each = [row for column in columns for row in (column.unbind() if isinstance(column, torch.Tensor) else column.tolist())]
     dtypes = {row.dtype if isinstance(row, torch.Tensor) else None for row in each}
     if len(dtypes) > 1:
         raise ValueError(f"field '{name}' differs between the partitions: {sorted(map(str, dtypes))}")
     if None in dtypes:
         return NonTensorStack(*(each[i] for i in at))
-    if all(isinstance(c, torch.Tensor) and not c.is_nested for c in columns) and len({c.shape[1:] for c in columns}) == 1:
+    dense = all(isinstance(c, torch.Tensor) and not c.is_nested for c in columns) and len({c.shape[1:] for c in columns}) == 1
+    if dense and layout != "jagged":
         return torch.cat(list(columns))[list(at)]
-    return joined([each[i] for i in at])
+    return joined(name, [each[i] for i in at], layout)
 
 
 class RowsOf(NamedTuple):

@@ -245,6 +245,43 @@ class SeqlenBalancedSampler(GRPOGroupNSampler):
         return rank or 0
 
 
+class TokenBudgetSampler(SequentialSampler):
+    """Takes rows, or whole groups, by lowest index until the sum of a tag would pass a budget.
+
+    The batch_size of a call is the most rows that a rank gets. With `dp_size`, the first call of a step takes the shares
+    of all ranks, so calls need dp_rank and batch_index. With `underfill`, a batch may have less than fills the budget;
+    without, only when no more rows can come. Only the server can sample by a budget; `sample` raises ValueError.
+    """
+
+    def __init__(
+        self,
+        tokens: int,
+        weight: str = "total_lengths",
+        *,
+        dp_size: int | None = None,
+        n_samples_per_prompt: int | None = None,
+        by: str | None = None,
+        underfill: bool = False,
+    ) -> None:
+        if tokens < 1:
+            raise ValueError(f"tokens must be at least 1, got {tokens}")
+        self.tokens = tokens
+        self.weight = weight
+        self.dp_size = dp_size
+        self.n_samples_per_prompt = n_samples_per_prompt
+        self.by = by
+        self.underfill = underfill
+
+    def arguments(self) -> list[Word]:
+        """Returns the arguments of SAMPLER in TASK.FETCH."""
+        options = {"RANKS": self.dp_size, "SIZE": self.n_samples_per_prompt, "BY": self.by}
+        given: list[Word] = [word for option, value in options.items() if value is not None for word in (option, value)]
+        return ["budget", "TOKENS", self.tokens, "WEIGHT", self.weight, *given, *(["UNDERFILL"] if self.underfill else [])]
+
+    def _shares(self, _ready: Rows, _batch_size: int, _context: Mapping[str, Any]) -> list[Rows]:
+        raise ValueError("only the server can sample by a budget")
+
+
 class ServerSampler(BaseSampler):
     """A sampler of the server by its name, with its options: ServerSampler("priority", weight="score", seed=7).
 
@@ -291,7 +328,7 @@ class PerPartition(BaseSampler):
             sampler.clear_cache(partition_id)
 
 
-_SERVER_SAMPLERS = (SequentialSampler, RankAwareSampler, GRPOGroupNSampler, SeqlenBalancedSampler)
+_SERVER_SAMPLERS = (SequentialSampler, RankAwareSampler, GRPOGroupNSampler, SeqlenBalancedSampler, TokenBudgetSampler)
 
 
 def server_arguments(sampler: BaseSampler) -> list[Word] | None:

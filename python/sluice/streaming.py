@@ -34,6 +34,7 @@ from sluice.metadata import BatchMeta
 from sluice.micro_batches import micro_batches
 from sluice.samplers import BaseSampler, GRPOGroupNSampler, SequentialSampler, make_sampler, server_arguments
 from sluice.session import Config, configured, session_for
+from sluice.values import Layout
 
 if TYPE_CHECKING:
     from sluice.loader import Passes
@@ -83,6 +84,7 @@ class StreamingDataset(IterableDataset[Batch]):
             its BatchMeta, or None and an empty BatchMeta to be called again a moment later.
         process_batch_fn: cuts a batch instead of micro_batches(). It is called with the batch and micro_batch_size.
         first_step: the step at which a restarted rank continues: the number of batches that it already had.
+        layout: how rows of tensors are joined, as in kv_batch_get. A `fetch_batch_fn` decides for itself.
 
     Raises ValueError for numbers out of range, and for a batch_size that is not a multiple of the group size. Iterating
     raises the errors of TransferQueueClient.fetch, such as RequestError if a row of the step was removed before this
@@ -105,6 +107,7 @@ class StreamingDataset(IterableDataset[Batch]):
         process_batch_fn: Callable[..., Iterable[Batch]] | None = None,
         *,
         first_step: int = 0,
+        layout: Layout = "auto",
     ) -> None:
         if isinstance(data_fields, str) or not data_fields:
             raise ValueError(f"data_fields must be a list of at least one name, got {data_fields!r}")
@@ -115,6 +118,7 @@ class StreamingDataset(IterableDataset[Batch]):
         if process_batch_fn is None and micro_batch_size > batch_size:
             raise ValueError(f"micro_batch_size must be at most batch_size {batch_size}, got {micro_batch_size}")
         self.config = configured(config)
+        self.layout: Layout = layout
         self.batch_size = batch_size
         self.micro_batch_size = micro_batch_size
         self.data_fields = list(data_fields)
@@ -250,6 +254,7 @@ class StreamingDataset(IterableDataset[Batch]):
             rank=self.dp_rank,
             step=stream.step,
             wait_s=wait_s,
+            layout=self.layout,
         )
 
     def _ask_client(self, client: TransferQueueClient, stream: _Stream, left: Callable[[], bool]) -> Asked:
@@ -279,7 +284,9 @@ class StreamingDataset(IterableDataset[Batch]):
             {"dp_rank": self.dp_rank, "batch_index": stream.step},
             wait_s,
         )
-        return (client.get_data(metadata) if metadata else None), metadata if metadata is not None else BatchMeta.empty()
+        return (
+            client.get_data(metadata, layout=self.layout) if metadata else None
+        ), metadata if metadata is not None else BatchMeta.empty()
 
     def _ended(self, client: TransferQueueClient, stream: _Stream, metadata: BatchMeta) -> bool:
         """Returns whether a finite stream that returned no batch has ended."""

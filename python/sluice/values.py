@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ DTYPES = {
 Fields: TypeAlias = "TensorDictBase | Mapping[str, Any]"
 Rows: TypeAlias = "torch.Tensor | list[Any]"
 """The rows of a field: a tensor [n, ...], a nested tensor, or n tensors or Python objects."""
+Layout: TypeAlias = Literal["auto", "jagged", "dense"]
+"""How a get joins the rows of a tensor field. "auto": dense if all rows have one shape, else nested. "jagged": nested in
+any case; only one scalar per row is [n]. "dense": rows of different shapes are an error."""
 
 
 def field_rows(fields: Fields, rows: int) -> dict[str, Rows]:
@@ -167,29 +170,51 @@ def some_rows(rows: Rows, positions: Sequence[int]) -> Rows:
     return [each[i] for i in positions]
 
 
-def joined(tensors: Sequence[torch.Tensor]) -> Any:
-    """Returns the column of these rows: dense if all shapes are equal, jagged if they differ in the first dimension only.
+def joined(name: str, tensors: Sequence[torch.Tensor], layout: Layout = "auto") -> Any:
+    """Returns the column of these rows, as laid_out() does; a NonTensorStack of the tensors if their ranks differ.
 
-    Otherwise strided; a NonTensorStack of the tensors if their ranks differ. Requires one dtype.
+    Requires one dtype. Raises ValueError if the layout is "dense", and rows differ in shape.
     """
-    first = tensors[0].shape
-    if all(row.shape == first for row in tensors):
-        return torch.stack(list(tensors))
-    if any(row.dim() != len(first) for row in tensors):
+    if any(row.dim() != tensors[0].dim() for row in tensors):
+        if layout == "dense":
+            raise _not_dense(name, [tuple(row.shape) for row in tensors])
         return NonTensorStack(*tensors)
     flat = torch.cat([row.reshape(-1) for row in tensors])
-    return ragged(flat, np.array([row.shape for row in tensors], np.int64))
+    return laid_out(name, flat, np.array([row.shape for row in tensors], np.int64).reshape(len(tensors), -1), layout)
 
 
-def ragged(flat: torch.Tensor, shapes: npt.NDArray[np.int64]) -> torch.Tensor:
-    """Returns the column of rows of these shapes [n, rank], which differ. `flat` has their values one after another."""
-    lengths, rest = shapes[:, 0], shapes[0, 1:]
-    if (shapes[:, 1:] == rest).all():
-        offsets = torch.zeros(len(shapes) + 1, dtype=torch.int64)
-        offsets[1:] = torch.from_numpy(lengths.cumsum())
-        values, least, most = flat.reshape(int(lengths.sum()), *rest.tolist()), int(lengths.min()), int(lengths.max())
-        return torch.nested.nested_tensor_from_jagged(values, offsets, min_seqlen=least, max_seqlen=most)
-    return strided(flat, shapes)
+def laid_out(name: str, flat: torch.Tensor, shapes: npt.NDArray[np.int64], layout: Layout) -> torch.Tensor:
+    """Returns the column of rows of these shapes [n, rank]. `flat` has their values one after another.
+
+    Nested rows are jagged if they differ in at most one dimension, which is then the ragged one; otherwise strided.
+    Raises ValueError if the layout is "dense", and rows differ in shape.
+    """
+    unlike = np.flatnonzero((shapes != shapes[0]).any(axis=0))
+    if layout == "dense" and len(unlike):
+        raise _not_dense(name, [tuple(shape) for shape in shapes.tolist()])
+    if not len(unlike) and (layout != "jagged" or not shapes.shape[1]):
+        return flat.reshape(len(shapes), *shapes[0].tolist())
+    return strided(flat, shapes) if len(unlike) > 1 else _jagged(flat, shapes, int(unlike[0]) if len(unlike) else 0)
+
+
+def _jagged(flat: torch.Tensor, shapes: npt.NDArray[np.int64], dim: int) -> torch.Tensor:
+    """Returns rows of these shapes, which differ in this dimension only. It is a view of `flat` if the dimension is 0."""
+    lengths = shapes[:, dim]
+    offsets = torch.zeros(len(shapes) + 1, dtype=torch.int64)
+    offsets[1:] = torch.from_numpy(lengths.cumsum())
+    if dim == 0:
+        values = flat.reshape(int(lengths.sum()), *shapes[0, 1:].tolist())
+    else:
+        parts = torch.tensor_split(flat, shapes.prod(axis=1).cumsum()[:-1].tolist())
+        values = torch.cat([part.reshape(shape) for part, shape in zip(parts, shapes.tolist(), strict=True)], dim)
+    least, most = int(lengths.min()), int(lengths.max())
+    return torch.nested.nested_tensor_from_jagged(values, offsets, jagged_dim=dim + 1, min_seqlen=least, max_seqlen=most)
+
+
+def _not_dense(name: str, shapes: Sequence[tuple[int, ...]]) -> ValueError:
+    other = next(i for i, shape in enumerate(shapes) if shape != shapes[0])
+    first, unlike = list(shapes[0]), list(shapes[other])
+    return ValueError(f"field '{name}' is not dense: row {other} has shape {unlike}, row 0 {first}; `pad` pads rows")
 
 
 def strided(flat: torch.Tensor, shapes: npt.NDArray[np.int64]) -> torch.Tensor:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -107,6 +107,33 @@ class Wire:
             return replies
         raise AssertionError("not reached: the second attempt returns or raises")
 
+    def transact(self, watched: Sequence[str], commands: Callable[[Wire], Sequence[Sequence[Arg]]]) -> list[Any]:
+        """Runs commands in one step, which depend on what was read before them. Returns their replies.
+
+        `commands` reads over the given Wire, and returns the commands. If another client has meanwhile written to one
+        of the `watched` names, nothing is done, and `commands` is called again.
+
+        Errors: the first error reply of the commands; as call().
+        """
+        while True:
+            link = self._links.take()
+            one = copy.copy(self)
+            one._links = _OneLink(link, self._links.used)
+            try:
+                one.call("WATCH", *watched)
+                *_, replies = one.pipeline(["MULTI"], *commands(one), ["EXEC"])
+            except BaseException:
+                link.close()
+                raise
+            finally:
+                self._links.used.discard(link)
+            self._links.give_back(link)
+            if replies is not None:
+                for reply in [replies] if isinstance(replies, ServerError) else replies:
+                    if isinstance(reply, ServerError):
+                        raise reply
+                return list(replies)
+
     def close(self) -> None:
         """Closes the connections. Calls that run in other threads end, and later calls raise ConnectionLost."""
         self._links.close()
@@ -182,6 +209,19 @@ class _Links:
     def _place(self) -> str:
         """Returns the address without a password."""
         return str(self._options.get("path") or f"{self._options.get('host', 'localhost')}:{self._options.get('port', 6379)}")
+
+
+class _OneLink(_Links):
+    """One connection, for commands that follow one another."""
+
+    def __init__(self, link: Link, used: set[Link]) -> None:
+        self._link, self.used = link, used
+
+    def take(self) -> Link:
+        return self._link
+
+    def give_back(self, link: Link) -> None:
+        pass  # transact() gives it back
 
 
 def _lost(name: Arg, error: OSError, *, unconfirmed: bool, final: bool) -> None:

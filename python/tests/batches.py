@@ -85,7 +85,8 @@ def layout_of(each):
     """Returns the column's tensor for these rows."""
     if len({row.shape for row in each}) == 1:
         return "dense"
-    return "jagged" if len({row.shape[1:] for row in each}) == 1 else "strided"
+    unlike = sum(len(set(sizes)) > 1 for sizes in zip(*(row.shape for row in each), strict=True))
+    return "jagged" if unlike == 1 else "strided"
 
 
 def assert_same_column(got, each):

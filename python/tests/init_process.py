@@ -10,10 +10,10 @@ from live_server import ROOT, wait_until
 SERVER_PID = "int(current().wire.call('INFO', 'server').split(b'process_id:')[1].split()[0])"
 
 
-def _context():
+def context():
     """Forks of a process that has only imported the package: 20 imports of torch would take a minute."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["init_process", "sluice.session"])
+    forkserver = multiprocessing.get_context("forkserver")
+    forkserver.set_forkserver_preload(["init_process", "sluice.session"])
     before = os.environ.get("PYTHONPATH")
     folders = [ROOT / "python", ROOT / "tests/support", ROOT / "python/tests"]
     os.environ["PYTHONPATH"] = os.pathsep.join(map(str, folders))
@@ -23,7 +23,7 @@ def _context():
         os.environ.pop("PYTHONPATH")
         if before is not None:
             os.environ["PYTHONPATH"] = before
-    return context
+    return forkserver
 
 
 def _obey(pipe, environment):
@@ -48,9 +48,9 @@ class Process:
     """A Python process with init, close and current."""
 
     def __init__(self):
-        context = _context()
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_obey, args=(theirs, dict(os.environ)), daemon=True)
+        processes = context()
+        self._pipe, theirs = processes.Pipe()
+        self._process = processes.Process(target=_obey, args=(theirs, dict(os.environ)), daemon=True)
         self._process.start()
         theirs.close()
 

@@ -15,6 +15,7 @@ from sluice.samplers import (
     RankAwareSampler,
     SeqlenBalancedSampler,
     SequentialSampler,
+    TokenBudgetSampler,
     deal_equally,
     make_sampler,
     server_arguments,
@@ -155,3 +156,15 @@ def test_the_server_chooses_the_same_rows(sluice_url, server, seed):
                     sampled, consumed = sampler.sample(sorted(have), share * size, task_name="t", **context)
                     have -= set(consumed)
                     assert sampled == (np.frombuffer(reply[b"rows"], np.int64).tolist() if reply else [])
+
+
+def test_a_token_budget_names_the_server_sampler():
+    words = ["budget", "TOKENS", 4096, "WEIGHT", "total_lengths"]
+    assert server_arguments(TokenBudgetSampler(4096)) == words
+    sampler = TokenBudgetSampler(10, "n", dp_size=2, n_samples_per_prompt=4, by="uid", underfill=True)
+    words = ["budget", "TOKENS", 10, "WEIGHT", "n", "RANKS", 2, "SIZE", 4, "BY", "uid", "UNDERFILL"]
+    assert server_arguments(pickle.loads(pickle.dumps(sampler))) == words
+    with pytest.raises(ValueError, match="only the server can sample by a budget"):
+        sampler.sample([1, 2], 2)
+    with pytest.raises(ValueError, match="tokens must be at least 1, got 0"):
+        TokenBudgetSampler(0)

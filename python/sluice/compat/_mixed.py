@@ -1,0 +1,134 @@
+"""Fields whose rows have different dtypes: the field takes the dtype that fits all of its rows.
+
+The server has one dtype per field. TransferQueue has one per row. Here, if a put brings another dtype:
+
+- numbers become what torch.promote_types says: int64 rows in a float32 field are stored as float32. If the field has to
+  change, such as int64 to float32, all its rows are written again in one step;
+- tensors beside texts or objects, or bytes beside texts, make a field of objects. Its tensors are pickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from tensordict import NonTensorStack, TensorDict
+
+from sluice._link import Arg
+from sluice.columns import decode_rows, encode
+from sluice.errors import RequestError
+from sluice.rows import checked, from_json
+from sluice.session import Session
+from sluice.values import DTYPES, Rows, joined
+from sluice.wire import Wire, packed
+
+T = TypeVar("T")
+
+
+def put_fitting(session: Session, partitions: Sequence[str], values: dict[str, Rows], put: Callable[[dict[str, Rows]], T]) -> T:
+    """Calls `put` with the values. If a dtype is not that of its field, makes both fit, and calls it again."""
+    while True:
+        try:
+            return put(values)
+        except RequestError as error:
+            if error.code != "DTYPE":
+                raise
+        for partition in partitions:
+            values = fitting(session, partition, values)
+
+
+def fitting(session: Session, partition: str, values: Mapping[str, Rows]) -> dict[str, Rows]:
+    """Returns the rows in the dtypes of their fields. Changes fields that do not fit the rows."""
+    [described] = session.wire.pipeline(["KV.FIELDS", partition], repeat=True)
+    missing = isinstance(described, RequestError) and described.code == "NOPARTITION"
+    there = {} if missing else {str(entry[0], "utf-8"): str(entry[1], "ascii") for entry in checked(described)}
+    fitted = {}
+    for name, rows in values.items():
+        mine = _dtype(rows)
+        target = _common(there.get(name, mine), mine)
+        if target != there.get(name, target):
+            _rewrite(session, partition, name, target)
+        fitted[name] = rows if target == mine else _converted(rows, target)
+    return fitted
+
+
+def unmixed(data: TensorDict) -> TensorDict:
+    """Makes nested tensors of fields of objects whose rows are tensors of one dtype. Changes and returns `data`."""
+    for name, value in data.items():
+        each = value.tolist() if isinstance(value, NonTensorStack) else []
+        if each and all(isinstance(row, torch.Tensor) for row in each) and len({row.dtype for row in each}) == 1:
+            data.set(name, joined(name, each, "jagged"))
+    return data
+
+
+def _rewrite(session: Session, partition: str, name: str, target: str) -> None:
+    """Writes all rows of a field again, in another dtype and in one step."""
+
+    def commands(wire: Wire) -> list[list[Arg]]:
+        field: list[Arg] = ["FIELDS", 1, name]
+        listed = wire.call("KV.LIST", partition, *field, "FORMAT", "lines")
+        indexes = np.array([row["index"] for row in from_json(b"[" + listed.replace(b"\n", b",") + b"]")], np.int64)
+        if not len(indexes):
+            return []
+        reply = wire.call("KV.MGET", partition, "ROWS", packed(indexes), *field, "FORMAT", "rows", arrays=True)
+        column = decode_rows(reply, [name], allow_pickle=session.config.allow_pickle).get(name)
+        rows = list(column.unbind()) if isinstance(column, torch.Tensor) else column.tolist()
+        puts: list[list[Arg]] = [["KV.CLEAR", partition, "ROWS", packed(indexes), *field]]
+        for some in _by_rank(rows):
+            cells = _converted([rows[i] for i in some], target)
+            columns = encode({name: cells}, len(some), allow_pickle=session.config.allow_pickle)
+            puts.append(["KV.MPUT", partition, "ROWS", packed(indexes[some]), *columns])
+        return puts
+
+    session.wire.transact([partition], commands)
+
+
+def _by_rank(rows: Sequence[Any]) -> list[list[int]]:
+    """Returns the positions of rows of one rank each: they make one column."""
+    positions: dict[int, list[int]] = {}
+    for i, row in enumerate(rows):
+        positions.setdefault(row.dim() if isinstance(row, torch.Tensor) else -1, []).append(i)
+    return list(positions.values())
+
+
+def _dtype(rows: Rows) -> str:
+    """Returns the dtype that the server would store these rows with. Lists of tensors: of the first one."""
+    first = rows if isinstance(rows, torch.Tensor) else rows[0]
+    if isinstance(first, torch.Tensor) and (first is rows or all(isinstance(row, torch.Tensor) for row in rows)):
+        return str(first.dtype).removeprefix("torch.")
+    return "bytes" if all(isinstance(row, bytes) for row in rows) else "json"
+
+
+def _common(one: str, other: str) -> str:
+    if one == other or {one, other} == {"utf8", "json"}:  # a put of texts into a utf8 field is no error
+        return one
+    if one in DTYPES and other in DTYPES:
+        try:
+            return str(torch.promote_types(DTYPES[one], DTYPES[other])).removeprefix("torch.")
+        except RuntimeError:  # some pairs with float8
+            pass
+    return "json"
+
+
+def _converted(rows: Rows, target: str) -> Rows:
+    if target in DTYPES:
+        to = DTYPES[target]
+        return rows.to(to) if isinstance(rows, torch.Tensor) and not rows.is_nested else [row.to(to) for row in rows]
+    return [_Object(row) if isinstance(row, (torch.Tensor, bytes)) else row for row in rows]
+
+
+class _Object:
+    """Makes a pickle of a tensor or of bytes in a field of objects. Reading the pickle returns the value itself."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
+        return itself, (self._value,)
+
+
+def itself(value: T) -> T:
+    """Returns its argument. Pickles of tensors in fields of objects name this function."""
+    return value

@@ -1,0 +1,6 @@
+"""The samplers, under the name that TransferQueue has for this module."""
+
+from sluice.compat._samplers import GRPOGroupNSampler, RankAwareSampler, SeqlenBalancedSampler, SequentialSampler
+from sluice.samplers import BaseSampler
+
+__all__ = ["BaseSampler", "GRPOGroupNSampler", "RankAwareSampler", "SeqlenBalancedSampler", "SequentialSampler"]
