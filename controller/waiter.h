@@ -3,12 +3,12 @@
 // Thread safety: one caller at a time (the holder of the engine lock).
 #pragma once
 
-#include <compare>
 #include <cstdint>
 #include <limits>
 #include <map>
 #include <memory>
 #include <span>
+#include <tuple>
 
 #include "base/status.h"
 #include "controller/fetch.h"
@@ -52,7 +52,9 @@ struct Wish {
   std::int64_t last = 0;
   std::int64_t arrival = 0;
 
-  friend auto operator<=>(const Wish&, const Wish&) = default;
+  friend bool operator<(const Wish& a, const Wish& b) {
+    return std::tie(a.count, a.last, a.arrival) < std::tie(b.count, b.last, b.arrival);
+  }
 };
 
 struct Line {
