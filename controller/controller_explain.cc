@@ -20,6 +20,14 @@ std::string_view Choose(std::int64_t count, std::string_view one, std::string_vi
   return count == 1 ? one : many;
 }
 
+// With TOKENS nobody knows how many rows a share will have.
+std::string ExplainOk(const Fetch& fetch, std::int64_t available) {
+  const std::string_view each = fetch.sampler.ranks > 1 ? " for each rank" : "";
+  return fetch.sampler.tokens > 0 ? fmt::format("ok: rows are available{}", each)
+                                  : fmt::format("ok: {} available, {} requested{}",
+                                                Counted(available, "row"), fetch.count, each);
+}
+
 void ExplainMissing(const Fetch& fetch, const Controller::Obstacles& found, Lines& lines) {
   for (std::size_t i = 0; i < fetch.selection.fields.size(); ++i) {
     if (const auto& missing = found.missing[i]; missing.rows > 0) {
@@ -100,8 +108,7 @@ bool Controller::Explain(const Fetch& fetch, const Moment& moment, const Obstacl
   const std::int64_t available = sampler.Available();
   const Decision decision = Decide(task, fetch, sampler, moment.time_is_up);
   if (decision.outcome == Outcome::kRows && decision.count > 0) {
-    lines.push_back(fmt::format("ok: {} available, {} requested{}", Counted(available, "row"),
-                                fetch.count, fetch.sampler.ranks > 1 ? " for each rank" : ""));
+    lines.push_back(ExplainOk(fetch, available));
     return true;
   }
   if (found == nullptr) {

@@ -58,10 +58,13 @@ std::int64_t Controller::Possible(const Task& task, const Fetch& fetch, Sampler&
 
 Controller::Decision Controller::Decide(const Task& task, const Fetch& fetch, Sampler& sampler,
                                         bool time_is_up) const {
-  const std::int64_t available = sampler.Available();
-  if (available >= fetch.count) {
+  if (sampler.Has(fetch.count)) {
     return {.outcome = Outcome::kRows, .count = fetch.count};
   }
+  if (!expected_ && !time_is_up) {
+    return {};
+  }
+  const std::int64_t available = sampler.Available();
   const Decision rest = {.outcome = Outcome::kRows, .count = available};
   if (expected_) {
     if (Unconsumed(task) == 0 && StillToCome() == 0) {

@@ -1,7 +1,8 @@
 // The part of Controller that serves waiters.
 #include <algorithm>
+#include <iterator>
+#include <map>
 #include <new>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,6 +31,37 @@ Wish WishOf(const Waiter& waiter) {
 
 }  // namespace
 
+void Line::Join(Waiter& waiter) {
+  const auto at = waiters.emplace(WishOf(waiter), &waiter).first;
+  try {
+    if (at == waiters.begin() || !std::prev(at)->first.WantsAs(at->first)) {
+      heads.emplace(waiter.Arrival(), &waiter);
+      if (Waiter* const second = After(waiter)) {
+        heads.erase(second->Arrival());
+      }
+    }
+  } catch (...) {
+    waiters.erase(at);
+    throw;
+  }
+}
+
+void Line::Leave(const Waiter& waiter) noexcept {
+  auto head = heads.extract(waiter.Arrival());
+  Waiter* const next = After(waiter);
+  if (!head.empty() && next != nullptr) {
+    head.key() = next->Arrival();
+    head.mapped() = next;
+    heads.insert(std::move(head));
+  }
+  waiters.erase(WishOf(waiter));
+}
+
+Waiter* Line::After(const Waiter& waiter) const noexcept {
+  const auto next = waiters.upper_bound(WishOf(waiter));
+  return next != waiters.end() && next->first.WantsAs(WishOf(waiter)) ? next->second : nullptr;
+}
+
 void Controller::Wait(Waiter& waiter) {
   const Fetch& fetch = waiter.fetch;
   std::vector<std::string> fields = fetch.selection.fields;
@@ -41,10 +73,10 @@ void Controller::Wait(Waiter& waiter) {
   }
   ++needs_[NeedOf(fetch)];
   try {
-    line.waiters.emplace(WishOf(waiter), &waiter);
     waiters_.emplace(waiter.arrival_, &waiter);
+    line.Join(waiter);
   } catch (...) {
-    line.waiters.erase(WishOf(waiter));
+    waiters_.erase(waiter.arrival_);
     UncountOne(needs_, NeedOf(fetch));
     throw;
   }
@@ -62,7 +94,7 @@ void Controller::Leave(Waiter& waiter) noexcept {
     return;
   }
   UncountOne(needs_, NeedOf(waiter.fetch));
-  line->waiters.erase(WishOf(waiter));
+  line->Leave(waiter);
   waiters_.erase(waiter.arrival_);
   if (line->waiters.empty()) {
     std::erase(lines_, line);
@@ -76,16 +108,15 @@ Waiter* Controller::FirstServable() {
     if (!line->changed || line->view->rebuilt) {
       continue;
     }
-    const std::int64_t available = line->view->SamplerOf(*line).Available();
-    line->changed = false;
-    line->ForEachWish([&](Waiter& waiter) {
-      const bool fits = waiter.fetch.count <= available;
-      line->changed = line->changed || fits;
-      if (fits && (first == nullptr || waiter.arrival_ < first->arrival_)) {
-        first = &waiter;
-      }
-      return fits;
-    });
+    Sampler& sampler = line->view->SamplerOf(*line);
+    const auto fits = std::find_if(
+        line->heads.begin(), line->heads.end(),
+        [&sampler](const auto& head) { return sampler.Has(head.second->fetch.count); });
+    if (fits == line->heads.end()) {
+      line->changed = false;
+    } else if (first == nullptr || fits->first < first->arrival_) {
+      first = fits->second;
+    }
   }
   return first;
 }
@@ -152,32 +183,35 @@ bool Controller::NearEnd() const {
          });
 }
 
-// Serves waiters that can be answered, also with fewer rows than they want or none: of each wish
-// the first. The rows that a waiter takes may end the stream for an earlier waiter of its task, so
-// the task's other waiters are looked at in the next call.
+// Serves the waiters that can be answered, also with fewer rows than they want or none. The rows
+// that a waiter takes may end the stream for an earlier waiter of its task, so those that could not
+// be answered are looked at again then.
 bool Controller::ServeNearEnd(std::int64_t now_us) {
-  std::vector<Waiter*> waiters;
+  std::map<std::int64_t, Waiter*> open;
+  std::map<std::string, std::vector<Waiter*>> refused;  // by task
   for (const Line* const line : lines_) {
-    line->ForEachWish([&](Waiter& waiter) {
-      if (!line->view->rebuilt) {
-        waiters.push_back(&waiter);
-      }
-      return true;
-    });
+    if (!line->view->rebuilt) {
+      open.insert(line->heads.begin(), line->heads.end());
+    }
   }
-  const auto earlier = [](const Waiter* a, const Waiter* b) { return a->arrival_ < b->arrival_; };
-  std::sort(waiters.begin(), waiters.end(), earlier);
   bool served = false;
-  std::set<std::string> changed;  // tasks
-  for (Waiter* const waiter : waiters) {
-    std::string task = waiter->fetch.task;  // the waiter ends with its answer
-    if (changed.contains(task)) {
+  while (!open.empty()) {
+    Waiter& waiter = *open.extract(open.begin()).mapped();
+    Waiter* const next = waiter.line_->After(waiter);
+    std::vector<Waiter*>& same_task = refused[waiter.fetch.task];
+    const Served how = Serve(waiter, now_us);
+    if (how == Served::kNo) {
+      same_task.push_back(&waiter);
       continue;
     }
-    const Served how = Serve(*waiter, now_us);
-    served = how != Served::kNo || served;
+    served = true;
+    if (next != nullptr) {
+      open.emplace(next->arrival_, next);
+    }
     if (how == Served::kRows) {
-      changed.insert(std::move(task));
+      for (Waiter* const again : std::exchange(same_task, {})) {
+        open.emplace(again->arrival_, again);
+      }
     }
   }
   return served;

@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <memory>
 #include <span>
@@ -45,12 +44,16 @@ class Waiter {
   Line* line_ = nullptr;  // null if it does not wait
 };
 
-// What a waiter of a line wants. Those that want the same get the same answer, so only the first of
-// them need be looked at.
+// What a waiter of a line wants, and its arrival. Those that want the same get the same answer, so
+// only the first of them, the head, need be looked at.
 struct Wish {
   std::int64_t count = 0;
   std::int64_t last = 0;
   std::int64_t arrival = 0;
+
+  [[nodiscard]] bool WantsAs(const Wish& other) const {
+    return count == other.count && last == other.last;
+  }
 
   friend bool operator<(const Wish& a, const Wish& b) {
     return std::tie(a.count, a.last, a.arrival) < std::tie(b.count, b.last, b.arrival);
@@ -63,18 +66,14 @@ struct Line {
   std::unique_ptr<Sampler> sampler;  // null: to be created again
   RowIndex told = 0;                 // sampler was notified of rows before it, or kAll
   std::map<Wish, Waiter*> waiters;
-  bool changed = false;  // since a waiter was last served
+  std::map<std::int64_t, Waiter*> heads;  // the first waiter of each wish, by arrival
+  bool changed = false;                   // since a waiter was last served
 
-  // Calls function(waiter) for the first waiter of each wish, the smallest count first, as long as
-  // it returns true.
-  template <typename Function>
-  void ForEachWish(const Function& function) const {
-    constexpr std::int64_t kLastArrival = std::numeric_limits<std::int64_t>::max();
-    for (auto it = waiters.begin(); it != waiters.end() && function(*it->second);) {
-      it = waiters.upper_bound(
-          {.count = it->first.count, .last = it->first.last, .arrival = kLastArrival});
-    }
-  }
+  // Errors: std::bad_alloc; nothing changed then.
+  void Join(Waiter& waiter);
+  void Leave(const Waiter& waiter) noexcept;
+  // Returns the next waiter with the same wish; null if there is none.
+  [[nodiscard]] Waiter* After(const Waiter& waiter) const noexcept;
 };
 
 }  // namespace sluice::controller

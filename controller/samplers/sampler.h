@@ -99,8 +99,10 @@ class Sampler {
   // A row was removed; it left the view before.
   virtual void RowGone(RowIndex /*row*/) {}
 
-  // Returns how many rows one rank can get now.
+  // Returns how many rows one rank can get now; with TOKENS, COUNT if there are enough.
   [[nodiscard]] virtual std::int64_t Available() = 0;
+  // Returns true if one rank can get `count` rows now. Called after each change if a fetch waits.
+  [[nodiscard]] virtual bool Has(std::int64_t count) { return Available() >= count; }
   // Processes notifications that were deferred, for about `rows` rows, and subtracts their number
   // from `rows`. Returns true if there are more, which the next query will have to process.
   // Errors: as RowWritten().

@@ -170,8 +170,12 @@ TEST_CASE("the shares of all ranks have a largest number of rows", "[sampler]") 
 
 TEST_CASE("TASK.EXPLAIN names the sum that is there", "[sampler]") {
   BudgetRows rows({.tokens = 10});
+  CHECK(rows.Explain() == "sampler budget: there are 0 ready rows, and RANKS is 1");
   rows.Add({1, 2});
-  CHECK(rows.Explain() == "sampler budget: the ready rows have 3 of n in sum, TOKENS is 10");
+  CHECK(rows.Explain() == "sampler budget: the rows have 3 of n in sum, TOKENS is 10");
+  BudgetRows shared({.ranks = 2, .by = "u", .tokens = 10});
+  shared.Add({1, 2});
+  CHECK(shared.Explain() == "sampler budget: there are 0 ready rows with u, and RANKS is 2");
 }
 
 TEST_CASE("thousands of weightless rows are read in steps that double", "[sampler]") {
