@@ -36,6 +36,14 @@ _joined: Session | None = None  # the session of this process that has the setti
 _told: str | None = None  # the settings that this process told the server
 
 
+def _forget_told() -> None:
+    global _told
+    _told = None
+
+
+os.register_at_fork(after_in_child=_forget_told)  # close() in a worker leaves the settings to the job
+
+
 def init(conf: Any = None) -> Config:
     """Connects this process to the server of the job, and returns the settings in use.
 

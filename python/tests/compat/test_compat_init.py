@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.resources
+import multiprocessing
 import sys
 
 import pytest
@@ -93,6 +94,14 @@ def test_your_own_sampler_follows_the_job_as_a_pickle(sluice_url):
         tq.init(sluice_url)
     assert sampler_name(tq.init({"allow_pickle": True})) == "LastRows"
     _job.session().wire.call("DEL", "sluice.compat")
+
+
+def test_close_in_a_forked_process_leaves_the_settings_of_the_job(sluice_url):
+    tq.init({"url": sluice_url, "controller": {"polling_mode": True}})
+    child = multiprocessing.get_context("fork").Process(target=tq.close)
+    child.start()
+    child.join()
+    assert tq._job.session().wire.call("GET", "sluice.compat") is not None
 
 
 def test_pickles_are_allowed_by_the_environment(sluice_url, monkeypatch):
