@@ -123,10 +123,9 @@ def _common(one: str, other: str) -> str:
     if one == other or {one, other} == {"utf8", "json"}:  # a put of texts into a utf8 field is no error
         return one
     if one in DTYPES and other in DTYPES:
-        try:
-            return str(torch.promote_types(DTYPES[one], DTYPES[other])).removeprefix("torch.")
-        except RuntimeError:  # some pairs with float8
-            pass
+        # Torch does not promote float8. bfloat16 has all of its values.
+        wide = [torch.bfloat16 if name.startswith("float8") else DTYPES[name] for name in (one, other)]
+        return str(torch.promote_types(*wide)).removeprefix("torch.")
     return "json"
 
 
@@ -143,10 +142,18 @@ class _Object:
     def __init__(self, value: Any) -> None:
         self._value = value
 
-    def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
-        return itself, (self._value,)
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        value = self._value
+        if isinstance(value, torch.Tensor) and str(value.dtype).startswith("torch.float8"):
+            return viewed, (value.view(torch.uint8), value.dtype)  # torch cannot read its pickles of float8
+        return itself, (value,)
 
 
 def itself(value: T) -> T:
     """Returns its argument. Pickles of tensors in fields of objects name this function."""
     return value
+
+
+def viewed(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Returns a tensor of another dtype with the same bytes. Pickles of float8 tensors name this function."""
+    return value.view(dtype)

@@ -146,6 +146,20 @@ def test_a_field_that_changes_keeps_what_tasks_have_consumed(tq):
     assert client.get_consumption_status("t", "p")[1].tolist() == [1, 1, 0]
 
 
+@pytest.mark.parametrize("other", [torch.float8_e5m2, torch.float16, torch.float32, torch.int64])
+def test_float8_beside_other_numbers(tq, other):
+    put(tq, x=torch.tensor([[0.5], [448.0]]).to(torch.float8_e4m3fn))
+    tq.kv_put("c", "p", {"x": torch.tensor([3]).to(other)})
+    assert rows(tq.kv_batch_get(["a", "b", "c"], "p")["x"].double()) == [[0.5], [448.0], [3.0]]
+
+
+def test_float8_beside_objects(tq):
+    put(tq, x=torch.tensor([0.5, 448.0]).to(torch.float8_e4m3fn))
+    tq.kv_put("c", "p", {"x": "text"})
+    first, second, text = tq.kv_batch_get(["a", "b", "c"], "p")["x"].tolist()
+    assert first.dtype == torch.float8_e4m3fn and [first.item(), second.item(), text] == [0.5, 448.0, "text"]
+
+
 def test_a_field_that_cannot_change_keeps_its_rows(tq):
     tq.get_client().create_partition("p", max_bytes=3000)
     put(tq, x=torch.ones(2, 1000, dtype=torch.int8))
