@@ -173,7 +173,13 @@ def _read_sampler(told: Mapping[str, Any], allow_pickle: bool, own: BaseSampler 
         return own
     if not allow_pickle:
         raise SluiceError(f"the job samples with {told['class']}, which is a pickle: set allow_pickle in every process")
-    unpickled: BaseSampler = pickle.loads(base64.b64decode(told["pickle"]))
+    try:
+        unpickled: BaseSampler = pickle.loads(base64.b64decode(told["pickle"]))
+    except (ImportError, AttributeError) as error:
+        raise SluiceError(
+            f"the job samples with {told['class']}, which this process cannot import ({error}). If these are settings of a job "
+            f"that ended without close(), remove the string '{_KEY}' from the server"
+        ) from error
     return unpickled
 
 
