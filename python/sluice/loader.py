@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
-import os
 from collections.abc import Callable, Iterator
 from multiprocessing.context import BaseContext
 from multiprocessing.sharedctypes import RawArray, RawValue
@@ -23,7 +22,7 @@ from torch.utils.data import DataLoader
 from sluice import _calls
 from sluice.errors import ConnectionLost
 from sluice.session import end_with_close
-from sluice.streaming import Batch, StreamingDataset
+from sluice.streaming import Batch, StreamingDataset, watch_parent
 
 _NO_PASS, _CLOSED = -1, -2
 _ALL_STEPS = (1 << 32) - 1
@@ -176,12 +175,12 @@ class Turns:
 
     def __init__(self, passes: Passes, number: int, worker: int) -> None:
         self._passes, self._number, self._worker = passes, number, worker
-        self._loader = os.getppid()
+        self._orphaned = watch_parent()
         self._steps = 0  # that this worker has taken
 
     def left(self) -> bool:
         """Returns whether nobody waits for this pass any more."""
-        return os.getppid() != self._loader or self._passes._running.value != self._number
+        return self._orphaned() or self._passes._running.value != self._number
 
     def wait(self) -> bool:
         """Waits until it is the turn of this worker. Returns False if the pass was left before."""

@@ -18,6 +18,7 @@ advance, must stay closer together than that. A single process asks for each ste
 from __future__ import annotations
 
 import functools
+import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -198,8 +199,7 @@ class StreamingDataset(IterableDataset[Batch]):
         assert worker is not None
         stream = _Stream(self.partition_id, self._stream.step + worker.id)
         if self._passes is None:  # another DataLoader: each worker takes its steps as they come
-            loader = os.getppid()
-            while (batch := self._next(client, stream, worker.num_workers, lambda: os.getppid() != loader)) is not None:
+            while (batch := self._next(client, stream, worker.num_workers, watch_parent())) is not None:
                 yield batch
             return
         turns = self._passes.worker(this_pass, worker.id)
@@ -306,6 +306,13 @@ class StreamingDataset(IterableDataset[Batch]):
 
     def _sampler(self, partition: str) -> BaseSampler:
         return make_sampler(self.config.sampler or SequentialSampler).of_partition(partition)
+
+
+def watch_parent() -> Callable[[], bool]:
+    """Returns a function that returns whether the loader of this worker has ended, maybe before this call."""
+    # The parent process may be a fork server. The pipe of `started_by` may be open in workers that were forked later.
+    parent, started_by = os.getppid(), multiprocessing.parent_process()
+    return lambda: os.getppid() != parent or (started_by is not None and not started_by.is_alive())
 
 
 def _all_consumed(status: Mapping[bytes, Any] | None) -> bool:

@@ -111,17 +111,21 @@ class Wire:
         """Runs commands in one step, which depend on what was read before them. Returns their replies.
 
         `commands` reads over the given Wire, and returns the commands. If another client has meanwhile written to one
-        of the `watched` names, nothing is done, and `commands` is called again.
+        of the `watched` names, nothing is done, and `commands` is called again. If a command fails, those after it still
+        run; as in pipeline(), its error reply is returned as a ServerError in its position.
 
-        Errors: the first error reply of the commands; as call().
+        Errors: that of a command that the server does not even queue, which ends the step; as call().
         """
         while True:
             link = self._links.take()
             one = copy.copy(self)
-            one._links = _OneLink(link, self._links.used)
+            one._links = _OneLink(link)
             try:
                 one.call("WATCH", *watched)
-                *_, replies = one.pipeline(["MULTI"], *commands(one), ["EXEC"])
+                *queued, replies = one.pipeline(["MULTI"], *commands(one), ["EXEC"])
+                for reply in [*queued, replies]:
+                    if isinstance(reply, ServerError):
+                        raise reply
             except BaseException:
                 link.close()
                 raise
@@ -129,9 +133,6 @@ class Wire:
                 self._links.used.discard(link)
             self._links.give_back(link)
             if replies is not None:
-                for reply in [replies] if isinstance(replies, ServerError) else replies:
-                    if isinstance(reply, ServerError):
-                        raise reply
                 return list(replies)
 
     def close(self) -> None:
@@ -212,10 +213,11 @@ class _Links:
 
 
 class _OneLink(_Links):
-    """One connection, for commands that follow one another."""
+    """One connection, for commands that follow one another. It stays in `used` of the pool that it was taken from."""
 
-    def __init__(self, link: Link, used: set[Link]) -> None:
-        self._link, self.used = link, used
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self.used = set()
 
     def take(self) -> Link:
         return self._link

@@ -342,3 +342,33 @@ def test_close_ends_a_call_of_another_thread(wire, server, repeat):
         wait_until(lambda: client.info("clients")["blocked_clients"] == 0, "the fetch still waits")
     with pytest.raises(ConnectionLost, match="were closed by close"):
         wire.with_timeout(1).call("PING")
+
+
+def test_close_ends_a_transaction_of_another_thread(wire):
+    reading, ends = threading.Event(), []
+
+    def commands(one):
+        one.call("PING")
+        reading.set()
+        return one.call("TASK.FETCH", "p", "t", "FIELDS", 1, "x", "COUNT", 1, "BLOCK", 0, wait_s=None)
+
+    def run():
+        try:
+            wire.transact(["watched"], commands)
+        except Exception as error:
+            ends.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    assert reading.wait(10)
+    wire.close()
+    thread.join(10)
+    assert isinstance(ends[0], ConnectionLost)
+
+
+def test_a_transaction_returns_the_errors_of_commands_and_raises_those_of_the_queue(wire):
+    done, failed, after = wire.transact(["w"], lambda one: [["SET", "s", "1"], ["KV.FIELDS", "none"], ["GET", "s"]])
+    assert done == b"OK" and isinstance(failed, RequestError) and after == b"1"
+    with pytest.raises(ServerError, match="unknown command 'NONE'"):
+        wire.transact(["w"], lambda one: [["NONE"]])
+    assert wire.call("PING") == b"PONG"

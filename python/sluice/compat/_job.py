@@ -36,6 +36,14 @@ _joined: Session | None = None  # the session of this process that has the setti
 _told: str | None = None  # the settings that this process told the server
 
 
+def _forget_told() -> None:
+    global _told
+    _told = None
+
+
+os.register_at_fork(after_in_child=_forget_told)  # close() in a worker leaves the settings to the job
+
+
 def init(conf: Any = None) -> Config:
     """Connects this process to the server of the job, and returns the settings in use.
 
@@ -165,7 +173,13 @@ def _read_sampler(told: Mapping[str, Any], allow_pickle: bool, own: BaseSampler 
         return own
     if not allow_pickle:
         raise SluiceError(f"the job samples with {told['class']}, which is a pickle: set allow_pickle in every process")
-    unpickled: BaseSampler = pickle.loads(base64.b64decode(told["pickle"]))
+    try:
+        unpickled: BaseSampler = pickle.loads(base64.b64decode(told["pickle"]))
+    except (ImportError, AttributeError) as error:
+        raise SluiceError(
+            f"the job samples with {told['class']}, which this process cannot import ({error}). If these are settings of a job "
+            f"that ended without close(), remove the string '{_KEY}' from the server"
+        ) from error
     return unpickled
 
 

@@ -19,7 +19,7 @@ from tensordict import NonTensorStack, TensorDict
 from sluice._link import Arg
 from sluice.columns import decode_rows, encode
 from sluice.errors import RequestError
-from sluice.rows import checked, from_json
+from sluice.rows import checked, from_json, unless_missing
 from sluice.session import Session
 from sluice.values import DTYPES, Rows, joined
 from sluice.wire import Wire, packed
@@ -41,15 +41,17 @@ def put_fitting(session: Session, partitions: Sequence[str], values: dict[str, R
 
 def fitting(session: Session, partition: str, values: Mapping[str, Rows]) -> dict[str, Rows]:
     """Returns the rows in the dtypes of their fields. Changes fields that do not fit the rows."""
-    [described] = session.wire.pipeline(["KV.FIELDS", partition], repeat=True)
-    missing = isinstance(described, RequestError) and described.code == "NOPARTITION"
-    there = {} if missing else {str(entry[0], "utf-8"): str(entry[1], "ascii") for entry in checked(described)}
+    info = unless_missing(session.wire, "PARTITION.INFO", partition)
+    there = {} if info is None else _dtypes(info[b"fields"])
+    declared = {} if info is None else _dtypes(info[b"limits"][b"fields"])
     fitted = {}
     for name, rows in values.items():
         mine = _dtype(rows)
-        target = _common(there.get(name, mine), mine)
+        target = _common(declared.get(name, there.get(name, mine)), mine)
+        if target != declared.get(name, target):
+            raise ValueError(f"field '{name}' of partition '{partition}' is {declared[name]} by its schema, not {mine}")
         if target != there.get(name, target):
-            _rewrite(session, partition, name, target)
+            _rewrite(session, partition, name, mine)
         fitted[name] = rows if target == mine else _converted(rows, target)
     return fitted
 
@@ -63,26 +65,42 @@ def unmixed(data: TensorDict) -> TensorDict:
     return data
 
 
-def _rewrite(session: Session, partition: str, name: str, target: str) -> None:
-    """Writes all rows of a field again, in another dtype and in one step."""
+def _rewrite(session: Session, partition: str, name: str, other: str) -> None:
+    """Writes all rows of a field again, in one step, in the dtype that fits them and rows of the `other` dtype.
+
+    If the rows do not fit the limits of the partition or the server any more, they stay as they are. Errors: FullError.
+    """
 
     def commands(wire: Wire) -> list[list[Arg]]:
+        # Not as fitting() saw it: another process may have changed the dtype since.
+        now = _dtypes(unless_missing(wire, "KV.FIELDS", partition) or []).get(name, other)
+        target = _common(now, other)
         field: list[Arg] = ["FIELDS", 1, name]
         listed = wire.call("KV.LIST", partition, *field, "FORMAT", "lines")
         indexes = np.array([row["index"] for row in from_json(b"[" + listed.replace(b"\n", b",") + b"]")], np.int64)
-        if not len(indexes):
+        if target == now or not len(indexes):
             return []
         reply = wire.call("KV.MGET", partition, "ROWS", packed(indexes), *field, "FORMAT", "rows", arrays=True)
         column = decode_rows(reply, [name], allow_pickle=session.config.allow_pickle).get(name)
         rows = list(column.unbind()) if isinstance(column, torch.Tensor) else column.tolist()
         puts: list[list[Arg]] = [["KV.CLEAR", partition, "ROWS", packed(indexes), *field]]
-        for some in _by_rank(rows):
-            cells = _converted([rows[i] for i in some], target)
-            columns = encode({name: cells}, len(some), allow_pickle=session.config.allow_pickle)
-            puts.append(["KV.MPUT", partition, "ROWS", packed(indexes[some]), *columns])
+        # The puts of the old values take effect only if those of the new ones fail: otherwise the dtype is another one.
+        for convert in (True, False):
+            for some in _by_rank(rows):
+                old = [rows[i] for i in some]
+                cells = _converted(old, target) if convert else old
+                columns = encode({name: cells}, len(some), allow_pickle=session.config.allow_pickle)
+                puts.append(["KV.MPUT", partition, "ROWS", packed(indexes[some]), *columns])
         return puts
 
-    session.wire.transact([partition], commands)
+    replies = session.wire.transact([partition], commands)
+    for reply in replies[: len(replies) // 2 + 1]:
+        checked(reply)
+
+
+def _dtypes(described: Any) -> dict[str, str]:
+    """Returns the dtype of each field in a reply of KV.FIELDS."""
+    return {str(entry[0], "utf-8"): str(entry[1], "ascii") for entry in described}
 
 
 def _by_rank(rows: Sequence[Any]) -> list[list[int]]:
@@ -105,10 +123,9 @@ def _common(one: str, other: str) -> str:
     if one == other or {one, other} == {"utf8", "json"}:  # a put of texts into a utf8 field is no error
         return one
     if one in DTYPES and other in DTYPES:
-        try:
-            return str(torch.promote_types(DTYPES[one], DTYPES[other])).removeprefix("torch.")
-        except RuntimeError:  # some pairs with float8
-            pass
+        # Torch does not promote float8. bfloat16 has all of its values.
+        wide = [torch.bfloat16 if name.startswith("float8") else DTYPES[name] for name in (one, other)]
+        return str(torch.promote_types(*wide)).removeprefix("torch.")
     return "json"
 
 
@@ -125,10 +142,18 @@ class _Object:
     def __init__(self, value: Any) -> None:
         self._value = value
 
-    def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
-        return itself, (self._value,)
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        value = self._value
+        if isinstance(value, torch.Tensor) and str(value.dtype).startswith("torch.float8"):
+            return viewed, (value.view(torch.uint8), value.dtype)  # torch cannot read its pickles of float8
+        return itself, (value,)
 
 
 def itself(value: T) -> T:
     """Returns its argument. Pickles of tensors in fields of objects name this function."""
     return value
+
+
+def viewed(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Returns a tensor of another dtype with the same bytes. Pickles of float8 tensors name this function."""
+    return value.view(dtype)

@@ -196,7 +196,11 @@ def _replace(key: str, partition: str, names: list[str], replaced: Callable[[Map
         columns = encode(values, 1, allow_pickle=allow_pickle)
         return [["SET", turn, "1", "PX", _UPDATE_MS], ["KV.MPUT", partition, *one, *columns]]
 
-    session.wire.transact([turn], commands)
+    while True:
+        _, put = session.wire.transact([turn], commands)
+        if not (isinstance(put, RequestError) and put.code == "DTYPE"):  # another put changed the field after fitting()
+            checked(put)
+            return
 
 
 def _existing(wire: Wire, keys: list[str], partition: str) -> tuple[list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.resources
+import multiprocessing
 import sys
 
 import pytest
@@ -93,6 +94,21 @@ def test_your_own_sampler_follows_the_job_as_a_pickle(sluice_url):
         tq.init(sluice_url)
     assert sampler_name(tq.init({"allow_pickle": True})) == "LastRows"
     _job.session().wire.call("DEL", "sluice.compat")
+
+
+def test_a_sampler_of_an_earlier_job_that_this_process_lacks_is_named(sluice_url, monkeypatch):
+    tq.init({"url": sluice_url, "controller": {"sampler": LastRows}})
+    monkeypatch.delitem(globals(), "LastRows")
+    with pytest.raises(SluiceError, match="LastRows, which this process cannot import.*remove the string 'sluice.compat'"):
+        tq.init({"allow_pickle": True})
+
+
+def test_close_in_a_forked_process_leaves_the_settings_of_the_job(sluice_url):
+    tq.init({"url": sluice_url, "controller": {"polling_mode": True}})
+    child = multiprocessing.get_context("fork").Process(target=tq.close)
+    child.start()
+    child.join()
+    assert tq._job.session().wire.call("GET", "sluice.compat") is not None
 
 
 def test_pickles_are_allowed_by_the_environment(sluice_url, monkeypatch):

@@ -8,6 +8,9 @@ import pytest
 import torch
 from tensordict import NonTensorStack, TensorDict
 
+from sluice.compat import _mixed
+from sluice.errors import FullError
+
 
 def put(tq, keys="ab", **fields):
     return tq.kv_batch_put(list(keys), "p", TensorDict(fields, batch_size=[len(keys)]))
@@ -141,6 +144,56 @@ def test_a_field_that_changes_keeps_what_tasks_have_consumed(tq):
     assert client.get_meta(["x"], 2, "p", task_name="t").size == 2
     tq.kv_put("c", "p", {"x": torch.tensor(0.5)})
     assert client.get_consumption_status("t", "p")[1].tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("other", [torch.float8_e5m2, torch.float16, torch.float32, torch.int64])
+def test_float8_beside_other_numbers(tq, other):
+    put(tq, x=torch.tensor([[0.5], [448.0]]).to(torch.float8_e4m3fn))
+    tq.kv_put("c", "p", {"x": torch.tensor([3]).to(other)})
+    assert rows(tq.kv_batch_get(["a", "b", "c"], "p")["x"].double()) == [[0.5], [448.0], [3.0]]
+
+
+def test_float8_beside_objects(tq):
+    put(tq, x=torch.tensor([0.5, 448.0]).to(torch.float8_e4m3fn))
+    tq.kv_put("c", "p", {"x": "text"})
+    first, second, text = tq.kv_batch_get(["a", "b", "c"], "p")["x"].tolist()
+    assert first.dtype == torch.float8_e4m3fn and [first.item(), second.item(), text] == [0.5, 448.0, "text"]
+
+
+def test_a_field_that_cannot_change_keeps_its_rows(tq):
+    tq.get_client().create_partition("p", max_bytes=3000)
+    put(tq, x=torch.ones(2, 1000, dtype=torch.int8))
+    with pytest.raises(FullError, match="MAXBYTES"):
+        tq.kv_put("c", "p", {"x": torch.tensor([0.5])})
+    got = tq.kv_batch_get(["a", "b"], "p")["x"]
+    assert got.dtype == torch.int8 and got.values().tolist() == [1] * 2000
+
+
+def test_a_field_of_a_schema_takes_only_what_fits_its_dtype(tq):
+    tq.get_client().create_partition("p", fields={"x": torch.int64})
+    for _ in range(2):  # without rows, and with rows
+        with pytest.raises(ValueError, match="int64 by its schema, not float32"):
+            tq.kv_put("a", "p", {"x": torch.tensor(0.5)})
+        tq.kv_put("a", "p", {"x": torch.tensor(7, dtype=torch.int8)})
+    assert tq.kv_batch_get("a", "p")["x"].tolist() == [7]
+
+
+@pytest.mark.parametrize("write", ["put", "update"])
+def test_a_field_that_two_writers_change_fits_both(tq, monkeypatch, write):
+    put(tq, x=torch.tensor([1, 2], dtype=torch.int32))
+    common = _mixed._common
+
+    def overtaken(one, other):
+        monkeypatch.setattr(_mixed, "_common", common)
+        tq.kv_put("c", "p", {"x": torch.tensor(0.1, dtype=torch.float64)})
+        return common(one, other)
+
+    monkeypatch.setattr(_mixed, "_common", overtaken)
+    if write == "put":
+        tq.kv_put("a", "p", {"x": torch.tensor(3)})
+    else:
+        tq.kv_update("a", "p", "x", torch.tensor(3, dtype=torch.int32), lambda old, new: new)
+    assert tq.kv_batch_get(["a", "b", "c"], "p")["x"].tolist() == [3, 2, 0.1]
 
 
 def test_the_metadata_client_takes_other_dtypes_too(tq):

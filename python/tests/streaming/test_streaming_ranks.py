@@ -14,6 +14,7 @@ from streaming_cases import call, check, numbers_of, rows_of
 import sluice as tq
 from sluice.client import get_client
 from sluice.samplers import GRPOGroupNSampler
+from sluice.streaming import watch_parent
 
 FORK = multiprocessing.get_context("fork")  # a spawned process imports torch for seconds
 
@@ -145,6 +146,26 @@ def test_workers_end_when_their_rank_is_killed(config):
     rank.join()
     for pid in workers:
         wait_until(lambda pid=pid: _gone(pid), f"worker {pid} is still there", 30)
+
+
+def look_late(config):
+    """A worker that looks for its loader when the loader has ended."""
+    loader = os.getppid()
+    wait_until(lambda: os.getppid() != loader, "the loader still lives", 30)
+    tq.init(config)
+    call("SET", "left", str(watch_parent()()))
+
+
+def leave_a_worker(config):
+    """A loader that ends while its worker starts."""
+    FORK.Process(target=look_late, args=(config,)).start()
+    os._exit(0)
+
+
+def test_a_worker_sees_that_its_loader_ended_before_it_began(config):
+    start(leave_a_worker, config).join()
+    wait_until(lambda: call("GET", "left"), "the worker looks", 30)
+    assert call("GET", "left") == b"True"
 
 
 def _gone(pid):
