@@ -109,7 +109,7 @@ class Budget final : public Sampler {
  private:
   using Rows = std::vector<RowIndex>;
   using Shares = std::vector<Rows>;
-  static constexpr std::int64_t kUnitsFirst = 64;
+  static constexpr std::int64_t kRowsFirst = 64;
 
   // Returns false if the shares cannot all be full. A share is full if it has more than rows_max_ -
   // SIZE rows, or if its sum and the next unit exceed TOKENS.
@@ -133,7 +133,7 @@ class Budget final : public Sampler {
     Rows rows;
     shares_.clear();
     full_ = false;
-    for (std::int64_t units = std::max(kUnitsFirst, choice_.ranks);
+    for (std::int64_t units = std::max(kRowsFirst / choice_.size, choice_.ranks);
          count >= choice_.ranks && !full_; units *= 2) {
       rows.clear();
       groups_->First(std::min(units, count), rows);

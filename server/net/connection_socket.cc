@@ -286,13 +286,14 @@ void ConnectionSocket::LookAfter(std::int64_t now_us) {
 // Reads input so that the end of the connection is noticed immediately, unless nothing more may be
 // read. Earlier requests are still answered.
 void ConnectionSocket::LookAfterBlocked() {
-  if (PeerGone()) {
+  const bool gone = PeerGone();
+  if (gone) {
     machine_.Ended();
+  }
+  // Without memory a notification was not handled, or no input was read and so the end not noticed.
+  if (gone || connection_.GetInfo().notifier->Notified() ||
+      (!machine_.Watching() && connection_.HasWatchSpace())) {
     progress_.cancel();
-  } else if (connection_.GetInfo().notifier->Notified()) {
-    progress_.cancel();  // the notification found no memory
-  } else if (!machine_.Watching() && connection_.HasWatchSpace()) {
-    progress_.cancel();  // there was no memory for input, so the end was not noticed
   }
 }
 
