@@ -166,9 +166,9 @@ std::string ReadFile(const std::string& path) {
 }
 
 std::string WithoutIncarnation(const std::string& shown) {
-  static const std::regex number(
+  static const std::regex kNumber(
       "(\"incarnation\"(\\s+[0-9]+\\)| =>) \\(integer\\) |its incarnation is )[0-9]+");
-  return std::regex_replace(shown, number, "$1N");
+  return std::regex_replace(shown, kNumber, "$1N");
 }
 
 bool Matches(const Exchange& exchange, const std::string& shown) {
