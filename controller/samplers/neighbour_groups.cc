@@ -4,38 +4,14 @@
 
 namespace sluice::controller {
 
-// Returns the new count of the row's group.
-std::int64_t NeighbourGroups::Add(Counts& counts, RowIndex row, std::int64_t difference) const {
-  const std::int64_t group = row / size_;
-  const std::int64_t now = counts.Find(group) + difference;
-  if (now == 0) {
-    counts.Erase(group);
-  } else {
-    counts.Set(group, now);
-  }
-  return now;
-}
-
 void NeighbourGroups::RowReady(RowIndex row) {
-  SetPossible(row, true);
-  if (ready_.Insert(row) && Add(ready_in_, row, 1) == size_) {
-    whole_.Insert(row / size_);
+  const std::int64_t group = row / size_;
+  if (whole_.Contains(group)) {
+    return;  // a new sampler is told of each row of the group: only the first may read all of them
   }
-}
-
-void NeighbourGroups::RowTaken(RowIndex row) {
-  if (ready_.Erase(row)) {
-    Add(ready_in_, row, -1);
-    whole_.Erase(row / size_);
-  }
-  SetPossible(row, from_.existing.Contains(row) && !from_.gone.Contains(row));
-}
-
-void NeighbourGroups::SetPossible(RowIndex row, bool now) {
-  if (now && possible_.Insert(row)) {
-    possible_groups_ += Add(possible_in_, row, 1) == size_ ? 1 : 0;
-  } else if (!now && possible_.Erase(row)) {
-    possible_groups_ -= Add(possible_in_, row, -1) == size_ - 1 ? 1 : 0;
+  if (from_.ready.ContainsAll(row, (group + 1) * size_) &&  // rows mostly arrive in order
+      from_.ready.ContainsAll(group * size_, row)) {
+    whole_.Insert(group);
   }
 }
 
@@ -47,6 +23,20 @@ void NeighbourGroups::First(std::int64_t count, std::vector<RowIndex>& rows) {
       rows.push_back(group * size_ + i);
     }
   }
+}
+
+std::int64_t NeighbourGroups::Possible() {
+  std::int64_t possible = 0;
+  RowIndex row = from_.existing.NextFrom(0);
+  while (row != kNoRow) {
+    const RowIndex begin = row / size_ * size_;
+    const RowIndex end = begin + size_;
+    const RowIndex gone = row == begin ? from_.gone.NextFrom(begin) : begin;
+    const bool whole = (gone == kNoRow || gone >= end) && from_.existing.ContainsAll(begin, end);
+    possible += whole ? 1 : 0;
+    row = from_.existing.NextFrom(end);
+  }
+  return possible;
 }
 
 void NeighbourGroups::Explain(const Sampler::Prospects& prospects,
