@@ -3,7 +3,8 @@
 The server has one dtype per field. TransferQueue has one per row. Here, if a put brings another dtype:
 
 - numbers become what torch.promote_types says: int64 rows in a float32 field are stored as float32. If the field has to
-  change, such as int64 to float32, all its rows are written again in one step;
+  change, such as int64 to float32, all its rows are written again in one step. Rows of different rank take two puts, of
+  which only the first may fit in the memory: such a field does not change;
 - tensors beside texts or objects, or bytes beside texts, make a field of objects. Its tensors are pickled.
 """
 
@@ -83,18 +84,25 @@ def _rewrite(session: Session, partition: str, name: str, other: str) -> None:
         reply = wire.call("KV.MGET", partition, "ROWS", packed(indexes), *field, "FORMAT", "rows", arrays=True)
         column = decode_rows(reply, [name], allow_pickle=session.config.allow_pickle).get(name)
         rows = list(column.unbind()) if isinstance(column, torch.Tensor) else column.tolist()
-        puts: list[list[Arg]] = [["KV.CLEAR", partition, "ROWS", packed(indexes), *field]]
-        # The puts of the old values take effect only if those of the new ones fail: otherwise the dtype is another one.
-        for convert in (True, False):
-            for some in _by_rank(rows):
-                old = [rows[i] for i in some]
-                cells = _converted(old, target) if convert else old
-                columns = encode({name: cells}, len(some), allow_pickle=session.config.allow_pickle)
-                puts.append(["KV.MPUT", partition, "ROWS", packed(indexes[some]), *columns])
-        return puts
+        by_rank = _by_rank(rows)
+        if target in DTYPES and len(by_rank) > 1:  # two puts, of which only the first may fit
+            raise ValueError(
+                f"field '{name}' of partition '{partition}' has rows of different rank, so it cannot change from {now} to "
+                f"{target} in one step: put {now} rows, or use another field"
+            )
 
-    replies = session.wire.transact([partition], commands)
-    for reply in replies[: len(replies) // 2 + 1]:
+        def put(some: list[int], cells: Rows) -> list[Arg]:
+            columns = encode({name: cells}, len(some), allow_pickle=session.config.allow_pickle)
+            return ["KV.MPUT", partition, "ROWS", packed(indexes[some]), *columns]
+
+        # The puts of the old values take effect only if that of the new ones fails: otherwise the dtype is another one.
+        return [
+            ["KV.CLEAR", partition, "ROWS", packed(indexes), *field],
+            put(list(range(len(rows))), _converted(rows, target)),
+            *(put(some, [rows[i] for i in some]) for some in by_rank),
+        ]
+
+    for reply in session.wire.transact([partition], commands)[:2]:
         checked(reply)
 
 

@@ -169,6 +169,17 @@ def test_a_field_that_cannot_change_keeps_its_rows(tq):
     assert got.dtype == torch.int8 and got.values().tolist() == [1] * 2000
 
 
+def test_a_field_with_rows_of_different_rank_changes_in_one_put_or_not_at_all(tq):
+    put(tq, "a", x=torch.tensor([1]))
+    put(tq, "b", x=torch.tensor([[[2]]]))
+    with pytest.raises(ValueError, match="rows of different rank, so it cannot change from int64 to float32"):
+        tq.kv_put("c", "p", {"x": torch.tensor(0.5)})
+    assert [row.tolist() for row in tq.kv_batch_get(["a", "b"], "p")["x"].tolist()] == [1, [[2]]]
+    tq.kv_put("c", "p", {"x": "text"})
+    one, two, text = tq.kv_batch_get(["a", "b", "c"], "p")["x"].tolist()
+    assert [one.tolist(), two.tolist(), text] == [1, [[2]], "text"]
+
+
 def test_a_field_of_a_schema_takes_only_what_fits_its_dtype(tq):
     tq.get_client().create_partition("p", fields={"x": torch.int64})
     for _ in range(2):  # without rows, and with rows
