@@ -133,6 +133,10 @@ Controller::Served Controller::Serve(Waiter& waiter, std::int64_t now_us) noexce
         return Served::kOther;
       }
     }
+    if (waiter.fetch.sampler.ranks > 1 && waiter.IsGone()) {
+      Leave(waiter);  // before a deal, since the shares of other ranks cannot be given back
+      return Served::kOther;
+    }
     auto outcome = TryFetch(waiter.fetch, {.now_us = now_us}, fetched);
     if (outcome.ok() && *outcome == Outcome::kWait) {
       return Served::kNo;

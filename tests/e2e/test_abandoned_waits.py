@@ -115,6 +115,18 @@ def test_rows_go_to_live_waiters_and_the_others_stay(server, admin, abandoned, l
         admin.flushall()
 
 
+@pytest.mark.parametrize("sampler", [("balanced",), ("budget", "TOKENS", 9, "WEIGHT", "w", "UNDERFILL")])
+@pytest.mark.parametrize("abandoned", WAYS)
+def test_closed_connections_take_no_shares_for_other_ranks(server, admin, abandoned, sampler):
+    shared = [(*fetch(), "SAMPLER", *sampler, "RANKS", 2, "RANK", 0, "STEP", i) for i in range(WAITS)]
+    for _ in range(ROUNDS):
+        with abandoned(server, shared):
+            wait_for_blocked(admin, WAITS)
+        put_rows(admin, 2 * WAITS)
+        check_rows_left(admin, 2 * WAITS)
+        admin.flushall()
+
+
 @pytest.mark.parametrize("abandoned", WAYS)
 def test_a_write_of_a_closed_connection_does_not_run(server, admin, abandoned):
     admin.execute_command("PARTITION.CREATE", "p", "MAXROWS", 1)
