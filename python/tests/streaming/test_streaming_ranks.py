@@ -148,9 +148,8 @@ def test_workers_end_when_their_rank_is_killed(config):
         wait_until(lambda pid=pid: _gone(pid), f"worker {pid} is still there", 30)
 
 
-def look_late(config):
-    """A worker that looks for its loader when the loader has ended."""
-    loader = os.getppid()
+def look_late(config, loader):
+    """A worker that looks for its loader, of this process id, when the loader has ended."""
     wait_until(lambda: os.getppid() != loader, "the loader still lives", 30)
     tq.init(config)
     call("SET", "left", str(watch_parent()()))
@@ -158,7 +157,7 @@ def look_late(config):
 
 def leave_a_worker(config):
     """A loader that ends while its worker starts."""
-    FORK.Process(target=look_late, args=(config,)).start()
+    FORK.Process(target=look_late, args=(config, os.getpid())).start()
     os._exit(0)
 
 
