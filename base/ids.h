@@ -14,6 +14,10 @@ namespace sluice {
 using RowIndex = std::int64_t;
 inline constexpr RowIndex kNoRow = -1;
 
+// Rows of a large partition are far apart in memory, and each access is a cache miss. A loop over
+// rows hides the latency if it prefetches what it will read this number of rows later.
+inline constexpr std::size_t kPrefetchAhead = 16;
+
 // The store's write counter: each write increments it. 0: before the first write.
 using Revision = std::uint64_t;
 

@@ -123,16 +123,17 @@ std::int64_t Controller::Acknowledge(Task& task, std::span<const RowIndex> rows,
 
 std::int64_t Controller::Release(Task& task, std::span<const RowIndex> rows, LeaseId lease) {
   Refresh();
-  RowBits freed;
+  RowBits named;
+  std::vector<RowIndex> freed;
   for (const RowIndex row : rows) {
     const bool fits = lease == 0 ? task.Taken(row) : task.GetLeases().HolderOf(row) == lease;
-    if (fits) {
-      freed.Insert(row);
+    if (fits && named.Insert(row)) {
+      freed.push_back(row);
     }
   }
-  task.GetSteps().ForgetRows(freed);
-  freed.ForEach([&task](RowIndex row) { task.Free(row); });
-  return freed.Count();
+  task.GetSteps().ForgetRows(named);
+  task.Free(freed);
+  return named.Count();
 }
 
 void Controller::ClaimRows(Task& task, const Claim& claim, Fetched& claimed) {

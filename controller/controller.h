@@ -60,7 +60,7 @@ class Controller {
   }
 
   // Rows per step. Such a step takes one or two milliseconds if tags are read.
-  static constexpr std::int64_t kStepRows = 2048;
+  static constexpr std::int64_t kStepRows = 1024;
   // Does one step of building a new view or sampler, which reads all rows. `choice`: null for no
   // sampler. Returns true if there are more rows; other commands may act before the next call. A
   // later TryFetch() or Explain() reads all rows that are left. Errors: std::bad_alloc.
@@ -182,7 +182,8 @@ class Controller {
   }
   // Rows that are still to be created. REQUIRES: expected_.
   [[nodiscard]] std::int64_t StillToCome() const;
-  [[nodiscard]] std::int64_t Possible(const Task& task, const Fetch& fetch, Sampler& sampler) const;
+  [[nodiscard]] std::int64_t Possible(const Task& task, const Fetch& fetch, Sampler& sampler,
+                                      std::int64_t enough) const;
 
   struct Decision {
     Outcome outcome = Outcome::kWait;

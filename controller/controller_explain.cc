@@ -131,7 +131,8 @@ bool Controller::Explain(const Fetch& fetch, const Moment& moment, const Obstacl
   sampler.Explain({.next_index = std::max(source_.RowsMade(), existing_.Last() + 1),
                    .more_are_made = !expected_ || StillToCome() > 0},
                   lines);
-  const std::int64_t possible = expected_ ? Possible(task, fetch, sampler) : 0;
+  const std::int64_t every = existing_.Count() + 1;
+  const std::int64_t possible = expected_ ? Possible(task, fetch, sampler, every) : 0;
   ExplainExpect(task, fetch, possible, lines);
   return true;
 }

@@ -44,7 +44,8 @@ std::int64_t Controller::StillToCome() const {
   return std::max<std::int64_t>(0, *expected_ - source_.RowsMade());
 }
 
-std::int64_t Controller::Possible(const Task& task, const Fetch& fetch, Sampler& sampler) const {
+std::int64_t Controller::Possible(const Task& task, const Fetch& fetch, Sampler& sampler,
+                                  std::int64_t enough) const {
   const std::int64_t to_come = StillToCome();
   const std::int64_t rows = Unconsumed(task) + to_come;
   if (to_come > 0 && fetch.sampler.tokens > 0) {
@@ -53,7 +54,7 @@ std::int64_t Controller::Possible(const Task& task, const Fetch& fetch, Sampler&
   if (to_come > 0) {
     return rows / fetch.sampler.ranks / fetch.sampler.size * fetch.sampler.size;
   }
-  return sampler.Possible(rows);
+  return sampler.Possible(rows, enough);
 }
 
 Controller::Decision Controller::Decide(const Task& task, const Fetch& fetch, Sampler& sampler,
@@ -70,7 +71,8 @@ Controller::Decision Controller::Decide(const Task& task, const Fetch& fetch, Sa
     if (Unconsumed(task) == 0 && StillToCome() == 0) {
       return {.outcome = Outcome::kRows, .count = 0};
     }
-    const std::int64_t possible = Possible(task, fetch, sampler);
+    const std::int64_t enough = std::max(fetch.last, available + 1);
+    const std::int64_t possible = Possible(task, fetch, sampler, enough);
     if (possible < fetch.last) {
       return {.outcome = Outcome::kNil};
     }
@@ -166,9 +168,7 @@ void Controller::Take(Task& task, const Fetch& fetch, Picked& picked, std::int64
     for (const LeaseId lease : leases) {
       task.EndLease(lease);
     }
-    for (const RowIndex row : consumed) {
-      task.Free(row);
-    }
+    task.Free(consumed);
     throw;
   }
   // A deal that is shared with other ranks stays, even if this fetch cannot be answered.
@@ -293,7 +293,7 @@ void Controller::GiveBack(const Fetch& fetch, const Fetched& fetched) noexcept {
   } else if (fetched.taken_now) {
     for (const RowIndex row : fetched.rows) {
       if (task->Consumed().Contains(row)) {
-        task->Free(row);
+        task->Free(std::span(&row, 1));
       }
     }
   }

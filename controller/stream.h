@@ -67,6 +67,7 @@ class Stream final : public store::Attachment, public RowSource {
   void Charge() noexcept;
 
   [[nodiscard]] bool Ready(RowIndex row, std::span<const std::size_t> fields) const override;
+  void Prefetch(RowIndex row) const noexcept override { partition_.Prefetch(row, field_ids_); }
   [[nodiscard]] std::string_view TagOf(RowIndex row) const override;
   void Select(std::span<const std::size_t> fields, const std::optional<store::Where>& where,
               RowBits& rows) const override;

@@ -217,8 +217,11 @@ void Streams::MarkChanged(EngineLock& lock, Stream& stream) noexcept {
 void Streams::OnRowsChanged(store::Partition& partition,
                             std::span<const store::RowReference> rows) noexcept {
   if (Stream* const stream = Find(partition)) {
-    for (const store::RowReference& row : rows) {
-      stream->Tasks().RowWritten(row.index);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      if (i + kPrefetchAhead < rows.size()) {
+        stream->Prefetch(rows[i + kPrefetchAhead].index);
+      }
+      stream->Tasks().RowWritten(rows[i].index);
     }
     MarkChanged(parts_.engine.Held(), *stream);
   }

@@ -56,18 +56,18 @@ void Task::RemoveFromViews(std::span<const RowIndex> rows) noexcept {
   }
 }
 
-void Task::Free(RowIndex row) noexcept {
-  consumed_.Erase(row);
-  leases_.Drop(row);
-  RowFreed(row);
+void Task::Free(std::span<const RowIndex> rows) noexcept {
+  for (const RowIndex row : rows) {
+    consumed_.Erase(row);
+    leases_.Drop(row);
+  }
+  RowsFreed(rows);
 }
 
 std::int64_t Task::EndLease(LeaseId id, std::size_t rows_max) noexcept {
   Leases::Ended ended = leases_.End(id, rows_max);
   const auto freed = static_cast<std::int64_t>(ended.rows.size());
-  for (const RowIndex row : ended.rows) {
-    RowFreed(row);
-  }
+  RowsFreed(ended.rows);
   if (ended.step) {
     steps_.LeaseEnded(*ended.step, id, std::move(ended.rows));
   }
@@ -100,9 +100,14 @@ void Task::EndRebuild() noexcept {
   }
 }
 
-void Task::RowFreed(RowIndex row) noexcept {
-  for (const auto& view : views_) {
-    view->RowFreed(row);
+void Task::RowsFreed(std::span<const RowIndex> rows) noexcept {
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (i + kPrefetchAhead < rows.size()) {
+      source_.Prefetch(rows[i + kPrefetchAhead]);
+    }
+    for (const auto& view : views_) {
+      view->RowFreed(rows[i]);
+    }
   }
 }
 

@@ -57,9 +57,9 @@ class Task {
   std::int64_t Renew(LeaseId id, const LeaseTerms& terms, std::int64_t now_us) {
     return leases_.Renew(id, terms, now_us);
   }
-  // Makes a consumed or leased row free again. A view that finds no memory for the row is refilled
-  // later (Refill()). REQUIRES: the row exists.
-  void Free(RowIndex row) noexcept;
+  // Makes consumed or leased rows free again. A view that finds no memory for a row is refilled
+  // later (Refill()). REQUIRES: the rows exist.
+  void Free(std::span<const RowIndex> rows) noexcept;
   // Ends a lease: its rows are free again, and its step keeps them. Of a lease without a step at
   // most `rows_max` rows become free. Returns how many became free.
   std::int64_t EndLease(LeaseId id, std::size_t rows_max = SIZE_MAX) noexcept;
@@ -95,8 +95,8 @@ class Task {
   std::int64_t deals = 0;  // calls whose steps were remembered
 
  private:
-  // The row was taken and is free now. REQUIRES: the row exists.
-  void RowFreed(RowIndex row) noexcept;
+  // The rows were taken and are free now. REQUIRES: they exist.
+  void RowsFreed(std::span<const RowIndex> rows) noexcept;
   void RemoveFromViews(std::span<const RowIndex> rows) noexcept;
   void DropIdleViews() noexcept;
 

@@ -387,7 +387,21 @@ def _leases(tasks):
     return sum(value["leases"] for name, value in tasks.items() if re.fullmatch(r"task\d+", name))
 
 
+SERVERS = 3
+
+
 def bench_holds(report, size):
+    """The median of three servers counts: with two cores, a thread may lose its core while it has the lock."""
+    held_ms = {}
+    for _ in range(SERVERS):
+        for name, case, milliseconds in _run_all(size):
+            held_ms.setdefault((name, case.bound_ms()), []).append(milliseconds)
+    for (name, bound_ms), runs in held_ms.items():
+        report.add_hold(name, statistics.median(runs), bound_ms)
+
+
+def _run_all(size):
+    """Yields each case with its name and its longest hold in ms, all on one server."""
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder, "sluice.conf")
         config.write_text("slowlog-max-len 127\n")
@@ -396,17 +410,14 @@ def bench_holds(report, size):
             missing = without_case(commands, size)
             assert not missing, f"no case of bench_holds.py runs {missing}"
             build(client, port, size)
-            for group in GROUPS_OF_CASES:
-                for case in group(size):
-                    _report(report, client, port, case, commands)
+            for case in (case for group in GROUPS_OF_CASES for case in group(size)):
+                yield _name(case, commands), case, run_case(client, port, case, commands)
             for case in whole_partition_cases(size):
                 client.flushall()
                 fill(client, "p", size.rows)
                 client.execute_command(*fetch("KEEP", count=1))
-                _report(report, client, port, case, commands)
+                yield _name(case, commands), case, run_case(client, port, case, commands)
 
 
-def _report(report, client, port, case, commands):
-    held_ms = run_case(client, port, case, commands)
-    name = case.command(commands).replace("|", " ")
-    report.add_hold(f"{name}: {case.what}", held_ms, case.bound_ms())
+def _name(case, commands):
+    return f"{case.command(commands).replace('|', ' ')}: {case.what}"

@@ -20,6 +20,9 @@ class RowSource {
   // Returns true if all these fields of the row are ready; false if the row does not exist.
   // `fields`: positions that Follow() returned.
   [[nodiscard]] virtual bool Ready(RowIndex row, std::span<const std::size_t> fields) const = 0;
+  // Prefetches what Ready() reads of the row into the CPU cache: rows of a large partition are far
+  // apart in memory. `row` may be any number.
+  virtual void Prefetch(RowIndex row) const noexcept = 0;
   // Returns the canonical text (store/tags/tag.h); "" for {} or if the row does not exist.
   [[nodiscard]] virtual std::string_view TagOf(RowIndex row) const = 0;
   // Adds every row whose fields are ready and whose tag matches. Errors: std::bad_alloc.

@@ -23,8 +23,8 @@ class Balanced final : public Sampler {
 
   bool Work(std::int64_t& rows) override { return groups_->Work(rows); }
   std::int64_t Available() override { return groups_->Count() / ranks_ * size_; }
-  std::int64_t Possible(std::int64_t /*rows*/) override {
-    return groups_->Possible() / ranks_ * size_;
+  std::int64_t Possible(std::int64_t /*rows*/, std::int64_t enough) override {
+    return groups_->Possible((enough / size_ + 1) * ranks_) / ranks_ * size_;
   }
   void Pick(std::int64_t count, Random& /*random*/, Picked& picked) override {
     std::vector<RowIndex> rows;

@@ -78,10 +78,12 @@ class Budget final : public Sampler {
     const auto fewest = std::min_element(shares_.begin(), shares_.end(), fewer);
     return fewest == shares_.end() ? 0 : static_cast<std::int64_t>(fewest->size());
   }
-  std::int64_t Possible(std::int64_t rows) override {
+  std::int64_t Possible(std::int64_t rows, std::int64_t enough) override {
     const bool each_row = choice_.size == 1 && choice_.by.empty();
-    const std::int64_t units = each_row ? rows : groups_->Possible();
-    if (units == groups_->Count()) {
+    const std::int64_t whole = groups_->Count();
+    const std::int64_t enough_units = std::max({enough / choice_.size, whole, choice_.ranks}) + 1;
+    const std::int64_t units = each_row ? rows : groups_->Possible(enough_units);
+    if (units == whole) {
       return Available();  // nothing else can become available
     }
     return units < choice_.ranks ? 0 : units * choice_.size;

@@ -17,7 +17,9 @@ class GroupSampler final : public Sampler {
 
   bool Work(std::int64_t& rows) override { return groups_->Work(rows); }
   std::int64_t Available() override { return groups_->Count() * size_; }
-  std::int64_t Possible(std::int64_t /*rows*/) override { return groups_->Possible() * size_; }
+  std::int64_t Possible(std::int64_t /*rows*/, std::int64_t enough) override {
+    return groups_->Possible(enough / size_ + 1) * size_;
+  }
   void Pick(std::int64_t count, Random& /*random*/, Picked& picked) override {
     groups_->First(count / size_, picked.shares.emplace_back());
   }

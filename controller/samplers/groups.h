@@ -29,8 +29,8 @@ class Groups {
   // Appends the rows of the first `count` whole groups, ordered by lowest index. REQUIRES: count <=
   // Count().
   virtual void First(std::int64_t count, std::vector<RowIndex>& rows) = 0;
-  // Returns how many groups contain no removed row.
-  [[nodiscard]] virtual std::int64_t Possible() = 0;
+  // Returns how many groups contain no row that is gone. May stop counting at `enough`.
+  [[nodiscard]] virtual std::int64_t Possible(std::int64_t enough) = 0;
   virtual bool Work(std::int64_t& /*rows*/) { return false; }  // as in Sampler
   // Appends one line for each of the first few groups that are not whole and have rows in the view.
   virtual void Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) = 0;

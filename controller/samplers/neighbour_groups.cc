@@ -5,6 +5,7 @@
 namespace sluice::controller {
 
 void NeighbourGroups::RowReady(RowIndex row) {
+  possible_from_ = std::min(possible_from_, row);
   const std::int64_t group = row / size_;
   if (whole_.Contains(group)) {
     return;  // a new sampler is told of each row of the group: only the first may read all of them
@@ -13,6 +14,12 @@ void NeighbourGroups::RowReady(RowIndex row) {
       from_.ready.ContainsAll(group * size_, row)) {
     whole_.Insert(group);
   }
+}
+
+// Perhaps the row is not gone any more, but its fields do not fit the view.
+void NeighbourGroups::RowTaken(RowIndex row) {
+  possible_from_ = std::min(possible_from_, row);
+  whole_.Erase(row / size_);
 }
 
 void NeighbourGroups::First(std::int64_t count, std::vector<RowIndex>& rows) {
@@ -25,16 +32,21 @@ void NeighbourGroups::First(std::int64_t count, std::vector<RowIndex>& rows) {
   }
 }
 
-std::int64_t NeighbourGroups::Possible() {
+// Called after each change while a fetch waits, so it begins at the first group that was possible.
+std::int64_t NeighbourGroups::Possible(std::int64_t enough) {
   std::int64_t possible = 0;
-  RowIndex row = from_.existing.NextFrom(0);
-  while (row != kNoRow) {
+  RowIndex row = from_.existing.NextFrom(possible_from_ / size_ * size_);
+  possible_from_ = row == kNoRow ? 0 : row;
+  while (row != kNoRow && possible < enough) {
     const RowIndex begin = row / size_ * size_;
     const RowIndex end = begin + size_;
     const RowIndex gone = row == begin ? from_.gone.NextFrom(begin) : begin;
     const bool whole = (gone == kNoRow || gone >= end) && from_.existing.ContainsAll(begin, end);
     possible += whole ? 1 : 0;
     row = from_.existing.NextFrom(end);
+    if (possible == 0 && row != kNoRow) {
+      possible_from_ = row;
+    }
   }
   return possible;
 }

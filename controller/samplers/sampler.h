@@ -108,8 +108,10 @@ class Sampler {
   // Errors: as RowWritten().
   virtual bool Work(std::int64_t& /*rows*/) { return false; }
   // Returns how many rows one rank can get at most if no more are created and all `rows` rows that
-  // are not gone become ready.
-  [[nodiscard]] virtual std::int64_t Possible(std::int64_t rows) { return rows; }
+  // are not gone become ready. May stop counting at `enough`. REQUIRES: 0 < enough.
+  [[nodiscard]] virtual std::int64_t Possible(std::int64_t rows, std::int64_t /*enough*/) {
+    return rows;
+  }
   // Picks `count` rows per rank; with TOKENS, at most as many as fit. REQUIRES: 1 <= count <=
   // Available(); count is a multiple of the group size. Errors: std::bad_alloc.
   virtual void Pick(std::int64_t count, Random& random, Picked& picked) = 0;

@@ -20,13 +20,18 @@ std::size_t TagGroups::PlaceOf(const Value& value, RowIndex row) {
                                   value.rows.begin());
 }
 
-// Marks the position of the row, present or not, and everything behind it.
+// Marks the position of the row, present or not, and everything behind it: no cut is there until
+// Refresh().
 void TagGroups::MakeDirty(Value& value, RowIndex from) {
   if (!value.dirty) {
     dirty_.push_back(&value);
     value.dirty = true;
   }
-  value.sorted = std::min(value.sorted, PlaceOf(value, from) / Size() * Size());
+  const std::size_t first = PlaceOf(value, from) / Size();
+  for (std::size_t number = first; number * Size() < value.sorted; ++number) {
+    SetCut(value, number, 0);
+  }
+  value.sorted = std::min(value.sorted, first * Size());
 }
 
 void TagGroups::Leave(RowIndex row) {
@@ -82,12 +87,12 @@ void TagGroups::RowGone(RowIndex row) {
 }
 
 void TagGroups::SetCut(Value& value, std::size_t number, std::uint8_t now) {
-  const std::size_t at = number * Size();
+  const RowIndex first_row = value.rows[number * Size()];
   std::uint8_t& cut = value.cuts[number];
   if ((now & kWhole) != 0) {
-    whole_.try_emplace({value.rows[at], &value}, Cut{.value = &value, .at = at});
+    whole_.Insert(first_row);
   } else if ((cut & kWhole) != 0) {
-    whole_.erase({value.rows[at], &value});
+    whole_.Erase(first_row);
   }
   possible_ += ((now & kPossible) != 0 ? 1 : 0) - ((cut & kPossible) != 0 ? 1 : 0);
   cut = now;
@@ -114,9 +119,6 @@ void TagGroups::RefreshCut(Value& value, std::size_t at) {
 
 void TagGroups::Refresh(Value& value) {
   std::vector<RowIndex>& rows = value.rows;
-  for (std::size_t number = value.sorted / Size(); number < value.cuts.size(); ++number) {
-    SetCut(value, number, 0);  // before its first row moves
-  }
   const auto tail = rows.begin() + static_cast<std::ptrdiff_t>(value.sorted);
   if (!std::is_sorted(tail, rows.end())) {
     std::sort(tail, rows.end());
@@ -153,20 +155,21 @@ void TagGroups::RefreshAll() {
 
 std::int64_t TagGroups::Count() {
   RefreshAll();
-  return static_cast<std::int64_t>(whole_.size());
+  return whole_.Count();
 }
 
 void TagGroups::First(std::int64_t count, std::vector<RowIndex>& rows) {
   RefreshAll();
   rows.reserve(rows.size() + static_cast<std::size_t>(count * size_));
-  for (auto it = whole_.begin(); count > 0; ++it, --count) {
-    const Cut& cut = it->second;
-    const auto begin = cut.value->rows.begin() + static_cast<std::ptrdiff_t>(cut.at);
+  for (RowIndex row = kNoRow; count > 0; --count) {
+    row = whole_.NextFrom(row + 1);
+    const Value& value = *value_of_.Find(row);
+    const auto begin = value.rows.begin() + static_cast<std::ptrdiff_t>(PlaceOf(value, row));
     rows.insert(rows.end(), begin, begin + size_);
   }
 }
 
-std::int64_t TagGroups::Possible() {
+std::int64_t TagGroups::Possible(std::int64_t /*enough*/) {
   RefreshAll();
   return possible_;
 }

@@ -1,5 +1,5 @@
 // TagGroups: see groups.h. Each tag value has a list of its rows, by index, which is cut into
-// groups. One map has the whole cuts of all lists, by their first row.
+// groups. One set has the first row of each whole cut of all lists.
 //
 //   list:   | cut 0 | cut 1 | cut 2 | ...      g rows each; the last may have fewer
 //                           ^ sorted: the rows behind it are processed later
@@ -11,7 +11,6 @@
 #include <map>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "controller/rows/row_map.h"
@@ -29,13 +28,13 @@ class TagGroups final : public Groups {
   void RowGone(RowIndex row) override;
   std::int64_t Count() override;
   void First(std::int64_t count, std::vector<RowIndex>& rows) override;
-  std::int64_t Possible() override;
+  std::int64_t Possible(std::int64_t enough) override;
   bool Work(std::int64_t& rows) override;
   void Explain(const Sampler::Prospects& prospects, std::vector<std::string>& lines) override;
 
  private:
   // Flags of a cut.
-  static constexpr std::uint8_t kWhole = 1;     // it is in whole_
+  static constexpr std::uint8_t kWhole = 1;     // its first row is in whole_
   static constexpr std::uint8_t kPossible = 2;  // it is full, and none of its rows is gone
   static constexpr std::uint8_t kReady = 4;     // some of its rows are ready
   struct Value {
@@ -65,9 +64,7 @@ class TagGroups final : public Groups {
   Choosable from_;
   std::map<std::string, Value, std::less<>> values_;
   RowMap<Value*> value_of_;
-  // The value is part of the key: a row may have moved to a value whose list was processed before
-  // the list of the old value.
-  std::map<std::pair<RowIndex, const Value*>, Cut> whole_;
+  RowBits whole_;  // first rows
   std::vector<Value*> dirty_;
   std::int64_t possible_ = 0;  // cuts
 };

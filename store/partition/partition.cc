@@ -54,10 +54,18 @@ bool Partition::TakeApart() noexcept {
   return segments_.empty() && indexes_.TakeApart() && removals_.TakeApart();
 }
 
-void Partition::Prefetch(RowIndex index) const noexcept {
-  const auto it = FindSegment(index / Segment::kRows);
-  if (it != segments_.end()) {
-    it->second->Prefetch(static_cast<std::uint32_t>(index % Segment::kRows));
+void Partition::Prefetch(RowIndex index,
+                         std::span<const std::optional<std::uint32_t>> field_ids) const noexcept {
+  const auto it = index < 0 ? segments_.end() : FindSegment(index / Segment::kRows);
+  if (it == segments_.end()) {
+    return;
+  }
+  const auto offset = static_cast<std::uint32_t>(index % Segment::kRows);
+  it->second->Prefetch(offset);
+  for (const std::optional<std::uint32_t> id : field_ids) {
+    if (id) {
+      it->second->PrefetchCell(*id, offset);
+    }
   }
 }
 
@@ -161,15 +169,25 @@ Status Partition::MakeAllWritable() {
 }
 
 // Fills places_. Errors: kNoKey for the first missing row, if strict.
-// Rows of a large partition are far apart in memory, so each access is a cache miss. Prefetching
-// some rows ahead hides the latency.
-void Partition::PrefetchAhead(const RowSet& rows, std::size_t position) const noexcept {
-  constexpr std::size_t kAhead = 16;
-  if (rows.kind == RowSet::Kind::kIndexes && position + kAhead < rows.indexes.size()) {
-    const RowIndex index = rows.indexes[position + kAhead];
-    if (index >= 0 && index < next_index_) {
-      Prefetch(index);
-    }
+void Partition::PrefetchAhead(
+    const RowSet& rows, std::size_t position,
+    std::span<const std::optional<std::uint32_t>> field_ids) const noexcept {
+  if (rows.kind == RowSet::Kind::kIndexes && position + kPrefetchAhead < rows.indexes.size()) {
+    Prefetch(rows.indexes[position + kPrefetchAhead], field_ids);
+  }
+}
+
+// The cell first, and its chunk half as many rows ahead, when the cell has arrived.
+void Partition::PrefetchCellAhead(const Field& field, std::size_t position) const noexcept {
+  const auto place_at = [this](std::size_t i) {
+    return i < places_.size() ? places_[i] : RowReference();
+  };
+  if (const RowReference place = place_at(position + kPrefetchAhead); place.segment != nullptr) {
+    place.segment->PrefetchCell(field.Id(), place.offset);
+  }
+  if (const RowReference place = place_at(position + kPrefetchAhead / 2);
+      place.segment != nullptr) {
+    field.PrefetchChunk(place.segment->GetCell(field.Id(), place.offset));
   }
 }
 
@@ -249,15 +267,21 @@ Status Partition::ReadAllFields(bool strict, ReadResult& result) {
 }
 
 bool Partition::ReadyInAll(const Field& field) const {
-  return std::all_of(places_.begin(), places_.end(), [&field](const RowReference& place) {
-    return place.segment->GetCell(field.Id(), place.offset).Ready();
-  });
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    PrefetchCellAhead(field, i);
+    if (!places_[i].segment->GetCell(field.Id(), places_[i].offset).Ready()) {
+      return false;
+    }
+  }
+  return true;
 }
 
 Status Partition::ReadField(Field& field, bool strict, ReadResult& result) {
   result.columns.push_back({.name = field.Name(), .dtype = field.GetDType()});
   const Chunk* pinned = nullptr;
-  for (const RowReference& place : places_) {
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    PrefetchCellAhead(field, i);
+    const RowReference& place = places_[i];
     const Cell cell =
         place.segment == nullptr ? Cell() : place.segment->GetCell(field.Id(), place.offset);
     if (!cell.Ready()) {
@@ -303,15 +327,19 @@ Result<GrowingCell> Partition::CellToGrow(const AppendRequest& request) {
 
 std::size_t Partition::FirstUnready(const RowSet& rows, std::size_t from,
                                     std::span<const std::string_view> fields) {
+  std::vector<std::optional<std::uint32_t>> ids;
+  ids.reserve(fields.size());
+  for (const std::string_view name : fields) {
+    ids.push_back(FieldId(name));
+  }
   const std::size_t count = rows.size();
   for (std::size_t i = from; i < count; ++i) {
+    PrefetchAhead(rows, i, ids);
     const RowReference place = Locate(rows, i);
-    const bool ready =
-        place.segment != nullptr &&
-        std::all_of(fields.begin(), fields.end(), [&](std::string_view name) {
-          const Field* const field = FindField(name);
-          return field != nullptr && place.segment->GetCell(field->Id(), place.offset).Ready();
-        });
+    const bool ready = place.segment != nullptr &&
+                       std::all_of(ids.begin(), ids.end(), [&](std::optional<std::uint32_t> id) {
+                         return id && place.segment->GetCell(*id, place.offset).Ready();
+                       });
     if (!ready) {
       return i;
     }

@@ -137,8 +137,9 @@ class Partition final : public DeferredDestruction {
   [[nodiscard]] std::size_t FirstUnready(const RowSet& rows, std::size_t from,
                                          std::span<const std::string_view> fields);
   [[nodiscard]] const Row* FindRow(RowIndex index);
-  // Prefetches the row into the CPU cache.
-  void Prefetch(RowIndex index) const noexcept;
+  // Prefetches the row, and its cells of these fields, into the CPU cache.
+  void Prefetch(RowIndex index,
+                std::span<const std::optional<std::uint32_t>> field_ids = {}) const noexcept;
   [[nodiscard]] RowReference Locate(RowIndex index);
   [[nodiscard]] RowReference Locate(std::string_view key);
   // Changes when field ids change. Callers that cache field ids must look them up again then.
@@ -206,8 +207,11 @@ class Partition final : public DeferredDestruction {
   Status MakeWritable(RowReference& place, std::int64_t overdraft);
   Status MakeAllWritable();
   Status LocateAll(const RowSet& rows, bool strict);
-  void PrefetchAhead(const RowSet& rows, std::size_t position) const noexcept;
-  void PrefetchPlaces() const noexcept;
+  void PrefetchAhead(const RowSet& rows, std::size_t position,
+                     std::span<const std::optional<std::uint32_t>> field_ids = {}) const noexcept;
+  void PrefetchCellAhead(const Field& field, std::size_t position) const noexcept;
+  void PrefetchRowAhead(std::size_t position,
+                        std::span<const std::optional<std::uint32_t>> field_ids) noexcept;
   // The number that `key` spells as std::to_chars does; kNoRow for other keys.
   static RowIndex NumberOf(std::string_view key) noexcept;
   // `number`: NumberOf(key). Errors: std::bad_alloc; nothing has changed then.

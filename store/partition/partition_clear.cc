@@ -12,9 +12,15 @@ Result<std::int64_t> Partition::ClearRows(const RowSet& rows, Revision revision)
   TRY(MakeAllWritable());
   const bool logged = places_.size() <= RemovalLog::kKept;
   removals_.Reserve(logged ? places_.size() : 0);
+  std::vector<std::optional<std::uint32_t>> ids;
+  ids.reserve(order_.size());
+  for (const Field* const field : order_) {
+    ids.emplace_back(field->Id());
+  }
   const std::size_t before = Rows();
-  PrefetchPlaces();
-  for (const RowReference& place : places_) {
+  for (std::size_t i = 0; i < places_.size(); ++i) {
+    PrefetchRowAhead(i, ids);
+    const RowReference& place = places_[i];
     // A duplicate row is already removed, and its segment too if it was the last row.
     if (place.segment != nullptr && Locate(place.index).segment != nullptr) {
       RemoveRow(place, revision, logged);
@@ -35,21 +41,22 @@ Result<std::int64_t> Partition::ClearRows(const RowSet& rows, Revision revision)
   return static_cast<std::int64_t>(removed);
 }
 
-// Rows of a large partition are far apart in memory: prefetches what RemoveRow() reads of all rows.
-void Partition::PrefetchPlaces() const noexcept {
-  for (const RowReference& place : places_) {
-    if (place.segment != nullptr) {
-      place.segment->Prefetch(place.offset);
-      for (const Field* const field : order_) {
-        place.segment->PrefetchCell(field->Id(), place.offset);
-      }
-    }
+// What RemoveRow() reads. Looks each row up again: its segment was freed if this was its last row,
+// named twice.
+void Partition::PrefetchRowAhead(std::size_t position,
+                                 std::span<const std::optional<std::uint32_t>> field_ids) noexcept {
+  if (position + kPrefetchAhead < places_.size()) {
+    Prefetch(places_[position + kPrefetchAhead].index, field_ids);
   }
-  for (const RowReference& place : places_) {
-    if (place.segment != nullptr) {
-      place.segment->At(place.offset).key.Prefetch();
-      place.segment->At(place.offset).tag.Prefetch();
-    }
+  const std::size_t near = position + kPrefetchAhead / 2;
+  const RowReference place = near < places_.size() ? Locate(places_[near].index) : RowReference();
+  if (place.segment == nullptr) {
+    return;
+  }
+  place.segment->At(place.offset).key.Prefetch();
+  place.segment->At(place.offset).tag.Prefetch();
+  for (const Field* const field : order_) {
+    field->PrefetchChunk(place.segment->GetCell(field->Id(), place.offset));
   }
 }
 
@@ -64,7 +71,9 @@ Result<std::int64_t> Partition::ClearCells(const RowSet& rows,
     if (field == nullptr) {
       continue;
     }
-    for (const RowReference& place : places_) {
+    for (std::size_t i = 0; i < places_.size(); ++i) {
+      PrefetchCellAhead(*field, i);
+      const RowReference& place = places_[i];
       removed += place.segment != nullptr && ClearCell(*field, place, revision) ? 1 : 0;
     }
     DropFieldIfEmpty(*field);

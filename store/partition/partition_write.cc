@@ -196,6 +196,12 @@ void Partition::Apply(WritePlan& plan, Revision revision, WriteResult& result) n
   std::int64_t replaced_bytes = 0;
   for (std::size_t i = 0; i < rows; ++i) {
     const RowReference& place = plan.rows_[i];
+    if (i + kPrefetchAhead < rows && plan.keys_[i + kPrefetchAhead].IsNull()) {
+      const RowReference& later = plan.rows_[i + kPrefetchAhead];
+      for (const Field* const field : plan.fields_) {
+        later.segment->PrefetchCell(field->Id(), later.offset);
+      }
+    }
     Row& row = place.segment->At(place.offset);
     if (!plan.keys_[i].IsNull()) {
       row.key = std::move(plan.keys_[i]);

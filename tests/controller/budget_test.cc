@@ -29,7 +29,9 @@ class BudgetRows {
     }
   }
   std::int64_t Available() { return sampler_->Available(); }
-  std::int64_t Possible() { return sampler_->Possible(rows_.existing.Count()); }
+  std::int64_t Possible() {
+    return sampler_->Possible(rows_.existing.Count(), rows_.existing.Count() + 1);
+  }
   Shares Pick() {
     Random random(1);
     Picked picked;

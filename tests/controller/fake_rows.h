@@ -17,6 +17,7 @@ class FakeRows final : public RowSource {
     ++looks;
     return ready.Contains(row);
   }
+  void Prefetch(RowIndex /*row*/) const noexcept override {}
   [[nodiscard]] std::string_view TagOf(RowIndex row) const override {
     const auto it = tags.find(row);
     return it == tags.end() ? std::string_view() : it->second;

@@ -54,9 +54,14 @@ void CheckSame(const FakeRows& rows, const SamplerChoice& choice, Groups& groups
   groups.First(groups.Count(), first);
   CHECK(first == whole);
   const auto may_come = [&rows](RowIndex row) { return !rows.gone.Contains(row); };
-  CHECK(groups.Possible() == std::count_if(all.begin(), all.end(), [&](const Rows& group) {
-          return std::all_of(group.begin(), group.end(), may_come);
-        }));
+  const std::int64_t possible = std::count_if(
+      all.begin(), all.end(),
+      [&may_come](const Rows& group) { return std::all_of(group.begin(), group.end(), may_come); });
+  CHECK(groups.Possible(rows.existing.Count() + 1) == possible);
+  for (const std::int64_t enough : {std::int64_t{1}, possible, possible + 1}) {
+    CHECK(std::min(groups.Possible(std::max<std::int64_t>(1, enough)), enough) ==
+          std::min(possible, enough));
+  }
 }
 
 TEST_CASE("groups agree with a slow model under random changes of the rows", "[groups]") {

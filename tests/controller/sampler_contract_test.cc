@@ -133,7 +133,8 @@ TEST_CASE("a sampler's possible rows include its available rows", "[sampler]") {
       FakeRows rows;
       const auto sampler = row.make(choice, rows.Choose());
       Fill(rows, *sampler);
-      const std::int64_t possible = sampler->Possible(rows.existing.Count() / choice.ranks);
+      const std::int64_t possible =
+          sampler->Possible(rows.existing.Count() / choice.ranks, rows.existing.Count() + 1);
       CHECK(possible >= sampler->Available());
       CHECK(possible * choice.ranks <= rows.existing.Count());
     }
