@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from tensordict import NonTensorStack, TensorDict
+from tensordict import LazyStackedTensorDict, NonTensorStack, TensorDict
 
 from sluice.compat import _mixed
 from sluice.errors import FullError
@@ -124,6 +124,29 @@ def test_floats_in_a_field_of_integers_make_it_a_field_of_floats(tq):
     tq.kv_put("c", "p", {"x": torch.tensor([[0.5]])})  # rank 2 beside rank 0
     assert tq.kv_batch_get("a", "p")["x"].dtype == torch.float32
     assert [row.tolist() for row in tq.kv_batch_get(["a", "b", "c"], "p")["x"].tolist()] == [1.0, 2.0, [[0.5]]]
+
+
+MIXED = [torch.tensor([1, 2]), torch.tensor([0.5]), torch.tensor([3], dtype=torch.int8)]
+
+
+@pytest.mark.parametrize("way", ["dict", "stack", "client", "field of integers"])
+def test_rows_of_several_dtypes_in_one_put_get_the_dtype_that_fits_all(tq, way):
+    stack = LazyStackedTensorDict(*(TensorDict({"x": row}, []) for row in MIXED)) if way == "stack" else None
+    if way == "field of integers":
+        tq.kv_put("d", "p", {"x": torch.tensor([4])})
+    if way == "client":
+        client = tq.get_client()
+        got = client.get_data(client.put(TensorDict({"x": NonTensorStack(*MIXED)}, batch_size=[3]), partition_id="p"))
+    else:
+        tq.kv_batch_put(["a", "b", "c"], "p", stack if stack is not None else {"x": MIXED})
+        got = tq.kv_batch_get(["a", "b", "c"], "p")
+    assert got["x"].dtype == torch.float32 and rows(got["x"]) == [[1, 2], [0.5], [3]]
+
+
+def test_rows_of_different_rank_in_one_put_are_an_error_that_names_them(tq):
+    with pytest.raises(ValueError, match="field 'x': row 1 has rank 1, row 0 has rank 0; put rows of different rank in sep"):
+        tq.kv_batch_put(["a", "b"], "p", {"x": [torch.tensor(1), torch.tensor([0.5])]})
+    assert tq.kv_list("p") == {}
 
 
 def test_tensors_and_objects_share_a_field(tq):
