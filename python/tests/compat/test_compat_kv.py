@@ -271,6 +271,35 @@ def test_an_update_that_fails_changes_nothing(tq):
     assert rows(tq.kv_batch_get("a", "p")["ids"]) == [[1, 2]]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_update_does_not_make_a_cleared_row_again(tq, whole):
+    tq.kv_batch_put(["a[*]", "a"], "p", {"x": torch.ones(2, 1)})
+
+    def clear(old, new):
+        tq.get_client().clear_partition("p") if whole else tq.kv_clear("a[*]", "p")
+        return new
+
+    with pytest.raises(ValueError, match="'p' does not exist" if whole else r"key 'a\[\*\]' not found in partition 'p'"):
+        tq.kv_update("a[*]", "p", "x", torch.ones(1), clear)
+    assert tq.kv_list("p") == ({} if whole else {"p": {"a": {}}})
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_update_of_a_row_that_is_replaced_meanwhile_starts_again(tq, whole):
+    put(tq, "a", x=torch.tensor([[1]]))
+    seen = []
+
+    def replace(old, new):
+        seen.append(old.tolist())
+        if len(seen) == 1:
+            tq.get_client().clear_partition("p") if whole else tq.kv_clear("a", "p")
+            put(tq, "a", x=torch.tensor([[2]]))
+        return torch.cat([old, new])
+
+    tq.kv_update("a", "p", "x", torch.tensor([3]), replace)
+    assert seen == [[1], [2]] and rows(tq.kv_batch_get("a", "p")["x"]) == [[2, 3]]
+
+
 @pytest.mark.parametrize(
     "error, text, arguments",
     [
