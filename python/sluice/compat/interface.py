@@ -130,10 +130,10 @@ def kv_update(
 ) -> None:
     """Replaces values of a row by what parser(old, new) returns, such as torch.cat((old, new)) to append tokens.
 
-    `values`: the new value of a field, or a dict for a list of fields. `old` is None if the row lacks the field. `empty`:
-    as kv_empty. The parser runs in this process, and again if another process has meanwhile updated the row (in
-    TransferQueue: in the storage). So no update is lost, but one may replace what kv_put writes at the same time. A row that
-    is cleared meanwhile is not made again.
+    `values`: the new value of a field; for a list of fields a dict; or for both a TensorDict of one row with these
+    fields. `old` is None if the row lacks the field. `empty`: as kv_empty. The parser runs in this process, and again if
+    another process has meanwhile updated the row (in TransferQueue: in the storage). So no update is lost, but one may
+    replace what kv_put writes at the same time. A row that is cleared meanwhile is not made again.
 
     Raises ValueError for a key that does not exist and for values that do not fit the fields; TypeError for a parser
     that is not callable. If the parser raises, nothing changes.
@@ -147,15 +147,26 @@ def kv_update(
         raise ValueError("kv_update requires values")
     if not callable(parser):
         raise TypeError("parser must be callable")
-    new: Mapping[str, Any] = {names[0]: values} if isinstance(fields, str) else values
+    if isinstance(values, TensorDictBase):
+        new: Any = _values_of(values)
+    else:
+        new = {names[0]: values} if isinstance(fields, str) else values
     if not isinstance(new, Mapping) or set(new) != set(names):
-        raise ValueError(f"values must have the same columns as fields: {names}")
+        got = list(new) if isinstance(new, Mapping) else type(new).__name__
+        raise ValueError(f"values must have the same columns as fields: expected {names}, got {got}")
     merge = parser
 
     def merged(old: Mapping[str, Any]) -> dict[str, Any]:
         return {name: merge(old.get(name), new[name]) for name in names}
 
     return _replace(key, partition_id, names, merged)
+
+
+def _values_of(row: TensorDictBase) -> dict[str, Any]:
+    """Returns the values of one row. Raises ValueError for a TensorDict that is not one row."""
+    if row.batch_size not in (torch.Size([]), torch.Size([1])):
+        raise ValueError(f"the values of kv_update must be one row, of batch_size [1] or [], got {list(row.batch_size)}")
+    return {name: rows[0] for name, rows in field_rows(kv._batch_of_one(row), 1).items()}
 
 
 def kv_empty(key: str, partition_id: str, fields: Sequence[str] | str) -> None:

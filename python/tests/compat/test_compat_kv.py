@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from tensordict import LazyStackedTensorDict, NonTensorStack, TensorDict
+from tensordict import LazyStackedTensorDict, NonTensorData, NonTensorStack, TensorDict
 
 from sluice.compat import _mixed
 from sluice.errors import FullError
@@ -254,6 +254,16 @@ def test_an_update_replaces_values_by_what_the_parser_returns(tq):
     assert got["stats"].tolist() == [{"was": None, "r": 0.5}]
 
 
+@pytest.mark.parametrize("batch_size", [[], [1]])
+def test_an_update_takes_a_tensordict_of_one_row(tq, batch_size):
+    put(tq, "a", ids=torch.tensor([[1, 2]]))
+    ids, info = torch.tensor([3]).reshape(*batch_size, 1), NonTensorData({"n": 1}, batch_size=batch_size)
+    tq.kv_update("a", "p", "ids", TensorDict({"ids": ids}, batch_size), append)
+    tq.kv_update("a", "p", ["ids", "info"], TensorDict({"ids": ids, "info": info}, batch_size), append)
+    got = tq.kv_batch_get("a", "p")
+    assert rows(got["ids"]) == [[1, 2, 3, 3]] and got["info"].tolist() == [{"n": 1}]
+
+
 def test_updates_of_one_row_at_the_same_time_are_all_kept(tq):
     put(tq, "a", ids=torch.zeros(1, 1))
     threads = [threading.Thread(target=tq.kv_update, args=("a", "p", "ids", torch.full((1,), n), append)) for n in range(8)]
@@ -307,6 +317,9 @@ def test_an_update_of_a_row_that_is_replaced_meanwhile_starts_again(tq, whole):
         (ValueError, "requires values", {"parser": append}),
         (TypeError, "parser must be callable", {"values": 1}),
         (ValueError, "same columns", {"fields": ["x", "y"], "values": {"x": 1}, "parser": append}),
+        (ValueError, r"expected \['x', 'y'\], got int", {"fields": ["x", "y"], "values": 1, "parser": append}),
+        (ValueError, r"expected \['x'\], got \['y'\]", {"values": TensorDict({"y": torch.ones(1)}, []), "parser": append}),
+        (ValueError, r"must be one row.*got \[2\]", {"values": TensorDict({"x": torch.ones(2)}, [2]), "parser": append}),
         (ValueError, "must not specify values", {"values": 1, "empty": True}),
         (ValueError, "must not specify parser", {"parser": append, "empty": True}),
     ],
