@@ -145,6 +145,13 @@ class TransferQueueClient(client.TransferQueueClient):
             if all(torch.equal(index, indexes[0]) for index in indexes):  # type: ignore[arg-type]
                 return indexes[0], torch.stack(columns, 1)  # type: ignore[arg-type]
 
+    def check_consumption_status(self, task_name: str, partition_id: str) -> bool:
+        """As in Sluice, but False also if all rows were cleared and no number of rows is expected (in Sluice: True)."""
+        if not super().check_consumption_status(task_name, partition_id):
+            return False
+        info = self._unless_missing("PARTITION.INFO", partition_id)
+        return info is not None and bool(info[b"rows"] or info[b"limits"][b"expect"])
+
     def reset_consumption(self, partition_id: str, task_name: str | None = None) -> bool:
         """As in Sluice, but returns True also for a partition or task that does not exist (in Sluice: ValueError)."""
         try:
@@ -219,7 +226,8 @@ class TransferQueueClient(client.TransferQueueClient):
 
 
 _REPLACED = (
-    *("get_meta", "put", "get_data", "set_custom_meta", "fetch", "get_production_status", "reset_consumption"),
+    *("get_meta", "put", "get_data", "set_custom_meta", "fetch", "get_production_status"),
+    *("check_consumption_status", "reset_consumption"),
     *("kv_retrieve_meta", "kv_retrieve_keys", "kv_list"),
 )
 for _name in _REPLACED:

@@ -105,6 +105,19 @@ def test_production_status_has_a_column_per_field(tq, client):
     assert client.get_partition_list() == ["p"]
 
 
+def test_rows_that_were_cleared_are_not_consumed_unless_they_were_expected(tq, client):
+    for expected, consumed in [(None, False), (2, True)]:
+        client.create_partition("p", expect=expected)
+        batch = put(client, x=torch.zeros(2))
+        client.get_meta(["x"], 2, "p", task_name="t")
+        assert client.check_consumption_status("t", "p")
+        client.clear_samples(batch)
+        assert client.check_consumption_status("t", "p") is consumed
+        assert asyncio.run(client.async_check_consumption_status("t", "p")) is consumed
+        client.clear_partition("p")
+    assert client.check_consumption_status("t", "p") is False
+
+
 # --- sampling
 
 
