@@ -100,10 +100,15 @@ def _ragged(name: str, tensors: Sequence[torch.Tensor]) -> _Column:
     """Returns the column of tensors that may differ in shape, but not in rank or dtype."""
     first = tensors[0]
     for i, tensor in enumerate(tensors):
-        if tensor.dim() != first.dim() or tensor.dtype != first.dtype:
+        if tensor.dtype != first.dtype:
             raise ValueError(
-                f"field '{name}': row {i} is {tensor.dtype} of rank {tensor.dim()}, row 0 is {first.dtype} of rank "
-                f"{first.dim()}; put rows of different rank in separate calls"
+                f"field '{name}': row {i} is {tensor.dtype}, row 0 is {first.dtype}; convert the rows to one dtype, such as "
+                f"row.to({first.dtype})"
+            )
+        if tensor.dim() != first.dim():
+            raise ValueError(
+                f"field '{name}': row {i} has rank {tensor.dim()}, row 0 has rank {first.dim()}; put rows of different rank in "
+                "separate calls"
             )
     dtype = _dtype(name, first)
     data = _bytes_of(torch.cat([tensor.detach().reshape(-1) for tensor in tensors]))

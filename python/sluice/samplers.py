@@ -285,6 +285,7 @@ class TokenBudgetSampler(SequentialSampler):
 class ServerSampler(BaseSampler):
     """A sampler of the server by its name, with its options: ServerSampler("priority", weight="score", seed=7).
 
+    An option without a value, such as UNDERFILL, is given as True. Options that are None or False are left out.
     docs/streaming.md lists the samplers. Only the server can sample; `sample` raises ValueError.
     """
 
@@ -294,8 +295,8 @@ class ServerSampler(BaseSampler):
 
     def arguments(self) -> list[Word]:
         """Returns the arguments of SAMPLER in TASK.FETCH."""
-        given = ((option.upper(), value) for option, value in self.options.items() if value is not None)
-        return [self.name, *(word for pair in given for word in pair)]
+        given = [(option.upper(), value) for option, value in self.options.items() if value is not None and value is not False]
+        return [self.name, *(word for option, value in given for word in ((option,) if value is True else (option, value)))]
 
     def sample(self, ready_indexes: Rows, batch_size: int, *args: Any, **kwargs: Any) -> tuple[Rows, Rows]:
         """Raises ValueError."""

@@ -93,8 +93,13 @@ def test_rows_of_different_rank_are_a_list_column(shapes, name):
 
 
 def test_rows_of_different_rank_in_one_put_are_an_error_that_says_what_to_do():
-    with pytest.raises(ValueError, match="field 'x': row 1 is .* of rank 1, .* put rows of different rank in separate calls"):
+    with pytest.raises(ValueError, match="field 'x': row 1 has rank 1, row 0 has rank 0; put rows of different rank in separate"):
         tq.kv_batch_put(["a", "b"], "p", {"x": [torch.tensor(1), torch.ones(1, dtype=torch.int64)]})
+
+
+def test_rows_of_different_dtype_in_one_put_are_an_error_that_says_what_to_do():
+    with pytest.raises(ValueError, match=r"field 'x': row 1 is torch.float32, row 0 is torch.int64; convert .* row.to\(torch"):
+        tq.kv_batch_put(["a", "b"], "p", {"x": [torch.tensor(1), torch.ones(1)]})
 
 
 def test_a_gap_in_rows_of_different_rank_is_named():

@@ -10,7 +10,7 @@ import subprocess
 from multiprocessing.connection import Listener
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from live_server import Server
 from tq_calls import FIELDS, PARTITIONS, Calls
@@ -66,12 +66,16 @@ OPERATION = st.one_of(
     call("fetch", PARTITION, SOME_FIELDS, TASK),
     call("reset", PARTITION, st.none() | TASK),
     call("consumed", PARTITION, TASK),
+    call("all_consumed", PARTITION, TASK),
     call("ready", PARTITION, st.sampled_from(FIELDS)),
     call("reordered", WHICH, st.permutations(range(4)), st.booleans()),
     call("chunks", WHICH, st.integers(1, 4)),
     call("joined", WHICH, WHICH),
     call("selected", WHICH, KEYS),
 )
+
+
+PUT_ONE = ("put_one", ("a", PARTITIONS[0], [FIELDS[0]], 1, None))
 
 
 class Peer:
@@ -106,6 +110,7 @@ def sides(tmp_path_factory):
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("ignore")
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), print_blob=True)
+@example(operations=[PUT_ONE, ("clear", ("a", PARTITIONS[0])), ("all_consumed", (PARTITIONS[0], "train"))])
 @given(operations=st.lists(OPERATION, min_size=1, max_size=20))
 def test_both_give_the_same_results(sides, operations):
     ours, theirs = sides

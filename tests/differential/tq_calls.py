@@ -138,6 +138,9 @@ class Calls:
         _, ones = self.client.get_consumption_status(task, partition)
         return None if ones is None else sorted(ones.tolist())
 
+    def all_consumed(self, partition, task):
+        return self.client.check_consumption_status(task_name=task, partition_id=partition)
+
     def chunks(self, which, number):
         return [plain(part) for part in self.metas[which % len(self.metas)].chunk(number)] if self.metas else None
 

@@ -23,6 +23,7 @@ from sluice.compat.sampler import (
     RankAwareSampler,
     SeqlenBalancedSampler,
     SequentialSampler,
+    StreamingTokenBudgetSampler,
 )
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "StorageKeyNotFoundError",
     "StreamingDataLoader",
     "StreamingDataset",
+    "StreamingTokenBudgetSampler",
     "TransferQueueClient",
     "__version__",
 ]

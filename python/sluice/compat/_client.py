@@ -18,17 +18,21 @@ from sluice.compat import _job
 from sluice.compat._metadata import BatchMeta
 from sluice.compat._mixed import put_fitting, unmixed
 from sluice.compat._samplers import (
+    BUDGET_NAMES,
+    ROWS_MAX,
     GRPOGroupNSampler,
     RankAwareSampler,
     SeqlenBalancedSampler,
     SequentialSampler,
+    StreamingTokenBudgetSampler,
+    by_budget,
     on_server,
 )
 from sluice.compat._tags import given, stored
 from sluice.errors import RequestError
 from sluice.fetching import Fetched
 from sluice.rows import listing
-from sluice.samplers import Choice, Word
+from sluice.samplers import BaseSampler, Choice, Word
 from sluice.session import Session
 from sluice.values import Layout, Rows, field_rows
 
@@ -74,7 +78,10 @@ class TransferQueueClient(client.TransferQueueClient):
             fields = [name for name in fields if name in known] or fields
         config = {name: value for name, value in (sampling_config or {}).items() if name not in ("partition_id", "task_name")}
         if mode == "fetch":
-            config = self._sampling(config, partition_id)
+            sampler = self._sampler(config.get("sampler"), partition_id)
+            if isinstance(sampler, StreamingTokenBudgetSampler) and config.get("token_budget") is not None:
+                batch_size = ROWS_MAX  # as in TransferQueue, only the budget limits the rows
+            config = self._sampling(sampler, config)
         return BatchMeta.of(super().get_meta(fields, batch_size, partition_id, mode, task_name, config), self._allow_pickle)
 
     def put(  # type: ignore[override]
@@ -138,6 +145,13 @@ class TransferQueueClient(client.TransferQueueClient):
             if all(torch.equal(index, indexes[0]) for index in indexes):  # type: ignore[arg-type]
                 return indexes[0], torch.stack(columns, 1)  # type: ignore[arg-type]
 
+    def check_consumption_status(self, task_name: str, partition_id: str) -> bool:
+        """As in Sluice, but False also if all rows were cleared and no number of rows is expected (in Sluice: True)."""
+        if not super().check_consumption_status(task_name, partition_id):
+            return False
+        info = self._unless_missing("PARTITION.INFO", partition_id)
+        return info is not None and bool(info[b"rows"] or info[b"limits"][b"expect"])
+
     def reset_consumption(self, partition_id: str, task_name: str | None = None) -> bool:
         """As in Sluice, but returns True also for a partition or task that does not exist (in Sluice: ValueError)."""
         try:
@@ -184,13 +198,16 @@ class TransferQueueClient(client.TransferQueueClient):
             return {}
         return {name: {key: given(tag, allow_pickle) for key, tag in rows.items()} for name, rows in listed.items()}
 
-    def _sampling(self, config: dict[str, Any], partition: str) -> dict[str, Any]:
+    def _sampling(self, sampler: BaseSampler, config: dict[str, Any]) -> dict[str, Any]:
         """Returns the sampling_config that Sluice takes."""
-        sampler = self._sampler(config.get("sampler"), partition)
+        budget = by_budget(sampler, config)
+        if budget is not None:
+            return {"sampler": budget[0], **budget[1]}
         served = on_server(sampler)
         if served is sampler:  # of Sluice, or your own
             return config
-        unknown = sorted(config.keys() - {"dp_rank", "batch_index", "sampler"})
+        known = BUDGET_NAMES if isinstance(sampler, StreamingTokenBudgetSampler) else set()
+        unknown = sorted(config.keys() - {"dp_rank", "batch_index", "sampler"} - known)
         if unknown:
             warnings.warn(f"ignored names in sampling_config: {', '.join(unknown)}", stacklevel=4)
         step = {name: config[name] for name in ("dp_rank", "batch_index") if config.get(name) is not None}
@@ -209,7 +226,8 @@ class TransferQueueClient(client.TransferQueueClient):
 
 
 _REPLACED = (
-    *("get_meta", "put", "get_data", "set_custom_meta", "fetch", "get_production_status", "reset_consumption"),
+    *("get_meta", "put", "get_data", "set_custom_meta", "fetch", "get_production_status"),
+    *("check_consumption_status", "reset_consumption"),
     *("kv_retrieve_meta", "kv_retrieve_keys", "kv_list"),
 )
 for _name in _REPLACED:

@@ -1,7 +1,10 @@
 """init() with TransferQueue's configuration, and the settings that all processes of the job share.
 
-Sampler and polling mode follow the job, as with TransferQueue's controller: the first init() writes them to the string
-"sluice.compat" of the server, as JSON, and every process reads them there. close() of that process removes the string.
+Sampler and polling mode follow the job, as with TransferQueue's controller. An init() that is given one of them writes
+both to the string "sluice.compat" of the server, as JSON, and replaces others there, such as those of a job that ended
+without close(). An init() that is given neither, and a process without init(), reads them there, once. close() of the
+process that wrote them removes them.
+
 Pickles never follow the job: whoever may write to the server could otherwise allow them. allow_pickle is a setting of
 init() or the environment variable SLUICE_ALLOW_PICKLE=1.
 """
@@ -11,6 +14,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import logging
 import os
 import pickle
 import socket
@@ -27,11 +31,14 @@ from sluice.compat._samplers import SAMPLERS, options_of
 from sluice.errors import SluiceError
 from sluice.samplers import BaseSampler, make_sampler
 from sluice.session import Config, Session
+from sluice.wire import Wire
 
 _KEY = "sluice.compat"
 _SETTINGS = {each.name for each in fields(Config)}
 _SECTIONS = ("controller", "metrics", "backend")
 _BACKEND = "SimpleStorage"
+_DEFAULTS = {"sampler": "SequentialSampler", "polling_mode": False}
+_log = logging.getLogger("sluice.compat")
 _joined: Session | None = None  # the session of this process that has the settings of the job
 _told: str | None = None  # the settings that this process told the server
 
@@ -49,53 +56,68 @@ def init(conf: Any = None) -> Config:
 
     conf: a mapping with the sections `controller` (sampler, polling_mode), `metrics` (enabled, port) and `backend` of
     TransferQueue, with settings of sluice.Config, or with other names, which are ignored with a warning; or what
-    sluice.init() takes. If the job has a sampler and a polling mode, they stay, and those of conf are ignored, as in
-    TransferQueue. `metrics` starts the exporter of a server that this call starts.
+    sluice.init() takes. `metrics` starts the exporter of a server that this call starts.
+
+    A conf with a sampler or a polling mode sets both for the job, for this process and those that come later; the one
+    that is missing has its default. If the server has other settings, they are replaced, and the log says so (in
+    TransferQueue, those of the first process stay). Without both, this process takes the settings of the job.
 
     Unlike TransferQueue's, the result is a sluice.Config. The data are in the server, whatever the backend is called.
 
     Errors: ValueError for an unknown sampler; as sluice.init().
     """
-    return _join(conf, tell=True).config
+    return _join(conf).config
 
 
-def _join(conf: Any, *, tell: bool) -> Session:
-    """Connects this process and gives its session the settings of the job. `tell`: writes them if the job has none."""
-    global _joined, _told
+def _join(conf: Any) -> Session:
+    """Connects this process and gives its session the settings of the job, which conf may replace."""
+    global _joined
     named, mine = _named(conf)
     strict.init(named)
     wire = strict.current().wire
-    text = json.dumps(_told_form({"sampler": "SequentialSampler", "polling_mode": False} | mine))
-    if tell and wire.call("SET", _KEY, text, "NX") is not None:
-        _told = text
-    there = str(wire.call("GET", _KEY, repeat=True) or text.encode(), "utf-8")
-    if mine and there != text:
-        warnings.warn(f"the job has other settings already; ignored: {', '.join(mine)}", stacklevel=3)
-    settings = json.loads(there)
+    told = wire.call("GET", _KEY, repeat=True) if not mine else _tell(wire, _DEFAULTS | mine)
+    settings = _told_form(_DEFAULTS) if told is None else json.loads(told)
     sampler = _read_sampler(settings["sampler"], strict.current().config.allow_pickle, mine.get("sampler"))
     strict.init({"sampler": sampler, "polling_mode": settings["polling_mode"]})
     _joined = strict.current()
     return _joined
 
 
+def _tell(wire: Wire, settings: dict[str, Any]) -> str:
+    """Makes these the settings of the job. Returns them as they are told."""
+    global _told
+    text = json.dumps(_told_form(settings))
+    before = wire.call("SET", _KEY, text, "GET")
+    if before != text.encode():
+        _told = text
+    if before not in (None, text.encode()):
+        _log.warning("the settings of the job on the server were %s; they are now %s", _shown(before), _shown(text))
+    return text
+
+
+def _shown(told: str | bytes) -> str:
+    settings = json.loads(told)
+    return f"{settings['sampler']['class']} {settings['sampler'].get('options', '')}, polling_mode {settings['polling_mode']}"
+
+
 def close() -> None:
-    """Closes the connections of this process, and ends the settings of the job if this process has told them.
+    """Closes the connections of this process. Removes the settings of the job if they are those that this process told.
 
     Unlike TransferQueue's close(), it leaves the data to the other processes of the job. The local server stops with the
     last of them.
     """
     global _told
     if _told is not None:
+        text, _told = _told.encode(), None
         with contextlib.suppress(SluiceError):
-            strict.current().wire.call("DEL", _KEY)
-        _told = None
+            strict.current().wire.transact([_KEY], lambda wire: [["DEL", _KEY]] if wire.call("GET", _KEY) == text else [])
     strict.close()
 
 
 def session() -> Session:
     """Returns the session of this process, with the settings of the job. Attaches to a running server without init()."""
     now = strict.current()
-    return now if now is _joined else _join(None, tell=False)
+    return now if now is _joined else _join(None)
 
 
 def configured(conf: Any) -> Config:
@@ -178,7 +200,7 @@ def _read_sampler(told: Mapping[str, Any], allow_pickle: bool, own: BaseSampler 
     except (ImportError, AttributeError) as error:
         raise SluiceError(
             f"the job samples with {told['class']}, which this process cannot import ({error}). If these are settings of a job "
-            f"that ended without close(), remove the string '{_KEY}' from the server"
+            f"that ended without close(), give init() a sampler, or remove the string '{_KEY}' from the server"
         ) from error
     return unpickled
 

@@ -1,6 +1,6 @@
 """Fields whose rows have different dtypes: the field takes the dtype that fits all of its rows.
 
-The server has one dtype per field. TransferQueue has one per row. Here, if a put brings another dtype:
+The server has one dtype per field. TransferQueue has one per row. Here, if a put brings another dtype, or several:
 
 - numbers become what torch.promote_types says: int64 rows in a float32 field are stored as float32. If the field has to
   change, such as int64 to float32, all its rows are written again in one step. Rows of different rank take two puts, of
@@ -10,6 +10,7 @@ The server has one dtype per field. TransferQueue has one per row. Here, if a pu
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -29,7 +30,8 @@ T = TypeVar("T")
 
 
 def put_fitting(session: Session, partitions: Sequence[str], values: dict[str, Rows], put: Callable[[dict[str, Rows]], T]) -> T:
-    """Calls `put` with the values. If a dtype is not that of its field, makes both fit, and calls it again."""
+    """Calls `put` with the values, each field in one dtype. If it is not that of the field, makes both fit, and calls again."""
+    values = {name: _of_one_dtype(rows) for name, rows in values.items()}
     while True:
         try:
             return put(values)
@@ -104,6 +106,15 @@ def _rewrite(session: Session, partition: str, name: str, other: str) -> None:
 
     for reply in session.wire.transact([partition], commands)[:2]:
         checked(reply)
+
+
+def _of_one_dtype(rows: Rows) -> Rows:
+    """Returns tensors of several dtypes in the dtype that fits all of them, and other rows as they are."""
+    if isinstance(rows, torch.Tensor) or not all(isinstance(row, torch.Tensor) for row in rows):
+        return rows
+    dtypes = dict.fromkeys(str(row.dtype).removeprefix("torch.") for row in rows)
+    # A dtype that the server lacks is left to the put, which names it.
+    return _converted(rows, functools.reduce(_common, dtypes)) if len(dtypes) > 1 and dtypes.keys() <= DTYPES.keys() else rows
 
 
 def _dtypes(described: Any) -> dict[str, str]:

@@ -101,15 +101,65 @@ class SeqlenBalancedSampler(GRPOGroupNSampler, samplers.SeqlenBalancedSampler):
         return [rows[at : at + batch_size] for at in range(0, len(rows), batch_size)]
 
 
-SAMPLERS = {kind.__name__: kind for kind in (SequentialSampler, RankAwareSampler, GRPOGroupNSampler, SeqlenBalancedSampler)}
+class StreamingTokenBudgetSampler(GRPOGroupNSampler):
+    """Takes rows by a sum of lengths: up to the `token_budget` in the sampling_config of a call, else runs of n rows.
+
+    by_budget() says which rows. balance_unit_multiplier has no effect: the server deals all ready rows.
+    """
+
+    def __init__(self, n_samples_per_prompt: int = 1, balance_unit_multiplier: int = 1, by: str | None = None) -> None:
+        super().__init__(n_samples_per_prompt, by)
+        if balance_unit_multiplier < 1:
+            raise ValueError(f"balance_unit_multiplier must be at least 1, got {balance_unit_multiplier}")
+        self.balance_unit_multiplier = balance_unit_multiplier
+
+    def _shares(self, ready: Rows, batch_size: int, context: Mapping[str, Any]) -> list[Rows]:
+        if context.get("token_budget") is not None:
+            raise ValueError("only the server can sample by a budget")
+        return super()._shares(ready, batch_size, context)
+
+
+SAMPLERS = {
+    kind.__name__: kind
+    for kind in (SequentialSampler, RankAwareSampler, GRPOGroupNSampler, SeqlenBalancedSampler, StreamingTokenBudgetSampler)
+}
+BUDGET_NAMES = {"token_budget", "dp_size", "allow_underfill"}
+"""What a sampling_config may have for a sampler by budget, beside dp_rank and batch_index."""
+ROWS_MAX = 65_536  # of all shares of a sampler by budget
+_ON_SERVER: dict[type[BaseSampler], type[BaseSampler]] = {
+    **{kind: getattr(samplers, name) for name, kind in SAMPLERS.items() if hasattr(samplers, name)},
+    StreamingTokenBudgetSampler: samplers.GRPOGroupNSampler,
+}
 
 
 def on_server(sampler: BaseSampler) -> BaseSampler:
     """Returns the sampler of Sluice that the server has for a sampler of this module; another sampler itself."""
-    if type(sampler) not in SAMPLERS.values():
-        return sampler
-    kind: type[BaseSampler] = getattr(samplers, type(sampler).__name__)
-    return kind(**options_of(sampler))
+    kind = _ON_SERVER.get(type(sampler))
+    options = {name: value for name, value in options_of(sampler).items() if name != "balance_unit_multiplier"}
+    return sampler if kind is None else kind(**options)
+
+
+def by_budget(sampler: BaseSampler, config: Mapping[str, Any]) -> tuple[samplers.TokenBudgetSampler, dict[str, int]] | None:
+    """Returns the sampler of a call with a `token_budget`, and its step. Returns None if the call has none, or the sampler.
+
+    The values of the call, `token_budget`, `dp_size` and `allow_underfill`, have precedence over those of the sampler.
+    Raises ValueError without dp_rank and dp_size.
+
+    With batch_index, the first call of a step takes the shares of all ranks. Without, each call takes its own rows.
+    Groups may be divided: a whole group could exceed the budget.
+    """
+    streaming = isinstance(sampler, StreamingTokenBudgetSampler)
+    if config.get("token_budget") is None or not (streaming or isinstance(sampler, samplers.TokenBudgetSampler)):
+        return None
+    options: dict[str, Any] = {"underfill": True} if streaming else options_of(sampler)
+    of_call = {"tokens": "token_budget", "dp_size": "dp_size", "underfill": "allow_underfill"}
+    options |= {name: config[given] for name, given in of_call.items() if config.get(given) is not None}
+    if streaming and (config.get("dp_rank") is None or options.get("dp_size") is None):
+        raise ValueError("sampling_config with token_budget needs dp_rank and dp_size")
+    step = {name: config[name] for name in ("dp_rank", "batch_index") if config.get(name) is not None}
+    if len(step) < 2:
+        options["dp_size"], step = None, {}
+    return samplers.TokenBudgetSampler(**options), step
 
 
 def options_of(sampler: BaseSampler) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,9 +27,9 @@ from sluice.compat._metadata import KVBatchMeta
 from sluice.compat._mixed import fitting, put_fitting, unmixed
 from sluice.compat._tags import given, stored
 from sluice.errors import RequestError
-from sluice.rows import checked
+from sluice.rows import checked, from_json
 from sluice.values import field_rows
-from sluice.wire import Wire
+from sluice.wire import Wire, packed
 
 _FUNCTIONS = ("kv_put", "kv_batch_put", "kv_batch_get", "kv_batch_get_by_meta", "kv_list", "kv_clear", "kv_update", "kv_empty")
 __all__ = ["close", "get_client", "get_metrics_endpoint", "init", "load_checkpoint", "save_checkpoint"]
@@ -129,9 +130,10 @@ def kv_update(
 ) -> None:
     """Replaces values of a row by what parser(old, new) returns, such as torch.cat((old, new)) to append tokens.
 
-    `values`: the new value of a field, or a dict for a list of fields. `old` is None if the row lacks the field. `empty`:
-    as kv_empty. The parser runs in this process, and again if another process has meanwhile updated the row (in
-    TransferQueue: in the storage). So no update is lost, but one may replace what kv_put writes at the same time.
+    `values`: the new value of a field; for a list of fields a dict; or for both a TensorDict of one row with these
+    fields. `old` is None if the row lacks the field. `empty`: as kv_empty. The parser runs in this process, and again if
+    another process has meanwhile updated the row (in TransferQueue: in the storage). So no update is lost, but one may
+    replace what kv_put writes at the same time. A row that is cleared meanwhile is not made again.
 
     Raises ValueError for a key that does not exist and for values that do not fit the fields; TypeError for a parser
     that is not callable. If the parser raises, nothing changes.
@@ -145,15 +147,26 @@ def kv_update(
         raise ValueError("kv_update requires values")
     if not callable(parser):
         raise TypeError("parser must be callable")
-    new: Mapping[str, Any] = {names[0]: values} if isinstance(fields, str) else values
+    if isinstance(values, TensorDictBase):
+        new: Any = _values_of(values)
+    else:
+        new = {names[0]: values} if isinstance(fields, str) else values
     if not isinstance(new, Mapping) or set(new) != set(names):
-        raise ValueError(f"values must have the same columns as fields: {names}")
+        got = list(new) if isinstance(new, Mapping) else type(new).__name__
+        raise ValueError(f"values must have the same columns as fields: expected {names}, got {got}")
     merge = parser
 
     def merged(old: Mapping[str, Any]) -> dict[str, Any]:
         return {name: merge(old.get(name), new[name]) for name in names}
 
     return _replace(key, partition_id, names, merged)
+
+
+def _values_of(row: TensorDictBase) -> dict[str, Any]:
+    """Returns the values of one row. Raises ValueError for a TensorDict that is not one row."""
+    if row.batch_size not in (torch.Size([]), torch.Size([1])):
+        raise ValueError(f"the values of kv_update must be one row, of batch_size [1] or [], got {list(row.batch_size)}")
+    return {name: rows[0] for name, rows in field_rows(kv._batch_of_one(row), 1).items()}
 
 
 def kv_empty(key: str, partition_id: str, fields: Sequence[str] | str) -> None:
@@ -184,11 +197,8 @@ def _replace(key: str, partition: str, names: list[str], replaced: Callable[[Map
     turn = "sluice.compat." + hashlib.sha1(f"{partition}\n{key}".encode()).hexdigest()
 
     def commands(wire: Wire) -> list[list[Arg]]:
-        one: list[Arg] = ["KEYS", *listed("key", [key])]
-        reply = wire.call("KV.MGET", partition, *one, "FORMAT", "rows", arrays=True)
-        if reply[0] is None:
-            raise ValueError(f"key '{key}' not found in partition '{partition}'")
-        row = [cell for cell in reply[0] if str(cell[0], "utf-8") in names]
+        one, cells = _row(wire, partition, key)
+        row = [cell for cell in cells if str(cell[0], "utf-8") in names]
         data = decode_rows([row], None, allow_pickle=allow_pickle)
         old = {str(name): data.get(name) for name in data.keys()}  # noqa: SIM118  -- a TensorDict
         old = {name: value[0] if isinstance(value, torch.Tensor) else value.tolist()[0] for name, value in old.items()}
@@ -198,9 +208,26 @@ def _replace(key: str, partition: str, names: list[str], replaced: Callable[[Map
 
     while True:
         _, put = session.wire.transact([turn], commands)
-        if not (isinstance(put, RequestError) and put.code == "DTYPE"):  # another put changed the field after fitting()
+        # Since the values were read, another put has changed the dtype of the field, or the row was cleared.
+        if not (isinstance(put, RequestError) and put.code in ("DTYPE", "NOKEY", "STALE", "NOPARTITION")):
             checked(put)
             return
+
+
+def _row(wire: Wire, partition: str, key: str) -> tuple[list[Arg], list[Any]]:
+    """Returns the words that name this row, but not a later one of the same key, and its cells. Errors: ValueError."""
+    pattern = re.sub(r"([*?\[\]\\])", r"\\\1", key)
+    info, listed_row, found = wire.pipeline(
+        ["PARTITION.INFO", partition],  # first: if the partition is made again meanwhile, the write is refused
+        ["KV.LIST", partition, "MATCH", pattern, "FORMAT", "lines"],
+        ["KV.MGET", partition, "KEYS", 1, key, "FORMAT", "rows"],
+        arrays=True,
+    )
+    incarnation = checked(info)[b"incarnation"]
+    there, [cells] = from_json(bytes(checked(listed_row)) or b"null"), checked(found)
+    if there is None or cells is None:
+        raise ValueError(f"key '{key}' not found in partition '{partition}'")
+    return ["ROWS", packed([there["index"]]), "OF", incarnation], cells
 
 
 def _existing(wire: Wire, keys: list[str], partition: str) -> tuple[list[str], list[str]]:

@@ -1,6 +1,19 @@
 """The samplers, under the name that TransferQueue has for this module."""
 
-from sluice.compat._samplers import GRPOGroupNSampler, RankAwareSampler, SeqlenBalancedSampler, SequentialSampler
+from sluice.compat._samplers import (
+    GRPOGroupNSampler,
+    RankAwareSampler,
+    SeqlenBalancedSampler,
+    SequentialSampler,
+    StreamingTokenBudgetSampler,
+)
 from sluice.samplers import BaseSampler
 
-__all__ = ["BaseSampler", "GRPOGroupNSampler", "RankAwareSampler", "SeqlenBalancedSampler", "SequentialSampler"]
+__all__ = [
+    "BaseSampler",
+    "GRPOGroupNSampler",
+    "RankAwareSampler",
+    "SeqlenBalancedSampler",
+    "SequentialSampler",
+    "StreamingTokenBudgetSampler",
+]

@@ -6,6 +6,8 @@ import pytest
 import torch
 from tensordict import TensorDict
 
+from sluice.samplers import TokenBudgetSampler
+
 
 @pytest.fixture
 def client(tq):
@@ -103,6 +105,19 @@ def test_production_status_has_a_column_per_field(tq, client):
     assert client.get_partition_list() == ["p"]
 
 
+def test_rows_that_were_cleared_are_not_consumed_unless_they_were_expected(tq, client):
+    for expected, consumed in [(None, False), (2, True)]:
+        client.create_partition("p", expect=expected)
+        batch = put(client, x=torch.zeros(2))
+        client.get_meta(["x"], 2, "p", task_name="t")
+        assert client.check_consumption_status("t", "p")
+        client.clear_samples(batch)
+        assert client.check_consumption_status("t", "p") is consumed
+        assert asyncio.run(client.async_check_consumption_status("t", "p")) is consumed
+        client.clear_partition("p")
+    assert client.check_consumption_status("t", "p") is False
+
+
 # --- sampling
 
 
@@ -148,6 +163,43 @@ def test_groups_are_any_run_of_consecutive_rows(polling):
     put(client, x=torch.zeros(3))
     # The server samples a step: its groups are rows 2k and 2k+1.
     assert take(client, dp_rank=0, batch_index=0) == take(client, dp_rank=0, batch_index=0) == [6, 7]
+
+
+def put_lengths(client, lengths):
+    meta = put(client, x=torch.zeros(len(lengths)))
+    meta.update_custom_meta([{"total_lengths": length} for length in lengths])
+    client.set_custom_meta(meta)
+
+
+def test_the_token_budget_of_a_call_limits_the_rows_of_all_ranks(polling):
+    client = polling("StreamingTokenBudgetSampler")
+    put_lengths(client, [4, 4, 4, 4, 9, 9, 1, 1, 1, 1])
+    # The batch_size is not a limit. The second budget is for the second step only.
+    first = {"dp_size": 2, "token_budget": 8, "batch_index": 0}
+    assert [take(client, 1, dp_rank=rank, **first) for rank in (0, 1, 0)] == [[0, 1], [2, 3], [0, 1]]
+    second = {"dp_size": 2, "token_budget": 10, "batch_index": 1, "allow_underfill": False}
+    assert [take(client, 1, dp_rank=rank, **second) for rank in (1, 0)] == [[5, 6], [4]]
+    rest = {"dp_size": 2, "token_budget": 10, "batch_index": 2}
+    assert take(client, 1, dp_rank=0, **rest | {"allow_underfill": False}) == []
+    assert sorted(take(client, 1, dp_rank=0, **rest) + take(client, 1, dp_rank=1, **rest)) == [7, 8, 9]
+
+
+def test_without_a_token_budget_or_a_step_each_call_takes_its_own_rows(polling, recwarn):
+    client = polling("StreamingTokenBudgetSampler")
+    put_lengths(client, [4] * 8)
+    assert take(client, 1, dp_rank=0, dp_size=2, allow_underfill=False) == [0]
+    assert [take(client, 1, dp_rank=rank, dp_size=2, token_budget=9) for rank in (0, 0, 1)] == [[1, 2], [3, 4], [5, 6]]
+    with pytest.raises(ValueError, match="token_budget needs dp_rank and dp_size"):
+        take(client, 1, dp_rank=0, token_budget=9)
+    assert not recwarn.list
+
+
+def test_the_token_budget_of_a_call_replaces_that_of_the_sampler(polling):
+    client = polling(TokenBudgetSampler(100, dp_size=1, underfill=True))
+    put_lengths(client, [4] * 8)
+    assert take(client, 8, dp_rank=0, batch_index=0, token_budget=9) == [0, 1]
+    assert take(client, 1, dp_rank=0, batch_index=1, token_budget=9) == [2]  # its batch_size is a limit
+    assert take(client, 8, dp_rank=0, batch_index=2) == [3, 4, 5, 6, 7]
 
 
 def test_samplers_take_any_batch_size(tq):

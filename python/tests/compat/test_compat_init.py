@@ -54,12 +54,44 @@ def test_an_unknown_sampler_is_an_error(sluice_url):
         tq.init({"url": sluice_url, "controller": {"sampler": "NoSampler"}})
 
 
-def test_the_first_process_tells_the_job_its_settings(sluice_url, process, monkeypatch):
+def test_one_process_tells_the_job_its_settings(sluice_url, process):
     tq.init({"url": sluice_url, "controller": {"sampler": tq.SeqlenBalancedSampler(2, 3), "polling_mode": True}})
     there = "(lambda c: [type(c.sampler).__name__, c.sampler.dp_size, c.polling_mode])(__import__('sluice.compat').compat.init"
     assert process.do(f"{there}({sluice_url!r}))") == ["SeqlenBalancedSampler", 3, True]
-    with pytest.warns(UserWarning, match="the job has other settings already; ignored: polling_mode"):
-        assert tq.init({"controller": {"polling_mode": False}}).polling_mode
+
+
+def told():
+    return tq._job.session().wire.call("GET", "sluice.compat")
+
+
+def test_settings_that_another_job_left_are_replaced_and_the_log_says_so(sluice_url, caplog):
+    tq.init({"url": sluice_url, "controller": {"sampler": tq.SeqlenBalancedSampler(2, 3), "polling_mode": True}})
+    tq._job._told = None  # as if the job had ended without close()
+    tq.close()
+    assert sampler_name(tq.init(sluice_url)) == "SeqlenBalancedSampler" and not caplog.records
+    config = tq.init({"controller": {"sampler": "GRPOGroupNSampler"}})
+    assert sampler_name(config) == "GRPOGroupNSampler" and not config.polling_mode
+    [record] = caplog.records
+    assert "were sluice.compat._samplers.SeqlenBalancedSampler {" in record.message and "polling_mode False" in record.message
+    tq.close()
+    tq.init(sluice_url)
+    assert told() is None
+
+
+def test_equal_settings_of_another_process_stay_its_own(sluice_url, process, caplog):
+    section = {"url": sluice_url, "controller": {"polling_mode": True}}
+    assert "polling_mode=True" in process.do(f"__import__('sluice.compat').compat.init({section})")
+    tq.init(section)
+    tq.close()
+    tq.init(sluice_url)
+    assert told() is not None and not caplog.records
+
+
+def test_close_leaves_the_settings_that_another_process_told_later(sluice_url, process):
+    tq.init({"url": sluice_url, "controller": {"polling_mode": True}})
+    process.do(f"__import__('sluice.compat').compat.init({ {'url': sluice_url, 'controller': {'sampler': 'RankAwareSampler'}} })")
+    tq.close()
+    assert sampler_name(tq.init(sluice_url)) == "RankAwareSampler"
 
 
 def test_a_process_without_init_has_the_settings_of_the_job(sluice_url, process, monkeypatch):
@@ -99,7 +131,8 @@ def test_your_own_sampler_follows_the_job_as_a_pickle(sluice_url):
 def test_a_sampler_of_an_earlier_job_that_this_process_lacks_is_named(sluice_url, monkeypatch):
     tq.init({"url": sluice_url, "controller": {"sampler": LastRows}})
     monkeypatch.delitem(globals(), "LastRows")
-    with pytest.raises(SluiceError, match="LastRows, which this process cannot import.*remove the string 'sluice.compat'"):
+    error = r"LastRows, which this process cannot import.*give init\(\) a sampler, or remove the string 'sluice.compat'"
+    with pytest.raises(SluiceError, match=error):
         tq.init({"allow_pickle": True})
 
 

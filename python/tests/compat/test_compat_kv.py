@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from tensordict import NonTensorStack, TensorDict
+from tensordict import LazyStackedTensorDict, NonTensorData, NonTensorStack, TensorDict
 
 from sluice.compat import _mixed
 from sluice.errors import FullError
@@ -126,6 +126,29 @@ def test_floats_in_a_field_of_integers_make_it_a_field_of_floats(tq):
     assert [row.tolist() for row in tq.kv_batch_get(["a", "b", "c"], "p")["x"].tolist()] == [1.0, 2.0, [[0.5]]]
 
 
+MIXED = [torch.tensor([1, 2]), torch.tensor([0.5]), torch.tensor([3], dtype=torch.int8)]
+
+
+@pytest.mark.parametrize("way", ["dict", "stack", "client", "field of integers"])
+def test_rows_of_several_dtypes_in_one_put_get_the_dtype_that_fits_all(tq, way):
+    stack = LazyStackedTensorDict(*(TensorDict({"x": row}, []) for row in MIXED)) if way == "stack" else None
+    if way == "field of integers":
+        tq.kv_put("d", "p", {"x": torch.tensor([4])})
+    if way == "client":
+        client = tq.get_client()
+        got = client.get_data(client.put(TensorDict({"x": NonTensorStack(*MIXED)}, batch_size=[3]), partition_id="p"))
+    else:
+        tq.kv_batch_put(["a", "b", "c"], "p", stack if stack is not None else {"x": MIXED})
+        got = tq.kv_batch_get(["a", "b", "c"], "p")
+    assert got["x"].dtype == torch.float32 and rows(got["x"]) == [[1, 2], [0.5], [3]]
+
+
+def test_rows_of_different_rank_in_one_put_are_an_error_that_names_them(tq):
+    with pytest.raises(ValueError, match="field 'x': row 1 has rank 1, row 0 has rank 0; put rows of different rank in sep"):
+        tq.kv_batch_put(["a", "b"], "p", {"x": [torch.tensor(1), torch.tensor([0.5])]})
+    assert tq.kv_list("p") == {}
+
+
 def test_tensors_and_objects_share_a_field(tq):
     put(tq, x=torch.arange(4).reshape(2, 2))
     tq.kv_put("c", "p", {"x": "text"})
@@ -231,6 +254,16 @@ def test_an_update_replaces_values_by_what_the_parser_returns(tq):
     assert got["stats"].tolist() == [{"was": None, "r": 0.5}]
 
 
+@pytest.mark.parametrize("batch_size", [[], [1]])
+def test_an_update_takes_a_tensordict_of_one_row(tq, batch_size):
+    put(tq, "a", ids=torch.tensor([[1, 2]]))
+    ids, info = torch.tensor([3]).reshape(*batch_size, 1), NonTensorData({"n": 1}, batch_size=batch_size)
+    tq.kv_update("a", "p", "ids", TensorDict({"ids": ids}, batch_size), append)
+    tq.kv_update("a", "p", ["ids", "info"], TensorDict({"ids": ids, "info": info}, batch_size), append)
+    got = tq.kv_batch_get("a", "p")
+    assert rows(got["ids"]) == [[1, 2, 3, 3]] and got["info"].tolist() == [{"n": 1}]
+
+
 def test_updates_of_one_row_at_the_same_time_are_all_kept(tq):
     put(tq, "a", ids=torch.zeros(1, 1))
     threads = [threading.Thread(target=tq.kv_update, args=("a", "p", "ids", torch.full((1,), n), append)) for n in range(8)]
@@ -248,6 +281,35 @@ def test_an_update_that_fails_changes_nothing(tq):
     assert rows(tq.kv_batch_get("a", "p")["ids"]) == [[1, 2]]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_update_does_not_make_a_cleared_row_again(tq, whole):
+    tq.kv_batch_put(["a[*]", "a"], "p", {"x": torch.ones(2, 1)})
+
+    def clear(old, new):
+        tq.get_client().clear_partition("p") if whole else tq.kv_clear("a[*]", "p")
+        return new
+
+    with pytest.raises(ValueError, match="'p' does not exist" if whole else r"key 'a\[\*\]' not found in partition 'p'"):
+        tq.kv_update("a[*]", "p", "x", torch.ones(1), clear)
+    assert tq.kv_list("p") == ({} if whole else {"p": {"a": {}}})
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_an_update_of_a_row_that_is_replaced_meanwhile_starts_again(tq, whole):
+    put(tq, "a", x=torch.tensor([[1]]))
+    seen = []
+
+    def replace(old, new):
+        seen.append(old.tolist())
+        if len(seen) == 1:
+            tq.get_client().clear_partition("p") if whole else tq.kv_clear("a", "p")
+            put(tq, "a", x=torch.tensor([[2]]))
+        return torch.cat([old, new])
+
+    tq.kv_update("a", "p", "x", torch.tensor([3]), replace)
+    assert seen == [[1], [2]] and rows(tq.kv_batch_get("a", "p")["x"]) == [[2, 3]]
+
+
 @pytest.mark.parametrize(
     "error, text, arguments",
     [
@@ -255,6 +317,9 @@ def test_an_update_that_fails_changes_nothing(tq):
         (ValueError, "requires values", {"parser": append}),
         (TypeError, "parser must be callable", {"values": 1}),
         (ValueError, "same columns", {"fields": ["x", "y"], "values": {"x": 1}, "parser": append}),
+        (ValueError, r"expected \['x', 'y'\], got int", {"fields": ["x", "y"], "values": 1, "parser": append}),
+        (ValueError, r"expected \['x'\], got \['y'\]", {"values": TensorDict({"y": torch.ones(1)}, []), "parser": append}),
+        (ValueError, r"must be one row.*got \[2\]", {"values": TensorDict({"x": torch.ones(2)}, [2]), "parser": append}),
         (ValueError, "must not specify values", {"values": 1, "empty": True}),
         (ValueError, "must not specify parser", {"parser": append, "empty": True}),
     ],
