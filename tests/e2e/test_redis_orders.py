@@ -160,6 +160,20 @@ def test_a_name_that_expires_in_a_pause_is_hidden_and_removed_afterwards(server,
     assert (client.get("a"), client.ttl("a")) == (b"c", -1)
 
 
+def test_a_partition_whose_ttl_ends_in_a_pause_does_not_come_back_when_a_command_waits_for_its_name(server, client):
+    client.execute_command("PARTITION.CREATE", "p", "TTL", 30)
+    client.execute_command("CLIENT", "PAUSE", 60000, "WRITE")
+    wait_until(lambda: client.keys() == [], "the partition should expire")  # EXISTS would be a use
+    waiting = Later(server, "KV.WAIT", "p", "KEYS", 1, "k", "FIELDS", 1, "x", "TIMEOUT", 0)
+    blocked(client, 1)
+    assert not client.exists("p")
+    client.execute_command("CLIENT", "UNPAUSE")
+    wait_until(lambda: client.dbsize() == 0, "the partition should be removed")
+    assert client.info("stats")["expired_keys"] == 1
+    client.execute_command("KV.PUT", "p", "k", "FIELD", "x", "utf8", "BLOB", "v")
+    assert waiting.reply() == 1
+
+
 def test_exec_aborts_when_memory_ran_out_since_its_commands_were_queued(server, client):
     limit = client.config_get("maxmemory")["maxmemory"]
     with server.client() as other:
