@@ -55,6 +55,17 @@ def test_an_own_message_comes_before_the_reply_that_ends_the_subscription(server
         assert pushes.endswith(b"unsubscribe\r\n$1\r\na\r\n:0\r\n+PONG\r\n")
 
 
+@pytest.mark.parametrize("kind, publish", [(b"", "PUBLISH"), (b"p", "PUBLISH"), (b"s", "SPUBLISH")])
+def test_an_own_message_of_a_transaction_comes_before_the_reply_that_ends_the_subscription(server, kind, publish):
+    begin, end = kind + b"subscribe", kind + b"unsubscribe"
+    queued = [("MULTI",), (publish, "a", "m"), (end, "a"), (publish, "a", "late"), ("EXEC",), ("PING",)]
+    received = told(server, ("HELLO", "3"), (begin, "a"), *queued, end=b"+PONG\r\n")
+    head = b">4\r\n$8\r\npmessage\r\n$1\r\na\r\n" if kind == b"p" else b">3\r\n$%d\r\n%smessage\r\n" % (7 + len(kind), kind)
+    message = head + b"$1\r\na\r\n$1\r\nm\r\n"
+    ended = b">" + (CONFIRMED % (len(end), end, 0))[1:]
+    assert received.endswith(b"+QUEUED\r\n*3\r\n:1\r\n" + message + ended + b":0\r\n+PONG\r\n")
+
+
 @pytest.mark.parametrize("mode", ["OFF", "SKIP"])
 @pytest.mark.parametrize("kind", [b"", b"p", b"s"])
 def test_confirmations_are_sent_without_replies(server, mode, kind):

@@ -7,6 +7,7 @@
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/help.h"
+#include "server/registry/messages.h"
 #include "server/registry/subscriptions.h"
 
 namespace sluice::server {
@@ -119,12 +120,19 @@ Status Subscribe(Context& context, ArgReader& args) {
   return {};
 }
 
+// The confirmations come behind the messages that the client has published before them in the same
+// transaction. In RESP2 there are none, and another client's message in the array of EXEC would be
+// taken for a reply.
 template <Channels kKind>
 Status Unsubscribe(Context& context, ArgReader& args) {
   std::vector<std::string_view>& names = context.scratch.keys;
   std::vector<std::string> own;
   for (const RequestArg& name : args.Remaining()) {
     names.push_back(name.text);
+  }
+  if (context.reply.GetVersion() == resp::Version::k3 &&
+      !WriteMessages(context.connection, context.reply)) {
+    context.connection.close_now = true;
   }
   if (names.empty()) {
     const auto& all = NamesOf(context.connection, kKind);
