@@ -51,7 +51,7 @@ std::int64_t CountOf(const ConnectionInfo& connection, Channels kind) {
 // Appends one confirmation. `name` is null if there was no subscription to end. REQUIRES: the space
 // is reserved.
 void Confirm(Context& context, Channels kind, std::string_view word, const std::string_view* name) {
-  context.pushes = !context.in_transaction;  // EXEC replies with an array, which is no push
+  context.pushes = true;
   context.reply.Push(3);
   context.reply.Bulk(word);
   if (name != nullptr) {
