@@ -105,6 +105,9 @@ class NewSubscriptions {
 
 template <Channels kKind>
 Status Subscribe(Context& context, ArgReader& args) {
+  if (kKind == Channels::kShard && context.in_transaction) {  // Redis's rule and text
+    return Status(Code::kError, "SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+  }
   std::vector<std::string_view>& names = context.scratch.keys;
   for (const RequestArg& name : args.Remaining()) {
     TRY(kKind == Channels::kPattern ? CheckGlob(name.text) : Status());
