@@ -92,7 +92,9 @@ int Serve(Config& config) {
     return Fail(arena.GetStatus());
   }
   store::Memory memory(*std::move(arena), ArenaReserveBytes() / 4);
-  store::Store data(memory, clock, std::random_device()());
+  std::random_device random;  // 32 bits at a time
+  const std::uint64_t seed = (std::uint64_t{random()} << 32U) | random();
+  store::Store data(memory, clock, seed);
   engine::Engine engine;
   Stats stats;
   store::TorchLoader torch(TorchModulePaths(config));

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "base/hash.h"
 #include "store/store_tables.h"
 
 namespace sluice::store {
@@ -19,7 +20,7 @@ Store::Store(Memory& memory, const WallClock& clock, std::uint64_t seed)
     : memory_(memory),
       clock_(clock),
       seed_(seed),
-      started_us_(clock.WallUs()),
+      incarnations_from_(static_cast<std::int64_t>(HashBytes("incarnation", seed) >> 12U)),
       random_(seed),
       tables_(std::make_unique<Tables>(memory, seed)) {}
 
@@ -64,7 +65,7 @@ Result<Name*> Store::MakePartition(std::string_view name) {
   // `made` is the revision of the write that creates the partition.
   const Partition::Birth birth = {
       .made = revision_ + 1,
-      .incarnation = started_us_ + static_cast<std::int64_t>(revision_) + 1,
+      .incarnation = incarnations_from_ + static_cast<std::int64_t>(revision_) + 1,
       .seed = seed_,
       .now_ms = NowMs(),
       .listeners = &listeners_};

@@ -61,7 +61,8 @@ struct NamePage {
 
 class Store {
  public:
-  // `memory` and `clock` are borrowed and must outlive the store. `seed` seeds all randomness.
+  // `memory` and `clock` are borrowed and must outlive the store. `seed` seeds all randomness, and
+  // is another number at each start.
   Store(Memory& memory, const WallClock& clock, std::uint64_t seed);
   ~Store();
   Store(const Store&) = delete;
@@ -204,9 +205,11 @@ class Store {
   std::uint64_t seed_;
   std::vector<Listener*> listeners_;
   Revision revision_ = 0;
-  // Revisions begin at 0 with each start. Added to them, the time of the start (in us since 1970)
-  // makes incarnations that no earlier run has used.
-  std::int64_t started_us_;
+  // Added to the revision, which begins at 0 with each start, this makes the incarnations. 52 bits
+  // of the seed, and not the time of the start: the clock may have been set back, and then an
+  // earlier run used the same numbers. A stale incarnation is hit with a chance of 2^-52 for each
+  // partition that is made. Incarnations stay below 2^53, so JSON and Lua can hold them.
+  std::int64_t incarnations_from_;
   std::int64_t expired_names_ = 0;
   std::int64_t keep_expired_until_ms_ = 0;
   std::uint64_t random_;  // of RandomName()

@@ -35,6 +35,8 @@ Name* Store::Find(std::string_view name) noexcept {
   if (HasExpired(*found, now_ms)) {
     if (now_ms >= keep_expired_until_ms_) {
       Expire(*found);
+    } else if (found->expires_ms >= now_ms) {  // its TTL is over: a use of the name that begins now
+      PutExpiry(*found, now_ms - 1);           // must not bring it back
     }
     return nullptr;
   }

@@ -182,7 +182,7 @@ void Connection::RunRequest(Engine::Turn& turn) {
 // CLIENT REPLY: discards the reply if it is not to be sent.
 void Connection::TakeReplyMode(ReplyMode before, resp::Reply::Mark mark, bool pushes) {
   ReplyMode& mode = info_.reply_mode;
-  muted_ = mode != ReplyMode::kOn && !pushes;
+  muted_ = Discards(mode) && !pushes;
   if (mode == ReplyMode::kSkipNext) {
     mode = ReplyMode::kSkip;
   } else if (mode == ReplyMode::kSkip && before == ReplyMode::kSkip) {

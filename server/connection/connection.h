@@ -122,8 +122,6 @@ class Connection {
   void NoteHandovers(engine::Engine::Turn& turn);
   void UnblockWithError(engine::Engine::Turn& turn);
   void WriteMails();
-  [[nodiscard]] bool Wanted(const Mail& mail) const;
-  void WriteMail(const Mail& mail);
   void SetLimits();
   bool ResumeBlocked(engine::Engine::Turn& turn);
   [[nodiscard]] Context MakeContext(engine::Engine::Turn& turn);
@@ -174,7 +172,6 @@ class Connection {
   resp::Ring<Handover> handovers_;
   std::size_t wanting_taken_ = 0;  // of handovers_: those with WantsTaken()
   std::vector<std::unique_ptr<Delivery>> deliveries_;
-  std::vector<Mail> mails_;    // scratch
   std::int64_t charged_ = 0;   // for input
   std::int64_t now_us_ = 0;    // when the last command ended, or the run began
   bool held_back_ = false;     // the last run ended early: there may be more requests

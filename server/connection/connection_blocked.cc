@@ -227,7 +227,8 @@ void Connection::NoteHandovers(Engine::Turn& turn) {
   }
   handovers_.Reserve(deliveries_.size());
   const std::uint64_t end = reply_.Appended();
-  const bool taken = muted_ || end <= reply_.Consumed() + Delivery::kTakenBytes;
+  const bool nothing_to_send = muted_ || end <= reply_.Consumed();  // the delivery is complete
+  const bool taken = nothing_to_send || end <= reply_.Consumed() + Delivery::kTakenBytes;
   for (auto& delivery : deliveries_) {  // first the deliveries that end before the reply
     if (!delivery->WantsTaken()) {
       continue;
@@ -241,7 +242,7 @@ void Connection::NoteHandovers(Engine::Turn& turn) {
     delivery = nullptr;
   }
   for (auto& delivery : deliveries_) {
-    if (delivery != nullptr && !muted_) {  // without a reply the delivery is complete
+    if (delivery != nullptr && !nothing_to_send) {
       handovers_.PushBack({.end = end, .delivery = std::move(delivery)});
     }
   }

@@ -5,17 +5,12 @@
 
 #include "base/log.h"
 #include "server/connection/connection.h"
+#include "server/registry/messages.h"
 
 namespace sluice::server {
 namespace {
 
 constexpr std::size_t kOutputBytesBeforeLogin = std::size_t{64} << 10;
-
-// Keeps a message until its payload is sent.
-struct Kept {
-  std::shared_ptr<const Message> message;
-  static void Release(void* kept) noexcept { delete static_cast<Kept*>(kept); }
-};
 
 }  // namespace
 
@@ -34,59 +29,9 @@ void Connection::TakeMail() {
 }
 
 void Connection::WriteMails() {
-  if (rest_ != nullptr || closing_ || !info_.mailbox.Take(mails_)) {
-    return;
-  }
-  try {
-    for (const Mail& mail : mails_) {
-      if (Wanted(mail)) {
-        WriteMail(mail);
-      }
-    }
-  } catch (const std::bad_alloc&) {  // the client must not miss a message
+  if (rest_ == nullptr && !closing_ && !WriteMessages(info_, reply_)) {
     closing_ = drop_output_ = true;
   }
-  mails_ = {};
-}
-
-// Returns false if the client has unsubscribed since the message was published, and the
-// confirmation was sent. In RESP2 a message now would be taken for the reply of the next command.
-bool Connection::Wanted(const Mail& mail) const {
-  const Subscriptions& names = info_.subscriptions;
-  switch (mail.message->kind) {
-    case Message::Kind::kMonitor:
-      return info_.monitor;
-    case Message::Kind::kShard:
-      return names.shards.contains(mail.message->channel);
-    case Message::Kind::kChannel:
-      break;
-  }
-  return mail.pattern != nullptr ? names.patterns.contains(*mail.pattern)
-                                 : names.channels.contains(mail.message->channel);
-}
-
-void Connection::WriteMail(const Mail& mail) {
-  const Message& message = *mail.message;
-  if (message.kind == Message::Kind::kMonitor) {
-    reply_.Simple(message.text);
-    return;
-  }
-  const bool shard = message.kind == Message::Kind::kShard;
-  reply_.Push(mail.pattern != nullptr ? 4 : 3);
-  reply_.Bulk(mail.pattern != nullptr ? "pmessage" : shard ? "smessage" : "message");
-  if (mail.pattern != nullptr) {
-    reply_.Bulk(*mail.pattern);
-  }
-  reply_.Bulk(message.channel);
-  if (message.blob.IsNull()) {
-    reply_.Bulk(message.text);
-    return;
-  }
-  auto kept = std::make_unique<Kept>(Kept{mail.message});
-  reply_.BeginPayload(message.blob.size());
-  reply_.Reference(message.blob.View());
-  reply_.EndPayload();
-  reply_.Hold(resp::Pin(kept.release(), Kept::Release));
 }
 
 void Connection::Sent(std::size_t bytes) noexcept {

@@ -174,7 +174,7 @@ bool IsOfCategory(const Command& command, std::string_view category) {
       {"scripting", is(kAclScripting)},
   };
   return std::any_of(std::begin(rules), std::end(rules), [category](const Rule& rule) {
-    return rule.holds && rule.category == category;
+    return rule.holds && EqualsIgnoreCase(rule.category, category);
   });
 }
 

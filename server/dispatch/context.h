@@ -32,7 +32,7 @@ struct Context {
   std::vector<std::unique_ptr<Delivery>> deliveries = {};
   bool may_block = true;        // false for a resumed command or one that may not block
   bool in_transaction = false;  // run by EXEC
-  bool pushes = false;          // the reply is a push, which CLIENT REPLY does not discard
+  bool pushes = false;          // CLIENT REPLY does not discard the reply: it is a push, or EXEC's
 
   // Ends `rest` and `blocked`, and gives back the deliveries.
   void Forget() noexcept;

@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "base/ascii.h"
-#include "base/ids.h"
 #include "server/arguments/arg_reader.h"
 #include "server/dispatch/close_transaction.h"
 #include "server/dispatch/command_table.h"
@@ -17,18 +16,6 @@
 
 namespace sluice::server {
 namespace {
-
-constexpr std::size_t kEchoedBytesMax = 128;
-
-// Client input for an error text: a line break becomes a space, as in Redis; other non-printing
-// bytes are escaped.
-std::string Echo(std::string_view text, std::size_t bytes_max) {
-  std::string out(text.substr(0, bytes_max));
-  for (char& c : out) {
-    c = c == '\r' || c == '\n' ? ' ' : c;
-  }
-  return Printable(out);
-}
 
 // Redis's text, with the echoed input cut to about 128 bytes.
 Status UnknownCommand(RequestView request) {
@@ -40,13 +27,12 @@ Status UnknownCommand(RequestView request) {
     args += fmt::format("'{}' ", Echo(arg.text, kEchoedBytesMax - args.size()));
   }
   return Status(Code::kError, fmt::format("unknown command '{}', with args beginning with: {}",
-                                          Echo(request.front().text, kEchoedBytesMax), args));
+                                          Echo(request.front().text), args));
 }
 
 Status UnknownSubcommand(const Command& parent, RequestView request) {
-  return Status(Code::kError,
-                fmt::format("unknown subcommand '{}'. Try {} HELP.",
-                            Echo(request[1].text, kEchoedBytesMax), UpperCased(parent.name)));
+  return Status(Code::kError, fmt::format("unknown subcommand '{}'. Try {} HELP.",
+                                          Echo(request[1].text), UpperCased(parent.name)));
 }
 
 bool IsQueued(const Context& context, const Command& command) {

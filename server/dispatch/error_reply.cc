@@ -5,6 +5,8 @@
 #include <cassert>
 #include <cstring>
 
+#include "base/ids.h"
+
 namespace sluice::server {
 namespace {
 
@@ -41,6 +43,14 @@ std::string_view PrefixOf(Code code) {
 
 std::span<const ErrorPrefix> ErrorPrefixes() {
   return kPrefixes;
+}
+
+std::string Echo(std::string_view text, std::size_t bytes_max) {
+  std::string out(text.substr(0, bytes_max));
+  for (char& c : out) {
+    c = c == '\r' || c == '\n' ? ' ' : c;
+  }
+  return Printable(out);
 }
 
 std::string ErrorLine(const Status& status) {

@@ -1,6 +1,7 @@
 // Status -> the error line of RESP.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -16,6 +17,12 @@ struct ErrorPrefix {
 };
 // One for each code except kOk.
 std::span<const ErrorPrefix> ErrorPrefixes();
+
+// How much of an argument Redis repeats in an error text.
+inline constexpr std::size_t kEchoedBytesMax = 128;
+// Returns an argument for an error text of Redis: cut to `bytes_max`, with a space for a line
+// break, as in Redis; other non-printing bytes are escaped.
+std::string Echo(std::string_view text, std::size_t bytes_max = kEchoedBytesMax);
 
 // Returns the text of the error: "NOKEY partition 'train' has no row 'nope'". REQUIRES:
 // !status.ok().

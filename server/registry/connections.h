@@ -42,6 +42,10 @@ struct Transaction {
 };
 
 enum class ReplyMode : std::uint8_t { kOn, kOff, kSkipNext, kSkip };  // kSkip: this command
+// Returns true if the reply of a command is not sent in this mode, unless it is a push.
+constexpr bool Discards(ReplyMode mode) {
+  return mode == ReplyMode::kOff || mode == ReplyMode::kSkip;
+}
 enum class Unblock : std::uint8_t { kNo, kTimeOut, kError };
 
 // Names subscribed to, in the order in which UNSUBSCRIBE confirms them.

@@ -55,6 +55,17 @@ def test_an_own_message_comes_before_the_reply_that_ends_the_subscription(server
         assert pushes.endswith(b"unsubscribe\r\n$1\r\na\r\n:0\r\n+PONG\r\n")
 
 
+@pytest.mark.parametrize("kind, publish", [(b"", "PUBLISH"), (b"p", "PUBLISH"), (b"s", "SPUBLISH")])
+def test_an_own_message_of_a_transaction_comes_before_the_reply_that_ends_the_subscription(server, kind, publish):
+    begin, end = kind + b"subscribe", kind + b"unsubscribe"
+    queued = [("MULTI",), (publish, "a", "m"), (end, "a"), (publish, "a", "late"), ("EXEC",), ("PING",)]
+    received = told(server, ("HELLO", "3"), (begin, "a"), *queued, end=b"+PONG\r\n")
+    head = b">4\r\n$8\r\npmessage\r\n$1\r\na\r\n" if kind == b"p" else b">3\r\n$%d\r\n%smessage\r\n" % (7 + len(kind), kind)
+    message = head + b"$1\r\na\r\n$1\r\nm\r\n"
+    ended = b">" + (CONFIRMED % (len(end), end, 0))[1:]
+    assert received.endswith(b"+QUEUED\r\n*3\r\n:1\r\n" + message + ended + b":0\r\n+PONG\r\n")
+
+
 @pytest.mark.parametrize("mode", ["OFF", "SKIP"])
 @pytest.mark.parametrize("kind", [b"", b"p", b"s"])
 def test_confirmations_are_sent_without_replies(server, mode, kind):
@@ -70,6 +81,46 @@ def test_confirmations_are_sent_without_replies(server, mode, kind):
     assert received == begun + ended + b"+OK\r\n"
     three = told(server, ("HELLO", "3"), off, ("PING",), (begin, "a"), on, end=b":1\r\n+OK\r\n")
     assert three.endswith(b"*0\r\n$14\r\nsluice_version\r\n$5\r\n0.1.0\r\n" + b">" + begun[1:] + b"+OK\r\n")
+
+
+@pytest.mark.parametrize("kind", [b"", b"p"])
+def test_exec_applies_client_reply_to_each_of_its_commands(server, kind):
+    begin, end = kind + b"subscribe", kind + b"unsubscribe"
+    both = CONFIRMED % (len(begin), begin, 1) + CONFIRMED % (len(end), end, 0)
+    skip, off, on = (("CLIENT", "REPLY", mode) for mode in ("SKIP", "OFF", "ON"))
+    queued = b"+OK\r\n" + 5 * b"+QUEUED\r\n"
+    get, both_ways = ("GET", "k"), [(begin, "a"), (end, "a")]
+    received = told(server, off, ("MULTI",), get, *both_ways, get, ("EXEC",), get, on, end=b"+OK\r\n")
+    assert received == both + b"+OK\r\n"
+    received = told(server, ("MULTI",), get, off, *both_ways, get, ("EXEC",), get, on, end=both + b"+OK\r\n")
+    assert received == queued + b"*5\r\n$-1\r\n" + both + b"+OK\r\n"
+    received = told(server, ("MULTI",), get, skip, *both_ways, get, ("EXEC",), get, ("PING",), end=b"+PONG\r\n")
+    assert received == queued + b"*5\r\n$-1\r\n" + both + b"$-1\r\n+PONG\r\n"
+    received = told(server, off, ("MULTI",), get, on, *both_ways, get, ("EXEC",), ("PING",), end=b"+PONG\r\n")
+    assert received == b"+OK\r\n" + both + b"$-1\r\n+PONG\r\n"
+
+
+def test_exec_sends_the_own_messages_without_replies(server):
+    off, on = ("CLIENT", "REPLY", "OFF"), ("CLIENT", "REPLY", "ON")
+    transaction = [("MULTI",), ("PUBLISH", "a", "m"), ("UNSUBSCRIBE", "a"), ("EXEC",)]
+    received = told(server, ("HELLO", "3"), ("SUBSCRIBE", "a"), off, *transaction, on, end=b":0\r\n+OK\r\n")
+    message = b">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nm\r\n"
+    begun, ended = (b">" + (CONFIRMED % reply)[1:] for reply in [(9, b"subscribe", 1), (11, b"unsubscribe", 0)])
+    assert received.endswith(b"0.1.0\r\n" + begun + message + ended + b"+OK\r\n")
+
+
+def test_rows_that_exec_fetched_without_a_reply_stay_consumed(server, client):
+    def consumed():
+        return client.execute_command("TASK.STATUS", "p", "t", "FIELDS", 1, "x")[b"consumed"]
+
+    client.execute_command("KV.MPUT", "p", "NEW", 1, "COLUMN", "x", "uint8", "BLOB", b"a")
+    client.execute_command("TASK.READY", "p", "t", "FIELDS", 1, "x")
+    with socket.create_connection(("127.0.0.1", server.port)) as connection:
+        fetch = ("TASK.FETCH", "p", "t", "FIELDS", "1", "x", "COUNT", "1")
+        connection.sendall(b"".join(pack(*words) for words in [("CLIENT", "REPLY", "OFF"), ("MULTI",), fetch, ("EXEC",)]))
+        wait_until(lambda: consumed() == 1, "the row should be fetched")
+    wait_until(lambda: len(client.client_list()) == 1, "the connection should be closed")
+    assert consumed() == 1
 
 
 def blocked(client, count):
@@ -158,6 +209,20 @@ def test_a_name_that_expires_in_a_pause_is_hidden_and_removed_afterwards(server,
     wait_until(lambda: client.dbsize() == 1, "the partition should be removed")
     assert client.info("stats")["expired_keys"] == 2
     assert (client.get("a"), client.ttl("a")) == (b"c", -1)
+
+
+def test_a_partition_whose_ttl_ends_in_a_pause_does_not_come_back_when_a_command_waits_for_its_name(server, client):
+    client.execute_command("PARTITION.CREATE", "p", "TTL", 30)
+    client.execute_command("CLIENT", "PAUSE", 60000, "WRITE")
+    wait_until(lambda: client.keys() == [], "the partition should expire")  # EXISTS would be a use
+    waiting = Later(server, "KV.WAIT", "p", "KEYS", 1, "k", "FIELDS", 1, "x", "TIMEOUT", 0)
+    blocked(client, 1)
+    assert not client.exists("p")
+    client.execute_command("CLIENT", "UNPAUSE")
+    wait_until(lambda: client.dbsize() == 0, "the partition should be removed")
+    assert client.info("stats")["expired_keys"] == 1
+    client.execute_command("KV.PUT", "p", "k", "FIELD", "x", "utf8", "BLOB", "v")
+    assert waiting.reply() == 1
 
 
 def test_exec_aborts_when_memory_ran_out_since_its_commands_were_queued(server, client):

@@ -1,13 +1,16 @@
-// Names, dtypes, shapes, values as text, blobs.
+// Names, dtypes, shapes, values as text, blobs, incarnations.
 #include <cmath>
 #include <cstring>
 #include <limits>
 #include <random>
+#include <set>
 
 #include <catch2/catch.hpp>
 
 #include "base/ids.h"
 #include "store/memory/blob.h"
+#include "store/partition/partition.h"
+#include "store/store.h"
 #include "store/tensor/shape.h"
 #include "store/tensor/torch/loader.h"
 #include "store/tensor/values.h"
@@ -204,6 +207,32 @@ TEST_CASE("announced bytes are charged as they arrive", "[blob]") {
   CHECK(budget.Used() == 0);
   budget.SetLimit(Budget::kNoLimit);
   CHECK_FALSE(memory.Reserve(24 * kMiB).IsNull());
+}
+
+class StoppedClock final : public WallClock {
+ public:
+  [[nodiscard]] std::int64_t WallUs() const override { return 1700000000000000; }
+};
+
+// The first incarnation of a server that starts with this seed.
+std::int64_t FirstIncarnation(std::uint64_t seed) {
+  Memory memory(*Arena::Make({.reserve_bytes = 16 * kMiB}), 4 * kMiB);
+  const StoppedClock clock;
+  Store store(memory, clock, seed);
+  REQUIRE(store.SetTerms("p", {}).ok());
+  return (*store.FindPartition("p"))->Incarnation();
+}
+
+TEST_CASE("an incarnation is not used again after a restart, even if the clock was set back",
+          "[incarnation]") {
+  std::set<std::int64_t> seen;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    const std::int64_t incarnation = FirstIncarnation(seed);
+    CHECK(incarnation > 0);
+    CHECK(incarnation < std::int64_t{1} << 53);
+    seen.insert(incarnation);
+  }
+  CHECK(seen.size() == 100);
 }
 
 }  // namespace

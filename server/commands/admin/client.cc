@@ -93,6 +93,7 @@ Status ClientReply(Context& context, ArgReader& args) {
   ReplyMode& mode = context.connection.reply_mode;
   if (args.Option("ON")) {
     mode = ReplyMode::kOn;
+    context.reply.Simple("OK");  // the others send nothing
   } else if (args.Option("OFF")) {
     mode = ReplyMode::kOff;
   } else if (args.Option("SKIP")) {
@@ -100,7 +101,6 @@ Status ClientReply(Context& context, ArgReader& args) {
   } else {
     return SyntaxError();
   }
-  context.reply.Simple("OK");  // sent only in mode ON
   return {};
 }
 

@@ -4,7 +4,6 @@
 #include <array>
 #include <cstring>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -166,20 +165,33 @@ std::string_view ShapeTag(Context& context, store::Dims dims) {
   return tag;
 }
 
+// Reads `[2,3]`, as a tag stores it: without blanks. Returns nullopt if the value is anything but a
+// list of sizes: every client may write the tag.
+std::optional<std::vector<std::int64_t>> ParseShape(std::string_view value) {
+  if (!value.starts_with('[')) {
+    return std::nullopt;
+  }
+  std::string_view sizes = value.substr(1, value.size() - 2);
+  std::vector<std::int64_t> shape;
+  while (!sizes.empty()) {
+    const std::string_view size = sizes.substr(0, sizes.find(','));
+    std::int64_t dim = 0;
+    if (!ParseInteger(size, dim) || dim < 0 || shape.size() == store::kRankMax) {
+      return std::nullopt;
+    }
+    shape.push_back(dim);
+    sizes.remove_prefix(std::min(size.size() + 1, sizes.size()));
+  }
+  return shape;
+}
+
 }  // namespace
 
 std::optional<std::vector<std::int64_t>> StringShape(std::string_view tag) {
-  std::vector<std::int64_t> shape;
   for (store::TagMembers members(tag); members.Next();) {
-    if (members.Name() != fmt::format("\"{}\"", kShapeMember)) {
-      continue;
+    if (members.Name() == fmt::format("\"{}\"", kShapeMember)) {
+      return ParseShape(members.Value());
     }
-    std::istringstream value{std::string(members.Value())};
-    value.get();  // the bracket
-    for (std::int64_t dim = 0; value >> dim; value.get()) {
-      shape.push_back(dim);
-    }
-    return shape;
   }
   return std::nullopt;
 }

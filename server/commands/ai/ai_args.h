@@ -20,7 +20,8 @@ inline constexpr std::string_view kAiField = "value";
 // Returns RedisAI's name of the dtype, such as "FLOAT"; empty if RedisAI has no such type.
 std::string_view AiTypeName(store::DType dtype);
 
-// Returns the shape of a STRING tensor by the tag of its row; nullopt if the tag has none.
+// Returns the shape of a STRING tensor by the tag of its row; nullopt if the tag has no list of
+// sizes.
 std::optional<std::vector<std::int64_t>> StringShape(std::string_view tag);
 
 // Reads `type [dim ...] [BLOB bytes | VALUES value ...]`. The result borrows from the request or

@@ -7,6 +7,7 @@
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
 #include "server/dispatch/help.h"
+#include "server/registry/messages.h"
 #include "server/registry/subscriptions.h"
 
 namespace sluice::server {
@@ -50,7 +51,7 @@ std::int64_t CountOf(const ConnectionInfo& connection, Channels kind) {
 // Appends one confirmation. `name` is null if there was no subscription to end. REQUIRES: the space
 // is reserved.
 void Confirm(Context& context, Channels kind, std::string_view word, const std::string_view* name) {
-  context.pushes = !context.in_transaction;  // EXEC replies with an array, which is no push
+  context.pushes = true;
   context.reply.Push(3);
   context.reply.Bulk(word);
   if (name != nullptr) {
@@ -104,6 +105,9 @@ class NewSubscriptions {
 
 template <Channels kKind>
 Status Subscribe(Context& context, ArgReader& args) {
+  if (kKind == Channels::kShard && context.in_transaction) {  // Redis's rule and text
+    return Status(Code::kError, "SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+  }
   std::vector<std::string_view>& names = context.scratch.keys;
   for (const RequestArg& name : args.Remaining()) {
     TRY(kKind == Channels::kPattern ? CheckGlob(name.text) : Status());
@@ -119,12 +123,19 @@ Status Subscribe(Context& context, ArgReader& args) {
   return {};
 }
 
+// The confirmations come behind the messages that the client has published before them in the same
+// transaction. In RESP2 there are none, and another client's message in the array of EXEC would be
+// taken for a reply.
 template <Channels kKind>
 Status Unsubscribe(Context& context, ArgReader& args) {
   std::vector<std::string_view>& names = context.scratch.keys;
   std::vector<std::string> own;
   for (const RequestArg& name : args.Remaining()) {
     names.push_back(name.text);
+  }
+  if (context.reply.GetVersion() == resp::Version::k3 &&
+      !WriteMessages(context.connection, context.reply)) {
+    context.connection.close_now = true;
   }
   if (names.empty()) {
     const auto& all = NamesOf(context.connection, kKind);

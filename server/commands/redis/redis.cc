@@ -11,6 +11,7 @@
 #include "server/commands/kv/kv_block.h"
 #include "server/dispatch/command_table.h"
 #include "server/dispatch/context.h"
+#include "server/dispatch/error_reply.h"
 #include "server/dispatch/help.h"
 
 namespace sluice::server {
@@ -111,6 +112,12 @@ Status AclList(Context& context, ArgReader& /*args*/) {
 
 // ACL CAT [category]
 Status AclCat(Context& context, ArgReader& args) {
+  if (args.Left() > 1) {
+    return Status(
+        Code::kError,
+        fmt::format("unknown subcommand or wrong number of arguments for '{}'. Try ACL HELP.",
+                    Echo(context.request[1].text)));
+  }
   const bool all = !args.HasMore();
   const std::string_view category = all ? std::string_view() : args.Word("category");
   TRY(args.Finish());
@@ -130,7 +137,7 @@ Status AclCat(Context& context, ArgReader& args) {
     }
   }
   if (names.empty()) {
-    return Status(Code::kError, fmt::format("Unknown category '{}'", Printable(category)));
+    return Status(Code::kError, fmt::format("Unknown category '{}'", Echo(category)));
   }
   context.reply.Array(names.size());
   for (const std::string_view name : names) {

@@ -48,6 +48,7 @@ void AnswerTooLong(Context& context, resp::Reply::Mark mark) {
 void RunQueued(Context& context, const KeptRequest& request) {
   const resp::Reply::Mark mark = context.reply.Prepare();
   context.request = request.Args();
+  context.pushes = false;
   Dispatch(context, {});
   while (context.rest != nullptr) {
     const std::size_t before = context.reply.PendingBytes();
@@ -56,6 +57,9 @@ void RunQueued(Context& context, const KeptRequest& request) {
     } else if (context.reply.PendingBytes() == before && context.reply.Refused()) {
       AnswerTooLong(context, mark);
     }
+  }
+  if (Discards(context.connection.reply_mode) && !context.pushes) {
+    context.reply.Rewind(mark);
   }
 }
 
@@ -109,7 +113,9 @@ Status Exec(Context& context, ArgReader& /*args*/) {
   context.may_block = false;
   Handed handed(context);
   try {
-    context.reply.Array(requests.size());
+    if (!Discards(context.connection.reply_mode)) {
+      context.reply.Array(requests.size());
+    }
     for (const KeptRequest& queued : requests) {
       const resp::Reply::Mark mark = context.reply.Prepare();
       RunQueued(context, queued);
@@ -122,6 +128,7 @@ Status Exec(Context& context, ArgReader& /*args*/) {
     context.rest = nullptr;
     context.connection.close_now = true;
   }
+  context.pushes = true;  // CLIENT REPLY was applied to each reply
   context.in_transaction = false;
   context.may_block = true;
   context.request = request;
