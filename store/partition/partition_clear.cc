@@ -8,15 +8,15 @@
 namespace sluice::store {
 
 Result<std::int64_t> Partition::ClearRows(const RowSet& rows, Revision revision) {
-  TRY(LocateAll(rows, false));
-  TRY(MakeAllWritable());
-  const bool logged = places_.size() <= RemovalLog::kKept;
-  removals_.Reserve(logged ? places_.size() : 0);
   std::vector<std::optional<std::uint32_t>> ids;
   ids.reserve(order_.size());
   for (const Field* const field : order_) {
     ids.emplace_back(field->Id());
   }
+  TRY(LocateAll(rows, false));
+  TRY(MakeAllWritable());
+  const bool logged = places_.size() <= RemovalLog::kKept;
+  removals_.Reserve(logged ? places_.size() : 0);
   const std::size_t before = Rows();
   for (std::size_t i = 0; i < places_.size(); ++i) {
     PrefetchRowAhead(i, ids);
