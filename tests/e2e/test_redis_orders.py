@@ -66,6 +66,12 @@ def test_an_own_message_of_a_transaction_comes_before_the_reply_that_ends_the_su
     assert received.endswith(b"+QUEUED\r\n*3\r\n:1\r\n" + message + ended + b":0\r\n+PONG\r\n")
 
 
+def test_lines_of_monitor_come_behind_the_array_of_exec(server):
+    queued = [("MULTI",), ("ECHO", "x"), ("UNSUBSCRIBE",), ("ECHO", "y"), ("EXEC",)]
+    received = told(server, ("HELLO", "3"), ("MONITOR",), *queued, ("RESET",), end=b"+RESET\r\n")
+    assert b"*3\r\n$1\r\nx\r\n>3\r\n$11\r\nunsubscribe\r\n_\r\n:0\r\n$1\r\ny\r\n" in received
+
+
 @pytest.mark.parametrize("mode", ["OFF", "SKIP"])
 @pytest.mark.parametrize("kind", [b"", b"p", b"s"])
 def test_confirmations_are_sent_without_replies(server, mode, kind):

@@ -125,7 +125,7 @@ Status Subscribe(Context& context, ArgReader& args) {
 
 // The confirmations come behind the messages that the client has published before them in the same
 // transaction. In RESP2 there are none, and another client's message in the array of EXEC would be
-// taken for a reply.
+// taken for a reply; so would the lines of MONITOR in RESP3.
 template <Channels kKind>
 Status Unsubscribe(Context& context, ArgReader& args) {
   std::vector<std::string_view>& names = context.scratch.keys;
@@ -133,16 +133,16 @@ Status Unsubscribe(Context& context, ArgReader& args) {
   for (const RequestArg& name : args.Remaining()) {
     names.push_back(name.text);
   }
-  if (context.reply.GetVersion() == resp::Version::k3 &&
-      !WriteMessages(context.connection, context.reply)) {
-    context.connection.close_now = true;
-  }
   if (names.empty()) {
     const auto& all = NamesOf(context.connection, kKind);
     own.assign(all.begin(), all.end());
     names.assign(own.begin(), own.end());
   }
   MakeSpace(context, names);
+  if (context.reply.GetVersion() == resp::Version::k3 && !context.connection.monitor &&
+      !WriteMessages(context.connection, context.reply)) {
+    context.connection.close_now = true;
+  }
   for (const std::string_view name : names) {
     context.server.subscriptions.Unsubscribe(kKind, name, context.connection);
     Confirm(context, kKind, WordsOf(kKind).unsubscribe, &name);
