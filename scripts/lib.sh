@@ -240,8 +240,8 @@ need_python_client() {
 
 # --- the test suite of Redis
 
-# Debian's source package of Redis, unpacked in build/. Its list of packages is fetched into build/, too: the system's own
-# lists stay as they are.
+# Debian's source package of Redis, unpacked in build/, from where the system gets its packages. The list of source
+# packages is fetched into build/, too: the system's own lists stay as they are.
 redis_version=5:7.0.15-1~deb12u10
 redis_suite=$root/build/redis-suite/redis-7.0.15
 need_redis_suite() {
@@ -252,14 +252,13 @@ need_redis_suite() {
 
 fetch_redis_suite() (
   folder=$root/build/redis-suite
-  mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial"
+  mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/sources.list.d"
   cd "$folder"
-  for archive in debian debian-security; do
-    suite=bookworm${archive#debian}
-    printf 'deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s %s main\n' \
-      "http://deb.debian.org/$archive" "$suite"
-  done >sources.list
-  options=(-o "Dir::Etc::sourcelist=$folder/sources.list" -o Dir::Etc::sourceparts=-
+  sed -n 's/^deb /deb-src /p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null >sources.list || true
+  for sources in /etc/apt/sources.list.d/*.sources; do
+    [[ ! -e $sources ]] || sed 's/^Types:.*/Types: deb-src/' "$sources" >"sources.list.d/$(basename "$sources")"
+  done
+  options=(-o "Dir::Etc::sourcelist=$folder/sources.list" -o "Dir::Etc::sourceparts=$folder/sources.list.d"
     -o "Dir::State::lists=$folder/lists" -o "Dir::Cache=$folder/cache" -o APT::Sandbox::User=)
   apt-get "${options[@]}" update
   apt-get "${options[@]}" source --download-only "redis=$redis_version"
@@ -295,6 +294,19 @@ part() {
   say "$name"
   "$@" || status=$?
   printf '%d\n' "$status" >"$results/$name.status"
+}
+
+# part_beside NAME COMMAND...: a part that runs while the next ones do; end_parts_beside waits for these and prints what
+# they printed.
+part_beside() {
+  part "$@" >"$results/$1.log" 2>&1 &
+}
+end_parts_beside() {
+  local log
+  wait
+  for log in "$results"/*.log; do
+    cat "$log"
+  done
 }
 
 # part_ctest PRESET NAME [CTEST ARGUMENT...]: builds everything, then runs the preset's tests.
