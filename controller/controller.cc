@@ -7,7 +7,7 @@
 namespace sluice::controller {
 namespace {
 
-constexpr std::int64_t kLeaseRows = 16;  // cost of ending a lease, in rows, besides its own rows
+constexpr std::int64_t kLeaseRows = 64;  // cost of ending a lease, in rows, besides its own rows
 
 }  // namespace
 
