@@ -73,13 +73,6 @@ class Chunk {
   std::size_t PointAtAll(std::size_t slots) noexcept;
   std::size_t UnpointAt(std::uint32_t slot) noexcept;
   [[nodiscard]] bool IsLive(std::uint32_t slot) const;
-  // Prefetches the object, and the numbers behind it, into the CPU cache.
-  void Prefetch() const noexcept {
-    constexpr std::size_t kLine = 64;
-    for (std::size_t offset = 0; offset < sizeof(Chunk) + kLine; offset += kLine) {
-      __builtin_prefetch(reinterpret_cast<const char*>(this) + offset, 1);
-    }
-  }
   // The value that UnpointAt(slot) would return. REQUIRES: a cell points at the slot.
   [[nodiscard]] std::size_t BytesHeldAlone(std::uint32_t slot) const;
   // A field of the store starts (1) or stops (-1) holding the chunk: see Blob::AddHolder.
