@@ -40,9 +40,8 @@ class Logs {
   Result<LogStart> ReadAll() {
     TRY_ASSIGN(const std::vector<std::string> names, folder_.Names());
     for (const std::string& name : names) {
-      if (const std::optional<std::uint64_t> number = NumberOf(name)) {
-        TRY(Read(name, *number));
-      }
+      const std::optional<std::uint64_t> number = NumberOf(name);
+      TRY(number ? Read(name, *number) : Status());
     }
     return next_;
   }

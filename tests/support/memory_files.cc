@@ -93,7 +93,7 @@ MemoryFiles::NodeRef MemoryFiles::AfterCrash(const Node& node, std::mt19937_64& 
   if (found != nullptr) {
     return found;
   }
-  const NodeRef after = std::make_shared<Node>();
+  NodeRef after = std::make_shared<Node>();
   found = after;
   after->folder = node.folder;
   after->bytes = node.synced_bytes;

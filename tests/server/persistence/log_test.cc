@@ -201,7 +201,8 @@ TEST_CASE("a log of which any byte is changed never gives a wrong payload", "[pe
   const std::size_t last_frame = whole.find("frame 4") - 40;
   for (std::size_t at = 0; at < whole.size(); ++at) {
     CAPTURE(at);
-    files.BytesOf(kName)[at] ^= static_cast<char>(1 + at % 255);
+    files.BytesOf(kName)[at] =
+        static_cast<char>(static_cast<unsigned char>(whole[at]) ^ (1 + at % 255));
     const auto back = ReadAll(files);
     if (back.ok()) {
       CheckIsBeginning(back->payloads, payloads);
