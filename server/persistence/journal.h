@@ -1,8 +1,8 @@
 // Journal: the logs of the data directory. What changes the store adds a frame; one thread writes
 // the frames and syncs them, all that wait together in one sync.
 //
-//   engine lock held     Ready(), Add()            no file is touched, nothing waits
-//   the journal's thread Write(), Sync(), and tells the listener how far the log is on disk
+//   engine lock held     Ready(), Add()   never a sync; Ready() seldom reserves space on disk
+//   the journal's thread writes, syncs, and tells the listener how far the log is on disk
 //
 // How much of what was acknowledged may be lost (appendfsync):
 //   kAlways    nothing: replies wait for SyncedTo(), see Listener
