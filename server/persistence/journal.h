@@ -5,7 +5,7 @@
 //   the journal's thread writes, syncs, and tells the listener how far the log is on disk
 //
 // How much of what was acknowledged may be lost (appendfsync):
-//   kAlways    nothing: replies wait for SyncedTo(), see Listener
+//   kAlways    nothing: replies wait for Synced(), see Listener
 //   kEverySec  what was added in the last two seconds
 //   kNo        what the kernel has not written yet
 //
