@@ -57,7 +57,7 @@ void StreamWaiter::OnServed(EngineLock& lock) noexcept {
   }
 }
 
-Streams::Streams(const Parts& parts) : parts_(parts), seeds_(parts.store.Seed()) {
+Streams::Streams(const Parts& parts) : parts_(parts), seeds_(parts.store.GetSeeds().visible) {
   parts_.engine.SetWaiterService(*this);
   parts_.store.AddListener(*this);
 }

@@ -38,6 +38,7 @@ class Report:
             "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
         ]
         self.longest = ["| command | longest hold, ms | at most | ok |", "| --- | ---: | ---: | --- |"]
+        self.over = []  # commands whose hold is over the bound of a machine with fast memory
         self.costs = ["| work | ours | other | ratio | at most | ok |", "| --- | ---: | ---: | ---: | ---: | --- |"]
         self.remarks = []
 
@@ -55,11 +56,15 @@ class Report:
     def add_cost(self, work, ours, other, ratio, needed=None):
         self._add(self.costs, [work, ours, other, f"{ratio:.2f}"], needed, ratio)
 
-    def add_hold(self, command, held_ms, needed):
-        self._add(self.longest, [command, f"{held_ms:.2f}"], needed, held_ms)
+    def add_hold(self, command, held_ms, needed, slower):
+        """`slower`: how many times longer reading from memory takes here than on the machine that `needed` is for."""
+        self._add(self.longest, [command, f"{held_ms:.2f}"], needed * slower, held_ms)
+        if held_ms > needed:
+            self.over.append(f"{command} ({held_ms:.1f})")
 
     def markdown(self):
-        lines = [machine(), "", *self.meanwhile, "", *self.costs, "", *self.longest, "", *(f"- {remark}" for remark in self.remarks)]
+        remarks = [*self.remarks, *([f"Over the bound of {bench_holds.READ_NS:.0f} ns: {', '.join(self.over)}."] if self.over else [])]
+        lines = [machine(), "", *self.meanwhile, "", *self.costs, "", *self.longest, "", *(f"- {remark}" for remark in remarks)]
         return "\n".join(lines) + "\n"
 
 

@@ -45,6 +45,11 @@ void PrintHelp() {
   }
 }
 
+std::uint64_t RandomBits() {
+  std::random_device random;  // 32 bits at a time
+  return (std::uint64_t{random()} << 32U) | random();
+}
+
 int Fail(const Status& status) {
   fmt::print(stderr, "sluice-server: {}\n", status.Message());
   return 1;
@@ -92,9 +97,7 @@ int Serve(Config& config) {
     return Fail(arena.GetStatus());
   }
   store::Memory memory(*std::move(arena), ArenaReserveBytes() / 4);
-  std::random_device random;  // 32 bits at a time
-  const std::uint64_t seed = (std::uint64_t{random()} << 32U) | random();
-  store::Store data(memory, clock, seed);
+  store::Store data(memory, clock, {.hashing = RandomBits(), .visible = RandomBits()});
   engine::Engine engine;
   Stats stats;
   store::TorchLoader torch(TorchModulePaths(config));

@@ -55,6 +55,7 @@ struct Name {
   std::unique_ptr<Partition> partition;  // null if the name is a string
   StringValue string;
   std::int64_t expires_ms = kNoExpiry;  // Unix time
+  bool over = false;                    // expired, but kept until a pause ends
   std::uint64_t place = 0;              // set by the table
   boost::intrusive::set_member_hook<boost::intrusive::link_mode<boost::intrusive::normal_link>>
       by_expiry;               // in the store's index, if the name expires

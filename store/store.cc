@@ -16,16 +16,16 @@ Status NoPartition(std::string_view name) {
 
 }  // namespace
 
-Store::Store(Memory& memory, const WallClock& clock, std::uint64_t seed)
+Store::Store(Memory& memory, const WallClock& clock, Seeds seeds)
     : memory_(memory),
       clock_(clock),
-      seed_(seed),
-      incarnations_from_(static_cast<std::int64_t>(HashBytes("incarnation", seed) >> 12U)),
-      random_(seed),
-      tables_(std::make_unique<Tables>(memory, seed)) {}
+      seeds_(seeds),
+      incarnations_from_(static_cast<std::int64_t>(HashBytes("incarnation", seeds.visible) >> 12U)),
+      random_(seeds.visible),
+      tables_(std::make_unique<Tables>(memory, seeds.hashing)) {}
 
 Store::~Store() {
-  FlushedNames remains(memory_, seed_);
+  FlushedNames remains(memory_, seeds_.hashing);
   remains.Take(tables_->names, tables_->expired);
 }
 
@@ -66,7 +66,7 @@ Result<Name*> Store::MakePartition(std::string_view name) {
   const Partition::Birth birth = {
       .made = revision_ + 1,
       .incarnation = incarnations_from_ + static_cast<std::int64_t>(revision_) + 1,
-      .seed = seed_,
+      .seed = seeds_.hashing,
       .now_ms = NowMs(),
       .listeners = &listeners_};
   return Insert(name, std::make_unique<Partition>(Text(name), memory_, birth));
@@ -232,7 +232,7 @@ Result<std::int64_t> Store::ClearCells(std::string_view partition, const RowSet&
 }
 
 std::unique_ptr<DeferredDestruction> Store::Flush() {
-  auto remains = std::make_unique<FlushedNames>(memory_, seed_);
+  auto remains = std::make_unique<FlushedNames>(memory_, seeds_.hashing);
   for (Listener* const listener : listeners_) {
     listener->OnAllRemoved(*this);
     for (const auto& [text, name] : tables_->partitions) {

@@ -59,16 +59,23 @@ struct NamePage {
   std::uint64_t next = 0;  // place of the next page; NameTable::kEnd: no more names
 };
 
+// The seeds of all that is random. Clients see values made of `visible` (incarnations, what
+// samplers draw) and may work it out of them. They must not know `hashing`: they could choose keys
+// whose hashes collide.
+struct Seeds {
+  std::uint64_t hashing = 0;
+  std::uint64_t visible = 0;
+};
+
 class Store {
  public:
-  // `memory` and `clock` are borrowed and must outlive the store. `seed` seeds all randomness, and
-  // is another number at each start.
-  Store(Memory& memory, const WallClock& clock, std::uint64_t seed);
+  // `memory` and `clock` are borrowed and must outlive the store. `seeds` differ at each start.
+  Store(Memory& memory, const WallClock& clock, Seeds seeds);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  [[nodiscard]] std::uint64_t Seed() const { return seed_; }
+  [[nodiscard]] const Seeds& GetSeeds() const { return seeds_; }
 
   // `listener` is notified of every change from now on. It is borrowed and must outlive the store.
   void AddListener(Listener& listener) { listeners_.push_back(&listener); }
@@ -202,11 +209,11 @@ class Store {
 
   Memory& memory_;
   const WallClock& clock_;
-  std::uint64_t seed_;
+  Seeds seeds_;
   std::vector<Listener*> listeners_;
   Revision revision_ = 0;
   // Added to the revision, which begins at 0 with each start, this makes the incarnations. 52 bits
-  // of the seed, and not the time of the start: the clock may have been set back, and then an
+  // of a seed, and not the time of the start: the clock may have been set back, and then an
   // earlier run used the same numbers. A stale incarnation is hit with a chance of 2^-52 for each
   // partition that is made. Incarnations stay below 2^53, so JSON and Lua can hold them.
   std::int64_t incarnations_from_;

@@ -23,7 +23,8 @@ bool Store::IsIdle(Partition& partition, std::int64_t now_ms) const noexcept {
 }
 
 bool Store::HasExpired(const Name& name, std::int64_t now_ms) const noexcept {
-  return name.expires_ms < now_ms || (name.partition != nullptr && IsIdle(*name.partition, now_ms));
+  return name.over || name.expires_ms < now_ms ||
+         (name.partition != nullptr && IsIdle(*name.partition, now_ms));
 }
 
 Name* Store::Find(std::string_view name) noexcept {
@@ -35,8 +36,10 @@ Name* Store::Find(std::string_view name) noexcept {
   if (HasExpired(*found, now_ms)) {
     if (now_ms >= keep_expired_until_ms_) {
       Expire(*found);
-    } else if (found->expires_ms >= now_ms) {  // its TTL is over: a use of the name that begins now
-      PutExpiry(*found, now_ms - 1);           // must not bring it back
+    } else if (!found->over) {  // nothing brings it back, neither a use that begins now nor the
+                                // clock
+      found->over = true;
+      Changed(name);
     }
     return nullptr;
   }
@@ -89,7 +92,9 @@ std::unique_ptr<Name> Store::Unlink(Name& name) noexcept {
 void Store::Expire(Name& name) noexcept {
   ++expired_names_;
   std::unique_ptr<Name> gone = Unlink(name);
-  Changed(gone->name.View());
+  if (!gone->over) {
+    Changed(gone->name.View());
+  }
   if (gone->partition == nullptr) {
     RemovedNames(memory_).Add(std::move(gone));
   } else {
@@ -158,7 +163,7 @@ bool Store::RemoveExpired(std::size_t count, RemovedNames& removed) noexcept {
   for (auto it = idlers.begin(); it != idlers.end();) {
     Name& name = **it;
     ++it;
-    if (IsIdle(*name.partition, now_ms)) {
+    if (HasExpired(name, now_ms)) {
       Expire(name);
     }
   }

@@ -95,10 +95,10 @@ Status LoginGate(const Command* command, const ConnectionInfo& connection) {
   return allowed ? Status() : Status(Code::kNoAuth, "Authentication required.");
 }
 
-// In RESP2 a reply cannot be distinguished from a message.
+// In RESP2 a reply cannot be distinguished from a message. In EXEC it can: it is in the array.
 Status SubscriberGate(const Command& command, const Context& context) {
-  if (!context.connection.Subscribed() || context.reply.GetVersion() == resp::Version::k3 ||
-      (command.flags & kSubscribed) != 0) {
+  if (!context.connection.Subscribed() || context.in_transaction ||
+      context.reply.GetVersion() == resp::Version::k3 || (command.flags & kSubscribed) != 0) {
     return {};
   }
   return Status(Code::kError,

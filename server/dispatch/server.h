@@ -42,11 +42,11 @@ struct Server {
   engine::Guarded<store::Store> store;
   engine::Engine& engine;
   Stats& stats;
-  store::TorchLoader* torch = nullptr;        // null if it was not built
-  std::function<void()> stop = [] {};         // begins an orderly shutdown; any thread
-  std::int64_t started_us = 0;                // clock time
-  std::string run_id = {};                    // 40 hex digits, new at each start
-  std::uint64_t seed{store.Wiring().Seed()};  // for hashes of client data
+  store::TorchLoader* torch = nullptr;                    // null if it was not built
+  std::function<void()> stop = [] {};                     // begins an orderly shutdown; any thread
+  std::int64_t started_us = 0;                            // clock time
+  std::string run_id = {};                                // 40 hex digits, new at each start
+  std::uint64_t seed{store.Wiring().GetSeeds().hashing};  // for hashes of client data
   std::atomic<std::int64_t> next_client_id{1};
   std::atomic<std::int64_t> slots_taken{0};
   std::atomic<std::int64_t> client_bytes{0};     // charged for connections' buffers
@@ -54,7 +54,7 @@ struct Server {
   engine::WaitQueues wait_queues{engine, store.Wiring(), memory.GetBudget()};
   Connections connections{};
   SubscriptionRegistry subscriptions{};
-  KeyWatchers key_watchers{};
+  KeyWatchers key_watchers{seed};
   engine::Pause pause{};
   controller::Streams streams{{.store = store.Wiring(),
                                .engine = engine,

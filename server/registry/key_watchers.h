@@ -3,12 +3,14 @@
 // Thread safety: the holder of the engine lock.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
+#include "base/hash.h"
 #include "engine/engine_lock.h"
 #include "store/partition/listener.h"
 
@@ -18,6 +20,8 @@ struct ConnectionInfo;
 
 class KeyWatchers final : public store::Listener {
  public:
+  explicit KeyWatchers(std::uint64_t seed) : by_name_(0, TextHash{seed}) {}
+
   // From now until Forget(), a change of `name` makes the connection's transaction dirty. Returns
   // false if the connection already watches it. Errors: std::bad_alloc; nothing changed then.
   bool Watch(engine::EngineLock& lock, std::string_view name, ConnectionInfo& connection)
@@ -33,13 +37,7 @@ class KeyWatchers final : public store::Listener {
   void OnAllRemoved(store::Store& before) noexcept override;
 
  private:
-  struct Hash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const {
-      return std::hash<std::string_view>()(text);
-    }
-  };
-  std::unordered_map<std::string, std::vector<ConnectionInfo*>, Hash, std::equal_to<>> by_name_;
+  std::unordered_map<std::string, std::vector<ConnectionInfo*>, TextHash, std::equal_to<>> by_name_;
 };
 
 }  // namespace sluice::server

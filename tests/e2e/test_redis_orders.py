@@ -115,6 +115,13 @@ def test_exec_sends_the_own_messages_without_replies(server):
     assert received.endswith(b"0.1.0\r\n" + begun + message + ended + b"+OK\r\n")
 
 
+def test_commands_behind_subscribe_in_one_transaction_run(server):
+    queued = [("MULTI",), ("SUBSCRIBE", "a"), ("SET", "k", "v"), ("GET", "k"), ("PING",), ("EXEC",)]
+    received = told(server, *queued, ("GET", "k"), ("RESET",), end=b"+RESET\r\n")
+    begun = CONFIRMED % (9, b"subscribe", 1)
+    assert b"*4\r\n" + begun + b"+OK\r\n$1\r\nv\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n-ERR Can't execute 'get'" in received
+
+
 def test_rows_that_exec_fetched_without_a_reply_stay_consumed(server, client):
     def consumed():
         return client.execute_command("TASK.STATUS", "p", "t", "FIELDS", 1, "x")[b"consumed"]
@@ -131,6 +138,14 @@ def test_rows_that_exec_fetched_without_a_reply_stay_consumed(server, client):
 
 def blocked(client, count):
     wait_until(lambda: client.info("clients")["blocked_clients"] == count, f"{count} clients should be blocked")
+
+
+def told_to(connection, *commands):
+    """Sends the commands one by one. Returns the last reply."""
+    for command in commands:
+        connection.send_command(*command)
+        reply = connection.read_response()
+    return reply
 
 
 class Later:
@@ -229,6 +244,22 @@ def test_a_partition_whose_ttl_ends_in_a_pause_does_not_come_back_when_a_command
     assert client.info("stats")["expired_keys"] == 1
     client.execute_command("KV.PUT", "p", "k", "FIELD", "x", "utf8", "BLOB", "v")
     assert waiting.reply() == 1
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["seen by GET", "seen by EXEC alone"])
+def test_a_watched_name_that_expires_in_a_pause_aborts_exec_once(server, client, seen):
+    with server.client() as other:
+        watching, later = (other.connection_pool.get_connection() for _ in range(2))
+        client.set("a", "b", px=30)
+        assert told_to(watching, ("WATCH", "a")) == b"OK"
+        client.execute_command("CLIENT", "PAUSE", 60000, "WRITE")
+        wait_until(lambda: client.keys() == [], "the name should expire")  # KEYS hides it, and removes nothing
+        assert not seen or client.get("a") is None
+        assert told_to(watching, ("MULTI",), ("GET", "a"), ("EXEC",)) is None
+        assert told_to(later, ("WATCH", "a")) == b"OK"
+        client.execute_command("CLIENT", "UNPAUSE")
+        wait_until(lambda: client.dbsize() == 0, "the name should be removed")
+        assert told_to(later, ("MULTI",), ("GET", "a"), ("EXEC",)) == [None]
 
 
 def test_exec_aborts_when_memory_ran_out_since_its_commands_were_queued(server, client):

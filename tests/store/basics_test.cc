@@ -214,11 +214,11 @@ class StoppedClock final : public WallClock {
   [[nodiscard]] std::int64_t WallUs() const override { return 1700000000000000; }
 };
 
-// The first incarnation of a server that starts with this seed.
-std::int64_t FirstIncarnation(std::uint64_t seed) {
+// The first incarnation of a server that starts with these seeds.
+std::int64_t FirstIncarnation(Seeds seeds) {
   Memory memory(*Arena::Make({.reserve_bytes = 16 * kMiB}), 4 * kMiB);
   const StoppedClock clock;
-  Store store(memory, clock, seed);
+  Store store(memory, clock, seeds);
   REQUIRE(store.SetTerms("p", {}).ok());
   return (*store.FindPartition("p"))->Incarnation();
 }
@@ -227,12 +227,17 @@ TEST_CASE("an incarnation is not used again after a restart, even if the clock w
           "[incarnation]") {
   std::set<std::int64_t> seen;
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
-    const std::int64_t incarnation = FirstIncarnation(seed);
+    const std::int64_t incarnation = FirstIncarnation({.hashing = 1, .visible = seed});
     CHECK(incarnation > 0);
     CHECK(incarnation < std::int64_t{1} << 53);
     seen.insert(incarnation);
   }
   CHECK(seen.size() == 100);
+}
+
+TEST_CASE("an incarnation tells nothing of the seed that hashes keys", "[incarnation]") {
+  CHECK(FirstIncarnation({.hashing = 1, .visible = 7}) ==
+        FirstIncarnation({.hashing = 2, .visible = 7}));
 }
 
 }  // namespace

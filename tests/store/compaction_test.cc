@@ -22,7 +22,7 @@ class CompactedStore {
  public:
   CompactedStore()
       : memory_(*Arena::Make({.reserve_bytes = 256 * kMiB}), 64 * kMiB),
-        store_(memory_, clock_, 1),
+        store_(memory_, clock_, {.hashing = 1, .visible = 1}),
         compaction_(store_, memory_) {}
 
   // One column of field `name` for rows "0", "1", ...: row i is this many bytes of 'a' + i % 26.

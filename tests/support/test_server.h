@@ -51,7 +51,8 @@ class TestServer {
                       UseClock clock = UseClock::kManual)
       : system_(clock == UseClock::kSystem),
         memory_(*store::Arena::Make({.reserve_bytes = arena_bytes}), arena_bytes / 4),
-        store_(memory_, system_ ? static_cast<const Clock&>(system_clock_) : clock_, 42) {
+        store_(memory_, system_ ? static_cast<const Clock&>(system_clock_) : clock_,
+               {.hashing = 42, .visible = 42}) {
     stats_.threads.push_back(std::make_unique<server::ThreadStats>(server::CommandCount()));
     config_.maxmemory = 0;
     config_.prealloc = 0;

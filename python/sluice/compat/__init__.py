@@ -12,33 +12,21 @@ differences of both to TransferQueue.
 """
 
 from sluice import __version__
-from sluice.compat import interface
+from sluice.compat import interface, sampler
 from sluice.compat._client import StorageKeyNotFoundError, TransferQueueClient
 from sluice.compat.dataloader import StreamingDataLoader, StreamingDataset
 from sluice.compat.interface import *  # noqa: F403
 from sluice.compat.metadata import BatchMeta, KVBatchMeta
-from sluice.compat.sampler import (
-    BaseSampler,
-    GRPOGroupNSampler,
-    RankAwareSampler,
-    SeqlenBalancedSampler,
-    SequentialSampler,
-    StreamingTokenBudgetSampler,
-)
+from sluice.compat.sampler import *  # noqa: F403
 
 __all__ = [
     *interface.__all__,
-    "BaseSampler",
+    *sampler.__all__,
     "BatchMeta",
-    "GRPOGroupNSampler",
     "KVBatchMeta",
-    "RankAwareSampler",
-    "SeqlenBalancedSampler",
-    "SequentialSampler",
     "StorageKeyNotFoundError",
     "StreamingDataLoader",
     "StreamingDataset",
-    "StreamingTokenBudgetSampler",
     "TransferQueueClient",
     "__version__",
 ]
