@@ -66,11 +66,12 @@ class TransferQueueClient(client.TransferQueueClient):
         task_name: str | None = None,
         sampling_config: Mapping[str, Any] | None = None,
     ) -> BatchMeta:
-        """As in Sluice, except for sampling_config and force_fetch.
+        """As in Sluice, except for sampling_config, force_fetch and insert.
 
         Unknown names in sampling_config are ignored with a warning (in Sluice: ValueError), and so is one of dp_rank and
         batch_index without the other. SequentialSampler ignores both (in Sluice, a step returns the same rows with each
-        sampler). force_fetch leaves out fields that no row has (in Sluice: ValueError).
+        sampler). force_fetch leaves out fields that no row has (in Sluice: ValueError). The batch of insert has data_fields,
+        of unknown dtype until they are put (in Sluice: no fields).
         """
         fields = name_list(data_fields)
         if mode == "force_fetch":
@@ -82,7 +83,11 @@ class TransferQueueClient(client.TransferQueueClient):
             if isinstance(sampler, StreamingTokenBudgetSampler) and config.get("token_budget") is not None:
                 batch_size = ROWS_MAX  # as in TransferQueue, only the budget limits the rows
             config = self._sampling(sampler, config)
-        return BatchMeta.of(super().get_meta(fields, batch_size, partition_id, mode, task_name, config), self._allow_pickle)
+        batch = BatchMeta.of(super().get_meta(fields, batch_size, partition_id, mode, task_name, config), self._allow_pickle)
+        if mode == "insert":
+            unknown = {"dtype": None, "shape": None, "is_nested": False, "is_non_tensor": False}
+            batch.field_schema = {name: dict(unknown) for name in fields}
+        return batch
 
     def put(  # type: ignore[override]
         self,

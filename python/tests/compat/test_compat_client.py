@@ -49,6 +49,19 @@ def test_fields_of_a_batch_may_be_unknown_and_chunks_empty(tq, client):
     assert type(batch[0]) is tq.BatchMeta and type(tq.BatchMeta.concat([batch, batch])) is tq.BatchMeta
 
 
+def test_inserted_rows_name_the_fields_that_they_are_for(tq, client):
+    put(client, x=torch.zeros(1, 2))
+    batch = client.get_meta(["y", "x"], 2, "p", mode="insert")
+    assert batch.field_names == ["x", "y"] and batch.get_shapes("y") == [None, None] and not batch.is_ready
+    other = asyncio.run(client.async_get_meta(["y", "x"], 1, "p", mode="insert"))
+    both = tq.BatchMeta.concat([batch, other])
+    assert both.field_names == ["x", "y"] and both.get_dtypes("y") == [None] * 3
+    client.put(TensorDict({"x": torch.ones(2, 2), "y": torch.ones(2)}, [2]), batch.select_samples([0, 1]))
+    client.put(TensorDict({"x": torch.ones(3, 2), "y": torch.ones(3)}, [3]), both)
+    assert both.is_ready and both.get_dtypes("y") == [torch.float32] * 3 and both.get_shapes("x") == [(2,)] * 3
+    assert client.get_data(both)["y"].tolist() == [1.0] * 3
+
+
 # --- rows and keys
 
 
