@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,11 @@ class BatchMeta(metadata.BatchMeta):
             tags,
             batch.incarnations,
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Copies production_status: arrays that Ray hands over without a copy are read-only."""
+        self.__dict__.update(state)
+        self.production_status = np.array(self.production_status)
 
     def select_fields(self, field_names: Sequence[str]) -> BatchMeta:
         """Returns all rows with those of these fields that the batch has (in Sluice, others are a ValueError)."""

@@ -1,6 +1,7 @@
 """The metadata client, the batches and the loader of sluice.compat: what TransferQueue accepts."""
 
 import asyncio
+import pickle
 
 import pytest
 import torch
@@ -60,6 +61,16 @@ def test_inserted_rows_name_the_fields_that_they_are_for(tq, client):
     client.put(TensorDict({"x": torch.ones(3, 2), "y": torch.ones(3)}, [3]), both)
     assert both.is_ready and both.get_dtypes("y") == [torch.float32] * 3 and both.get_shapes("x") == [(2,)] * 3
     assert client.get_data(both)["y"].tolist() == [1.0] * 3
+
+
+def test_batches_that_were_received_without_a_copy_can_be_changed(tq, client):
+    batch, buffers = put(client, x=torch.zeros(2, 1)), []
+    pickled = pickle.dumps(batch, protocol=5, buffer_callback=buffers.append)
+    received = pickle.loads(pickled, buffers=[bytes(buffer) for buffer in buffers])  # read-only, as in Ray's object store
+    received.production_status[0] = 0
+    assert not received.is_ready and batch.is_ready
+    received.production_status[0] = 1
+    assert received == batch
 
 
 # --- rows and keys
