@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -167,8 +168,14 @@ class TransferQueueClient(client.TransferQueueClient):
             return True
 
     def kv_retrieve_meta(self, keys: Sequence[str] | str, partition_id: str, create: bool = False) -> BatchMeta:
-        """As in Sluice, but keys that do not exist are left out with a warning (in Sluice: ValueError)."""
+        """As in Sluice, but keys that do not exist are left out with a warning (in Sluice: ValueError).
+
+        Raises TypeError for a key that is not a str (in Sluice: ValueError).
+        """
         names = name_list(keys)
+        for name in names:
+            if not isinstance(name, str):
+                raise TypeError(f"keys must be str, got {name!r}")
         while True:
             try:
                 batch = BatchMeta.of(super().kv_retrieve_meta(names, partition_id, create), self._allow_pickle)
@@ -188,9 +195,9 @@ class TransferQueueClient(client.TransferQueueClient):
     def kv_retrieve_keys(self, global_indexes: Sequence[int] | int, partition_id: str) -> list[str | None]:  # type: ignore[override]
         """Returns the keys of these rows, None for a row that does not exist (in Sluice: ValueError).
 
-        Raises RuntimeError if the partition does not exist.
+        Raises RuntimeError if the partition does not exist; TypeError for an index that is not an integer.
         """
-        rows = [global_indexes] if isinstance(global_indexes, int) else list(global_indexes)
+        rows = [global_indexes] if isinstance(global_indexes, int) else [operator.index(row) for row in global_indexes]
         key_of = {row["index"]: row["key"] for row in listing(self._session.wire, partition_id)}
         if not key_of and partition_id not in self.get_partition_list():
             raise RuntimeError(f"partition '{partition_id}' does not exist")

@@ -94,6 +94,16 @@ def test_rows_that_do_not_exist_have_no_key(tq, client):
         client.kv_retrieve_keys([0], "q")
 
 
+def test_keys_and_rows_of_another_type_raise_type_error(tq, client):
+    tq.kv_put("a", "p", {"x": torch.ones(2)})
+    with pytest.raises(TypeError, match="keys must be str, got 123"):
+        asyncio.run(client.async_kv_retrieve_meta(["a", 123], "p", create=True))
+    for rows in ([0, "a"], "a", [0.0]):
+        with pytest.raises(TypeError):
+            client.kv_retrieve_keys(rows, "p")
+    assert list(client.kv_list("p")["p"]) == ["a"]
+
+
 def test_cleared_rows_raise_storage_key_not_found(tq, client):
     batch = put(client, x=torch.zeros(2, 1))
     client.clear_samples(batch[0])
