@@ -39,6 +39,15 @@ def test_explain_uses_the_sampler_of_init_and_all_options_of_fetch(client):
         assert client.explain(["x"], 2, "p", "t", **options).startswith("ok"), options
 
 
+def test_explain_answers_for_the_options_of_the_fetch(client):
+    put(client, "ab")
+    assert client.explain(["x"], 3, "p", "t").startswith("expect: 2 rows were created")
+    assert client.explain(["x"], 3, "p", "t", min_rows=1).startswith("ok: 2 rows available, 3 requested")
+    assert client.explain(["x"], 1, "p", "t", where=[("w", ">", 5)]).startswith("where: 2 complete rows do not match")
+    client.fetch(["x"], 2, "p", "t", rank=0, step=3)
+    assert client.explain(["x"], 2, "p", "t", rank=0, step=3).startswith("ok: step 3 of rank 0 is known")
+
+
 def test_a_fetch_may_keep_its_rows(client):
     put(client, "abc")
     for _ in range(2):
@@ -64,8 +73,24 @@ def test_equal_rows_are_sent_once_by_every_method(client):
     meta = client.put(TensorDict({"y": same}, [4]), meta, dedup=True)
     sizes = {entry[0]: entry[4] for entry in call("KV.FIELDS", "p")}
     assert sizes == {b"x": 4 * 20_000, b"y": 20_000}
-    assert torch.equal(client.get_data(meta, dedup=True)["y"], same)
-    assert torch.equal(client.fetch(["y"], 4, "p", "t", dedup=True).data["y"], same)
+    keys = client.kv_retrieve_keys(meta.global_indexes, "p")
+    meta = meta.select_fields(["y"])
+    for read in (
+        lambda **dedup: client.get_data(meta, **dedup),
+        lambda **dedup: client.fetch(["y"], 4, "p", "t", keep=True, **dedup).data,
+        lambda **dedup: tq.kv_batch_get(keys, "p", "y", **dedup),
+    ):
+        before = sent_bytes()
+        assert torch.equal(read()["y"], same)
+        between = sent_bytes()
+        assert torch.equal(read(dedup=True)["y"], same)
+        assert between - before > 80_000 > 30_000 > sent_bytes() - between
+
+
+def sent_bytes():
+    """Returns the number of bytes that the server has sent."""
+    [line] = [line for line in call("INFO", "stats").splitlines() if line.startswith(b"total_net_output_bytes:")]
+    return int(line.partition(b":")[2])
 
 
 def test_a_bound_lease_ends_with_its_connection(client):
