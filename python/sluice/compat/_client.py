@@ -39,7 +39,7 @@ from sluice.values import Layout, Rows, field_rows
 
 
 class StorageKeyNotFoundError(RequestError, KeyError):
-    """A row of the metadata does not exist any more: it was cleared after the metadata was made."""
+    """A row of the metadata was cleared after the metadata was made, or a field of it is not written yet."""
 
     __str__ = Exception.__str__  # that of KeyError shows the repr
 
@@ -118,14 +118,14 @@ class TransferQueueClient(client.TransferQueueClient):
     def get_data(self, metadata: strict.BatchMeta, *, layout: Layout = "jagged", **options: Any) -> TensorDict:
         """As in Sluice, but jagged, as kv_batch_get; without fields, of batch_size [0] (in Sluice: [n]).
 
-        Raises StorageKeyNotFoundError for rows that were cleared.
+        Raises StorageKeyNotFoundError for rows that were cleared and for fields that are not written yet.
         """
         if not metadata.field_schema:
             return TensorDict({}, batch_size=[0])
         try:
             return unmixed(super().get_data(metadata, layout=layout, **options))
         except RequestError as error:
-            if error.code not in ("NOKEY", "STALE", "NOPARTITION"):
+            if error.code not in ("NOKEY", "NOTREADY", "STALE", "NOPARTITION"):
                 raise
             raise StorageKeyNotFoundError(error.code, str(error)) from error
 

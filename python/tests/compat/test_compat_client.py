@@ -115,6 +115,13 @@ def test_cleared_rows_raise_storage_key_not_found(tq, client):
         client.get_data(batch)
 
 
+def test_a_field_that_a_row_lacks_raises_storage_key_not_found(tq, client):
+    batch = put(client, x=torch.zeros(2, 1))
+    client.put(TensorDict({"y": torch.ones(1)}, batch_size=[1]), metadata=batch[0])
+    with pytest.raises(tq.StorageKeyNotFoundError, match="'y'"):
+        client.get_data(client.get_meta(["x", "y"], 2, "p", mode="force_fetch"))
+
+
 def test_tags_of_a_batch_are_read_as_they_were_put(tq, client):
     batch = client.get_meta([], 2, "p", mode="insert")
     batch.update_custom_meta([{"steps": None}, {"t": [1]}])
