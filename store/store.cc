@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "store/recorder.h"
 #include "store/store_tables.h"
 
 namespace sluice::store {
@@ -72,26 +73,44 @@ Result<Name*> Store::MakePartition(std::string_view name) {
   return Insert(name, std::make_unique<Partition>(Text(name), memory_, birth));
 }
 
+// On failure, removes a partition that the call created.
+class Store::MadePartition {
+ public:
+  explicit MadePartition(Store& store) : store_(store) {}
+  MadePartition(const MadePartition&) = delete;
+  MadePartition& operator=(const MadePartition&) = delete;
+  ~MadePartition() {
+    if (name_ != nullptr) {
+      RemovedNames(store_.memory_).Add(store_.Unlink(*name_));
+    }
+  }
+
+  // Errors: as MakePartition().
+  Result<Partition*> Make(std::string_view name) {
+    TRY_ASSIGN(name_, store_.MakePartition(name));
+    return name_->partition.get();
+  }
+  void Keep() { name_ = nullptr; }
+
+ private:
+  Store& store_;
+  Name* name_ = nullptr;
+};
+
 Status Store::SetTerms(std::string_view partition, PartitionTerms terms) {
   TRY_ASSIGN(Partition * found, FindPartition(partition));
-  const bool has_ttl = terms.ttl_ms.has_value();
-  Name* made = nullptr;
+  MadePartition made(*this);
   if (found == nullptr) {
-    TRY_ASSIGN(made, MakePartition(partition));
-    found = made->partition.get();
+    TRY_ASSIGN(found, made.Make(partition));
   }
-  Name* const name = made == nullptr ? tables_->names.Find(partition) : made;
-  try {
-    if (has_ttl) {
-      tables_->idlers.insert(name);
-    }
-    TRY(found->SetTerms(std::move(terms)));
-  } catch (...) {
-    if (made != nullptr) {
-      RemovedNames(memory_).Add(Unlink(*made));
-    }
-    throw;
+  if (terms.ttl_ms.has_value()) {
+    tables_->idlers.insert(tables_->names.Find(partition));
   }
+  Record record(recorder_);
+  TRY(record.Make([&](Recorder& recorder) { return recorder.OnSetTerms(partition, terms); }));
+  TRY(found->SetTerms(std::move(terms)));
+  record.Keep();
+  made.Keep();
   Changed(partition);
   return {};
 }
@@ -107,26 +126,23 @@ Status Store::Write(const WriteRequest& request, WriteResult& result) {
   if (partition == nullptr && request.rows.kind == RowSet::Kind::kIndexes) {
     return NoPartition(request.partition);
   }
-  struct Guard {  // on failure, removes a partition that this write created
-    Store* store;
-    Name* made = nullptr;
-    ~Guard() {
-      if (made != nullptr) {
-        RemovedNames(store->memory_).Add(store->Unlink(*made));
-      }
-    }
-  } guard{this};
-  if (partition == nullptr) {
-    TRY_ASSIGN(guard.made, MakePartition(request.partition));
-    partition = guard.made->partition.get();
+  for (ColumnWrite& column : request.columns) {
+    column.retype = column.retype || replays_;
   }
+  MadePartition made(*this);
+  if (partition == nullptr) {
+    TRY_ASSIGN(partition, made.Make(request.partition));
+  }
+  Record record(recorder_);
+  TRY(record.Make([&](Recorder& recorder) { return recorder.OnWrite(request); }));
   WritePlan& plan = tables_->plan;
   Status status = partition->Reserve(request, plan, result);
   if (!status.ok()) {
     result.wants = plan.Wants();
     return status;
   }
-  guard.made = nullptr;
+  record.Keep();
+  made.Keep();
   result.incarnation = partition->Incarnation();
   partition->Apply(plan, revision_ + 1, result);
   Changed(request.partition);
@@ -211,8 +227,11 @@ Result<std::int64_t> Store::ClearRows(std::string_view partition, const RowSet& 
   if (found == nullptr) {
     return std::int64_t{0};
   }
+  Record record(recorder_);
+  TRY(record.Make([&](Recorder& recorder) { return recorder.OnClearRows(partition, rows); }));
   TRY_ASSIGN(const std::int64_t removed, found->ClearRows(rows, revision_ + 1));
   if (removed > 0) {
+    record.Keep();
     Changed(partition);
   }
   return removed;
@@ -224,8 +243,12 @@ Result<std::int64_t> Store::ClearCells(std::string_view partition, const RowSet&
   if (found == nullptr) {
     return std::int64_t{0};
   }
+  Record record(recorder_);
+  TRY(record.Make(
+      [&](Recorder& recorder) { return recorder.OnClearCells(partition, rows, fields); }));
   TRY_ASSIGN(const std::int64_t removed, found->ClearCells(rows, fields, revision_ + 1));
   if (removed > 0) {
+    record.Keep();
     Changed(partition);
   }
   return removed;
@@ -245,6 +268,9 @@ std::unique_ptr<DeferredDestruction> Store::Flush() {
   tables_->expiry_sum = 0;
   remains->Take(tables_->names, tables_->expired);
   ++revision_;
+  if (recorder_ != nullptr) {
+    recorder_->OnFlush();
+  }
   return remains;
 }
 

@@ -29,6 +29,7 @@
 namespace sluice::store {
 
 class Partition;
+class Recorder;
 struct PartitionTerms;
 
 // One string to write.
@@ -79,6 +80,10 @@ class Store {
 
   // `listener` is notified of every change from now on. It is borrowed and must outlive the store.
   void AddListener(Listener& listener) { listeners_.push_back(&listener); }
+
+  // `recorder` is told of every change from now on; null: nobody. It is borrowed and must outlive
+  // the store.
+  void SetRecorder(Recorder* recorder) { recorder_ = recorder; }
 
   // KV.PUT, KV.MPUT. Creates a missing partition, except for RowSet::kIndexes (kNoPartition).
   // Resets `result` first. REQUIRES: names checked (CheckName), sources checked (CheckColumn),
@@ -165,7 +170,19 @@ class Store {
   bool RemoveExpired(std::size_t count, RemovedNames& removed) noexcept;
   // Until then (Unix time) expired names are hidden, but only a write of the same name removes one.
   void KeepExpiredUntil(std::int64_t ms) noexcept { keep_expired_until_ms_ = ms; }
-  [[nodiscard]] std::int64_t NowMs() const { return clock_.WallUs() / 1000; }
+  // Unix time; during a replay the time of what is made again.
+  [[nodiscard]] std::int64_t NowMs() const {
+    return replays_ ? replay_ms_ : clock_.WallUs() / 1000;
+  }
+  // A replay makes changes again that a Recorder was told of, at the time at which they were made.
+  // Nothing expires by itself, since that was a change of its own. A write may give a field another
+  // dtype (as AI.TENSORSET may), since it was allowed to then. After a replay the TTL of each
+  // partition begins anew.
+  void ReplayAt(std::int64_t ms) noexcept {
+    replays_ = true;
+    replay_ms_ = ms;
+  }
+  void EndReplay() noexcept;
   [[nodiscard]] std::size_t Expiries() const;  // number of names with an expiry
   [[nodiscard]] std::int64_t AverageTtlMs() const;
   [[nodiscard]] std::int64_t ExpiredNames() const { return expired_names_; }  // total
@@ -183,6 +200,7 @@ class Store {
 
  private:
   struct Tables;
+  class MadePartition;
   // Returns null if the name does not exist. Removes the name if it has expired, unless it is kept.
   // Touches a partition.
   Name* Find(std::string_view name) noexcept;
@@ -202,6 +220,7 @@ class Store {
   // Removes the name from all tables.
   std::unique_ptr<Name> Unlink(Name& name) noexcept;
   void Expire(Name& name) noexcept;
+  void RecordRemove(std::string_view name) noexcept;
   void PutString(Name& name, StringWrite& write) noexcept;
   void PutExpiry(Name& name, std::int64_t expires_ms) noexcept;
   // Called after a change: takes the next revision and notifies the listeners.
@@ -211,6 +230,7 @@ class Store {
   const WallClock& clock_;
   Seeds seeds_;
   std::vector<Listener*> listeners_;
+  Recorder* recorder_ = nullptr;
   Revision revision_ = 0;
   // Added to the revision, which begins at 0 with each start, this makes the incarnations. 52 bits
   // of a seed, and not the time of the start: the clock may have been set back, and then an
@@ -219,6 +239,8 @@ class Store {
   std::int64_t incarnations_from_;
   std::int64_t expired_names_ = 0;
   std::int64_t keep_expired_until_ms_ = 0;
+  bool replays_ = false;
+  std::int64_t replay_ms_ = 0;
   std::uint64_t random_;  // of RandomName()
   std::unique_ptr<Tables> tables_;
 };

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/recorder.h"
 #include "store/store_tables.h"
 
 namespace sluice::store {
@@ -23,6 +24,9 @@ bool Store::IsIdle(Partition& partition, std::int64_t now_ms) const noexcept {
 }
 
 bool Store::HasExpired(const Name& name, std::int64_t now_ms) const noexcept {
+  if (replays_) {
+    return false;
+  }
   return name.over || name.expires_ms < now_ms ||
          (name.partition != nullptr && IsIdle(*name.partition, now_ms));
 }
@@ -92,6 +96,7 @@ std::unique_ptr<Name> Store::Unlink(Name& name) noexcept {
 void Store::Expire(Name& name) noexcept {
   ++expired_names_;
   std::unique_ptr<Name> gone = Unlink(name);
+  RecordRemove(gone->name.View());
   if (!gone->over) {
     Changed(gone->name.View());
   }
@@ -99,6 +104,12 @@ void Store::Expire(Name& name) noexcept {
     RemovedNames(memory_).Add(std::move(gone));
   } else {
     tables_->expired.Add(std::move(gone));  // deferred destruction: it may have many rows
+  }
+}
+
+void Store::RecordRemove(std::string_view name) noexcept {
+  if (recorder_ != nullptr) {
+    recorder_->OnRemove(name);
   }
 }
 
@@ -122,6 +133,7 @@ bool Store::Remove(std::string_view name, RemovedNames& removed) noexcept {
     return false;
   }
   removed.Add(Unlink(*found));
+  RecordRemove(name);
   Changed(name);
   return true;
 }
@@ -134,6 +146,9 @@ std::optional<std::int64_t> Store::ExpiryOf(std::string_view name) {
 void Store::SetExpiry(std::string_view name, std::int64_t expires_ms) noexcept {
   if (Name* const found = Find(name); found != nullptr) {
     PutExpiry(*found, expires_ms);
+    if (recorder_ != nullptr) {
+      recorder_->OnSetExpiry(name, expires_ms);
+    }
     Changed(name);
   }
 }
@@ -169,6 +184,13 @@ bool Store::RemoveExpired(std::size_t count, RemovedNames& removed) noexcept {
   }
   removed.Take(tables_->expired);
   return expiries.empty() || !HasExpired(*expiries.begin(), now_ms);
+}
+
+void Store::EndReplay() noexcept {
+  replays_ = false;
+  for (Name* const name : tables_->idlers) {
+    name->partition->Touch(NowMs());
+  }
 }
 
 std::size_t Store::Expiries() const {

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/recorder.h"
 #include "store/store_tables.h"
 
 namespace sluice::store {
@@ -48,9 +49,12 @@ Result<bool> Store::SetStrings(std::span<StringWrite> writes, SetIf condition) {
     tables.reserved.push_back(name);
     growth += std::max<std::int64_t>(GrowthOf(*name, write), 0);
   }
+  Record record(recorder_);
+  TRY(record.Make([&](Recorder& recorder) { return recorder.OnSetStrings(writes); }));
   if (!memory_.GetBudget().TryCharge(growth)) {
     return OutOfMemory();
   }
+  record.Keep();
   tables.fresh.clear();
   for (std::size_t i = 0; i < writes.size(); ++i) {
     growth -= GrowthOf(*tables.reserved[i], writes[i]);

@@ -46,7 +46,9 @@ struct ColumnWrite {
   std::string_view same_key;  // with `same`: the row whose cell is shared; dtype is the field's
   bool same = false;
   bool pending = false;  // the cells are not ready yet: KV.APPEND ... MORE
-  bool retype = false;   // may change the field's dtype if no other row has a cell
+  // KV.APPEND: what the cell grows by; `source` and `chunk` are the grown value.
+  const ColumnSource* appended = nullptr;
+  bool retype = false;  // may change the field's dtype if no other row has a cell
 };
 
 // The new tag of a row: `fresh` if the row has no tag, else its tag merged with `patch`.

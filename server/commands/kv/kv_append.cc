@@ -233,6 +233,7 @@ class Appender {
                      .blob = {}};
     column.chunk = std::move(grown);
     column.pending = append_.more;
+    column.appended = &added_;
     return WriteRows(
         context_,
         {.partition = append_.partition,
